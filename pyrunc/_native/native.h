@@ -1,0 +1,145 @@
+/* native.h: what the C side offers to Python (build.py reads the part between the CDEF marks for cffi).
+ *
+ * Three rules: every function returns -1 with errno set (or a value >= 0); every descriptor is O_CLOEXEC;
+ * no function allocates from, or interprets, text that a container controls. */
+#ifndef PYRUNC_NATIVE_H
+#define PYRUNC_NATIVE_H
+#include <stdint.h>
+#include <stddef.h>
+
+/* CDEF BEGIN */
+
+/* ---- the journal page: <root>/<id>/journal, mapped shared by the runtime, the container's init and `start`.
+ * It outlives a SIGKILL or an OOM kill of either, so whoever looks can say which step it was. ---- */
+enum { PAGE_MAGIC = 0x70727563, PAGE_VERSION = 1, PAGE_TEXT = 2048, PAGE_STEPS = 1024 };
+enum { PHASE_NONE = 0, PHASE_CHILD = 1, PHASE_LAST = 2, PHASE_WAITING = 3, PHASE_EXEC = 4, PHASE_FAILED = 5 };
+
+typedef struct {
+    uint32_t magic, version, steps;
+    int32_t parent_step;      /* index of the step the runtime is in, -1 before the first */
+    int32_t child_step;       /* the same for the container's init; the last stage writes it too */
+    uint32_t phase;           /* PHASE_*: how far the init has come */
+    int32_t error;            /* errno of the failed child step, 0 for none */
+    int32_t value;            /* one late fact from the child: notify descriptor, pid of a second clone */
+    char text[2048];          /* what the failed child step was doing, NUL-terminated UTF-8 */
+    struct { uint64_t start, end; } times[1024];   /* CLOCK_MONOTONIC ns, by step index */
+} page_t;
+
+page_t *pr_page_map(int fd, int create);          /* ftruncate + mmap(MAP_SHARED); NULL on error */
+void pr_page_unmap(page_t *page);
+uint64_t pr_now(void);                            /* CLOCK_MONOTONIC, ns */
+
+/* ---- processes ---- */
+/* clone3 with the interpreter's fork hooks around it. 0 in the child, the pid in the parent.
+ * flags are CLONE_*; cgroup_fd -1 for none; *pidfd gets CLONE_PIDFD. Fails with EDEADLK when the process
+ * has more than one thread. In the child PR_SET_PDEATHSIG is SIGKILL (0 for pdeathsig = none). */
+int pr_clone3(uint64_t flags, int cgroup_fd, int *pidfd, int pdeathsig);
+int pr_unshare(int flags);
+int pr_setns(int fd, int nstype);
+int pr_pidfd_open(int pid, unsigned flags);
+int pr_pidfd_send_signal(int pidfd, int sig);
+int pr_pidfd_getfd(int pidfd, int fd);
+int pr_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+int pr_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
+int pr_close_range(unsigned first, unsigned last, unsigned flags);
+int pr_setsid_ctty(int tty_fd);                   /* TIOCSCTTY after setsid */
+int pr_signals_reset(void);                       /* every signal SIG_DFL, empty mask */
+int pr_signals_block(void);                       /* all blocked, for signalfd */
+int pr_signalfd(void);                            /* of every signal, non-blocking, cloexec */
+int pr_tasks(void);                               /* number of threads of this process */
+int pr_setgroups(int n, const uint32_t *gids);
+int pr_setresuid(uint32_t uid);
+int pr_setresgid(uint32_t gid);
+int pr_sethostname(const char *name, size_t len);
+int pr_setdomainname(const char *name, size_t len);
+/* fork, exec path with argv and envp, feed input to its stdin, collect at most out_size-1 bytes of stdout and
+ * stderr together into out (NUL-terminated), kill it after timeout_ms (0: never; status then is -2).
+ * Returns 0 when it ran: *status is the wait status. chdir_fd -1: stay. */
+int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, const char *input,
+           size_t input_len, int timeout_ms, int *status, char *out, size_t out_size);
+
+/* ---- keyrings, scheduling, memory policy ---- */
+int pr_keyctl_join_session(const char *name);     /* serial, or -1 */
+int pr_keyctl_setperm(int serial, uint32_t add);  /* describe, then OR add into the permissions */
+int pr_sched_setaffinity(int pid, const unsigned char *mask, size_t len);
+
+/* ---- files by descriptor ---- */
+int pr_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int64_t pr_fs_type(int fd);                       /* f_type of fstatfs */
+int pr_mount_id(int fd);                          /* statx STATX_MNT_ID */
+int pr_fs_flags(int fd);                          /* f_flags (ST_*) of fstatfs */
+int pr_fchown(int fd, uint32_t uid, uint32_t gid);    /* fchownat(AT_EMPTY_PATH) */
+int pr_empty_path_chmod(int fd, uint32_t mode, int proc_fd); /* fchmodat2(AT_EMPTY_PATH), else /proc/self/fd by proc_fd */
+
+/* ---- mounts: the new mount API only; "" paths act on the descriptor itself ---- */
+int pr_open_tree(int dirfd, const char *path, unsigned flags);
+int pr_move_mount(int from_fd, int to_fd, unsigned flags);
+int pr_fsopen(const char *fstype);
+int pr_fsconfig(int fd, unsigned cmd, const char *key, const char *value, int aux);
+int pr_fsmount(int fd, unsigned attrs);
+int pr_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t clr, uint64_t propagation, int userns_fd);
+int pr_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
+int pr_umount(const char *target, int flags);
+
+/* ---- terminals ---- */
+int pr_pty_peer(int master_fd);                   /* TIOCSPTLCK 0, then TIOCGPTPEER, O_NOCTTY */
+int pr_pty_size(int fd, unsigned short rows, unsigned short columns);
+int pr_pty_get_size(int fd, unsigned short *rows, unsigned short *columns);
+int pr_tty_raw(int fd, unsigned char *saved, size_t len);    /* saves termios, then raw; returns bytes saved */
+int pr_tty_restore(int fd, const unsigned char *saved, size_t len);
+int pr_tty_no_onlcr(int fd);                      /* clear ONLCR */
+
+/* ---- network: one ioctl; moving devices is pyroute2's work ---- */
+int pr_loopback_up(void);
+
+/* ---- cgroup devices ---- */
+int pr_bpf_load_device(const void *insns, unsigned count, char *log, size_t log_size);
+int pr_bpf_attach(int cgroup_fd, int prog_fd, int replace_fd);  /* replace_fd -1: ALLOW_MULTI */
+int pr_bpf_detach(int cgroup_fd, int prog_fd);
+int pr_bpf_query(int cgroup_fd, uint32_t *ids, unsigned max);   /* number of programs */
+int pr_bpf_by_id(uint32_t id);
+
+/* ---- the last stage: from pivot_root to execve, no Python (last_stage.c). Each operation carries the index of
+ * its step; data is a NUL-terminated string, a NUL-separated list or a packed struct in the blob. ---- */
+enum {
+    OP_PIVOT_ROOT = 1,   /* a = root fd: fchdir, pivot_root(".", "."), old root slave, detached; chdir "/" */
+    OP_MOVE_ROOT,        /* a = root fd: --no-pivot: MS_MOVE onto "/", chroot "." */
+    OP_CHROOT,           /* a = root fd: no mount namespace of its own */
+    OP_PROPAGATION,      /* a = MS_* flags for "/" */
+    OP_UMASK,            /* a = mask */
+    OP_NO_NEW_PRIVS,
+    OP_SCHEDULER,        /* data = struct sched_attr */
+    OP_IOPRIO,           /* a = class << 13 | priority */
+    OP_PERSONALITY,      /* a = persona */
+    OP_MEMPOLICY,        /* a = mode | flags, b = highest node + 1, data = node mask, 64-bit words */
+    OP_BARRIER,          /* a = sync fd: tell the parent, wait for its answer */
+    OP_SECCOMP,          /* a = flags (SECCOMP_FILTER_FLAG_*), data = sock_filter[]; b = 1: NEW_LISTENER, its number goes to page.value */
+    OP_CLOSE_FD,         /* a = fd */
+    OP_CHDIR,            /* data = path; a = 1: EACCES is left for the second try as the container's user */
+    OP_CHOWN_STDIO,      /* a = uid: 0..2 unless /dev/null or already its own */
+    OP_BOUNDING,         /* a = mask to keep */
+    OP_KEEP_CAPS,        /* a = 0 or 1 */
+    OP_SETGROUPS,        /* data = uint32_t[] */
+    OP_SETGID,           /* a */
+    OP_SETUID,           /* a */
+    OP_CAPSET,           /* a = effective, b = permitted, c = inheritable */
+    OP_AMBIENT,          /* a = mask: clear all, raise these; a refusal is not an error (runc warns) */
+    OP_VERIFY,           /* data = struct verify: what must be true now, else EPERM with what differs in the text */
+    OP_VERIFY_CWD,       /* getcwd must succeed and be absolute (CVE-2024-21626) */
+    OP_FIND_EXECUTABLE,  /* data = args[0] NUL PATH NUL: remembers the path for OP_EXEC */
+    OP_WAIT_START,       /* a = fifo fd (O_RDWR): read one byte; phase is PHASE_WAITING meanwhile */
+    OP_HOOK,             /* data = packed hook (last_stage.h), run with pr_run */
+    OP_NO_PDEATHSIG,
+    OP_CLOSE_FROM,       /* a = first: close_range(a, ~0, 0) but the page needs none */
+    OP_EXEC,             /* data = packed argv and envp; signals reset before */
+    OP_SETATTR_ROOT,     /* a = fd, b = attr_set, c = attr_clr: mount_setattr on a descriptor after the switch */
+    OP_WRITE             /* a = fd opened before the switch, data = bytes: one write(2), then close */
+};
+typedef struct { uint32_t code, step; int64_t a, b, c; uint32_t data, len; } op_t;
+
+/* Runs ops[0..n) and never returns: the last one execs; a failing one puts errno, the step and a text into the
+ * page, phase PHASE_FAILED, and _exits with 1. */
+void pr_last_stage(page_t *page, const op_t *ops, unsigned n, const char *blob, size_t blob_len);
+
+/* CDEF END */
+#endif

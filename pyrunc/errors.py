@@ -1,0 +1,72 @@
+"""The words engines match on, and the four classes of failure.
+
+Engines read one line and search it for substrings (docs/errors.md lists which engine matches what),
+so every error is one line in one order:
+
+    <what>: <strerror>: at <JSON path> in config.json: step <name> (<spec chapter>)[; hint: <clause>]
+"""
+from __future__ import annotations
+
+import posix
+
+# States and lookups: containerd, CRI-O, Podman and moby match these literally.
+ALREADY_EXISTS = "container with given ID already exists"
+INVALID_ID = "invalid container ID format"
+EMPTY_ID = "container id cannot be empty"
+DOES_NOT_EXIST = "container does not exist"
+NOT_RUNNING = "container not running"
+NOT_PAUSED = "container not paused"
+PAUSED = "container paused"
+STILL_RUNNING = "container still running"
+# Executable look-up: exit 127 and 126 of Docker and Podman depend on these.
+NOT_FOUND_IN_PATH = "executable file not found in $PATH"
+OOM_KILLED = "container init was OOM-killed (memory limit too low?)"
+
+
+def strerror(number: int) -> str:
+    """errno -> the C library's text, lower case as runc prints it ("no such file or directory")."""
+    text = posix.strerror(number)
+    return text[:1].lower() + text[1:]
+
+
+class PyruncError(Exception):
+    """Base of every failure that is reported as one line, without a traceback."""
+
+
+class UsageError(PyruncError):
+    """The command line is wrong."""
+
+
+class StateError(PyruncError):
+    """The container is not in a state that allows the command."""
+
+
+class ConfigError(PyruncError):
+    """config.json cannot be used; raised before any effect.
+
+    what      the fault, lower case, no full stop
+    where     JSON path such as "process.user.uid"; "" for the document itself
+    """
+
+    def __init__(self, what: str, where: str = "") -> None:
+        self.what, self.where = what, where
+        place = f": at {where} in config.json" if where else ": in config.json"
+        super().__init__(what + place)
+
+
+class StepError(PyruncError):
+    """A step failed: what it was doing, the errno (0 when none), and the step."""
+
+    def __init__(self, what: str, errno: int, where: str, step: str, spec: str, hint: str = "") -> None:
+        self.what, self.errno, self.where, self.step, self.spec, self.hint = what, errno, where, step, spec, hint
+        line = what
+        if errno:
+            line += f": {strerror(errno)}"
+        if where:
+            line += f": at {where} in config.json"
+        line += f": step {step}"
+        if spec:
+            line += f" ({spec})"
+        if hint:
+            line += f"; hint: {hint}"
+        super().__init__(line)

@@ -1,0 +1,28 @@
+"""The facts that are known only while a plan runs: a dozen named slots, owned by the engine."""
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Facts:
+    """Descriptors are -1 and pids 0 until the step named in the comment has set them."""
+    __slots__ = ("cgroup_fd", "console_fd", "fifo_fd", "mount_fds", "page", "pid", "pidfd", "proc_fd", "root_fd",
+                 "seccomp_fd", "state_fd", "sync_fd", "userns_fd")
+
+    def __init__(self) -> None:
+        self.state_fd = -1       # state.reserve: <root>/<id>, O_PATH|O_DIRECTORY
+        self.cgroup_fd = -1      # cgroup.create: the container's cgroup directory
+        self.pid = 0             # namespaces.clone: the container's init as the runtime sees it
+        self.pidfd = -1          # namespaces.clone
+        self.userns_fd = -1      # namespaces.join_user / idmap: the container's user namespace
+        self.proc_fd = -1        # namespaces.proc: a private procfs of the container's pid namespace (child)
+        self.root_fd = -1        # root.bind: the container's root, before it is "/" (child)
+        self.console_fd = -1     # terminal.console: master in the parent, slave in the child
+        self.fifo_fd = -1        # state.fifo: what the init waits on for `start`
+        self.seccomp_fd = -1     # seccomp.load: notify listener, in the parent
+        self.sync_fd = -1        # engine: this side's end of the socket that barriers use
+        self.page: Any = None    # state.journal: the shared page (page_t of native.h)
+        # Detached mounts made in the parent, by index in config.mounts: the child only attaches them.
+        self.mount_fds: dict[int, int] = {}

@@ -1,0 +1,63 @@
+"""What this host offers, read once, so that the planner decides without acting. Tests make their own Host."""
+from __future__ import annotations
+
+import posix
+
+from .step import dataclass_transform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+@dataclass_transform(kw_only_default=True)
+class Host:
+    """Facts about the caller and the kernel that change the plan."""
+    euid: int = 0
+    egid: int = 0
+    in_userns: bool = False              # not in the initial user namespace
+    cgroup_mount: str = "/sys/fs/cgroup"  # where cgroup2 is mounted, "" when nowhere
+    cgroup_own: str = "/"                # this process's cgroup in it
+    cgroup_hybrid: bool = False          # some controllers sit in cgroup v1 hierarchies
+    apparmor: bool = False
+    selinux: bool = False
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+    @property
+    def privileged(self) -> bool:
+        """Root of the initial user namespace: may use host mounts, devices and any cgroup."""
+        return self.euid == 0 and not self.in_userns
+
+
+def _read(path: str) -> str:
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return posix.read(fd, 65536).decode(errors="replace")
+    finally:
+        posix.close(fd)
+
+
+def probe() -> Host:
+    """Read the facts of the host this process runs on. No effects."""
+    mount, hybrid = "", False
+    for line in _read("/proc/self/mounts").splitlines():
+        fields = line.split(" ")
+        if fields[2] == "cgroup2" and (not mount or fields[1] == "/sys/fs/cgroup"):
+            mount = fields[1]
+        elif fields[2] == "cgroup":
+            hybrid = True
+    own = "/"
+    for line in _read("/proc/self/cgroup").splitlines():
+        if line.startswith("0::"):
+            own = line[3:]
+    uid_map = _read("/proc/self/uid_map").split()
+    return Host(euid=posix.geteuid(), egid=posix.getegid(),
+                in_userns=uid_map[:3] != ["0", "0", "4294967295"],
+                cgroup_mount=mount, cgroup_own=own, cgroup_hybrid=hybrid,
+                apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
+                selinux=_read("/proc/self/mounts").find(" selinuxfs ") >= 0)

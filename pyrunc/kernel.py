@@ -1,0 +1,368 @@
+"""The only object with effects: thin methods over system calls, each raising OSError with the errno.
+
+Steps are handed a Kernel and call nothing else that acts. recorder.Recorder has the same methods, acts on
+nothing and remembers the calls; that is what `explain` and most unit tests run on. Paths are bytes or str as
+the kernel wants them; descriptors are plain ints (no finaliser may close a recycled number, security.md 2.6).
+"""
+from __future__ import annotations
+
+import errno as _errno
+import posix
+
+from ._native import ffi, lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+AT_SYMLINK_NOFOLLOW = 0x100
+O_PATH = posix.O_PATH
+O_CLOEXEC = posix.O_CLOEXEC
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+
+
+def fail(doing: str) -> OSError:
+    """The OSError for ffi.errno, with what was being done as its filename (the engine prints it)."""
+    number = ffi.errno
+    return OSError(number, posix.strerror(number), doing)
+
+
+def cstr(text: str | bytes) -> bytes:
+    """A C string: strict UTF-8, no NUL (cffi would silently cut there)."""
+    data = text.encode() if isinstance(text, str) else text
+    if b"\0" in data:
+        raise OSError(_errno.EINVAL, "NUL byte in a string")
+    return data
+
+
+class Kernel:
+    """Real effects on the real kernel. See the man pages of the calls the methods are named after."""
+
+    # ---- files ------------------------------------------------------------------------------------------
+    def open(self, path: str, flags: int, mode: int = 0, dirfd: int = AT_FDCWD) -> int:
+        """openat(2), always O_CLOEXEC. For paths of the host only; inside the root use open_in_root."""
+        return posix.open(path, flags | O_CLOEXEC, mode, dir_fd=None if dirfd == AT_FDCWD else dirfd)
+
+    def open_in_root(self, root_fd: int, path: str, flags: int, mode: int = 0,
+                     resolve: int = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) -> int:
+        """openat2(2) below root_fd: symlinks and ".." stay inside, magic links are refused.
+
+        EAGAIN (something was renamed meanwhile) is tried again, 128 times.
+        """
+        raw = cstr(path)
+        for _ in range(128):
+            fd: int = lib.pr_openat2(root_fd, raw, flags | O_CLOEXEC, mode, resolve)
+            if fd >= 0:
+                return fd
+            if ffi.errno not in (_errno.EAGAIN, _errno.EINTR):
+                break
+        raise fail(path)
+
+    def close(self, fd: int) -> None:
+        posix.close(fd)
+
+    def write(self, fd: int, data: bytes) -> None:
+        """One write(2) of everything; a short one is EIO."""
+        if posix.write(fd, data) != len(data):
+            raise OSError(_errno.EIO, "short write")
+
+    def write_file(self, path: str, data: str, dirfd: int = AT_FDCWD) -> None:
+        """Open an existing file of the host for writing, one write, close: procfs and cgroupfs attributes."""
+        fd = self.open(path, posix.O_WRONLY, 0, dirfd)
+        try:
+            self.write(fd, data.encode())
+        finally:
+            posix.close(fd)
+
+    def read_file(self, path: str, dirfd: int = AT_FDCWD, limit: int = 1 << 20) -> str:
+        """The text of a file of the host (procfs, cgroupfs, our own state), at most limit bytes."""
+        fd = self.open(path, posix.O_RDONLY, 0, dirfd)
+        try:
+            parts = []
+            while limit > 0 and (part := posix.read(fd, min(limit, 65536))):
+                parts.append(part)
+                limit -= len(part)
+            return b"".join(parts).decode()
+        finally:
+            posix.close(fd)
+
+    def mkdir(self, path: str, mode: int, dirfd: int = AT_FDCWD) -> None:
+        posix.mkdir(path, mode, dir_fd=None if dirfd == AT_FDCWD else dirfd)
+
+    def rmdir(self, path: str, dirfd: int = AT_FDCWD) -> None:
+        posix.rmdir(path, dir_fd=None if dirfd == AT_FDCWD else dirfd)
+
+    def unlink(self, path: str, dirfd: int = AT_FDCWD) -> None:
+        posix.unlink(path, dir_fd=None if dirfd == AT_FDCWD else dirfd)
+
+    def symlink(self, target: str, name: str, dirfd: int) -> None:
+        """symlinkat(2); name is one component."""
+        posix.symlink(target, name, dir_fd=dirfd)
+
+    def mknod(self, name: str, mode: int, device: int, dirfd: int) -> None:
+        """mknodat(2); name is one component; mode has the type; device from makedev."""
+        posix.mknod(name, mode, device, dir_fd=dirfd)
+
+    def mkfifo(self, name: str, mode: int, dirfd: int) -> None:
+        posix.mkfifo(name, mode, dir_fd=dirfd)
+
+    def stat(self, fd: int) -> posix.stat_result:
+        """fstat(2), also of O_PATH descriptors."""
+        return posix.fstat(fd)
+
+    def stat_path(self, path: str, follow: bool = True) -> posix.stat_result:
+        """stat(2) or lstat(2) of a path of the host."""
+        return posix.stat(path, follow_symlinks=follow)
+
+    def chmod(self, fd: int, mode: int) -> None:
+        """Mode bits of what an (O_PATH) descriptor refers to: fchmodat2(AT_EMPTY_PATH) or /proc/self/fd."""
+        if lib.pr_empty_path_chmod(fd, mode, -1) < 0:
+            raise fail(f"chmod {mode:o}")
+
+    def chown(self, fd: int, uid: int, gid: int) -> None:
+        """fchownat(2) with AT_EMPTY_PATH; -1 leaves an id."""
+        if lib.pr_fchown(fd, uid & 0xffffffff, gid & 0xffffffff) < 0:
+            raise fail(f"chown {uid}:{gid}")
+
+    def fs_type(self, fd: int) -> int:
+        """The file system's magic number (statfs(2) f_type)."""
+        kind: int = lib.pr_fs_type(fd)
+        if kind < 0:
+            raise fail("statfs")
+        return kind
+
+    def fs_flags(self, fd: int) -> int:
+        """The mount's ST_* flags (statfs(2) f_flags)."""
+        flags: int = lib.pr_fs_flags(fd)
+        if flags < 0:
+            raise fail("statfs")
+        return flags
+
+    def setxattr(self, fd: int, name: str, value: bytes) -> None:
+        """setxattr(2) on a descriptor that is not O_PATH."""
+        posix.setxattr(fd, name, value)
+
+    # ---- processes and namespaces -----------------------------------------------------------------------
+    def clone3(self, flags: int, cgroup_fd: int, pdeathsig: int) -> tuple[int, int]:
+        """(pid, pidfd) in the parent, (0, -1) in the child. See native.h."""
+        pidfd = ffi.new("int *", -1)
+        pid: int = lib.pr_clone3(flags, cgroup_fd, pidfd, pdeathsig)
+        if pid < 0:
+            raise fail("clone3")
+        return pid, pidfd[0]
+
+    def unshare(self, flags: int) -> None:
+        if lib.pr_unshare(flags) < 0:
+            raise fail(f"unshare {flags:#x}")
+
+    def setns(self, fd: int, kind: int) -> None:
+        if lib.pr_setns(fd, kind) < 0:
+            raise fail(f"setns {kind:#x}")
+
+    def pidfd_open(self, pid: int) -> int:
+        fd: int = lib.pr_pidfd_open(pid, 0)
+        if fd < 0:
+            raise fail(f"pidfd_open {pid}")
+        return fd
+
+    def pidfd_send_signal(self, pidfd: int, number: int) -> None:
+        if lib.pr_pidfd_send_signal(pidfd, number) < 0:
+            raise fail(f"signal {number}")
+
+    def pidfd_getfd(self, pidfd: int, number: int) -> int:
+        fd: int = lib.pr_pidfd_getfd(pidfd, number)
+        if fd < 0:
+            raise fail(f"pidfd_getfd {number}")
+        return fd
+
+    def prctl(self, option: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0) -> int:
+        value: int = lib.pr_prctl(option, a, b, c, d)
+        if value < 0:
+            raise fail(f"prctl {option}")
+        return value
+
+    def prlimit(self, pid: int, resource: int, soft: int, hard: int) -> None:
+        if lib.pr_prlimit(pid, resource, soft, hard) < 0:
+            raise fail("prlimit")
+
+    def setsid(self) -> None:
+        posix.setsid()
+
+    def set_ids(self, uid: int, gid: int, groups: Sequence[int] | None) -> None:
+        """setgroups (None: leave), then all three group ids, then all three user ids, of this process."""
+        if groups is not None and lib.pr_setgroups(len(groups), ffi.new("uint32_t[]", list(groups))) < 0:
+            raise fail("setgroups")
+        if lib.pr_setresgid(gid) < 0:
+            raise fail(f"setresgid {gid}")
+        if lib.pr_setresuid(uid) < 0:
+            raise fail(f"setresuid {uid}")
+
+    def sethostname(self, name: str) -> None:
+        raw = cstr(name)
+        if lib.pr_sethostname(raw, len(raw)) < 0:
+            raise fail(f"sethostname {name}")
+
+    def setdomainname(self, name: str) -> None:
+        raw = cstr(name)
+        if lib.pr_setdomainname(raw, len(raw)) < 0:
+            raise fail(f"setdomainname {name}")
+
+    def run_program(self, path: str, args: Sequence[str], env: Sequence[str], stdin: bytes, timeout: float | None,
+                    cwd_fd: int = -1) -> tuple[int, str]:
+        """Run a hook or a helper: (wait status, what it printed, at most 4 KiB). -2 for one that ran out of time."""
+        argv = [ffi.new("char[]", cstr(a)) for a in args]
+        envp = [ffi.new("char[]", cstr(e)) for e in env]
+        status, out = ffi.new("int *"), ffi.new("char[]", 4096)
+        if lib.pr_run(cstr(path), ffi.new("char *[]", [*argv, ffi.NULL]), ffi.new("char *[]", [*envp, ffi.NULL]),
+                      cwd_fd, stdin, len(stdin), int((timeout or 0) * 1000), status, out, 4096) < 0:
+            raise fail(path)
+        return status[0], ffi.string(out).decode(errors="replace")
+
+    def join_session_keyring(self, name: str) -> int:
+        serial: int = lib.pr_keyctl_join_session(cstr(name))
+        if serial < 0:
+            raise fail(f"join session keyring {name}")
+        return serial
+
+    def keyring_permit(self, serial: int, add: int) -> None:
+        if lib.pr_keyctl_setperm(serial, add) < 0:
+            raise fail("set keyring permissions")
+
+    def loopback_up(self) -> None:
+        if lib.pr_loopback_up() < 0:
+            raise fail("set lo up")
+
+    # ---- mounts -----------------------------------------------------------------------------------------
+    def open_tree(self, path: str, flags: int, dirfd: int = AT_FDCWD) -> int:
+        """open_tree(2), OPEN_TREE_CLOEXEC added."""
+        fd: int = lib.pr_open_tree(dirfd, cstr(path), flags)
+        if fd < 0:
+            raise fail(path)
+        return fd
+
+    def move_mount(self, from_fd: int, to_fd: int) -> None:
+        """Attach the (detached) mount from_fd on what to_fd refers to."""
+        if lib.pr_move_mount(from_fd, to_fd, 0x04 | 0x40) < 0:
+            raise fail("move_mount")
+
+    def fsopen(self, kind: str) -> int:
+        fd: int = lib.pr_fsopen(cstr(kind))
+        if fd < 0:
+            raise fail(f"fsopen {kind}")
+        return fd
+
+    def fsconfig(self, fd: int, command: int, key: str | None = None, value: str | None = None, aux: int = 0) -> None:
+        """fsconfig(2). The error's text names the option that the file system refused."""
+        if lib.pr_fsconfig(fd, command, ffi.NULL if key is None else cstr(key),
+                           ffi.NULL if value is None else cstr(value), aux) < 0:
+            number = ffi.errno
+            raise OSError(number, posix.strerror(number), key if value is None else f"{key}={value}")
+
+    def fsmount(self, fd: int, attributes: int) -> int:
+        """fsmount(2): a detached mount."""
+        mount: int = lib.pr_fsmount(fd, attributes)
+        if mount < 0:
+            raise fail("fsmount")
+        return mount
+
+    def mount_setattr(self, fd: int, set_: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = False,
+                      userns_fd: int = -1) -> None:
+        """mount_setattr(2) on the mount that fd refers to."""
+        if lib.pr_mount_setattr(fd, AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), set_, clear, propagation,
+                                userns_fd) < 0:
+            raise fail("mount_setattr")
+
+    def mount(self, source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+        """mount(2): only for propagation of "/" and for what the new API cannot do."""
+        if lib.pr_mount(cstr(source), cstr(target), cstr(kind), flags, cstr(data) or ffi.NULL) < 0:
+            raise fail(f"mount {source} {target}")
+
+    def umount(self, target: str, flags: int) -> None:
+        if lib.pr_umount(cstr(target), flags) < 0:
+            raise fail(f"umount {target}")
+
+    # ---- terminals --------------------------------------------------------------------------------------
+    def pty_peer(self, master: int) -> int:
+        """The slave of a master, unlocked, without becoming the controlling terminal (TIOCGPTPEER)."""
+        fd: int = lib.pr_pty_peer(master)
+        if fd < 0:
+            raise fail("TIOCGPTPEER")
+        return fd
+
+    def pty_size(self, fd: int, rows: int, columns: int) -> None:
+        if lib.pr_pty_size(fd, rows, columns) < 0:
+            raise fail("TIOCSWINSZ")
+
+    def controlling_terminal(self, fd: int) -> None:
+        if lib.pr_setsid_ctty(fd) < 0:
+            raise fail("TIOCSCTTY")
+
+    def dup2(self, fd: int, number: int) -> None:
+        posix.dup2(fd, number, True)
+
+    def send_fd(self, path: str, data: bytes, fd: int) -> None:
+        """Connect to the unix stream socket at path (host) and send data with one descriptor."""
+        import _socket
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        sock.connect(path)
+        sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))])
+        sock.close()
+
+    # ---- cgroup devices ---------------------------------------------------------------------------------
+    def bpf_load_device(self, program: bytes) -> int:
+        """Load a BPF_PROG_TYPE_CGROUP_DEVICE program; the verifier's log goes into the error."""
+        log = ffi.new("char[]", 4096)
+        fd: int = lib.pr_bpf_load_device(ffi.from_buffer(program), len(program) // 8, log, 4096)
+        if fd < 0:
+            number = ffi.errno
+            raise OSError(number, posix.strerror(number), ffi.string(log).decode(errors="replace")[-200:])
+        return fd
+
+    def bpf_attach(self, cgroup_fd: int, program_fd: int, replace_fd: int = -1) -> None:
+        if lib.pr_bpf_attach(cgroup_fd, program_fd, replace_fd) < 0:
+            raise fail("attach the device filter")
+
+    def bpf_detach(self, cgroup_fd: int, program_fd: int) -> None:
+        if lib.pr_bpf_detach(cgroup_fd, program_fd) < 0:
+            raise fail("detach a device filter")
+
+    def bpf_query(self, cgroup_fd: int) -> list[int]:
+        """Ids of the device programs attached to the cgroup itself."""
+        ids = ffi.new("uint32_t[]", 64)
+        count: int = lib.pr_bpf_query(cgroup_fd, ids, 64)
+        if count < 0:
+            raise fail("query device filters")
+        return [ids[i] for i in range(count)]
+
+    def bpf_by_id(self, number: int) -> int:
+        fd: int = lib.pr_bpf_by_id(number)
+        if fd < 0:
+            raise fail(f"device filter {number}")
+        return fd
+
+    # ---- the last stage: queue now, run in C at the end -------------------------------------------------
+    def last(self, code: int, a: int = 0, b: int = 0, c: int = 0, data: bytes = b"") -> None:
+        """Queue one operation of last_stage.c for the step that is being applied (native.h lists them)."""
+        self.queue.append((code, self.step, a, b, c, data))
+
+    def __init__(self) -> None:
+        self.queue: list[tuple[int, int, int, int, int, bytes]] = []
+        self.step = 0            # index of the step being applied, set by the engine
+
+    def run_last(self, page: object) -> None:
+        """Hand the queue to C. Does not return."""
+        ops = ffi.new("op_t[]", len(self.queue))
+        blob = bytearray(b"\0")
+        for op, (code, step, a, b, c, data) in zip(ops, self.queue):
+            op.code, op.step, op.a, op.b, op.c = code, step, a, b, c
+            op.data, op.len = len(blob), len(data)
+            blob += data
+            blob += bytes(8 - len(blob) % 8)    # structs in the blob are aligned
+        lib.pr_last_stage(page, ops, len(self.queue), ffi.from_buffer(blob), len(blob))

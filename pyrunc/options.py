@@ -1,0 +1,31 @@
+"""What the command line asked for, as the planner sees it. Paths are absolute by the time a plan is made."""
+from __future__ import annotations
+
+from .step import dataclass_transform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+@dataclass_transform(kw_only_default=True)
+class Options:
+    """Options of create, run, exec and restore; unused ones keep their defaults."""
+    id: str = ""
+    root: str = "/run/pyrunc"            # --root: the state root
+    bundle: str = ""
+    console_socket: str = ""
+    pidfd_socket: str = ""
+    pid_file: str = ""
+    preserve_fds: int = 0
+    listen_fds: int = 0                  # LISTEN_FDS, when LISTEN_PID was ours
+    notify_socket: str = ""              # NOTIFY_SOCKET of the caller
+    no_pivot: bool = False
+    no_new_keyring: bool = False
+    detach: bool = True                  # create and run --detach; False for a foreground run
+    systemd_cgroup: bool = False
+    cgroup_manager: str = "cgroupfs"     # cgroupfs, systemd or disabled
+    rootless: str = "auto"               # auto, true or false
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
