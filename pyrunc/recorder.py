@@ -1,0 +1,271 @@
+"""Kernel's double: every method of kernel.Kernel, no effect; it remembers the calls and makes up the answers.
+
+`explain` and most unit tests run on it: no root, no built native module, microseconds. A call is remembered as
+the tuple (method name, every argument in the order of Kernel's signature, defaults included).
+"""
+from __future__ import annotations
+
+import errno
+import posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .kernel import Kernel  # so that a Recorder may be handed to whatever wants a Kernel
+else:
+    Kernel = object                  # kernel.py needs the native module, which need not exist here
+
+AT_FDCWD = -100
+RESOLVE_IN_ROOT_NO_MAGICLINKS = 0x12
+DIRECTORY, FILE, CHARACTER_DEVICE = 0o040755, 0o100644, 0o020666
+EXT4_SUPER_MAGIC, PROC_SUPER_MAGIC = 0xEF53, 0x9FA0
+FIRST_FD, PID, KEYRING = 100, 4242, 77
+_DEVICES = {"null": 0x103, "zero": 0x105, "full": 0x107, "random": 0x108, "urandom": 0x109, "tty": 0x500}
+
+
+class Recorder(Kernel):
+    """Knobs, all optional:
+
+    modes      {path: st_mode} that stat and stat_path answer; None = does not exist; other paths are directories,
+               and the well-known names below /dev character devices
+    files      {path: text} that read_file answers; other paths do not exist
+    fs_types   {path: statfs magic}; other paths are ext4, and procfs below /proc
+    programs   {path: (wait status, output)} that run_program answers; others succeed in silence
+    errors     {method: [errno of the first call, of the second, ...]}, 0 = succeed; past the end calls succeed
+
+    calls      what was called; queue and step as in Kernel; fds {open descriptor: what it was opened as}
+    """
+
+    def __init__(self, *, modes: dict[str, int | None] | None = None, files: dict[str, str] | None = None,
+                 fs_types: dict[str, int] | None = None, programs: dict[str, tuple[int, str]] | None = None,
+                 errors: dict[str, list[int]] | None = None) -> None:
+        self.modes = modes or {}
+        self.files = files or {}
+        self.fs_types = fs_types or {}
+        self.programs = programs or {}
+        self.errors = {method: list(numbers) for method, numbers in (errors or {}).items()}
+        self.calls: list[tuple[Any, ...]] = []
+        self.queue: list[tuple[int, int, int, int, int, bytes]] = []
+        self.step = 0
+        self.fds: dict[int, str] = {}
+        self._next_fd = FIRST_FD
+
+    # ---- how calls are remembered and answers made up ---------------------------------------------------
+    def _note(self, method: str, *args: Any) -> None:
+        self.calls.append((method, *args))
+        numbers = self.errors.get(method)
+        if numbers and (number := numbers.pop(0)):
+            raise OSError(number, posix.strerror(number), str(args[0]) if args else method)
+
+    def _fd(self, path: str, method: str, *args: Any) -> int:
+        self._note(method, *args)
+        fd, self._next_fd = self._next_fd, self._next_fd + 1
+        self.fds[fd] = path
+        return fd
+
+    def _existing_fd(self, path: str, method: str, *args: Any) -> int:
+        fd = self._fd(path, method, *args)
+        if path in self.modes and self.modes[path] is None:
+            del self.fds[fd]
+            raise OSError(errno.ENOENT, posix.strerror(errno.ENOENT), path)
+        return fd
+
+    def _stat(self, path: str) -> posix.stat_result:
+        device = _DEVICES.get(path.rpartition("dev/")[2], 0)
+        mode = self.modes.get(path, CHARACTER_DEVICE if device else DIRECTORY)
+        if mode is None:
+            raise OSError(errno.ENOENT, posix.strerror(errno.ENOENT), path)
+        return posix.stat_result((mode, 1, 1, 1, 0, 0, 0, 0, 0, 0), {"st_rdev": device})
+
+    # ---- files ------------------------------------------------------------------------------------------
+    def open(self, path: str, flags: int, mode: int = 0, dirfd: int = AT_FDCWD) -> int:
+        return self._existing_fd(path, "open", path, flags, mode, dirfd)
+
+    def open_in_root(self, root_fd: int, path: str, flags: int, mode: int = 0,
+                     resolve: int = RESOLVE_IN_ROOT_NO_MAGICLINKS) -> int:
+        return self._existing_fd(path, "open_in_root", root_fd, path, flags, mode, resolve)
+
+    def close(self, fd: int) -> None:
+        self._note("close", fd)
+        self.fds.pop(fd, None)
+
+    def write(self, fd: int, data: bytes) -> None:
+        self._note("write", fd, data)
+
+    def write_file(self, path: str, data: str, dirfd: int = AT_FDCWD) -> None:
+        self._note("write_file", path, data, dirfd)
+
+    def read_file(self, path: str, dirfd: int = AT_FDCWD, limit: int = 1 << 20) -> str:
+        self._note("read_file", path, dirfd, limit)
+        if path not in self.files:
+            raise OSError(errno.ENOENT, posix.strerror(errno.ENOENT), path)
+        return self.files[path]
+
+    def mkdir(self, path: str, mode: int, dirfd: int = AT_FDCWD) -> None:
+        self._note("mkdir", path, mode, dirfd)
+
+    def rmdir(self, path: str, dirfd: int = AT_FDCWD) -> None:
+        self._note("rmdir", path, dirfd)
+
+    def unlink(self, path: str, dirfd: int = AT_FDCWD) -> None:
+        self._note("unlink", path, dirfd)
+
+    def symlink(self, target: str, name: str, dirfd: int) -> None:
+        self._note("symlink", target, name, dirfd)
+
+    def mknod(self, name: str, mode: int, device: int, dirfd: int) -> None:
+        self._note("mknod", name, mode, device, dirfd)
+
+    def mkfifo(self, name: str, mode: int, dirfd: int) -> None:
+        self._note("mkfifo", name, mode, dirfd)
+
+    def stat(self, fd: int) -> posix.stat_result:
+        self._note("stat", fd)
+        return self._stat(self.fds.get(fd, ""))
+
+    def stat_path(self, path: str, follow: bool = True) -> posix.stat_result:
+        self._note("stat_path", path, follow)
+        return self._stat(path)
+
+    def chmod(self, fd: int, mode: int) -> None:
+        self._note("chmod", fd, mode)
+
+    def chown(self, fd: int, uid: int, gid: int) -> None:
+        self._note("chown", fd, uid, gid)
+
+    def fs_type(self, fd: int) -> int:
+        self._note("fs_type", fd)
+        path = self.fds.get(fd, "")
+        below_proc = f"{path.strip('/')}/".startswith("proc/")
+        return self.fs_types.get(path, PROC_SUPER_MAGIC if below_proc else EXT4_SUPER_MAGIC)
+
+    def fs_flags(self, fd: int) -> int:
+        self._note("fs_flags", fd)
+        return 0
+
+    def setxattr(self, fd: int, name: str, value: bytes) -> None:
+        self._note("setxattr", fd, name, value)
+
+    # ---- processes and namespaces -----------------------------------------------------------------------
+    def clone3(self, flags: int, cgroup_fd: int, pdeathsig: int) -> tuple[int, int]:
+        return PID, self._fd(f"pidfd {PID}", "clone3", flags, cgroup_fd, pdeathsig)
+
+    def unshare(self, flags: int) -> None:
+        self._note("unshare", flags)
+
+    def setns(self, fd: int, kind: int) -> None:
+        self._note("setns", fd, kind)
+
+    def pidfd_open(self, pid: int) -> int:
+        return self._fd(f"pidfd {pid}", "pidfd_open", pid)
+
+    def pidfd_send_signal(self, pidfd: int, number: int) -> None:
+        self._note("pidfd_send_signal", pidfd, number)
+
+    def pidfd_getfd(self, pidfd: int, number: int) -> int:
+        return self._fd(f"descriptor {number} of {self.fds.get(pidfd, pidfd)}", "pidfd_getfd", pidfd, number)
+
+    def prctl(self, option: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0) -> int:
+        self._note("prctl", option, a, b, c, d)
+        return 0
+
+    def prlimit(self, pid: int, resource: int, soft: int, hard: int) -> None:
+        self._note("prlimit", pid, resource, soft, hard)
+
+    def setsid(self) -> None:
+        self._note("setsid")
+
+    def set_ids(self, uid: int, gid: int, groups: Sequence[int] | None) -> None:
+        self._note("set_ids", uid, gid, groups)
+
+    def sethostname(self, name: str) -> None:
+        self._note("sethostname", name)
+
+    def setdomainname(self, name: str) -> None:
+        self._note("setdomainname", name)
+
+    def run_program(self, path: str, args: Sequence[str], env: Sequence[str], stdin: bytes, timeout: float | None,
+                    cwd_fd: int = -1) -> tuple[int, str]:
+        self._note("run_program", path, args, env, stdin, timeout, cwd_fd)
+        return self.programs.get(path, (0, ""))
+
+    def join_session_keyring(self, name: str) -> int:
+        self._note("join_session_keyring", name)
+        return KEYRING
+
+    def keyring_permit(self, serial: int, add: int) -> None:
+        self._note("keyring_permit", serial, add)
+
+    def loopback_up(self) -> None:
+        self._note("loopback_up")
+
+    # ---- mounts -----------------------------------------------------------------------------------------
+    def open_tree(self, path: str, flags: int, dirfd: int = AT_FDCWD) -> int:
+        return self._existing_fd(path, "open_tree", path, flags, dirfd)
+
+    def move_mount(self, from_fd: int, to_fd: int) -> None:
+        self._note("move_mount", from_fd, to_fd)
+
+    def fsopen(self, kind: str) -> int:
+        return self._fd(f"fsopen {kind}", "fsopen", kind)
+
+    def fsconfig(self, fd: int, command: int, key: str | None = None, value: str | None = None, aux: int = 0) -> None:
+        self._note("fsconfig", fd, command, key, value, aux)
+
+    def fsmount(self, fd: int, attributes: int) -> int:
+        return self._fd(f"fsmount of {self.fds.get(fd, fd)}", "fsmount", fd, attributes)
+
+    def mount_setattr(self, fd: int, set_: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = False,
+                      userns_fd: int = -1) -> None:
+        self._note("mount_setattr", fd, set_, clear, propagation, recursive, userns_fd)
+
+    def mount(self, source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+        self._note("mount", source, target, kind, flags, data)
+
+    def umount(self, target: str, flags: int) -> None:
+        self._note("umount", target, flags)
+
+    # ---- terminals --------------------------------------------------------------------------------------
+    def pty_peer(self, master: int) -> int:
+        return self._fd(f"peer of {self.fds.get(master, master)}", "pty_peer", master)
+
+    def pty_size(self, fd: int, rows: int, columns: int) -> None:
+        self._note("pty_size", fd, rows, columns)
+
+    def controlling_terminal(self, fd: int) -> None:
+        self._note("controlling_terminal", fd)
+
+    def dup2(self, fd: int, number: int) -> None:
+        self._note("dup2", fd, number)
+        self.fds[number] = self.fds.get(fd, "")
+
+    def send_fd(self, path: str, data: bytes, fd: int) -> None:
+        self._note("send_fd", path, data, fd)
+
+    # ---- cgroup devices ---------------------------------------------------------------------------------
+    def bpf_load_device(self, program: bytes) -> int:
+        return self._fd("device filter", "bpf_load_device", program)
+
+    def bpf_attach(self, cgroup_fd: int, program_fd: int, replace_fd: int = -1) -> None:
+        self._note("bpf_attach", cgroup_fd, program_fd, replace_fd)
+
+    def bpf_detach(self, cgroup_fd: int, program_fd: int) -> None:
+        self._note("bpf_detach", cgroup_fd, program_fd)
+
+    def bpf_query(self, cgroup_fd: int) -> list[int]:
+        self._note("bpf_query", cgroup_fd)
+        return []
+
+    def bpf_by_id(self, number: int) -> int:
+        return self._fd(f"device filter {number}", "bpf_by_id", number)
+
+    # ---- the last stage ---------------------------------------------------------------------------------
+    def last(self, code: int, a: int = 0, b: int = 0, c: int = 0, data: bytes = b"") -> None:
+        self._note("last", code, a, b, c, data)
+        self.queue.append((code, self.step, a, b, c, data))
+
+    def run_last(self, page: object) -> None:
+        """Unlike Kernel's, this one returns."""
+        self._note("run_last", page)
