@@ -93,6 +93,54 @@ class Kernel:
         finally:
             posix.close(fd)
 
+    def write_new(self, name: str, data: bytes, mode: int, dirfd: int) -> None:
+        """A file of ours, whole or not at all: written as .name (O_EXCL), then renamed over name."""
+        part = f".{name}"
+        try:
+            fd = self.open(part, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, mode, dirfd)
+        except FileExistsError:      # of one that was killed here; the lock says that nobody else is writing
+            posix.unlink(part, dir_fd=dirfd)
+            fd = self.open(part, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, mode, dirfd)
+        try:
+            self.write(fd, data)
+        except OSError:
+            posix.unlink(part, dir_fd=dirfd)
+            raise
+        finally:
+            posix.close(fd)
+        posix.rename(part, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
+
+    def lock(self, fd: int) -> None:
+        """flock(2) exclusively; BlockingIOError when somebody else holds it. Ends with the process."""
+        import fcntl
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory of ours and what is in it, without following a link; fine when it is gone."""
+        try:
+            fd = self.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
+        except FileNotFoundError:
+            return
+        try:
+            for name in posix.listdir(fd):
+                try:
+                    posix.unlink(name, dir_fd=fd)
+                except IsADirectoryError:
+                    self.remove_tree(f"{path}/{name}")
+        finally:
+            posix.close(fd)
+        posix.rmdir(path)
+
+    def map_page(self, name: str, dirfd: int, parent_step: int) -> object:
+        """Make the journal page (native.h page_t) as a file and map it."""
+        fd = self.open(name, posix.O_RDWR | posix.O_CREAT | posix.O_EXCL, 0o600, dirfd)
+        page = lib.pr_page_map(fd, 1)
+        if page == ffi.NULL:
+            raise fail("map the journal")
+        posix.close(fd)
+        page.parent_step, page.child_step = parent_step, -1
+        return page
+
     def mkdir(self, path: str, mode: int, dirfd: int = AT_FDCWD) -> None:
         posix.mkdir(path, mode, dir_fd=None if dirfd == AT_FDCWD else dirfd)
 
@@ -191,6 +239,55 @@ class Kernel:
     def prlimit(self, pid: int, resource: int, soft: int, hard: int) -> None:
         if lib.pr_prlimit(pid, resource, soft, hard) < 0:
             raise fail("prlimit")
+
+    def become_child(self) -> None:
+        """First thing in the clone: default signals, because CPython and the caller changed some."""
+        lib.pr_signals_reset()
+
+    def kill_and_reap(self, pid: int, pidfd: int) -> None:
+        """SIGKILL a child of ours and wait for its end; one that is gone already is fine."""
+        lib.pr_pidfd_send_signal(pidfd, 9)
+        try:
+            posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED)
+        except ChildProcessError:
+            pass
+        posix.close(pidfd)
+
+    def wait_status(self, pidfd: int) -> int:
+        """Wait for the end of a child and leave it to be reaped: its exit status, or minus the signal."""
+        info = posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED | posix.WNOWAIT)
+        if info is None:
+            return 0
+        return info.si_status if info.si_code == posix.CLD_EXITED else -info.si_status
+
+    def readable(self, fd: int) -> bool:
+        """Whether a descriptor has something to say now; a pidfd has when the process has ended."""
+        import select
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def oom_kills(self, cgroup_fd: int) -> int:
+        """The cgroup's count of OOM kills (memory.events oom_kill); 0 where nobody counts."""
+        if cgroup_fd >= 0:
+            try:
+                for line in self.read_file("memory.events", cgroup_fd).splitlines():
+                    if line.startswith("oom_kill "):
+                        return int(line[9:])
+            except OSError:
+                return 0
+        return 0
+
+    def socketpair(self) -> tuple[int, int]:
+        """A connected pair of unix stream sockets."""
+        pair = ffi.new("int[2]")
+        if lib.pr_socketpair(pair) < 0:
+            raise fail("socketpair")
+        return pair[0], pair[1]
+
+    def exit(self, status: int) -> None:
+        """_exit(2): no finaliser of this process runs."""
+        posix._exit(status)
 
     def setsid(self) -> None:
         posix.setsid()

@@ -103,6 +103,20 @@ class Recorder(Kernel):
             raise OSError(errno.ENOENT, posix.strerror(errno.ENOENT), path)
         return self.files[path]
 
+    def write_new(self, name: str, data: bytes, mode: int, dirfd: int) -> None:
+        self._note("write_new", name, data, mode, dirfd)
+
+    def lock(self, fd: int) -> None:
+        self._note("lock", fd)
+
+    def remove_tree(self, path: str) -> None:
+        self._note("remove_tree", path)
+
+    def map_page(self, name: str, dirfd: int, parent_step: int) -> object:
+        self._note("map_page", name, dirfd, parent_step)
+        from .engine import Page
+        return Page()
+
     def mkdir(self, path: str, mode: int, dirfd: int = AT_FDCWD) -> None:
         self._note("mkdir", path, mode, dirfd)
 
@@ -173,6 +187,32 @@ class Recorder(Kernel):
 
     def prlimit(self, pid: int, resource: int, soft: int, hard: int) -> None:
         self._note("prlimit", pid, resource, soft, hard)
+
+    def become_child(self) -> None:
+        self._note("become_child")
+
+    def wait_status(self, pidfd: int) -> int:
+        self._note("wait_status", pidfd)
+        return 0
+
+    def readable(self, fd: int) -> bool:
+        self._note("readable", fd)
+        return False
+
+    def oom_kills(self, cgroup_fd: int) -> int:
+        self._note("oom_kills", cgroup_fd)
+        return 0
+
+    def socketpair(self) -> tuple[int, int]:
+        self._note("socketpair")
+        first, self._next_fd = self._next_fd, self._next_fd + 2
+        return first, first + 1
+
+    def kill_and_reap(self, pid: int, pidfd: int) -> None:
+        self._note("kill_and_reap", pid, pidfd)
+
+    def exit(self, status: int) -> None:
+        self._note("exit", status)
 
     def setsid(self) -> None:
         self._note("setsid")

@@ -33,6 +33,7 @@ class Step:
     """
     name: ClassVar[str] = ""
     spec: ClassVar[str] = ""
+    forks: ClassVar[bool] = False        # afterwards a second process walks the plan (namespaces.clone)
     side: str = PARENT
     where: str = ""
 
@@ -48,6 +49,10 @@ class Step:
         """Do it. Every effect goes through kernel; OSError is turned into a StepError by the engine."""
         raise NotImplementedError(self.name)
 
+    def failure(self, fault: OSError) -> str:
+        """What the error line begins with when apply() failed; engines and users match some of these texts."""
+        return self.describe()
+
     def undo(self, kernel: Kernel, facts: Facts) -> None:
         """Take back what apply() left behind outside the container's own namespaces. Must be repeatable."""
 
@@ -57,6 +62,7 @@ class Barrier(Step):
     name = "barrier"
     label: str = ""
     waits: str = PARENT
+    parting: bool = False            # the child closes its end instead of telling: they do not meet again
 
     def describe(self) -> str:
         return f"{self.waits} waits: {self.label}"

@@ -46,6 +46,7 @@ int pr_setsid_ctty(int tty_fd);                   /* TIOCSCTTY after setsid */
 int pr_signals_reset(void);                       /* every signal SIG_DFL, empty mask */
 int pr_signals_block(void);                       /* all blocked, for signalfd */
 int pr_signalfd(void);                            /* of every signal, non-blocking, cloexec */
+int pr_socketpair(int *fds);                      /* AF_UNIX, SOCK_STREAM, cloexec */
 int pr_tasks(void);                               /* number of threads of this process */
 int pr_setgroups(int n, const uint32_t *gids);
 int pr_setresuid(uint32_t uid);

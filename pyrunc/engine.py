@@ -1,0 +1,231 @@
+"""The engine: runs a plan on a kernel, in two processes, and takes it back when it fails.
+
+The runtime walks the list and does its own steps. At the clone the list is walked twice: the child does the
+child's steps and queues those of the last stage. They meet at barriers, by one byte on a socket pair; a closed
+socket means that the other one is gone. The journal page says in which step, whoever died and however.
+"""
+from __future__ import annotations
+
+import errno
+import posix
+import time
+
+from .errors import ConfigError, PyruncError, StepError, strerror
+from .facts import Facts
+from .step import CHILD, LAST, PARENT, Barrier, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+    from .kernel import Kernel
+
+PHASE_CHILD, PHASE_FAILED = 1, 5
+OP_BARRIER, OP_CLOSE_FD = 11, 13
+TEXT_LIMIT = 2047                    # page_t.text without its NUL
+
+
+class Interrupted(PyruncError):
+    """A signal asked the runtime to stop; what it had done is undone. number is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"interrupted by signal {number}")
+
+
+class Engine:
+    """One run of one plan. `run` returns when the parent's last step is done, or raises after undoing.
+
+    steps    the plan, in order
+    kernel   what acts
+    pause    called before every parent step with (index, step): the CLI's --break; None for never
+    """
+
+    def __init__(self, steps: Sequence[Step], kernel: Kernel, facts: Facts | None = None) -> None:
+        self.steps = steps
+        self.kernel = kernel
+        self.facts = facts or Facts()
+        self.facts.page = Page()
+        self.times: list[tuple[int, int]] = [(0, 0)] * len(steps)   # of the parent's steps, ns
+        self.failed = -1
+        self.error: PyruncError | None = None
+        self.warnings: list[str] = []
+        self.signal = 0
+        self.waiting = False
+
+    # ---- the parent's walk ------------------------------------------------------------------------------
+    def run(self) -> None:
+        """Do the plan. Raises ConfigError, StepError or Interrupted, with nothing left behind."""
+        index = -1
+        now = time.monotonic_ns
+        try:
+            for index, step in enumerate(self.steps):
+                if step.side != PARENT and not isinstance(step, Barrier):
+                    continue
+                if self.signal:
+                    raise Interrupted(self.signal)
+                self.facts.page.parent_step = index
+                self.kernel.step = index
+                begun = now()
+                if isinstance(step, Barrier):
+                    self._meet(step)
+                else:
+                    step.apply(self.kernel, self.facts)
+                    if step.forks and not self.facts.pid:
+                        self._child(index)
+                self.times[index] = begun, now()
+        except (OSError, PyruncError) as fault:
+            self.failed = index
+            self.error = self._explain(index, fault)
+        except BaseException:
+            self._undo(index)
+            raise
+        if self.error is not None:
+            self._undo(index)
+            raise self.error
+
+    def on_signal(self, number: int, _frame: object) -> None:
+        """A handler for SIGTERM and its kin: stops a wait at once, and anything else between two steps."""
+        self.signal = number
+        if self.waiting:
+            raise Interrupted(number)
+
+    def _meet(self, barrier: Barrier) -> None:
+        sync = self.facts.sync_fd
+        if barrier.waits == CHILD:
+            try:
+                posix.write(sync, b"\n")
+            except BrokenPipeError:
+                self._lost()
+            return
+        self.waiting = True
+        try:
+            told = posix.read(sync, 1)
+        except ConnectionResetError:
+            told = b""
+        finally:
+            self.waiting = False
+        if not told and not (barrier.parting and self._alive()):
+            self._lost()
+
+    def _alive(self) -> bool:
+        return int(self.facts.page.phase) != PHASE_FAILED and not self.kernel.readable(self.facts.pidfd)
+
+    def _lost(self) -> NoReturn:
+        """The child is gone: its last words are in the page, or else how it died tells."""
+        page, facts = self.facts.page, self.facts
+        status = self.kernel.wait_status(facts.pidfd)
+        index = page.child_step
+        step = self.steps[index] if 0 <= index < len(self.steps) else self.steps[self.facts.page.parent_step]
+        if page.phase == PHASE_FAILED:
+            raise self._step_error(step, page.error, page_text(page) or step.describe())
+        how = f"killed by signal {-status}" if status < 0 else f"exited with status {status}"
+        if status == -9 and self.kernel.oom_kills(facts.cgroup_fd):
+            from .errors import OOM_KILLED
+            how = OOM_KILLED
+        raise self._step_error(step, 0, f"{how} while it was to {step.describe()}")
+
+    def _explain(self, index: int, fault: BaseException) -> PyruncError:
+        step = self.steps[index]
+        if isinstance(fault, PyruncError):
+            return fault
+        assert isinstance(fault, OSError)
+        return self._step_error(step, fault.errno or 0, failure_text(step, fault))
+
+    def _step_error(self, step: Step, number: int, what: str) -> StepError:
+        hint = ""
+        try:
+            from .hints import hint_for
+            hint = hint_for(step, number, self.facts)
+        except Exception:  # a hint must never hide the fault it explains
+            hint = ""
+        return StepError(what, number, step.where, step.name, step.spec, hint)
+
+    def _undo(self, index: int) -> None:
+        """Backwards over the parent's steps that were begun. A failing undo is a warning, never the error."""
+        for step in reversed(self.steps[:index + 1]):
+            if step.side != PARENT:
+                continue
+            try:
+                step.undo(self.kernel, self.facts)
+            except OSError as fault:
+                self.warnings.append(f"undo of {step.name}: {strerror(fault.errno or errno.EIO)}: {fault.filename}")
+
+    # ---- the child's walk: Python until the root is switched, then C -------------------------------------
+    def _child(self, index: int) -> NoReturn:
+        kernel, facts, page = self.kernel, self.facts, self.facts.page
+        step = self.steps[index]
+        try:
+            kernel.become_child()
+            page.phase = PHASE_CHILD
+            now, times = time.monotonic_ns, page.times
+            for index in range(index + 1, len(self.steps)):
+                step = self.steps[index]
+                if isinstance(step, Barrier):
+                    page.child_step = kernel.step = index
+                    self._child_meets(step, index)
+                elif step.side != PARENT:
+                    page.child_step = kernel.step = index
+                    if step.side == LAST:
+                        step.apply(kernel, facts)
+                        continue
+                    slot = times[index]
+                    slot.start = now()
+                    step.apply(kernel, facts)
+                    slot.end = now()
+            kernel.run_last(page)
+        except OSError as fault:
+            self._last_words(fault.errno or 0, failure_text(step, fault))
+        except ConfigError as fault:
+            self._last_words(0, fault.what)
+        except BaseException as fault:  # nothing may reach the interpreter's own printer (security.md 2.1)
+            self._last_words(0, f"{step.describe()}: {type(fault).__name__}: {fault}")
+        finally:
+            kernel.exit(1)
+        raise AssertionError
+
+    def _child_meets(self, barrier: Barrier, index: int) -> None:
+        kernel, sync = self.kernel, self.facts.sync_fd
+        last = any(s.side == LAST for s in self.steps[:index])
+        if barrier.parting:
+            kernel.last(OP_CLOSE_FD, sync)
+        elif last:
+            if barrier.waits == PARENT:     # C tells and waits in one operation; the answer is the next barrier
+                kernel.last(OP_BARRIER, sync)
+        elif barrier.waits == PARENT:
+            posix.write(sync, b"\n")
+        elif not posix.read(sync, 1):
+            kernel.exit(1)                  # the runtime is gone; so is the container
+
+    def _last_words(self, number: int, what: str) -> None:
+        page = self.facts.page
+        page.error = number
+        page.text = what.encode(errors="replace")[:TEXT_LIMIT]
+        page.phase = PHASE_FAILED
+
+
+def failure_text(step: Step, fault: OSError) -> str:
+    """What a failed step was doing: its description, and what the call adds (a path, an option)."""
+    what = step.failure(fault)
+    detail = fault.filename
+    if isinstance(detail, str) and detail and detail not in what:
+        what += f" ({detail})"
+    return what
+
+
+def page_text(page: Any) -> str:
+    """The text of a journal page, on one line."""
+    from ._native import ffi
+    text: str = ffi.string(page.text).decode(errors="replace")
+    return " ".join(text.split())
+
+
+class Page:
+    """Stands in for the journal page until state.journal has mapped the real one; needs no native module."""
+
+    def __init__(self) -> None:
+        self.parent_step = self.child_step = -1
+        self.phase = self.error = self.value = 0
+        self.text = b""
+        self.times: list[Any] = []

@@ -1,0 +1,76 @@
+"""(step, errno) -> one clause that says what it usually is. Loaded only when something failed.
+
+A hint must not contain a text that an engine classifies by (docs/errors.md): it would change the exit code that
+Docker or Podman report. Each entry names the thread or man page it comes from.
+"""
+from __future__ import annotations
+
+import errno
+import posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .facts import Facts
+    from .step import Step
+
+#: step name, or its part before the dot; first match wins
+HINTS: list[tuple[str, int, str]] = [
+    # mount_setattr(2): EINVAL with MOUNT_ATTR_IDMAP; runc#3949, crun#1380, podman#24918
+    ("idmap", errno.EINVAL, "the file system of the source may not support idmapped mounts on this kernel"),
+    # fsopen(2): ENODEV is an unknown file system type
+    ("mounts", errno.ENODEV, "the kernel knows no such file system (see /proc/filesystems)"),
+    # moby#36428, runc#3318
+    ("mounts", errno.ENOTDIR, "source and destination must both be directories or both be files"),
+    # runc#1658, runc#2639, podman#20453: locked mounts below the outer /proc
+    ("mounts.proc", errno.EPERM, "an outer container's masked paths below /proc forbid a new procfs (mount_namespaces(7))"),
+    ("root.proc", errno.EPERM, "an outer container's masked paths below /proc forbid a new procfs (mount_namespaces(7))"),
+    ("mounts.sysfs", errno.EPERM, "a new sysfs needs a network namespace owned by the container's user namespace"),
+    # user_namespaces(7); podman#13360
+    ("user.map", errno.EPERM, "the ranges must lie in /etc/subuid and /etc/subgid, and newuidmap and newgidmap be installed"),
+    ("user.map", errno.EINVAL, "the kernel takes at most 340 lines, and none may overlap"),
+    # clone(2): ENOSPC is a limit on nesting or /proc/sys/user/max_*_namespaces
+    ("namespaces", errno.ENOSPC, "a limit in /proc/sys/user/max_*_namespaces or the nesting limit is reached"),
+    ("namespaces.enter", errno.EINVAL, "the path is not a namespace of this type"),
+    ("namespaces.join", errno.EINVAL, "the path is not a namespace of this type, or is the one already in"),
+    # cgroups(7) "no internal processes"
+    ("cgroup", errno.EBUSY, "processes sit in an inner cgroup; cgroup v2 allows them only in leaves"),
+    ("cgroup.limit", errno.ENOENT, "the controller is not enabled for this cgroup"),
+    # runc#3952: "write /proc/self/attr/exec: invalid argument" is a profile that is not loaded
+    ("lsm.apparmor", errno.ENOENT, "the profile is not loaded (apparmor_parser -r)"),
+    ("lsm.apparmor", errno.EINVAL, "the profile is not loaded (apparmor_parser -r)"),
+    ("process.rlimits", errno.EPERM, "raising a hard limit needs CAP_SYS_RESOURCE"),
+    ("scheduling", errno.EPERM, "real-time and deadline policies need CAP_SYS_NICE, and deadline no cpuset"),
+    # runc#4972, moby#51405: AppArmor saw a detached procfs
+    ("sysctl", errno.EACCES, "a security module may refuse it (see dmesg)"),
+]
+
+
+def hint_for(step: Step, number: int, facts: Facts) -> str:
+    """The clause for a failed step and its errno, or ""."""
+    for prefix, wanted, clause in HINTS:
+        if number == wanted and (step.name == prefix or step.name.startswith(prefix + ".")):
+            return clause
+    for kind, ask in _ASK:
+        if step.name.startswith(kind):
+            return ask(number)
+    return ""
+
+
+def _lsm(number: int) -> str:
+    """Who else may have refused: an enforcing security module that confines the runtime itself."""
+    if number not in (errno.EACCES, errno.EPERM):
+        return ""
+    try:
+        fd = posix.open("/proc/self/attr/current", posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            label = posix.read(fd, 200).rstrip(b"\0\n").decode(errors="replace")
+        finally:
+            posix.close(fd)
+    except OSError:
+        return ""
+    return "" if label in ("", "unconfined") else f"the runtime itself is confined by {label}"
+
+
+_ASK: list[tuple[str, Callable[[int], str]]] = [("", _lsm)]

@@ -1,0 +1,127 @@
+"""The order of container setup, and nothing else: read it as the table of contents.
+
+Each line yields the steps of one subject; what they are is decided by the planner functions in steps/ and
+cgroups/, from config.json, the options and the host, before anything exists. P, C and L say who acts: the
+runtime, the container's init (Python, on the host's files), or C from pivot_root to execve.
+"""
+from __future__ import annotations
+
+from .step import CHILD, PARENT, Barrier
+from .steps import (
+    capabilities,
+    cgroup,
+    devices,
+    hooks,
+    keyring,
+    lsm,
+    memory_policy,
+    mounts,
+    namespaces,
+    network,
+    paths,
+    personality,
+    process,
+    root,
+    scheduling,
+    seccomp,
+    state,
+    sysctl,
+    terminal,
+    user,
+    uts,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .config.types import Config
+    from .host import Host
+    from .options import Options
+    from .step import Step
+
+
+def create(config: Config, options: Options, host: Host) -> list[Step]:
+    """The plan of `create`: from nothing to an init that waits for `start`. Raises ConfigError; no effects."""
+    return list(_create(config, options, host))
+
+
+def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    # P: what must be there first, so that whatever happens from here on can be found and undone
+    yield from state.reserve(config, options, host)
+    yield from cgroup.create(config, options, host)
+    yield from seccomp.compile(config, options, host)
+    yield from mounts.sources(config, options, host)
+    yield from devices.sources(config, options, host)
+    yield from terminal.sources(config, options, host)
+    yield from cgroup.limits(config, options, host)
+
+    # P, C: two processes
+    into_cgroup = cgroup.born_inside(config, options, host)
+    yield from namespaces.clone(config, options, host, into_cgroup)
+    yield from cgroup.join(config, options, host)
+    yield from process.oom_score_adj(config, options, host)
+    yield from user.maps(config, options, host)
+    yield from network.devices(config, options, host)
+    yield from ready_for_child(config, options, host)
+
+    # C: the init becomes root of its namespaces
+    yield from user.become_root(config, options, host)
+    yield from namespaces.inside(config, options, host)
+    yield from keyring.session(config, options, host)
+    yield from network.loopback(config, options, host)
+
+    # C: the container's file system, put together by descriptor below a root that is not "/" yet
+    yield from root.prepare(config, options, host)
+    yield from mounts.all(config, options, host)
+    yield from devices.all(config, options, host)
+    yield from paths.all(config, options, host)
+    yield from terminal.console(config, options, host)
+
+    # P, C: the engine's say, before the root is switched
+    yield from hooks.create_runtime(config, options, host)
+    yield from hooks.create_container(config, options, host)
+
+    # C: what is written by descriptor
+    yield from uts.all(config, options, host)
+    yield from sysctl.all(config, options, host)
+    yield from lsm.exec_labels(config, options, host)
+    yield from process.prepare(config, options, host)
+    yield from mounts.finish(config, options, host)
+    yield from root.finish(config, options, host)
+    yield from terminal.stdio(config, options, host)
+
+    # L: one C function from here on
+    yield from root.switch(config, options, host)
+    yield from process.umask(config, options, host)
+    yield from process.no_new_privileges(config, options, host)
+    yield from scheduling.all(config, options, host)
+    yield from personality.all(config, options, host)
+    yield from memory_policy.all(config, options, host)
+
+    # P: the last things that only the runtime may do
+    yield Barrier(label="the container is set up", waits=PARENT)
+    yield from process.rlimits(config, options, host)
+    yield from state.save(config, options, host)
+    yield Barrier(label="limits and state are written", waits=CHILD)
+
+    # L: privileges are given up, the filter is loaded, and the init waits
+    yield from seccomp.load_early(config, options, host)
+    yield from process.directory(config, options, host)
+    yield from capabilities.bound(config, options, host)
+    yield from process.identity(config, options, host)
+    yield from capabilities.set(config, options, host)
+    yield from process.verify(config, options, host)
+    yield from process.find_executable(config, options, host)
+    yield from seccomp.load_late(config, options, host)
+    yield Barrier(label="the init waits for start", waits=PARENT, parting=True)
+    yield from state.pid_file(config, options, host)
+    yield from process.wait_start(config, options, host)
+    yield from hooks.start_container(config, options, host)
+    yield from process.execute(config, options, host)
+
+
+def ready_for_child(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """One barrier if the parent had anything to do for the new process before it may go on."""
+    if user.mapped(config) or cgroup.joins_later(config, options, host) or config.get("linux", {}).get("netDevices"):
+        yield Barrier(label="the runtime has done its part", waits=CHILD)

@@ -1,0 +1,300 @@
+"""Namespaces: which are new, which are joined, and the clone that makes the container's init.
+
+Who joins is decided by one rule. Without a user namespace to join, the runtime itself enters the others just
+before the clone and returns to its own right after it, so the init is born where it belongs. With a user
+namespace to join that is not possible (its owner may be all the privilege there is), so a first child joins
+everything and clones the init as its sibling (CLONE_PARENT).
+"""
+from __future__ import annotations
+
+import errno
+import posix
+
+from ..errors import ConfigError
+from ..step import CHILD, PARENT, Barrier, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..config.types import Config
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+#: type in config.json -> (CLONE_NEW* of <linux/sched.h>, file in /proc/PID/ns)
+KINDS = {
+    "ipc": (0x08000000, "ipc"),
+    "uts": (0x04000000, "uts"),
+    "network": (0x40000000, "net"),
+    "pid": (0x20000000, "pid"),
+    "cgroup": (0x02000000, "cgroup"),
+    "time": (0x00000080, "time"),
+    "mount": (0x00020000, "mnt"),
+    "user": (0x10000000, "user"),
+}
+CLONE_PARENT = 0x00008000
+#: Not among the clone's flags: a cgroup namespace made by clone3 would have the runtime's cgroup as its root,
+#: and a process born in a time namespace can no longer have its offsets set.
+_LATER = ("cgroup", "time")
+SIGKILL = 9
+PR_SET_DUMPABLE = 4
+
+
+class Namespaces:
+    """linux.namespaces, sorted into new and joined; wanted by many planners."""
+
+    def __init__(self, config: Config) -> None:
+        self.new: dict[str, str] = {}       # type -> JSON path
+        self.joined: dict[str, tuple[str, str]] = {}  # type -> (path of the namespace, JSON path)
+        for index, entry in enumerate(config.get("linux", {}).get("namespaces") or ()):
+            kind, place = entry["type"], f"linux.namespaces[{index}]"
+            if kind in self.new or kind in self.joined:
+                raise ConfigError(f'duplicate namespace "{kind}"', f"{place}.type")
+            if entry.get("path"):
+                self.joined[kind] = entry["path"], f"{place}.path"
+            else:
+                self.new[kind] = place
+
+    def private(self, kind: str) -> bool:
+        """The container does not share this namespace with the runtime: it is new or joined."""
+        return kind in self.new or kind in self.joined
+
+
+class Open(Step):
+    """Open a namespace to be joined, while the path still means what the engine meant."""
+    name = "namespaces.open"
+    spec = "config-linux.md#namespaces"
+    kind: str
+    path: str
+    fd: int = -1
+
+    def describe(self) -> str:
+        return f"open {self.kind} namespace {self.path}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        self.fd = kernel.open(self.path, posix.O_RDONLY)
+
+
+class Enter(Step):
+    """The runtime enters the namespace, to let the init be born in it; Return undoes it after the clone."""
+    name = "namespaces.enter"
+    spec = "config-linux.md#namespaces"
+    target: Open
+    kind: str
+    own: int = -1
+
+    def describe(self) -> str:
+        return f"enter {self.target.kind} namespace {self.target.path} for the clone"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        flag, file = KINDS[self.target.kind]
+        self.own = kernel.open(f"/proc/self/ns/{file}", posix.O_RDONLY)
+        kernel.setns(self.target.fd, flag)
+
+
+class Return(Step):
+    """Back into the runtime's own namespace, before anything else (hooks, later containers) runs from here."""
+    name = "namespaces.return"
+    spec = "config-linux.md#namespaces"
+    entered: Enter | TimeOffsets
+
+    def describe(self) -> str:
+        return f"return to the runtime's own {self.entered.kind} namespace"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.setns(self.entered.own, KINDS[self.entered.kind][0])
+        kernel.close(self.entered.own)
+
+
+class TimeOffsets(Step):
+    """A new time namespace with its offsets: they can only be written before a process is in it."""
+    name = "namespaces.time"
+    spec = "config-linux.md#time-offsets"
+    kind: str = "time"
+    offsets: str
+    own: int = -1
+
+    def describe(self) -> str:
+        return "new time namespace" + (f", offsets {self.offsets!r}" if self.offsets else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        self.own = kernel.open("/proc/self/ns/time", posix.O_RDONLY)
+        kernel.unshare(KINDS["time"][0])
+        if self.offsets:
+            kernel.write_file("/proc/self/timens_offsets", self.offsets)
+
+
+class Clone(Step):
+    """clone3: from here on there are two processes. In the child the engine goes on with the child's steps."""
+    name = "namespaces.clone"
+    spec = "config-linux.md#namespaces"
+    forks = True
+    flags: int
+    into_cgroup: bool
+    kinds: str
+    dumpable: bool = False    # an unprivileged runtime may write the id maps only of a dumpable process
+
+    def describe(self) -> str:
+        born = ", born in its cgroup" if self.into_cgroup else ""
+        return f"clone the container's init{born}" + (f", new namespaces: {self.kinds}" if self.kinds else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        cgroup = facts.cgroup_fd if self.into_cgroup else -1
+        ours, theirs = kernel.socketpair()
+        kernel.prctl(PR_SET_DUMPABLE, int(self.dumpable))
+        facts.pid, facts.pidfd = kernel.clone3(self.flags, cgroup, SIGKILL)
+        if facts.pid and self.dumpable:
+            kernel.prctl(PR_SET_DUMPABLE, 0)
+        kernel.close(theirs if facts.pid else ours)
+        facts.sync_fd = ours if facts.pid else theirs
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if facts.pidfd >= 0:
+            kernel.kill_and_reap(facts.pid, facts.pidfd)
+
+
+class Join(Step):
+    """The first child joins everything: first what needs privilege outside the user namespace, then that one,
+    then what only its owner may enter. The kind is passed to setns, so that a wrong one is refused."""
+    name = "namespaces.join"
+    spec = "config-linux.md#namespaces"
+    side = CHILD
+    targets: list[Open]
+
+    def describe(self) -> str:
+        return "join namespaces: " + ", ".join(f"{t.kind} {t.path}" for t in self.targets)
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        postponed = []
+        user = [t for t in self.targets if t.kind == "user"]
+        for target in [t for t in self.targets if t.kind != "user"]:
+            try:
+                kernel.setns(target.fd, KINDS[target.kind][0])
+            except PermissionError:
+                postponed.append(target)
+        for target in user + postponed:
+            kernel.setns(target.fd, KINDS[target.kind][0])
+        if user:
+            kernel.set_ids(0, 0, None)
+
+
+class CloneAgain(Step):
+    """The first child clones the init as its own sibling in the joined namespaces, and is done."""
+    name = "namespaces.clone_again"
+    spec = "config-linux.md#namespaces"
+    side = CHILD
+    forks = True
+    flags: int
+    kinds: str
+
+    def describe(self) -> str:
+        return "clone the init from the joined namespaces" + (f", new ones: {self.kinds}" if self.kinds else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        pid, _ = kernel.clone3(self.flags | CLONE_PARENT, -1, SIGKILL)
+        if pid:
+            facts.page.value = pid
+            kernel.exit(0)
+
+
+class Adopt(Step):
+    """The runtime lets go of the first child and takes the init it made."""
+    name = "namespaces.adopt"
+    spec = "config-linux.md#namespaces"
+
+    def describe(self) -> str:
+        return "take over the init that the first child cloned"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        first, first_pidfd = facts.pid, facts.pidfd
+        pid = facts.page.value
+        if pid <= 0:
+            raise OSError(errno.ESRCH, "the first child made no init")
+        # Both are unreaped children of this process, so neither number can mean anybody else.
+        facts.pid, facts.pidfd = pid, kernel.pidfd_open(pid)
+        kernel.kill_and_reap(first, first_pidfd)
+
+
+class UnshareCgroup(Step):
+    """A cgroup namespace made when the init is in its cgroup: that cgroup becomes "/" in it."""
+    name = "namespaces.cgroup"
+    spec = "config-linux.md#namespaces"
+    side = CHILD
+
+    def describe(self) -> str:
+        return "new cgroup namespace, rooted at the container's cgroup"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.unshare(KINDS["cgroup"][0])
+
+
+class JoinMount(Step):
+    """A joined mount namespace is entered last of all: from here on paths mean what they mean there."""
+    name = "namespaces.join_mount"
+    spec = "config-linux.md#namespaces"
+    side = CHILD
+    target: Open
+
+    def describe(self) -> str:
+        return f"join mount namespace {self.target.path}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.setns(self.target.fd, KINDS["mount"][0])
+
+
+def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> Iterator[Step]:
+    """From the namespaces to be joined to the init's existence, both sides."""
+    spaces = Namespaces(config)
+    targets = [Open(kind=kind, path=path, where=where) for kind, (path, where) in spaces.joined.items()]
+    yield from targets
+    new = [kind for kind in spaces.new if kind not in _LATER]
+    flags = 0
+    for kind in new:
+        flags |= KINDS[kind][0]
+    kinds = ", ".join(new)
+    if "user" not in spaces.joined:
+        entered: list[Enter | TimeOffsets] = []
+        for target in targets:
+            if target.kind != "mount":
+                enter = Enter(target=target, where=target.where, kind=target.kind)
+                entered.append(enter)
+                yield enter
+        if "time" in spaces.new:
+            entered.append(_time(config, spaces, PARENT))
+            yield entered[-1]
+        yield Clone(flags=flags, into_cgroup=into_cgroup, kinds=kinds, where="linux.namespaces",
+                    dumpable="user" in spaces.new and not host.privileged)
+        for entry in entered:
+            yield Return(entered=entry, where=entry.where)
+    else:
+        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces")
+        yield Join(targets=[t for t in targets if t.kind != "mount"], where="linux.namespaces")
+        if "time" in spaces.new:
+            yield _time(config, spaces, CHILD)
+        yield CloneAgain(flags=flags, kinds=kinds, where="linux.namespaces")
+        yield Barrier(label="the init exists", waits=PARENT)
+        yield Adopt(where="linux.namespaces")
+        yield Barrier(label="the init is adopted", waits=CHILD)
+
+
+def inside(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """What only the init itself can do, once its ids are mapped."""
+    spaces = Namespaces(config)
+    if "cgroup" in spaces.new:
+        yield UnshareCgroup(where=spaces.new["cgroup"])
+
+
+def join_mount(config: Config, openers: list[Step]) -> Iterator[Step]:
+    """Entered after every other joining; openers are the steps planned so far."""
+    for step in openers:
+        if isinstance(step, Open) and step.kind == "mount":
+            yield JoinMount(target=step, where=step.where)
+
+
+def _time(config: Config, spaces: Namespaces, side: str) -> TimeOffsets:
+    lines = []
+    for clock, offset in (config.get("linux", {}).get("timeOffsets") or {}).items():
+        lines.append(f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n")
+    return TimeOffsets(offsets="".join(lines), side=side, where="linux.timeOffsets" if lines else spaces.new["time"])

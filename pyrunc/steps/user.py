@@ -1,0 +1,118 @@
+"""The user namespace: the parent writes the maps, then the init becomes root in it."""
+from __future__ import annotations
+
+from ..step import CHILD, Barrier, Step
+from .namespaces import PR_SET_DUMPABLE, Namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..config.types import Config, IDMapping
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+SPEC = "config-linux.md#user-namespace-mappings"
+
+
+
+def map_text(mappings: Sequence[IDMapping]) -> str:
+    """uidMappings or gidMappings as /proc/PID/uid_map wants them: "container host size" lines."""
+    return "".join(f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in mappings)
+
+
+class DenySetgroups(Step):
+    """Without privilege the kernel allows a gid map only after setgroups(2) has been given up (CVE-2014-8989)."""
+    name = "user.setgroups"
+    spec = SPEC
+
+    def describe(self) -> str:
+        return "deny setgroups in the user namespace"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.write_file(f"/proc/{facts.pid}/setgroups", "deny")
+
+
+class Map(Step):
+    """One map, in one write; where this process may not write it, Debian's uidmap helpers may (subuid(5))."""
+    name = "user.map"
+    spec = SPEC
+    file: str                 # uid_map or gid_map
+    text: str
+    helper: str               # newuidmap or newgidmap
+
+    def describe(self) -> str:
+        return f"{self.file}: " + ", ".join(self.text.rstrip().split("\n"))
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            kernel.write_file(f"/proc/{facts.pid}/{self.file}", self.text)
+        except PermissionError as refusal:
+            for directory in ("/usr/bin", "/usr/local/bin", "/bin"):
+                program = f"{directory}/{self.helper}"
+                try:
+                    kernel.stat_path(program)
+                except OSError:
+                    continue
+                status, text = kernel.run_program(program, [program, str(facts.pid), *self.text.split()], [], b"", 10)
+                if status == 0:
+                    return
+                said = " ".join(text.split())
+                raise OSError(refusal.errno, refusal.strerror, f"{self.helper}: {said}") from None
+            raise
+
+
+class BecomeRoot(Step):
+    """All ids 0, no supplementary groups: the init starts with nothing of the caller's identity."""
+    name = "user.root"
+    spec = SPEC
+    side = CHILD
+    groups: bool              # setgroups is allowed here
+
+    def describe(self) -> str:
+        return "become uid 0, gid 0" + (", no supplementary groups" if self.groups else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.set_ids(0, 0, [] if self.groups else None)
+        # A change of ids may make a process dumpable again; it must not be while it holds the host's files.
+        kernel.prctl(PR_SET_DUMPABLE, 0)
+
+
+def maps(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT steps right after the clone; the init waits for them at the barrier that follows."""
+    if "user" not in Namespaces(config).new:
+        return
+    linux = config["linux"]
+    uids, gids = linux.get("uidMappings") or [], linux.get("gidMappings") or []
+    if denies_setgroups(config, host):
+        yield DenySetgroups(where="linux.gidMappings")
+    yield Map(file="uid_map", text=map_text(uids), helper="newuidmap", where="linux.uidMappings")
+    yield Map(file="gid_map", text=map_text(gids), helper="newgidmap", where="linux.gidMappings")
+
+
+def denies_setgroups(config: Config, host: Host) -> bool:
+    """An unprivileged runtime with one gid to map cannot keep setgroups; newgidmap can, for a range."""
+    gids = config["linux"].get("gidMappings") or []
+    return not host.privileged and host.euid != 0 and len(gids) == 1 and gids[0]["size"] == 1
+
+
+def mapped(config: Config) -> bool:
+    """The init must wait for the parent to map its ids."""
+    return "user" in Namespaces(config).new
+
+
+def become_root(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD: the first thing the init does with its new identity."""
+    spaces = Namespaces(config)
+    allowed = host.euid == 0 if "user" not in spaces.new else not denies_setgroups(config, host)
+    yield BecomeRoot(groups=allowed, where=spaces.new.get("user", ""))
+
+
+def barrier(config: Config) -> Iterator[Step]:
+    """CHILD waits until the maps are written."""
+    if mapped(config):
+        yield Barrier(label="the id maps are written", waits=CHILD)
+
+

@@ -1,0 +1,72 @@
+"""The trace: one JSON line per step that ran, from the times both processes left behind.
+
+    {"time": "2026-01-02T03:04:05.123456Z", "duration": 12.3, "side": "child", "pid": 42, "step": "mounts.proc",
+     "where": "mounts[0]", "outcome": "ok"}
+
+time is UTC, duration is in microseconds, pid is the process as the runtime sees it, outcome is "ok", the error
+line of the step that failed, or "unfinished" for a step the process died in. docs/tracing.md shows what to do
+with it.
+"""
+from __future__ import annotations
+
+import posix
+import time
+
+from .config.dump import dumps
+from .step import LAST, PARENT, Barrier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .engine import Engine
+
+
+def records(engine: Engine) -> Iterator[dict[str, Any]]:
+    """The steps that ran, in the order in which they began."""
+    page, facts = engine.facts.page, engine.facts
+    offset = time.time_ns() - time.monotonic_ns()
+    child_times = page.times
+    ran = []
+    for index, step in enumerate(engine.steps):
+        begun, ended = engine.times[index]
+        if step.side != PARENT and not isinstance(step, Barrier) and len(child_times):
+            begun, ended = child_times[index].start, child_times[index].end
+        if index == engine.failed and not begun:
+            begun = ended = time.monotonic_ns()
+        if begun:
+            ran.append((begun, ended, index))
+    for begun, ended, index in sorted(ran):
+        step = engine.steps[index]
+        outcome = "ok" if ended else "unfinished"
+        if engine.error is not None and (index == engine.failed or getattr(engine.error, "step", "") == step.name):
+            outcome = str(engine.error)
+        yield {
+            "time": stamp(begun + offset),
+            "duration": round((ended - begun) / 1000, 1) if ended else None,
+            "side": "child" if step.side == LAST else step.side,
+            "zone": step.side,
+            "pid": posix.getpid() if step.side == PARENT else facts.pid,
+            "step": step.name,
+            "where": step.where,
+            "what": step.describe(),
+            "outcome": outcome,
+        }
+
+
+def stamp(nanoseconds: int) -> str:
+    """Nanoseconds since the epoch as RFC 3339 in UTC with microseconds."""
+    t = time.gmtime(nanoseconds // 1_000_000_000)
+    return (f"{t.tm_year:04}-{t.tm_mon:02}-{t.tm_mday:02}T{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
+            f".{nanoseconds // 1000 % 1_000_000:06}Z")
+
+
+def write(path: str, engine: Engine) -> None:
+    """Append the trace of one run to a file, made 0600 if it is not there: it may name secrets of the host."""
+    lines = "".join(dumps(record) + "\n" for record in records(engine))
+    fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o600)
+    try:
+        posix.write(fd, lines.encode())
+    finally:
+        posix.close(fd)
