@@ -111,9 +111,12 @@ class Kernel:
         posix.rename(part, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
 
     def lock(self, fd: int) -> None:
-        """flock(2) exclusively; BlockingIOError when somebody else holds it. Ends with the process."""
+        """A record lock (fcntl F_SETLK); BlockingIOError when somebody else holds it. Ends with this process.
+
+        Not flock(2): the container's init would inherit that with the descriptor and hold it until `start`.
+        """
         import fcntl
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory of ours and what is in it, without following a link; fine when it is gone."""

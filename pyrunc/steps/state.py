@@ -1,7 +1,7 @@
 """The container's own directory: made first, so that a SIGKILL at any later point leaves something to find.
 
 <root>/<id>/
-    lock          flock(2) of the command that changes the container
+    lock          record lock of the command that changes the container
     intent.json   what create is about to make: written before the first side effect
     journal       the page both processes write their step into (native.h page_t)
     exec.fifo     what the init waits on for `start`; gone once started
