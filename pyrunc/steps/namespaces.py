@@ -274,9 +274,14 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
         if "time" in spaces.new:
             yield _time(config, spaces, CHILD)
         yield CloneAgain(flags=flags, kinds=kinds, where="linux.namespaces")
-        yield Barrier(label="the init exists", waits=PARENT)
-        yield Adopt(where="linux.namespaces")
-        yield Barrier(label="the init is adopted", waits=CHILD)
+        yield from adoption()
+
+
+def adoption() -> Iterator[Step]:
+    """After CloneAgain: the runtime takes over the init, which waits for it."""
+    yield Barrier(label="the init exists", waits=PARENT)
+    yield Adopt(where="linux.namespaces")
+    yield Barrier(label="the init is adopted", waits=CHILD)
 
 
 def inside(config: Config, options: Options, host: Host) -> Iterator[Step]:
