@@ -1,6 +1,8 @@
 """What the command line asked for, as the planner sees it. Paths are absolute by the time a plan is made."""
 from __future__ import annotations
 
+import posix
+
 from .step import dataclass_transform
 
 TYPE_CHECKING = False
@@ -26,6 +28,8 @@ class Options:
     systemd_cgroup: bool = False
     cgroup_manager: str = "cgroupfs"     # cgroupfs, systemd or disabled
     rootless: str = "auto"               # auto, true or false
+    nonce: str = ""                      # of this one creation: in intent.json and on the cgroup; made up when absent
 
     def __init__(self, **fields: Any) -> None:
         self.__dict__.update(fields)
+        self.nonce = self.nonce or posix.urandom(8).hex()
