@@ -1,0 +1,1 @@
+"""Tests of pyrunc: run them with `make test`, or `python -m pytest`."""
