@@ -200,6 +200,24 @@ class Kernel:
         """setxattr(2) on a descriptor that is not O_PATH."""
         posix.setxattr(fd, name, value)
 
+    def getxattr(self, fd: int, name: str) -> bytes:
+        """The value of an extended attribute; b"" when there is none."""
+        try:
+            return posix.getxattr(fd, name)
+        except OSError as fault:
+            if fault.errno == _errno.ENODATA:
+                return b""
+            raise
+
+    def removexattr(self, fd: int, name: str) -> None:
+        """removexattr(2) on a descriptor that is not O_PATH."""
+        posix.removexattr(fd, name)
+
+    def subdirectories(self, fd: int) -> list[str]:
+        """The names of the directories in a directory, links not followed."""
+        with posix.scandir(fd) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
     # ---- processes and namespaces -----------------------------------------------------------------------
     def clone3(self, flags: int, cgroup_fd: int, pdeathsig: int) -> tuple[int, int]:
         """(pid, pidfd) in the parent, (0, -1) in the child. See native.h."""

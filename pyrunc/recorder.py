@@ -162,6 +162,17 @@ class Recorder(Kernel):
     def setxattr(self, fd: int, name: str, value: bytes) -> None:
         self._note("setxattr", fd, name, value)
 
+    def getxattr(self, fd: int, name: str) -> bytes:
+        self._note("getxattr", fd, name)
+        return b""
+
+    def removexattr(self, fd: int, name: str) -> None:
+        self._note("removexattr", fd, name)
+
+    def subdirectories(self, fd: int) -> list[str]:
+        self._note("subdirectories", fd)
+        return []
+
     # ---- processes and namespaces -----------------------------------------------------------------------
     def clone3(self, flags: int, cgroup_fd: int, pdeathsig: int) -> tuple[int, int]:
         return PID, self._fd(f"pidfd {PID}", "clone3", flags, cgroup_fd, pdeathsig)
