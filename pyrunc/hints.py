@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .facts import Facts
     from .step import Step
 
+_MASKED = "an outer container's masked paths below /proc forbid a new procfs (mount_namespaces(7))"
+
 #: step name, or its part before the dot; first match wins
 HINTS: list[tuple[str, int, str]] = [
     # mount_setattr(2): EINVAL with MOUNT_ATTR_IDMAP; runc#3949, crun#1380, podman#24918
@@ -24,11 +26,11 @@ HINTS: list[tuple[str, int, str]] = [
     # moby#36428, runc#3318
     ("mounts", errno.ENOTDIR, "source and destination must both be directories or both be files"),
     # runc#1658, runc#2639, podman#20453: locked mounts below the outer /proc
-    ("mounts.proc", errno.EPERM, "an outer container's masked paths below /proc forbid a new procfs (mount_namespaces(7))"),
-    ("root.proc", errno.EPERM, "an outer container's masked paths below /proc forbid a new procfs (mount_namespaces(7))"),
+    ("mounts.proc", errno.EPERM, _MASKED),
+    ("root.proc", errno.EPERM, _MASKED),
     ("mounts.sysfs", errno.EPERM, "a new sysfs needs a network namespace owned by the container's user namespace"),
     # user_namespaces(7); podman#13360
-    ("user.map", errno.EPERM, "the ranges must lie in /etc/subuid and /etc/subgid, and newuidmap and newgidmap be installed"),
+    ("user.map", errno.EPERM, "the ranges must lie in /etc/subuid and /etc/subgid (needs newuidmap, newgidmap)"),
     ("user.map", errno.EINVAL, "the kernel takes at most 340 lines, and none may overlap"),
     # clone(2): ENOSPC is a limit on nesting or /proc/sys/user/max_*_namespaces
     ("namespaces", errno.ENOSPC, "a limit in /proc/sys/user/max_*_namespaces or the nesting limit is reached"),

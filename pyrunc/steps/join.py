@@ -51,7 +51,7 @@ class Verify(Step):
         return f"check that process {self.pid} is still the container's init"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        from ..state.store import start_time
+        from ..state.record import start_time
         try:
             same = start_time(kernel, self.pid) == self.start_time
         except OSError as fault:

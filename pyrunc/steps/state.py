@@ -11,11 +11,10 @@
 from __future__ import annotations
 
 import posix
-import time
 
 from ..config.dump import dumps
 from ..errors import ALREADY_EXISTS, StateError
-from ..state import store
+from ..state import record, store
 from ..step import Step
 
 TYPE_CHECKING = False
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from ..options import Options
 
 SPEC = "runtime.md#state"
-FIFO = "exec.fifo"
-JOURNAL = "journal"
 
 
 class Reserve(Step):
@@ -54,7 +51,7 @@ class Reserve(Step):
             raise StateError(f"{ALREADY_EXISTS}: {self.id}") from None
         self.made = True
         facts.state_fd = kernel.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
-        kernel.lock(kernel.open("lock", posix.O_RDWR | posix.O_CREAT, 0o600, facts.state_fd))
+        kernel.lock(kernel.open(store.LOCK, posix.O_RDWR | posix.O_CREAT, 0o600, facts.state_fd))
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
         if self.made:
@@ -65,13 +62,13 @@ class Intent(Step):
     """What create is about to make and who is making it, for a delete that must find everything."""
     name = "state.intent"
     spec = SPEC
-    record: dict[str, Any]
+    intent: dict[str, Any]
 
     def describe(self) -> str:
-        return f"write down the intent: cgroup {self.record['cgroup'] or 'none'}"
+        return f"write down the intent: cgroup {self.intent['cgroup'] or 'none'}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.write_new("intent.json", dumps(self.record).encode(), 0o600, facts.state_fd)
+        kernel.write_new(store.INTENT, dumps(self.intent).encode(), 0o600, facts.state_fd)
 
 
 class Journal(Step):
@@ -83,7 +80,7 @@ class Journal(Step):
         return "map the journal page"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        facts.page = kernel.map_page(JOURNAL, facts.state_fd, facts.page.parent_step)
+        facts.page = kernel.map_page(store.JOURNAL, facts.state_fd, facts.page.parent_step)
 
 
 class Fifo(Step):
@@ -95,26 +92,24 @@ class Fifo(Step):
         return "make the fifo that start writes to"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.mkfifo(FIFO, 0o600, facts.state_fd)
-        facts.fifo_fd = kernel.open(FIFO, posix.O_RDWR, 0, facts.state_fd)
+        kernel.mkfifo(store.FIFO, 0o600, facts.state_fd)
+        facts.fifo_fd = kernel.open(store.FIFO, posix.O_RDWR, 0, facts.state_fd)
 
 
 class Save(Step):
     """The container is `created`: state.json, atomically, with what only now is known."""
     name = "state.save"
     spec = SPEC
-    record: dict[str, Any]
+    intent: dict[str, Any]
     config: Config
 
     def describe(self) -> str:
         return "write state.json"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        now = time.time_ns()
-        record = {**self.record, "pid": facts.pid, "start_time": store.start_time(kernel, facts.pid),
-                  "created": store.rfc3339_nano(now)}
-        kernel.write_new("config.json", dumps(self.config).encode(), 0o600, facts.state_fd)
-        kernel.write_new("state.json", dumps(record).encode(), 0o600, facts.state_fd)
+        state = record.created(self.intent, facts.pid, record.start_time(kernel, facts.pid))
+        kernel.write_new(store.CONFIG, dumps(self.config).encode(), 0o600, facts.state_fd)
+        kernel.write_new(store.STATE, dumps(state).encode(), 0o600, facts.state_fd)
 
 
 class PidFile(Step):
@@ -144,14 +139,14 @@ class PidFile(Step):
 def reserve(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT: the first steps of all."""
     yield Reserve(root=options.root, id=options.id)
-    yield Intent(record=store.intent(config, options, host))
+    yield Intent(intent=record.intent(config, options, host))
     yield Journal()
     yield Fifo()
 
 
 def save(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT, at the barrier where the init is set up but still the runtime's."""
-    yield Save(record=store.record(config, options, host), config=config)
+    yield Save(intent=record.intent(config, options, host), config=config)
 
 
 def pid_file(config: Config, options: Options, host: Host) -> Iterator[Step]:

@@ -1,0 +1,70 @@
+"""What intent.json and state.json say. A private format: other programs ask `pyrunc state`."""
+from __future__ import annotations
+
+import time
+
+from ..cgroups import path
+from . import identity, store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..config.types import Config
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+#: Hooks that run after create, when config.json may have changed or be gone (runtime.md#create: later changes of
+#: config.json have no effect on the container).
+LATER_HOOKS = ("poststart", "poststop")
+
+
+def rootfs(config: Config, options: Options) -> str:
+    """The root file system's absolute path on the host; root.path counts from the bundle (config.md#root)."""
+    given = config["root"]["path"] if config.get("root") else ""
+    if given.startswith("/"):
+        return f"/{path.clean(given)}"
+    return f"/{path.clean(f'{options.bundle}/{given}')}"
+
+
+def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
+    """What create is about to make and who is at it: all that delete needs to find everything."""
+    namespaces = config.get("linux", {}).get("namespaces") or []
+    hooks: Any = config.get("hooks") or {}
+    record = {
+        "version": store.VERSION,
+        "id": options.id,
+        "ociVersion": config["ociVersion"],
+        "bundle": options.bundle,
+        "rootfs": rootfs(config, options),
+        "annotations": config.get("annotations") or {},
+        "creator": identity.own(),
+        "boot_id": identity.boot_id(),
+        "cgroup": path.directory(config, options, host),
+        "mark": path.mark(options),
+        "pid_namespace": any(entry["type"] == "pid" for entry in namespaces),
+        "hooks": {kind: hooks[kind] for kind in LATER_HOOKS if hooks.get(kind)},
+        "notify_socket": options.notify_socket,
+    }
+    if path.systemd_driver(options):
+        from ..cgroups.systemd import Unit
+        record["unit"] = Unit(config, options, host).name
+    return record
+
+
+def start_time(kernel: Kernel, pid: int) -> int:
+    """Field 22 of /proc/PID/stat, in clock ticks since boot: with the boot id it makes a pid somebody."""
+    return identity.parse_stat(kernel.read_file(f"/proc/{pid}/stat"))[1]
+
+
+def created(record: dict[str, Any], pid: int, start: int) -> dict[str, Any]:
+    """The intent turned into the state of a container that exists now."""
+    return {**record, "pid": pid, "start_time": start, "created": rfc3339_nano(time.time_ns())}
+
+
+def rfc3339_nano(nanoseconds: int) -> str:
+    """Nanoseconds since the epoch as Go's RFC3339Nano in UTC: trailing zeros of the fraction are not written."""
+    t = time.gmtime(nanoseconds // 1_000_000_000)
+    fraction = f".{nanoseconds % 1_000_000_000:09}".rstrip("0").rstrip(".")
+    return f"{t.tm_year:04}-{t.tm_mon:02}-{t.tm_mday:02}T{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}{fraction}Z"
