@@ -50,8 +50,10 @@ def module_files(release: str) -> list[Path]:
     by_name = {Path(path).name.split(".")[0].replace("-", "_"): path for path in needs}
     order: list[str] = []
     for name in MODULES:
-        if path := by_name.get(name):       # absent: built into the kernel
-            order += [other for other in (*reversed(needs[path]), path) if other not in order]
+        if name not in by_name:             # built into the kernel
+            continue
+        path = by_name[name]
+        order += [other for other in (*reversed(needs[path]), path) if other not in order]
     return [top / path for path in order]
 
 

@@ -94,8 +94,8 @@ class Guest:
         except (FileNotFoundError, ValueError):
             pass
         if self.process.poll() is not None and not (self.share / "status").exists():
-            tail = (self.job / "console").read_text(errors="replace") + (self.job / "errors").read_text(errors="replace")
-            raise GuestError(f"the guest ended without a status: {tail[-2000:].strip()}")
+            said = "".join((self.job / name).read_text(errors="replace") for name in ("console", "errors"))
+            raise GuestError(f"the guest ended without a status: {said[-2000:].strip()}")
         return None
 
     def output(self) -> str:
