@@ -10,17 +10,16 @@ import errno as _errno
 import posix
 
 from ._native import ffi, lib
+from .files import AT_FDCWD, O_CLOEXEC, Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 AT_SYMLINK_NOFOLLOW = 0x100
 O_PATH = posix.O_PATH
-O_CLOEXEC = posix.O_CLOEXEC
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -42,14 +41,10 @@ def cstr(text: str | bytes) -> bytes:
     return data
 
 
-class Kernel:
+class Kernel(Files):
     """Real effects on the real kernel. See the man pages of the calls the methods are named after."""
 
     # ---- files ------------------------------------------------------------------------------------------
-    def open(self, path: str, flags: int, mode: int = 0, dirfd: int = AT_FDCWD) -> int:
-        """openat(2), always O_CLOEXEC. For paths of the host only; inside the root use open_in_root."""
-        return posix.open(path, flags | O_CLOEXEC, mode, dir_fd=None if dirfd == AT_FDCWD else dirfd)
-
     def open_in_root(self, root_fd: int, path: str, flags: int, mode: int = 0,
                      resolve: int = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) -> int:
         """openat2(2) below root_fd: symlinks and ".." stay inside, magic links are refused.
@@ -65,75 +60,6 @@ class Kernel:
                 break
         raise fail(path)
 
-    def close(self, fd: int) -> None:
-        posix.close(fd)
-
-    def write(self, fd: int, data: bytes) -> None:
-        """One write(2) of everything; a short one is EIO."""
-        if posix.write(fd, data) != len(data):
-            raise OSError(_errno.EIO, "short write")
-
-    def write_file(self, path: str, data: str, dirfd: int = AT_FDCWD) -> None:
-        """Open an existing file of the host for writing, one write, close: procfs and cgroupfs attributes."""
-        fd = self.open(path, posix.O_WRONLY, 0, dirfd)
-        try:
-            self.write(fd, data.encode())
-        finally:
-            posix.close(fd)
-
-    def read_file(self, path: str, dirfd: int = AT_FDCWD, limit: int = 1 << 20) -> str:
-        """The text of a file of the host (procfs, cgroupfs, our own state), at most limit bytes."""
-        fd = self.open(path, posix.O_RDONLY, 0, dirfd)
-        try:
-            parts = []
-            while limit > 0 and (part := posix.read(fd, min(limit, 65536))):
-                parts.append(part)
-                limit -= len(part)
-            return b"".join(parts).decode()
-        finally:
-            posix.close(fd)
-
-    def write_new(self, name: str, data: bytes, mode: int, dirfd: int) -> None:
-        """A file of ours, whole or not at all: written as .name (O_EXCL), then renamed over name."""
-        part = f".{name}"
-        try:
-            fd = self.open(part, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, mode, dirfd)
-        except FileExistsError:      # of one that was killed here; the lock says that nobody else is writing
-            posix.unlink(part, dir_fd=dirfd)
-            fd = self.open(part, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, mode, dirfd)
-        try:
-            self.write(fd, data)
-        except OSError:
-            posix.unlink(part, dir_fd=dirfd)
-            raise
-        finally:
-            posix.close(fd)
-        posix.rename(part, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
-
-    def lock(self, fd: int) -> None:
-        """A record lock (fcntl F_SETLK); BlockingIOError when somebody else holds it. Ends with this process.
-
-        Not flock(2): the container's init would inherit that with the descriptor and hold it until `start`.
-        """
-        import fcntl
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def remove_tree(self, path: str) -> None:
-        """Remove a directory of ours and what is in it, without following a link; fine when it is gone."""
-        try:
-            fd = self.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
-        except FileNotFoundError:
-            return
-        try:
-            for name in posix.listdir(fd):
-                try:
-                    posix.unlink(name, dir_fd=fd)
-                except IsADirectoryError:
-                    self.remove_tree(f"{path}/{name}")
-        finally:
-            posix.close(fd)
-        posix.rmdir(path)
-
     def map_page(self, name: str, dirfd: int, parent_step: int) -> object:
         """Make the journal page (native.h page_t) as a file and map it."""
         fd = self.open(name, posix.O_RDWR | posix.O_CREAT | posix.O_EXCL, 0o600, dirfd)
@@ -143,34 +69,6 @@ class Kernel:
         posix.close(fd)
         page.parent_step, page.child_step = parent_step, -1
         return page
-
-    def mkdir(self, path: str, mode: int, dirfd: int = AT_FDCWD) -> None:
-        posix.mkdir(path, mode, dir_fd=None if dirfd == AT_FDCWD else dirfd)
-
-    def rmdir(self, path: str, dirfd: int = AT_FDCWD) -> None:
-        posix.rmdir(path, dir_fd=None if dirfd == AT_FDCWD else dirfd)
-
-    def unlink(self, path: str, dirfd: int = AT_FDCWD) -> None:
-        posix.unlink(path, dir_fd=None if dirfd == AT_FDCWD else dirfd)
-
-    def symlink(self, target: str, name: str, dirfd: int) -> None:
-        """symlinkat(2); name is one component."""
-        posix.symlink(target, name, dir_fd=dirfd)
-
-    def mknod(self, name: str, mode: int, device: int, dirfd: int) -> None:
-        """mknodat(2); name is one component; mode has the type; device from makedev."""
-        posix.mknod(name, mode, device, dir_fd=dirfd)
-
-    def mkfifo(self, name: str, mode: int, dirfd: int) -> None:
-        posix.mkfifo(name, mode, dir_fd=dirfd)
-
-    def stat(self, fd: int) -> posix.stat_result:
-        """fstat(2), also of O_PATH descriptors."""
-        return posix.fstat(fd)
-
-    def stat_path(self, path: str, follow: bool = True) -> posix.stat_result:
-        """stat(2) or lstat(2) of a path of the host."""
-        return posix.stat(path, follow_symlinks=follow)
 
     def chmod(self, fd: int, mode: int) -> None:
         """Mode bits of what an (O_PATH) descriptor refers to: fchmodat2(AT_EMPTY_PATH) or /proc/self/fd."""
@@ -196,28 +94,6 @@ class Kernel:
             raise fail("statfs")
         return flags
 
-    def setxattr(self, fd: int, name: str, value: bytes) -> None:
-        """setxattr(2) on a descriptor that is not O_PATH."""
-        posix.setxattr(fd, name, value)
-
-    def getxattr(self, fd: int, name: str) -> bytes:
-        """The value of an extended attribute; b"" when there is none."""
-        try:
-            return posix.getxattr(fd, name)
-        except OSError as fault:
-            if fault.errno == _errno.ENODATA:
-                return b""
-            raise
-
-    def removexattr(self, fd: int, name: str) -> None:
-        """removexattr(2) on a descriptor that is not O_PATH."""
-        posix.removexattr(fd, name)
-
-    def subdirectories(self, fd: int) -> list[str]:
-        """The names of the directories in a directory, links not followed."""
-        with posix.scandir(fd) as entries:
-            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-
     # ---- processes and namespaces -----------------------------------------------------------------------
     def clone3(self, flags: int, cgroup_fd: int, pdeathsig: int) -> tuple[int, int]:
         """(pid, pidfd) in the parent, (0, -1) in the child. See native.h."""
@@ -234,16 +110,6 @@ class Kernel:
     def setns(self, fd: int, kind: int) -> None:
         if lib.pr_setns(fd, kind) < 0:
             raise fail(f"setns {kind:#x}")
-
-    def pidfd_open(self, pid: int) -> int:
-        fd: int = lib.pr_pidfd_open(pid, 0)
-        if fd < 0:
-            raise fail(f"pidfd_open {pid}")
-        return fd
-
-    def pidfd_send_signal(self, pidfd: int, number: int) -> None:
-        if lib.pr_pidfd_send_signal(pidfd, number) < 0:
-            raise fail(f"signal {number}")
 
     def pidfd_getfd(self, pidfd: int, number: int) -> int:
         fd: int = lib.pr_pidfd_getfd(pidfd, number)
@@ -265,53 +131,12 @@ class Kernel:
         """First thing in the clone: default signals, because CPython and the caller changed some."""
         lib.pr_signals_reset()
 
-    def kill_and_reap(self, pid: int, pidfd: int) -> None:
-        """SIGKILL a child of ours and wait for its end; one that is gone already is fine."""
-        lib.pr_pidfd_send_signal(pidfd, 9)
-        try:
-            posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED)
-        except ChildProcessError:
-            pass
-        posix.close(pidfd)
-
-    def wait_status(self, pidfd: int) -> int:
-        """Wait for the end of a child and leave it to be reaped: its exit status, or minus the signal."""
-        info = posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED | posix.WNOWAIT)
-        if info is None:
-            return 0
-        return info.si_status if info.si_code == posix.CLD_EXITED else -info.si_status
-
-    def readable(self, fd: int) -> bool:
-        """Whether a descriptor has something to say now; a pidfd has when the process has ended."""
-        import select
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        return bool(poll.poll(0))
-
-    def oom_kills(self, cgroup_fd: int) -> int:
-        """The cgroup's count of OOM kills (memory.events oom_kill); 0 where nobody counts."""
-        if cgroup_fd >= 0:
-            try:
-                for line in self.read_file("memory.events", cgroup_fd).splitlines():
-                    if line.startswith("oom_kill "):
-                        return int(line[9:])
-            except OSError:
-                return 0
-        return 0
-
     def socketpair(self) -> tuple[int, int]:
         """A connected pair of unix stream sockets."""
         pair = ffi.new("int[2]")
         if lib.pr_socketpair(pair) < 0:
             raise fail("socketpair")
         return pair[0], pair[1]
-
-    def exit(self, status: int) -> None:
-        """_exit(2): no finaliser of this process runs."""
-        posix._exit(status)
-
-    def setsid(self) -> None:
-        posix.setsid()
 
     def set_ids(self, uid: int, gid: int, groups: Sequence[int] | None) -> None:
         """setgroups (None: leave), then all three group ids, then all three user ids, of this process."""
@@ -421,17 +246,6 @@ class Kernel:
     def controlling_terminal(self, fd: int) -> None:
         if lib.pr_setsid_ctty(fd) < 0:
             raise fail("TIOCSCTTY")
-
-    def dup2(self, fd: int, number: int) -> None:
-        posix.dup2(fd, number, True)
-
-    def send_fd(self, path: str, data: bytes, fd: int) -> None:
-        """Connect to the unix stream socket at path (host) and send data with one descriptor."""
-        import _socket
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        sock.connect(path)
-        sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))])
-        sock.close()
 
     # ---- cgroup devices ---------------------------------------------------------------------------------
     def bpf_load_device(self, program: bytes) -> int:

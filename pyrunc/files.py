@@ -1,0 +1,214 @@
+"""The part of Kernel that CPython's own posix module can do: files of the host, pidfds, this process.
+
+A class of its own because delete, pause, ps and events need no more: they go without the native module, which costs
+as much to load as the rest of them.
+"""
+from __future__ import annotations
+
+import errno
+import posix
+
+AT_FDCWD = -100
+O_CLOEXEC = posix.O_CLOEXEC
+
+
+class Files:
+    """Real effects, each raising OSError with the errno; see kernel.Kernel, which has these methods, too."""
+
+    # ---- files ------------------------------------------------------------------------------------------
+    def open(self, path: str, flags: int, mode: int = 0, dirfd: int = AT_FDCWD) -> int:
+        """openat(2), always O_CLOEXEC. For paths of the host only; inside the root use open_in_root."""
+        return posix.open(path, flags | O_CLOEXEC, mode, dir_fd=None if dirfd == AT_FDCWD else dirfd)
+
+    def close(self, fd: int) -> None:
+        posix.close(fd)
+
+    def write(self, fd: int, data: bytes) -> None:
+        """One write(2) of everything; a short one is EIO."""
+        if posix.write(fd, data) != len(data):
+            raise OSError(errno.EIO, "short write")
+
+    def write_file(self, path: str, data: str, dirfd: int = AT_FDCWD) -> None:
+        """Open an existing file of the host for writing, one write, close: procfs and cgroupfs attributes."""
+        fd = self.open(path, posix.O_WRONLY, 0, dirfd)
+        try:
+            self.write(fd, data.encode())
+        finally:
+            posix.close(fd)
+
+    def read_file(self, path: str, dirfd: int = AT_FDCWD, limit: int = 1 << 20) -> str:
+        """The text of a file of the host (procfs, cgroupfs, our own state), at most limit bytes."""
+        fd = self.open(path, posix.O_RDONLY, 0, dirfd)
+        try:
+            parts = []
+            while limit > 0 and (part := posix.read(fd, min(limit, 65536))):
+                parts.append(part)
+                limit -= len(part)
+            return b"".join(parts).decode()
+        finally:
+            posix.close(fd)
+
+    def write_new(self, name: str, data: bytes, mode: int, dirfd: int) -> None:
+        """A file of ours, whole or not at all: written as .name (O_EXCL), then renamed over name."""
+        part = f".{name}"
+        try:
+            fd = self.open(part, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, mode, dirfd)
+        except FileExistsError:      # of one that was killed here; the lock says that nobody else is writing
+            posix.unlink(part, dir_fd=dirfd)
+            fd = self.open(part, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, mode, dirfd)
+        try:
+            self.write(fd, data)
+        except OSError:
+            posix.unlink(part, dir_fd=dirfd)
+            raise
+        finally:
+            posix.close(fd)
+        posix.rename(part, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
+
+    def lock(self, fd: int) -> None:
+        """A record lock (fcntl F_SETLK); BlockingIOError when somebody else holds it. Ends with this process.
+
+        Not flock(2): the container's init would inherit that with the descriptor and hold it until `start`.
+        """
+        import fcntl
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory of ours and what is in it, without following a link; fine when it is gone."""
+        try:
+            fd = self.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
+        except FileNotFoundError:
+            return
+        try:
+            for name in posix.listdir(fd):
+                try:
+                    posix.unlink(name, dir_fd=fd)
+                except IsADirectoryError:
+                    self.remove_tree(f"{path}/{name}")
+        finally:
+            posix.close(fd)
+        posix.rmdir(path)
+
+    def mkdir(self, path: str, mode: int, dirfd: int = AT_FDCWD) -> None:
+        posix.mkdir(path, mode, dir_fd=None if dirfd == AT_FDCWD else dirfd)
+
+    def rmdir(self, path: str, dirfd: int = AT_FDCWD) -> None:
+        posix.rmdir(path, dir_fd=None if dirfd == AT_FDCWD else dirfd)
+
+    def unlink(self, path: str, dirfd: int = AT_FDCWD) -> None:
+        posix.unlink(path, dir_fd=None if dirfd == AT_FDCWD else dirfd)
+
+    def symlink(self, target: str, name: str, dirfd: int) -> None:
+        """symlinkat(2); name is one component."""
+        posix.symlink(target, name, dir_fd=dirfd)
+
+    def mknod(self, name: str, mode: int, device: int, dirfd: int) -> None:
+        """mknodat(2); name is one component; mode has the type; device from makedev."""
+        posix.mknod(name, mode, device, dir_fd=dirfd)
+
+    def mkfifo(self, name: str, mode: int, dirfd: int) -> None:
+        posix.mkfifo(name, mode, dir_fd=dirfd)
+
+    def stat(self, fd: int) -> posix.stat_result:
+        """fstat(2), also of O_PATH descriptors."""
+        return posix.fstat(fd)
+
+    def stat_path(self, path: str, follow: bool = True) -> posix.stat_result:
+        """stat(2) or lstat(2) of a path of the host."""
+        return posix.stat(path, follow_symlinks=follow)
+
+    def setxattr(self, fd: int, name: str, value: bytes) -> None:
+        """setxattr(2) on a descriptor that is not O_PATH."""
+        posix.setxattr(fd, name, value)
+
+    def getxattr(self, fd: int, name: str) -> bytes:
+        """The value of an extended attribute; b"" when there is none."""
+        try:
+            return posix.getxattr(fd, name)
+        except OSError as fault:
+            if fault.errno == errno.ENODATA:
+                return b""
+            raise
+
+    def removexattr(self, fd: int, name: str) -> None:
+        """removexattr(2) on a descriptor that is not O_PATH."""
+        posix.removexattr(fd, name)
+
+    def subdirectories(self, fd: int) -> list[str]:
+        """The names of the directories in a directory, links not followed."""
+        with posix.scandir(fd) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+    def readable(self, fd: int) -> bool:
+        """Whether a descriptor has something to say now; a pidfd has when the process has ended."""
+        import select
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def oom_kills(self, cgroup_fd: int) -> int:
+        """The cgroup's count of OOM kills (memory.events oom_kill); 0 where nobody counts."""
+        if cgroup_fd >= 0:
+            try:
+                for line in self.read_file("memory.events", cgroup_fd).splitlines():
+                    if line.startswith("oom_kill "):
+                        return int(line[9:])
+            except OSError:
+                return 0
+        return 0
+
+    def dup2(self, fd: int, number: int) -> None:
+        posix.dup2(fd, number, True)
+
+    def send_fd(self, path: str, data: bytes, fd: int) -> None:
+        """Connect to the unix stream socket at path (host) and send data with one descriptor."""
+        import _socket
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        sock.connect(path)
+        sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))])
+        sock.close()
+
+    # ---- processes --------------------------------------------------------------------------------------
+    def pidfd_open(self, pid: int) -> int:
+        """pidfd_open(2)."""
+        try:
+            return posix.pidfd_open(pid)
+        except OSError as fault:
+            fault.filename = f"pidfd_open {pid}"
+            raise
+
+    def pidfd_send_signal(self, pidfd: int, number: int) -> None:
+        """pidfd_send_signal(2)."""
+        import _signal
+        try:
+            _signal.pidfd_send_signal(pidfd, number)
+        except OSError as fault:
+            fault.filename = f"signal {number}"
+            raise
+
+    def kill_and_reap(self, pid: int, pidfd: int) -> None:
+        """SIGKILL a child of ours and wait for its end; one that is gone already is fine."""
+        import _signal
+        try:
+            _signal.pidfd_send_signal(pidfd, 9)
+        except ProcessLookupError:
+            pass
+        try:
+            posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED)
+        except ChildProcessError:
+            pass
+        posix.close(pidfd)
+
+    def wait_status(self, pidfd: int) -> int:
+        """Wait for the end of a child and leave it to be reaped: its exit status, or minus the signal."""
+        info = posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED | posix.WNOWAIT)
+        if info is None:
+            return 0
+        return info.si_status if info.si_code == posix.CLD_EXITED else -info.si_status
+
+    def exit(self, status: int) -> None:
+        """_exit(2): no finaliser of this process runs."""
+        posix._exit(status)
+
+    def setsid(self) -> None:
+        posix.setsid()
