@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .kernel import Kernel
 
-PHASE_CHILD, PHASE_FAILED = 1, 5
+PHASE_CHILD, PHASE_EXEC, PHASE_FAILED = 1, 4, 5
 OP_BARRIER, OP_CLOSE_FD = 11, 13
 TEXT_LIMIT = 2047                    # page_t.text without its NUL
 
@@ -110,7 +110,9 @@ class Engine:
             self._lost()
 
     def _alive(self) -> bool:
-        return int(self.facts.page.phase) != PHASE_FAILED and not self.kernel.readable(self.facts.pidfd)
+        """Whether the child closed its end on purpose: it has executed its program, or it is still there."""
+        phase = int(self.facts.page.phase)
+        return phase == PHASE_EXEC or (phase != PHASE_FAILED and not self.kernel.readable(self.facts.pidfd))
 
     def _lost(self) -> NoReturn:
         """The child is gone: its last words are in the page, or else how it died tells."""
@@ -189,7 +191,8 @@ class Engine:
         kernel, sync = self.kernel, self.facts.sync_fd
         last = any(s.side == LAST for s in self.steps[:index])
         if barrier.parting:
-            kernel.last(OP_CLOSE_FD, sync)
+            if not barrier.by_exec:
+                kernel.last(OP_CLOSE_FD, sync)
         elif last:
             if barrier.waits == PARENT:     # C tells and waits in one operation; the answer is the next barrier
                 kernel.last(OP_BARRIER, sync)

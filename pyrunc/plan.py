@@ -12,6 +12,7 @@ from .steps import (
     cgroup,
     devices,
     hooks,
+    join,
     keyring,
     lsm,
     memory_policy,
@@ -33,7 +34,8 @@ from .steps import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from .config.types import Config
     from .host import Host
@@ -125,3 +127,56 @@ def ready_for_child(config: Config, options: Options, host: Host) -> Iterator[St
     """One barrier if the parent had anything to do for the new process before it may go on."""
     if user.mapped(config) or cgroup.joins_later(config, options, host) or config.get("linux", {}).get("netDevices"):
         yield Barrier(label="the runtime has done its part", waits=CHILD)
+
+
+def exec(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> list[Step]:
+    """The plan of `exec`: one more process in a container that exists.
+
+    config      the container's, with `process` replaced by the new one
+    container   state.json: the init's pid and start_time, the cgroup
+    """
+    return list(_exec(config, options, host, container))
+
+
+def _exec(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
+    # P: what is there already is opened, and proved to be the container's
+    yield from state.page(config, options, host)
+    yield from cgroup.existing(config, options, host, container)
+    yield from seccomp.compile(config, options, host)
+    yield from terminal.sources(config, options, host)
+    yield from scheduling.affinity(config, options, host)
+
+    # P, C: the new process, born in the container's cgroup and namespaces
+    joining = list(join.clone(config, options, host, container))
+    yield from joining
+    yield from process.oom_score_adj(config, options, host)
+    yield from scheduling.affinity_after(config, options, host)
+    yield Barrier(label="the runtime has done its part", waits=CHILD)
+    yield from user.become_root(config, options, host)
+    yield from keyring.session(config, options, host)
+    yield from terminal.console(config, options, host)
+    yield from lsm.exec_labels(config, options, host)
+    yield from process.prepare(config, options, host)
+    yield from terminal.stdio(config, options, host)
+
+    # L: from the mount namespace on, C
+    yield from join.mount(joining)
+    yield from process.umask(config, options, host)
+    yield from process.no_new_privileges(config, options, host)
+    yield from scheduling.all(config, options, host)
+    yield from personality.all(config, options, host)
+    yield from memory_policy.all(config, options, host)
+    yield Barrier(label="the process is set up", waits=PARENT)
+    yield from process.rlimits(config, options, host)
+    yield from state.pid_file(config, options, host)
+    yield Barrier(label="limits are set", waits=CHILD)
+    yield from seccomp.load_early(config, options, host)
+    yield from process.directory(config, options, host)
+    yield from capabilities.bound(config, options, host)
+    yield from process.identity(config, options, host)
+    yield from capabilities.set(config, options, host)
+    yield from process.verify(config, options, host)
+    yield from process.find_executable(config, options, host)
+    yield from seccomp.load_late(config, options, host)
+    yield from process.execute(config, options, host)
+    yield Barrier(label="the process runs", waits=PARENT, parting=True, by_exec=True)

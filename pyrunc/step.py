@@ -63,6 +63,7 @@ class Barrier(Step):
     label: str = ""
     waits: str = PARENT
     parting: bool = False            # the child closes its end instead of telling: they do not meet again
+    by_exec: bool = False            # ... or leaves that to execve, which closes it only when it succeeds
 
     def describe(self) -> str:
         return f"{self.waits} waits: {self.label}"

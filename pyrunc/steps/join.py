@@ -15,7 +15,8 @@ from .namespaces import KINDS, Clone, CloneAgain, Enter, Join, Namespaces, Open,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from ..config.types import Config
     from ..facts import Facts
@@ -76,9 +77,9 @@ class Mount(Step):
         kernel.last(OP_SETNS, self.target.fd, KINDS["mount"][0])
 
 
-def clone(config: Config, options: Options, host: Host, pid: int, start_time: int,
-          into_cgroup: bool) -> Iterator[Step]:
+def clone(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
     """From the init's namespaces to a new process in them. config.linux.namespaces tells which are private."""
+    pid, start_time, into_cgroup = container["pid"], container["start_time"], bool(container["cgroup"])
     spaces = Namespaces(config)
     targets = [Open(kind=kind, path=f"/proc/{pid}/ns/{file}", where="linux.namespaces")
                for kind, (_, file) in KINDS.items() if spaces.private(kind)]
