@@ -139,6 +139,38 @@ class Files:
         with posix.scandir(fd) as entries:
             return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
+    def listxattr(self, fd: int) -> list[str]:
+        """The names of the extended attributes of a descriptor that is not O_PATH."""
+        return posix.listxattr(fd)
+
+    def set_times(self, fd: int, accessed: int, modified: int) -> None:
+        """futimens(2), in ns."""
+        posix.utime(fd, ns=(accessed, modified))
+
+    def list_dir(self, fd: int) -> list[str]:
+        """The names in a directory, without "." and ".."; fd is not O_PATH."""
+        return posix.listdir(fd)
+
+    def read_link(self, fd: int) -> str:
+        """Where a symbolic link points to; fd is O_PATH|O_NOFOLLOW."""
+        return posix.readlink("", dir_fd=fd)
+
+    def reopen(self, fd: int, flags: int) -> int:
+        """Open for use what an O_PATH descriptor has been verified to be. Only where /proc is the host's."""
+        return posix.open(f"/proc/self/fd/{fd}", flags | O_CLOEXEC)
+
+    def fd_path(self, fd: int) -> str:
+        """The path of a descriptor in this process's mount namespace; for messages and for the host's own files."""
+        return posix.readlink(f"/proc/self/fd/{fd}")
+
+    def copy_data(self, source: int, target: int) -> None:
+        """Copy a file's bytes, from where the descriptors stand to the end of source."""
+        while posix.sendfile(target, source, None, 1 << 30):
+            pass
+
+    def umask(self, mask: int) -> None:
+        posix.umask(mask)
+
     def readable(self, fd: int) -> bool:
         """Whether a descriptor has something to say now; a pidfd has when the process has ended."""
         import select
@@ -167,6 +199,43 @@ class Files:
         sock.connect(path)
         sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))])
         sock.close()
+
+    def connect(self, path: str) -> int:
+        """A descriptor connected to the unix stream socket at a path of the host, of any length."""
+        import _socket
+        directory, _, name = path.rpartition("/")
+        fd = self.open(directory or "/", posix.O_PATH | posix.O_DIRECTORY)
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        try:
+            sock.connect(path if len(path) < 108 else f"/proc/self/fd/{fd}/{name}")    # sun_path of unix(7)
+        except OSError as fault:
+            sock.close()
+            raise OSError(fault.errno, fault.strerror, path) from None
+        finally:
+            posix.close(fd)
+        return sock.detach()
+
+    def send_on(self, sock_fd: int, data: bytes, fd: int) -> None:
+        """Send data with one descriptor on a connected unix socket."""
+        import _socket
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, sock_fd)
+        try:
+            sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))])
+        finally:
+            sock.detach()
+
+    def receive_on(self, sock_fd: int) -> int:
+        """The one descriptor of the next message on a connected unix socket; EPIPE when there is none."""
+        import _socket
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, sock_fd)
+        try:
+            _, rights, _, _ = sock.recvmsg(256, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+        finally:
+            sock.detach()
+        for level, kind, data in rights:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                return int.from_bytes(data[:4], "little")
+        raise OSError(errno.EPIPE, posix.strerror(errno.EPIPE), "no descriptor came")
 
     # ---- processes --------------------------------------------------------------------------------------
     def pidfd_open(self, pid: int) -> int:

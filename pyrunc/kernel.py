@@ -94,6 +94,13 @@ class Kernel(Files):
             raise fail("statfs")
         return flags
 
+    def mount_id(self, fd: int) -> int:
+        """The id of the mount that fd is on (statx(2) STATX_MNT_ID): tells two mounts of one directory apart."""
+        number: int = lib.pr_mount_id(fd)
+        if number < 0:
+            raise fail("statx")
+        return number
+
     # ---- processes and namespaces -----------------------------------------------------------------------
     def clone3(self, flags: int, cgroup_fd: int, pdeathsig: int) -> tuple[int, int]:
         """(pid, pidfd) in the parent, (0, -1) in the child. See native.h."""
@@ -230,6 +237,55 @@ class Kernel(Files):
     def umount(self, target: str, flags: int) -> None:
         if lib.pr_umount(cstr(target), flags) < 0:
             raise fail(f"umount {target}")
+
+    def fs_messages(self, fd: int) -> str:
+        """What the file system says about a configuration it refuses (fsopen(2): the context is a log, too)."""
+        said = []
+        try:
+            while line := posix.read(fd, 1024):
+                said.append(line.decode(errors="replace").strip()[2:])    # without "e ", "w " or "i "
+        except OSError:      # ENODATA: no more
+            pass
+        return "; ".join(said)
+
+    def user_namespace(self, uid_map: str, gid_map: str) -> int:
+        """A descriptor of a new user namespace with these maps; nobody is in it."""
+        return self._of_short_lived_child(0x10000000, "user", {"uid_map": uid_map, "gid_map": gid_map})
+
+    def locked_mount_namespace(self) -> int:
+        """A copy of this mount namespace, owned by a new user namespace: there the kernel has locked the flags
+        that every mount has, and what is cloned from it keeps the locks (mount_namespaces(7))."""
+        return self._of_short_lived_child(0x10000000 | 0x20000, "mnt", {})
+
+    def _of_short_lived_child(self, flags: int, kind: str, maps: dict[str, str]) -> int:
+        pid, pidfd = self.clone3(flags, -1, 9)
+        if pid == 0:
+            import _signal
+            while True:      # its namespaces are all that is wanted of it
+                _signal.pause()
+        try:
+            for name, text in maps.items():
+                self.write_file(f"/proc/{pid}/{name}", text)
+            return self.open(f"/proc/{pid}/ns/{kind}", posix.O_RDONLY)
+        finally:
+            self.kill_and_reap(pid, pidfd)
+
+    def open_tree_in(self, mount_namespace: int, path: str, flags: int) -> int:
+        """open_tree(2) of a path of another mount namespace; back in this one, root and cwd too, when it returns."""
+        own = self.open("/proc/self/ns/mnt", posix.O_RDONLY)
+        root, cwd = self.open("/", O_PATH), self.open(".", O_PATH)
+        try:
+            self.setns(mount_namespace, 0x20000)
+            try:
+                return self.open_tree(path, flags)
+            finally:
+                self.setns(own, 0x20000)
+                posix.fchdir(root)
+                posix.chroot(".")
+                posix.fchdir(cwd)
+        finally:
+            for fd in (own, root, cwd):
+                posix.close(fd)
 
     # ---- terminals --------------------------------------------------------------------------------------
     def pty_peer(self, master: int) -> int:

@@ -173,6 +173,38 @@ class Recorder(Kernel):
         self._note("subdirectories", fd)
         return []
 
+    def listxattr(self, fd: int) -> list[str]:
+        self._note("listxattr", fd)
+        return []
+
+    def set_times(self, fd: int, accessed: int, modified: int) -> None:
+        self._note("set_times", fd, accessed, modified)
+
+    def list_dir(self, fd: int) -> list[str]:
+        self._note("list_dir", fd)
+        return []
+
+    def read_link(self, fd: int) -> str:
+        self._note("read_link", fd)
+        return self.files.get(self.fds.get(fd, ""), "/target")
+
+    def reopen(self, fd: int, flags: int) -> int:
+        return self._fd(self.fds.get(fd, ""), "reopen", fd, flags)
+
+    def fd_path(self, fd: int) -> str:
+        self._note("fd_path", fd)
+        return self.fds.get(fd, "")
+
+    def copy_data(self, source: int, target: int) -> None:
+        self._note("copy_data", source, target)
+
+    def mount_id(self, fd: int) -> int:
+        self._note("mount_id", fd)
+        return fd                    # every descriptor is on a mount of its own
+
+    def umask(self, mask: int) -> None:
+        self._note("umask", mask)
+
     # ---- processes and namespaces -----------------------------------------------------------------------
     def clone3(self, flags: int, cgroup_fd: int, pdeathsig: int) -> tuple[int, int]:
         return PID, self._fd(f"pidfd {PID}", "clone3", flags, cgroup_fd, pdeathsig)
@@ -278,6 +310,19 @@ class Recorder(Kernel):
     def umount(self, target: str, flags: int) -> None:
         self._note("umount", target, flags)
 
+    def fs_messages(self, fd: int) -> str:
+        self._note("fs_messages", fd)
+        return ""
+
+    def user_namespace(self, uid_map: str, gid_map: str) -> int:
+        return self._fd("user namespace", "user_namespace", uid_map, gid_map)
+
+    def locked_mount_namespace(self) -> int:
+        return self._fd("locked mount namespace", "locked_mount_namespace")
+
+    def open_tree_in(self, mount_namespace: int, path: str, flags: int) -> int:
+        return self._existing_fd(path, "open_tree_in", mount_namespace, path, flags)
+
     # ---- terminals --------------------------------------------------------------------------------------
     def pty_peer(self, master: int) -> int:
         return self._fd(f"peer of {self.fds.get(master, master)}", "pty_peer", master)
@@ -294,6 +339,15 @@ class Recorder(Kernel):
 
     def send_fd(self, path: str, data: bytes, fd: int) -> None:
         self._note("send_fd", path, data, fd)
+
+    def connect(self, path: str) -> int:
+        return self._existing_fd(path, "connect", path)
+
+    def send_on(self, sock_fd: int, data: bytes, fd: int) -> None:
+        self._note("send_on", sock_fd, data, fd)
+
+    def receive_on(self, sock_fd: int) -> int:
+        return self._fd("received", "receive_on", sock_fd)
 
     # ---- cgroup devices ---------------------------------------------------------------------------------
     def bpf_load_device(self, program: bytes) -> int:
