@@ -46,11 +46,12 @@ class ConfigError(PyruncError):
 
     what      the fault, lower case, no full stop
     where     JSON path such as "process.user.uid"; "" for the document itself
+    document  the file, when it is another one; "" when what says it
     """
 
-    def __init__(self, what: str, where: str = "") -> None:
-        self.what, self.where = what, where
-        place = f": at {where} in config.json" if where else ": in config.json"
+    def __init__(self, what: str, where: str = "", document: str = "config.json") -> None:
+        self.what, self.where, self.document = what, where, document
+        place = f": at {where} in {document}" if where else f": in {document}" if document else ""
         super().__init__(what + place)
 
 

@@ -1,0 +1,53 @@
+"""config-linux.md#user-namespace-mappings: what user_namespaces(7) demands of uid_map and gid_map."""
+from __future__ import annotations
+
+from ...errors import ConfigError
+from .linux import namespace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..types import Config, IDMapping
+
+#: UID_GID_MAP_MAX_EXTENTS of the kernel.
+MOST = 340
+IDS = 2**32 - 1
+
+
+def user_namespace(config: Config) -> Iterator[ConfigError]:
+    """A new user namespace has mappings; there are none without a user namespace."""
+    linux = config.get("linux", {})
+    user = namespace(config, "user")
+    uids, gids = linux.get("uidMappings", []), linux.get("gidMappings", [])
+    if user is None:
+        for key, mappings in (("uidMappings", uids), ("gidMappings", gids)):
+            if mappings:
+                yield ConfigError("user namespace mappings specified, but user namespace isn't enabled in the config",
+                                  f"linux.{key}")
+    elif not user.get("path"):
+        if not uids and not gids:
+            yield ConfigError("user namespaces enabled, but no namespace path to join nor mappings to apply specified",
+                              "linux.uidMappings")
+        elif not uids or not gids:
+            kind = "uid" if gids else "gid"
+            yield ConfigError(f"user namespaces enabled, but no {kind} mappings found", f"linux.{kind}Mappings")
+    yield from runs(uids, "linux.uidMappings")
+    yield from runs(gids, "linux.gidMappings")
+
+
+def runs(mappings: Sequence[IDMapping], where: str) -> Iterator[ConfigError]:
+    """What the kernel refuses with EINVAL: too many runs, runs past the last id, runs that overlap on either side."""
+    if len(mappings) > MOST:
+        yield ConfigError(f"more than {MOST} mappings", where)
+        return
+    for side in ("containerID", "hostID"):
+        end, before = 0, -1
+        for first, index in sorted((mapping[side], index) for index, mapping in enumerate(mappings)):
+            if first < end:
+                yield ConfigError(f"the ids of this mapping overlap with those of {where}[{before}]",
+                                  f"{where}[{index}].{side}")
+            end, before = first + mappings[index]["size"], index
+            if end > IDS:
+                yield ConfigError(f"{end - first} ids from {first} on are more than there are",
+                                  f"{where}[{index}].size")
