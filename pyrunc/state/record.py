@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config
+    from ..files import Files
     from ..host import Host
-    from ..kernel import Kernel
     from ..options import Options
 
 #: Hooks that run after create, when config.json may have changed or be gone (runtime.md#create: later changes of
@@ -39,11 +39,15 @@ def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
         "bundle": options.bundle,
         "rootfs": rootfs(config, options),
         "annotations": config.get("annotations") or {},
+        "created": rfc3339_nano(time.time_ns()),
         "creator": identity.own(),
+        "options": dict(options.__dict__),       # with config.json, the plan can be made again
         "boot_id": identity.boot_id(),
         "cgroup": path.directory(config, options, host),
         "mark": path.mark(options),
-        "pid_namespace": any(entry["type"] == "pid" for entry in namespaces),
+        # One of its own, not joined: then SIGKILL to its init takes every process of the container along.
+        "pid_namespace": any(entry["type"] == "pid" and not entry.get("path") for entry in namespaces),
+        "process": bool(config.get("process")),
         "hooks": {kind: hooks[kind] for kind in LATER_HOOKS if hooks.get(kind)},
         "notify_socket": options.notify_socket,
     }
@@ -53,7 +57,7 @@ def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
     return record
 
 
-def start_time(kernel: Kernel, pid: int) -> int:
+def start_time(kernel: Files, pid: int) -> int:
     """Field 22 of /proc/PID/stat, in clock ticks since boot: with the boot id it makes a pid somebody."""
     return identity.parse_stat(kernel.read_file(f"/proc/{pid}/stat"))[1]
 

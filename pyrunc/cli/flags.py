@@ -1,0 +1,158 @@
+"""Flags as Go programs take them, because engines were written against one.
+
+`-flag` and `--flag` are the same; a value follows as `--flag=value` or `--flag value`; a switch may say
+`--flag=true` or `=false`; a repeated flag overrides, or adds when it is a list; nothing splits at commas.
+Flags may stand after arguments, unless the command hands the rest to somebody else (exec, kill, ps).
+"""
+from __future__ import annotations
+
+from ..errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .log import Log
+
+# strconv.ParseBool
+TRUE = ("true", "1", "t", "T", "TRUE", "True")
+FALSE = ("false", "0", "f", "F", "FALSE", "False")
+
+
+class Flag:
+    """One flag of a command.
+
+    kind      bool: a switch; str, int: one value, the last one counts; list: every value, in order
+    value     what `--help` calls the value
+    hidden    accepted, but neither in `--help` nor completed
+    """
+    __slots__ = ("choices", "default", "help", "hidden", "kind", "name", "short", "value")
+
+    def __init__(self, name: str, kind: type, help: str, short: str = "", value: str = "", default: Any = None,
+                 choices: Sequence[str] = (), hidden: bool = False) -> None:
+        self.name, self.kind, self.help, self.short = name, kind, help, short
+        self.value, self.choices, self.hidden = value, choices, hidden
+        self.default = kind() if default is None else default
+
+
+class Command:
+    """What the command line of one command looks like: from this `--help` and completion are made, too.
+
+    arguments     the arguments as `--help` shows them
+    least, most   how many there may be; most -1: any number
+    stop          after so many arguments nothing is a flag any more; -1: flags may stand anywhere
+    prefix        what an error of this command begins with
+    failure       its exit status when it fails
+    """
+    __slots__ = ("about", "arguments", "failure", "flags", "least", "most", "name", "prefix", "stop")
+
+    def __init__(self, name: str, about: str, flags: Sequence[Flag] = (), arguments: str = "<container-id>",
+                 least: int = 1, most: int = 1, stop: int = -1, prefix: str = "", failure: int = 1) -> None:
+        self.name, self.about, self.flags, self.arguments = name, about, flags, arguments
+        self.least, self.most, self.stop, self.prefix, self.failure = least, most, stop, prefix, failure
+
+
+class Call:
+    """A parsed command line: the values of the command's flags, its arguments, and the global choices."""
+    __slots__ = ("arguments", "command", "log", "root", "settings", "values")
+
+    def __init__(self, command: Command, values: dict[str, Any], arguments: list[str], settings: dict[str, Any],
+                 root: str, log: Log) -> None:
+        self.command, self.values, self.arguments = command, values, arguments
+        self.settings = settings          # the global flags that were given
+        self.root = root                  # the state root, absolute
+        self.log = log
+
+    @property
+    def id(self) -> str:
+        """The container's id, the first argument; not checked yet."""
+        return self.arguments[0]
+
+    def _value(self, name: str) -> Any:
+        if name in self.values:
+            return self.values[name]
+        return next(flag.default for flag in self.command.flags if flag.name == name)
+
+    def on(self, name: str) -> bool:
+        """Whether a switch is on."""
+        return bool(self._value(name))
+
+    def text(self, name: str) -> str:
+        """The value of a str flag."""
+        return str(self._value(name))
+
+    def number(self, name: str) -> int:
+        """The value of an int flag."""
+        return int(self._value(name))
+
+    def list(self, name: str) -> list[str]:
+        """The values of a list flag."""
+        return list(self._value(name))
+
+    def given(self, name: str) -> bool:
+        """Whether the flag was on the command line at all."""
+        return name in self.values
+
+
+def parse(flags: Sequence[Flag], words: Sequence[str], values: dict[str, Any], stop: int = -1) -> list[str]:
+    """Sort words into values (by flag name, filled as far as parsing gets) and the arguments that are returned.
+
+    stop: see Command. Raises UsageError in the words of urfave/cli, which Podman looks for.
+    """
+    known = {flag.name: flag for flag in flags}
+    known.update((flag.short, flag) for flag in flags if flag.short)
+    arguments: list[str] = []
+    rest = iter(enumerate(words, 1))
+    for following, word in rest:
+        if len(arguments) == stop:
+            return arguments + list(words[following - 1:])
+        if word == "--":
+            return arguments + list(words[following:])
+        if len(word) < 2 or word[0] != "-":
+            arguments.append(word)
+            continue
+        if not (word[1] == "-" or word[1].isalpha()):      # "-9", "-1": a number, and no flags after it
+            return arguments + list(words[following - 1:])
+        name, equals, value = word[2 if word[1] == "-" else 1:].partition("=")
+        flag = known.get(name)
+        if flag is None:
+            raise UsageError(f"flag provided but not defined: -{name}")
+        if flag.kind is bool:
+            values[flag.name] = _boolean(name, value or "true")
+            continue
+        if not equals:
+            if following == len(words):
+                raise UsageError(f"flag needs an argument: {word}")
+            _, value = next(rest)
+        if flag.kind is list:
+            values.setdefault(flag.name, []).append(value)
+        else:
+            values[flag.name] = _integer(name, value) if flag.kind is int else value
+    return arguments
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value not in TRUE and value not in FALSE:
+        raise UsageError(f'invalid boolean value "{value}" for -{name}: parse error')
+    return value in TRUE
+
+
+def _integer(name: str, value: str) -> int:
+    digits = value[1:] if value[:1] in ("-", "+") else value
+    # int() also takes "1_000", " 1" and the digits of every script (security.md 1b, CVE-2026-30892)
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+        raise UsageError(f'invalid value "{value}" for flag -{name}: not an integer')
+    return int(value)
+
+
+def check_arguments(command: Command, arguments: Sequence[str]) -> None:
+    """Raises UsageError when there are too few or too many, with runc's words."""
+    count = len(arguments)
+    if command.least == command.most:
+        if count != command.least:
+            raise UsageError(f'pyrunc: "{command.name}" requires exactly {command.least} argument(s)')
+    elif count < command.least:
+        raise UsageError(f'pyrunc: "{command.name}" requires a minimum of {command.least} argument(s)')
+    elif 0 <= command.most < count:
+        raise UsageError(f'pyrunc: "{command.name}" requires a maximum of {command.most} argument(s)')

@@ -1,0 +1,63 @@
+"""The log that engines read: one record an entry, in logrus' JSON or text form, appended to --log or to stderr.
+
+containerd takes the last record of level "error" and needs its time to be RFC 3339; Podman decodes the whole file
+as one JSON object. So a failing command writes one record and a successful one none; --debug adds more.
+"""
+from __future__ import annotations
+
+import posix
+import time
+
+from ..errors import UsageError, strerror
+
+STDERR = 2
+FORMATS = ("text", "json")
+
+
+class Log:
+    """path "" is stderr; format is one of FORMATS. Opening comes first of all: an unreadable reason is no reason."""
+
+    def __init__(self, path: str = "", format: str = "text", debug: bool = False) -> None:
+        self.fd, self.format, self.verbose = STDERR, "text", debug
+        if path:
+            try:
+                self.fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o644)
+            except OSError as fault:
+                raise UsageError(f"open {path}: {strerror(fault.errno or 0)}") from None
+        if format not in FORMATS:
+            raise UsageError(f"invalid log-format: {format}")
+        self.format = format
+
+    def error(self, message: str) -> None:
+        """The one record of a failing command; if it goes to a file, the bare text goes to stderr as well."""
+        if self.fd == STDERR and self.format == "text" and posix.isatty(STDERR):
+            self._write(STDERR, f"pyrunc: {message}\n")
+            return
+        self._write(self.fd, self._record("error", message))
+        if self.fd != STDERR:
+            self._write(STDERR, message + "\n")
+
+    def warning(self, message: str) -> None:
+        """Something the user should know of although the command goes on: to stderr, never into the log file."""
+        self._write(STDERR, self._record("warning", message) if self.fd == STDERR else message + "\n")
+
+    def debug(self, message: str) -> None:
+        """Only with --debug."""
+        if self.verbose:
+            self._write(self.fd, self._record("debug", message))
+
+    def _record(self, level: str, message: str) -> str:
+        from ..config.dump import dumps
+        now = time.gmtime()
+        stamp = (f"{now.tm_year:04}-{now.tm_mon:02}-{now.tm_mday:02}T"
+                 f"{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}Z")
+        if self.format == "json":
+            return dumps({"level": level, "msg": message, "time": stamp}) + "\n"
+        return f'time="{stamp}" level={level} msg={dumps(message)}\n'
+
+    @staticmethod
+    def _write(fd: int, text: str) -> None:
+        try:
+            posix.write(fd, text.encode(errors="backslashreplace"))
+        except OSError:      # nobody is left to be told
+            pass

@@ -1,0 +1,172 @@
+"""main: global flags, one lazily imported module per command, and one error record however it ends."""
+from __future__ import annotations
+
+import _signal
+import posix
+import sys
+
+from ..absolute import absolute
+from ..errors import PyruncError, UsageError, strerror
+from .flags import Call, Command, Flag, check_arguments, parse
+from .log import Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType, TracebackType
+    from typing import Any, NoReturn
+
+#: Each is pyrunc/cli/<name>.py with COMMAND (flags.Command) and run(call) -> exit status.
+COMMANDS = ("completion", "create", "delete", "events", "explain", "features", "kill", "list", "pause", "ps", "resume",
+            "run", "spec", "start", "state", "update")
+GLOBALS = (
+    Flag("root", str, "directory of the containers' state, on a tmpfs (default: /run/pyrunc)", value="DIR"),
+    Flag("log", str, "append log records to this file (default: stderr)", value="FILE"),
+    Flag("log-format", str, "text or json", value="FORMAT", default="text", choices=("text", "json")),
+    Flag("debug", bool, "log what is done, not only what fails"),
+    Flag("trace", str, "append one JSON line for each step to this file (also: PYRUNC_TRACE)", value="FILE"),
+    Flag("systemd-cgroup", bool, "make cgroups through systemd; cgroupsPath is then slice:prefix:name"),
+    Flag("cgroup-manager", str, "cgroupfs, systemd or disabled", value="NAME", default="cgroupfs",
+         choices=("cgroupfs", "systemd", "disabled")),
+    Flag("rootless", str, "do without what only root may do to cgroups: auto, true or false", value="WHEN",
+         default="auto", choices=("auto", "true", "false")),
+    Flag("version", bool, "print the versions", short="v"),
+    Flag("help", bool, "print this", short="h"),
+)
+HELP = (Flag("help", bool, "print this", short="h"),)
+PYRUNC = Command("", "run containers as the OCI runtime specification says", GLOBALS, "COMMAND [arguments]", 1, -1, 1)
+STOPPING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """SIGINT, SIGTERM or SIGHUP while no plan is running (the engine has its own handler: it undoes the plan)."""
+
+
+def main(argv: list[str]) -> int:
+    """Run one command line, without the program's name, and return the exit status. Never raises."""
+    settings: dict[str, Any] = {}
+    reporter = Reporter(settings)
+    try:
+        for number in STOPPING:
+            _signal.signal(number, _stop)
+        return _main(argv, settings, reporter)
+    except PyruncError as fault:
+        number = getattr(fault, "number", 0)       # engine.Interrupted
+        return reporter.report(str(fault), 128 + number if number else 0)
+    except OSError as fault:
+        return reporter.report(describe(fault))
+    except Stopped as stop:
+        return reporter.report(f"interrupted by signal {stop.args[0]}", 128 + stop.args[0])
+    except BaseException as fault:
+        return reporter.report(f"internal error: {type(fault).__name__}: {fault}: {_place(fault.__traceback__)}")
+
+
+def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
+    words = parse(GLOBALS, argv, settings, 1)
+    log = reporter.open_log()
+    if "version" in settings:
+        from .version import print_version
+        return print_version()
+    if "help" in settings or not words or words[0] in ("help", "h"):
+        from .help import print_help
+        return print_help(module(words[1]).COMMAND if len(words) > 1 else PYRUNC)
+    _check_choices(GLOBALS, settings)
+    chosen = module(words[0])
+    command: Command = chosen.COMMAND
+    reporter.command = command
+    values: dict[str, Any] = {}
+    arguments = parse((*command.flags, *HELP), words[1:], values, command.stop)
+    if "help" in values:
+        from .help import print_help
+        return print_help(command)
+    _check_choices(command.flags, values)
+    try:
+        check_arguments(command, arguments)
+    except UsageError:
+        from .help import print_misuse
+        print_misuse(command)
+        raise
+    status: int = chosen.run(Call(command, values, arguments, settings, state_root(settings), log))
+    return status
+
+
+class Reporter:
+    """Where and how a failure is told; complete enough to do so from the first instruction on."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.log: Log | None = None
+        self.command = PYRUNC
+
+    def open_log(self) -> Log:
+        """The log that the flags ask for, as far as they could be parsed."""
+        if self.log is None:
+            get = self.settings.get
+            self.log = Log()
+            self.log = Log(get("log", ""), get("log-format", "text"), get("debug", False))
+        return self.log
+
+    def report(self, message: str, status: int = 0) -> int:
+        """Write the one error record, on one line; the exit status is the command's unless status says another."""
+        message = " ".join(f"{self.command.prefix}{message}".split("\n"))
+        try:
+            log = self.open_log()
+        except PyruncError:
+            log = self.log or Log()
+        log.error(message)
+        return status or self.command.failure
+
+
+def state_root(settings: dict[str, Any]) -> str:
+    """The state root: --root, or $XDG_RUNTIME_DIR/pyrunc for whoever is not root of the host, or /run/pyrunc."""
+    if "root" in settings:
+        root = absolute(settings["root"])
+        if root == "/" or not settings["root"]:
+            raise UsageError("Option --root argument should not be set to /")
+        return root
+    runtime_directory = posix.environ.get(b"XDG_RUNTIME_DIR", b"").decode(errors="surrogateescape")
+    if runtime_directory and (posix.geteuid() != 0 or _foreign_root()):
+        return absolute(f"{runtime_directory}/pyrunc")
+    return "/run/pyrunc"
+
+
+def _foreign_root() -> bool:
+    """Root only of a user namespace, on behalf of a user: rootless Podman runs its runtime so."""
+    from ..state.identity import read
+    return posix.environ.get(b"USER") != b"root" and read("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
+
+
+def module(name: str) -> ModuleType:
+    """The module of a command."""
+    if name not in COMMANDS:
+        raise UsageError(f"No help topic for '{name}'")
+    path = f"{__package__}.{name}"
+    __import__(path)
+    return sys.modules[path]
+
+
+def _check_choices(flags: Sequence[Flag], values: dict[str, Any]) -> None:
+    for flag in flags:
+        if flag.choices and values.get(flag.name, flag.default) not in flag.choices:
+            raise UsageError(f'invalid value "{values[flag.name]}" for flag -{flag.name}: '
+                             f'one of {", ".join(flag.choices)}')
+
+
+def describe(fault: OSError) -> str:
+    """An OSError that no step put into words: what it was about, and the C library's text."""
+    text = strerror(fault.errno) if fault.errno else str(fault)
+    return f"{fault.filename}: {text}" if fault.filename is not None else text
+
+
+def _stop(number: int, _frame: object) -> NoReturn:
+    raise Stopped(number)
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """The calls that led to an unforeseen exception, innermost last, on one line."""
+    calls = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        calls.append(f"{code.co_filename.rpartition('/pyrunc/')[2]}:{traceback.tb_lineno}")
+        traceback = traceback.tb_next
+    return " > ".join(calls)

@@ -1,0 +1,11 @@
+"""Standard output: whole, and a failure to write it is a failure of the command."""
+from __future__ import annotations
+
+import posix
+
+
+def emit(text: str) -> None:
+    """Write text to descriptor 1. OSError when that fails, also when the reader is gone (CPython ignores SIGPIPE)."""
+    data = text.encode(errors="surrogateescape")
+    while data:
+        data = data[posix.write(1, data):]

@@ -1,0 +1,104 @@
+"""One container as its state directory and the kernel describe it: what it is doing, and a safe way to signal it."""
+from __future__ import annotations
+
+import errno
+import posix
+
+from ..errors import DOES_NOT_EXIST, NOT_RUNNING, StateError
+from . import identity, store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# runtime.md#state: the runtime may define more; "paused" is runc's.
+CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
+
+
+class Container:
+    """state is state.json's content, or intent.json's while (or because) there is no state.json."""
+    __slots__ = ("id", "made", "root", "state")
+
+    def __init__(self, root: str, id: str, state: dict[str, Any], made: bool) -> None:
+        self.root, self.id, self.state, self.made = root, id, state, made
+
+    @classmethod
+    def load(cls, root: str, id: str) -> Container:
+        """The container of that id. UsageError for what is no id, StateError when there is none."""
+        store.check_id(id)
+        state = store.read(root, id, store.STATE)
+        if state is not None:
+            return cls(root, id, state, True)
+        state = store.read(root, id, store.INTENT)
+        if state is None:
+            raise StateError(DOES_NOT_EXIST)
+        return cls(root, id, state, False)
+
+    @property
+    def pid(self) -> int:
+        """The init's pid, whether it lives or not; 0 while there is none."""
+        return int(self.state.get("pid", 0))
+
+    def status(self) -> str:
+        """What the container is doing now: one of the constants above.
+
+        A create that was killed leaves a `stopped` container: there is something to delete.
+        """
+        if not self.made:
+            return CREATING if identity.alive(self.state["creator"]) else STOPPED
+        if not identity.alive(self.state):
+            return STOPPED
+        if self.frozen():
+            return PAUSED
+        return CREATED if self.waiting() else RUNNING
+
+    def frozen(self) -> bool:
+        """Whether every process of its cgroup is stopped by the freezer (cgroup-v2.rst, cgroup.events)."""
+        if not self.state["cgroup"]:
+            return False
+        try:
+            return "frozen 1" in identity.read(f"{self.state['cgroup']}/cgroup.events")
+        except OSError:      # removed under us, or not ours to read: not frozen by us
+            return False
+
+    def waiting(self) -> bool:
+        """Whether the init still waits for `start`: then it holds the fifo open, and execve(2) closes it.
+
+        Opening a fifo for writing without waiting is ENXIO when nobody reads it (fifo(7)).
+        """
+        try:
+            posix.close(posix.open(f"{self.root}/{self.id}/{store.FIFO}",
+                                   posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC))
+        except OSError as fault:
+            if fault.errno in (errno.ENXIO, errno.ENOENT):
+                return False
+            raise
+        return True
+
+    def pidfd(self) -> int:
+        """A pidfd of the init. StateError when it does not run (any more)."""
+        try:
+            return identity.open_pidfd(self.state)
+        except (ProcessLookupError, KeyError):
+            raise StateError(NOT_RUNNING) from None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the init, and to nobody who got its pid later. StateError when it does not run."""
+        import _signal
+        fd = self.pidfd()
+        try:
+            _signal.pidfd_send_signal(fd, number)
+        except ProcessLookupError:
+            raise StateError(NOT_RUNNING) from None
+        finally:
+            posix.close(fd)
+
+    def oci_state(self, status: str) -> dict[str, Any]:
+        """The state as runtime.md#state has it: for `state`, and for hooks to read on their standard input."""
+        state = {"ociVersion": self.state["ociVersion"], "id": self.id, "status": status}
+        if status != STOPPED and self.pid:
+            state["pid"] = self.pid
+        state["bundle"] = self.state["bundle"]
+        if self.state["annotations"]:
+            state["annotations"] = self.state["annotations"]
+        return state
