@@ -21,7 +21,7 @@ typedef struct {
     uint32_t phase;           /* PHASE_*: how far the init has come */
     int32_t error;            /* errno of the failed child step, 0 for none */
     int32_t value;            /* one late fact from the child: notify descriptor, pid of a second clone */
-    char text[2048];          /* what the failed child step was doing, NUL-terminated UTF-8 */
+    char text[2048];          /* what the failed child step was doing, NUL, a hint (may be ""), NUL; UTF-8 */
     struct { uint64_t start, end; } times[1024];   /* CLOCK_MONOTONIC ns, by step index */
 } page_t;
 
@@ -134,7 +134,8 @@ enum {
     OP_CLOSE_FROM,       /* a = first: close_range(a, ~0, 0) but the page needs none */
     OP_EXEC,             /* data = packed argv and envp; signals reset before */
     OP_SETATTR_ROOT,     /* a = fd, b = attr_set, c = attr_clr: mount_setattr on a descriptor after the switch */
-    OP_WRITE             /* a = fd opened before the switch, data = bytes: one write(2), then close */
+    OP_WRITE,            /* a = fd opened before the switch, data = bytes: one write(2), then close */
+    OP_SETNS,            /* a = fd, b = CLONE_NEW*: exec joins the container's mount namespace here, and only here */
 };
 typedef struct { uint32_t code, step; int64_t a, b, c; uint32_t data, len; } op_t;
 

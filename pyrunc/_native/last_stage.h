@@ -1,0 +1,62 @@
+/* last_stage.h: the packed data of the last stage's operations, and what its C files share.
+ *
+ * pyrunc/last.py packs these structs. They lie in the blob at multiples of 8, in native byte order; strings are
+ * NUL-terminated. Before anything else happens last_check.c proves that every operation stays inside the blob. */
+#ifndef PYRUNC_LAST_STAGE_H
+#define PYRUNC_LAST_STAGE_H
+#include "system.h"
+
+#include <limits.h>
+
+/* OP_EXEC: then argc + envc strings. */
+struct packed_exec {
+    uint32_t argc, envc;
+};
+
+/* OP_HOOK: then path, argc + envc strings, and input_len bytes for its stdin. timeout_ms 0: no limit. */
+struct packed_hook {
+    uint32_t timeout_ms, argc, envc, input_len;
+};
+
+/* OP_VERIFY: what must be true. Ids are real, effective and saved; groups (group_count of them, ascending) are all
+ * there are. Effective, permitted and inheritable must be exactly these; bounding and ambient at most these (the
+ * caller may have had less). no_new_privs and seccomp (mode 2) 0 mean "need not be". */
+enum { VERIFY_IDS = 1, VERIFY_GROUPS = 2, VERIFY_CAPABILITIES = 4 };
+struct packed_verify {
+    uint32_t what, uid, gid, no_new_privs, seccomp, group_count;
+    uint64_t effective, permitted, inheritable, bounding, ambient;
+    uint32_t groups[];
+};
+
+/* ---- text.c: one line of text in a buffer that may be too small ---- */
+struct line {
+    char *at, *end;             /* *at is always the NUL; end is one past the buffer */
+};
+struct line line_in(char *buffer, size_t size);
+void say(struct line *line, const char *text);                  /* control characters become spaces */
+void say_quoted(struct line *line, const char *text);           /* "text", as Go's %q does it */
+void say_number(struct line *line, uint64_t number, unsigned base);
+
+/* ---- last_check.c ---- */
+/* Whether all operations are well-formed: the number of string pointers that its lists need, or -1 with the index
+ * of the faulty one and what is wrong with it. Has no effects: this is what the fuzzer feeds. */
+int64_t last_check(const op_t *ops, unsigned n, const char *blob, size_t blob_len, unsigned *index, const char **fault);
+/* The descriptor that an operation uses, or -1. */
+int op_fd(const op_t *op);
+
+/* ---- last_ids.c: each returns 0, or -1 with errno ---- */
+int drop_bounding(uint64_t keep);
+int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable);
+int set_ambient(uint64_t raise);
+int own_stdio(uint32_t uid);
+/* 0, or -1 with errno and what differs. filtered: our own seccomp filter is in force, ask only what is usual. */
+int verify(const struct packed_verify *wanted, int filtered, struct line *text);
+
+/* ---- last_exec.c ---- */
+/* args[0] looked up as exec(3p) and Go's exec.LookPath do it. 0 and the path in found, or -1, errno (0 when the
+ * text says it all), text `exec: "name"...` and a hint. */
+int find_executable(const char *name, const char *path, char found[PATH_MAX], struct line *text, struct line *hint);
+/* Why execve(file) failed with this errno: what the kernel does not tell. One clause, or nothing. */
+void explain_exec(const char *file, int error, struct line *hint);
+
+#endif

@@ -1,0 +1,58 @@
+/* text.c: putting together one line of text without the C library's printf (which knows locales). */
+#include "last_stage.h"
+
+struct line line_in(char *buffer, size_t size)
+{
+    *buffer = 0;
+    return (struct line){ buffer, buffer + size };
+}
+
+static void put(struct line *line, char c)
+{
+    if (line->end - line->at > 1) {
+        *line->at++ = c;
+        *line->at = 0;
+    }
+}
+
+static int is_control(char c)
+{
+    return (unsigned char)c < ' ' || c == 0x7f;
+}
+
+void say(struct line *line, const char *text)
+{
+    for (; *text; text++)
+        put(line, is_control(*text) ? ' ' : *text);
+}
+
+void say_quoted(struct line *line, const char *text)
+{
+    static const char digits[] = "0123456789abcdef", from[] = "\a\b\t\n\v\f\r\"\\", to[] = "abtnvfr\"\\";
+    put(line, '"');
+    for (; *text; text++) {
+        const char *escape = strchr(from, *text);
+        if (escape) {
+            put(line, '\\');
+            put(line, to[escape - from]);
+        } else if (is_control(*text)) {
+            say(line, "\\x");
+            put(line, digits[(unsigned char)*text >> 4]);
+            put(line, digits[*text & 15]);
+        } else {
+            put(line, *text);
+        }
+    }
+    put(line, '"');
+}
+
+void say_number(struct line *line, uint64_t number, unsigned base)
+{
+    char digits[24], *at = digits + sizeof digits;
+    *--at = 0;
+    do
+        *--at = "0123456789abcdef"[number % base];
+    while (number /= base);
+    say(line, base == 16 ? "0x" : "");
+    say(line, at);
+}
