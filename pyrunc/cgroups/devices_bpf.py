@@ -1,0 +1,152 @@
+"""linux.resources.devices -> a BPF program that says which device accesses the cgroup's processes may make.
+
+cgroup v2 has no devices files: a program of type BPF_PROG_TYPE_CGROUP_DEVICE is asked at every mknod and open of
+a device (bpf(2); kernel/bpf/cgroup.c). The rules keep the meaning that they have in cgroup v1
+(security/device_cgroup.c): a list of exceptions to a default.
+
+The default is deny, also when config.json has no rules at all (GHSA-g54h-m393-cpwq: a list that starts from
+allow lets a container without rules open every device of the host).
+"""
+from __future__ import annotations
+
+import sys
+from _struct import Struct
+
+from ..errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..config.types import DeviceRule
+
+WHERE = "linux.resources.devices"
+BLOCK, CHAR = 1, 2                   # BPF_DEVCG_DEV_*
+MKNOD, READ, WRITE = 1, 2, 4         # BPF_DEVCG_ACC_*
+ALL = MKNOD | READ | WRITE
+ANY = -1                             # wildcard major or minor
+TYPES = {"b": BLOCK, "c": CHAR}
+LETTERS = {"m": MKNOD, "r": READ, "w": WRITE}
+
+#: What every container may use whatever its rules say: device nodes may be made (opening them is another matter),
+#: the default devices of config-linux.md#default-devices, terminals, and tun for the many engines that rely on it.
+ALLOWED = ((CHAR, ANY, ANY, MKNOD), (BLOCK, ANY, ANY, MKNOD),
+           (CHAR, 1, 3, ALL), (CHAR, 1, 8, ALL), (CHAR, 1, 7, ALL), (CHAR, 5, 0, ALL), (CHAR, 1, 5, ALL),
+           (CHAR, 1, 9, ALL), (CHAR, 136, ANY, ALL), (CHAR, 5, 2, ALL), (CHAR, 10, 200, ALL))
+
+
+class Exceptions:
+    """A default, and what is excepted from it: {(type, major, minor): accesses}."""
+
+    def __init__(self) -> None:
+        self.allow = False
+        self.rules: dict[tuple[int, int, int], int] = {}
+
+    def reset(self, allow: bool) -> None:
+        """A rule for all devices: the default becomes that, and no exception is left."""
+        self.allow = allow
+        self.rules.clear()
+
+    def apply(self, allow: bool, key: tuple[int, int, int], access: int, where: str) -> None:
+        """One rule for one device, or for a range of them by wildcards."""
+        if allow != self.allow:
+            self.rules[key] = self.rules.get(key, 0) | access
+            return
+        kind, major, minor = key
+        for wider in ((kind, ANY, ANY), (kind, ANY, minor), (kind, major, ANY)):
+            # An exception for a range cannot lose one member: there is no way to write down the rest.
+            if wider != key and self.rules.get(wider, 0) & access:
+                raise ConfigError("cannot punch hole in existing wildcard rule: an earlier rule names a whole range "
+                                  "and this one takes a part of it back", where)
+        left = self.rules.get(key, 0) & ~access
+        if left:
+            self.rules[key] = left
+        else:
+            self.rules.pop(key, None)
+
+    @property
+    def everything(self) -> bool:
+        """Nothing is denied: no program is needed."""
+        return self.allow and not self.rules
+
+
+def exceptions(rules: Sequence[DeviceRule]) -> Exceptions:
+    """The rules of config.json in their order, then ALLOWED. Raises ConfigError with the JSON path of a bad rule."""
+    state = Exceptions()
+    for index, rule in enumerate(rules):
+        where = f"{WHERE}[{index}]"
+        access = rule.get("access")
+        if not access:
+            raise ConfigError(f"device access at {index} field cannot be empty", f"{where}.access")
+        mask = 0
+        for letter in access:
+            if letter not in LETTERS:
+                raise ConfigError(f'device access "{access}" is not made of r, w and m', f"{where}.access")
+            mask |= LETTERS[letter]
+        kind = rule.get("type") or "a"
+        if kind == "a":
+            state.reset(rule["allow"])
+        elif kind not in TYPES:
+            raise ConfigError(f'device type "{kind}" is none of a, b, c', f"{where}.type")
+        else:
+            major = _number(rule.get("major"), f"{where}.major")
+            minor = _number(rule.get("minor"), f"{where}.minor")
+            state.apply(rule["allow"], (TYPES[kind], major, minor), mask, where)
+    for device, major, minor, mask in ALLOWED:
+        state.apply(True, (device, major, minor), mask, WHERE)
+    return state
+
+
+def _number(value: int | None, where: str) -> int:
+    if value is None:
+        return ANY
+    if not ANY <= value < 1 << 32:
+        raise ConfigError(f"device number {value} is out of range", where)
+    return value
+
+
+# ---- the program ------------------------------------------------------------------------------------------------
+_LITTLE = sys.byteorder == "little"
+_INSTRUCTION = Struct("=BBhi")       # struct bpf_insn: code, registers, offset, immediate
+_CONTEXT, _TYPE, _ACCESS, _MAJOR, _MINOR = 1, 2, 3, 4, 5    # registers; r1 is free once the context is read
+_LOAD, _MOVE, _MOVE_REGISTER, _AND, _SHIFT = 0x61, 0xb4, 0xbc, 0x54, 0x74   # 32 bits wide
+_UNLESS_EQUAL, _UNLESS_SAME, _IF_EQUAL, _EXIT = 0x56, 0x5e, 0x16, 0x95      # BPF_JMP32 (Linux 5.1)
+
+
+def _op(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
+    registers = to | source << 4 if _LITTLE else to << 4 | source
+    return _INSTRUCTION.pack(code, registers, offset, value - (1 << 32) if value >> 31 else value)
+
+
+def _answer(allow: bool) -> bytes:
+    return _op(_MOVE, 0, value=int(allow)) + _op(_EXIT)
+
+
+def program(state: Exceptions) -> bytes:
+    """The instructions (struct bpf_insn each): 1 for an access that is allowed, 0 for one that is refused.
+
+    struct bpf_cgroup_dev_ctx is three 32-bit words: accesses << 16 | type, major, minor.
+    """
+    parts = [_op(_LOAD, _TYPE, _CONTEXT, 0), _op(_AND, _TYPE, value=0xffff),
+             _op(_LOAD, _ACCESS, _CONTEXT, 0), _op(_SHIFT, _ACCESS, value=16),
+             _op(_LOAD, _MAJOR, _CONTEXT, 4), _op(_LOAD, _MINOR, _CONTEXT, 8)]
+    for (kind, major, minor), access in sorted(state.rules.items()):
+        parts.append(_rule(kind, major, minor, access, not state.allow))
+    parts.append(_answer(state.allow))
+    return b"".join(parts)
+
+
+def _rule(kind: int, major: int, minor: int, access: int, allow: bool) -> bytes:
+    """One exception, written from its end: each test jumps over what follows it when it does not match."""
+    code = _answer(allow)
+    if minor != ANY:
+        code = _op(_UNLESS_EQUAL, _MINOR, offset=len(code) // 8, value=minor) + code
+    if major != ANY:
+        code = _op(_UNLESS_EQUAL, _MAJOR, offset=len(code) // 8, value=major) + code
+    if access != ALL:
+        # An allowing exception must cover all that is asked for. A denying one refuses when it covers any of it,
+        # as cgroup v1 does: else a device denied for writing could be opened for reading and writing.
+        test = (_op(_UNLESS_SAME, _CONTEXT, _ACCESS, len(code) // 8) if allow else
+                _op(_IF_EQUAL, _CONTEXT, offset=len(code) // 8, value=0))
+        code = _op(_MOVE_REGISTER, _CONTEXT, _ACCESS) + _op(_AND, _CONTEXT, value=access) + test + code
+    return _op(_UNLESS_EQUAL, _TYPE, offset=len(code) // 8, value=kind) + code

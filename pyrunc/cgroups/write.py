@@ -1,0 +1,53 @@
+"""One setting into its file, and clear words when the kernel does not have it."""
+from __future__ import annotations
+
+import errno
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..files import Files
+    from .resources import Setting
+
+
+def put(kernel: Files, fd: int, setting: Setting, mount: str, path: str) -> None:
+    """Write the setting into the cgroup fd, which is at path below the hierarchy's mount point.
+
+    Raises OSError; a missing controller or file is one without errno, whose text says who does not have it.
+    """
+    try:
+        return kernel.write_file(setting.file, setting.value, fd)
+    except OSError as fault:
+        refused = fault
+    if setting.optional and refused.errno == errno.ENOENT:
+        return None
+    if setting.otherwise and refused.errno in (errno.ENOENT, errno.EOPNOTSUPP):
+        file, value = setting.otherwise
+        try:
+            return kernel.write_file(file, value, fd)
+        except OSError as fault:
+            refused = fault
+    if refused.errno == errno.ENOENT:
+        from .missing import why
+        raise why(kernel, setting, mount, path) from None
+    raise OSError(refused.errno, refused.strerror, setting.file) from None
+
+
+def check_usage(kernel: Files, fd: int, limit: int, swap: int) -> None:
+    """linux.resources.memory.checkBeforeUpdate: refuse a limit that is not above what is in use already.
+
+    limit, swap   bytes, as in config.json: swap counts memory too; 0 and -1 are no limits
+    cgroup v1 refused such a limit; cgroup v2 takes it and has the OOM killer make room.
+    """
+    from .v2 import refusal
+    try:
+        usage = int(kernel.read_file("memory.current", fd))
+    except FileNotFoundError:
+        return                       # without the controller there is nothing to compare
+    if 0 < limit <= usage:
+        raise refusal(f"unable to set memory limit to {limit} (current usage: {usage})")
+    try:
+        usage += int(kernel.read_file("memory.swap.current", fd))
+    except FileNotFoundError:
+        pass
+    if 0 < swap <= usage:
+        raise refusal(f"unable to set memory+swap limit to {swap} (current usage: {usage})")

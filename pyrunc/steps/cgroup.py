@@ -1,0 +1,263 @@
+"""The container's cgroup: made before the init, which is born in it, limited, and given away where it is delegated.
+
+With the systemd driver it is the other way round: a scope needs a process to start with, so the init is cloned
+first and waits (join). A runtime without permission for cgroups does without one when nothing needs it (--rootless).
+"""
+from __future__ import annotations
+
+import errno
+import posix
+
+from ..cgroups import create as creation
+from ..cgroups import path as place
+from ..cgroups import resources as limit
+from ..cgroups import write
+from ..cgroups.v2 import Cgroup
+from ..errors import ConfigError
+from ..step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..config.types import Config, Resources
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+SPEC = "config-linux.md#control-groups"
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+END_SECONDS = 10.0
+
+
+class CgroupStep(Step):
+    """A failure without errno is a sentence of its own (cgroups/v2.py refusal)."""
+    spec = SPEC
+
+    def failure(self, fault: OSError) -> str:
+        return self.describe() if fault.errno else str(fault.filename)
+
+
+class Create(CgroupStep):
+    """Make it and mark it as this container's."""
+    name = "cgroup.create"
+    spec = "config-linux.md#cgroups-path"
+    mount: str
+    path: str
+    own: str                         # the runtime's own cgroup, below mount
+    wanted: Sequence[str]            # controllers that limits need
+    mark: str
+    spare: bool                      # without permission, do without
+
+    def describe(self) -> str:
+        return f"make cgroup {self.path}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            facts.cgroup_fd = creation.make(kernel, self.mount, self.path, self.wanted, self.mark)
+            creation.may_enter(kernel, self.mount, self.own, self.path)
+        except OSError as fault:
+            if not self.spare or fault.errno not in REFUSED:
+                raise
+            self.undo(kernel, facts)
+
+    def failure(self, fault: OSError) -> str:
+        text = super().failure(fault)
+        return f"{text}, which is not delegated to this user" if fault.errno in REFUSED else text
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if facts.cgroup_fd >= 0:
+            kernel.close(facts.cgroup_fd)
+            facts.cgroup_fd = -1
+        cgroup = Cgroup(self.path, self.mark, kernel)
+        try:
+            cgroup.kill()
+            cgroup.wait_empty(END_SECONDS)
+            cgroup.remove()
+        finally:
+            cgroup.close()
+
+
+class CheckUsage(CgroupStep):
+    """memory.checkBeforeUpdate: a limit below what is in use is refused, not left to the OOM killer."""
+    name = "cgroup.usage"
+    limit: int
+    swap: int
+
+    def describe(self) -> str:
+        return f"check that memory in use is below {self.limit if self.limit > 0 else self.swap}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        write.check_usage(kernel, facts.cgroup_fd, self.limit, self.swap)
+
+
+class Limit(CgroupStep):
+    """One value into one file of the cgroup."""
+    name = "cgroup.limit"
+    setting: limit.Setting
+    mount: str
+    path: str
+
+    def describe(self) -> str:
+        text = f"{self.setting.file} = {self.setting.value}"
+        if self.setting.otherwise:
+            text += " (or {} = {})".format(*self.setting.otherwise)
+        return text
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        write.put(kernel, facts.cgroup_fd, self.setting, self.mount, self.path)
+
+
+class Devices(CgroupStep):
+    """The program that decides which devices may be used; an older one of the same cgroup goes."""
+    name = "cgroup.devices"
+    spec = "config-linux.md#allowed-device-list"
+    program: bytes
+    rules: int
+    allow: bool
+
+    def describe(self) -> str:
+        return f"device filter: {'allow' if self.allow else 'deny'} all but {self.rules} exceptions"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        if facts.cgroup_fd < 0:
+            return                   # spared: no cgroup, by --rootless
+        old = [kernel.bpf_by_id(number) for number in kernel.bpf_query(facts.cgroup_fd)]
+        new = kernel.bpf_load_device(self.program)
+        if len(old) == 1:
+            kernel.bpf_attach(facts.cgroup_fd, new, old[0])
+        else:
+            kernel.bpf_attach(facts.cgroup_fd, new)
+            for program in old:
+                kernel.bpf_detach(facts.cgroup_fd, program)
+        for program in (new, *old):
+            kernel.close(program)
+
+
+class Delegate(CgroupStep):
+    """Let the container's user manage what is below: the directory and the files meant for that, nothing else."""
+    name = "cgroup.delegate"
+    spec = "config-linux.md#cgroup-ownership"
+    uid: int
+
+    def describe(self) -> str:
+        return f"delegate the cgroup to uid {self.uid}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        if facts.cgroup_fd < 0:
+            return
+        try:
+            files = kernel.read_file("/sys/kernel/cgroup/delegate").split()
+        except FileNotFoundError:
+            # config-linux.md#cgroup-ownership: "If the /sys/kernel/cgroup/delegate file does not exist, the runtime
+            # MUST fall back to using the following list of files"
+            files = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
+        kernel.chown(facts.cgroup_fd, self.uid, -1)
+        for name in files:
+            try:
+                fd = kernel.open(name, posix.O_PATH | posix.O_NOFOLLOW, 0, facts.cgroup_fd)
+            except FileNotFoundError:
+                continue             # "Not all files listed ... necessarily exist in every cgroup."
+            kernel.chown(fd, self.uid, -1)
+            kernel.close(fd)
+
+
+# ---- planner functions ------------------------------------------------------------------------------------------
+def create(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, before anything that is charged to the container or has to be killed with it; well before the clone."""
+    path = place.directory(config, options, host)
+    wanted = limit.settings(_resources(config))
+    required = [setting for setting in wanted if not setting.optional]
+    spare = _rootless(options, host) and not required and not _cgroups_path(config)
+    if not path:
+        disabled = options.cgroup_manager == "disabled"
+        without = "cgroups are disabled" if disabled else "no cgroup v2 hierarchy is mounted"
+        if required:
+            raise ConfigError(f"{required[0].file} cannot be set: {without}", required[0].where)
+        if not disabled and not spare:
+            # Without a cgroup nothing keeps a privileged container from the host's devices.
+            raise ConfigError(f"{without}; --cgroup-manager disabled does without a cgroup", place.WHERE)
+    elif not place.systemd_driver(options):
+        yield Create(mount=host.cgroup_mount, path=path, own=host.cgroup_own, wanted=limit.controllers(wanted),
+                     mark=place.mark(options), spare=spare, where=place.WHERE if _cgroups_path(config) else "")
+
+
+def limits(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, before the clone: the init is born limited, and what it costs until its execve is little."""
+    path = place.directory(config, options, host)
+    if path and not place.systemd_driver(options):
+        yield from _limits(config, host, path)
+
+
+def born_inside(config: Config, options: Options, host: Host) -> bool:
+    """Whether the clone puts the init into facts.cgroup_fd (CLONE_INTO_CGROUP; -1 there: nowhere)."""
+    return bool(place.directory(config, options, host)) and not place.systemd_driver(options)
+
+
+def joins_later(config: Config, options: Options, host: Host) -> bool:
+    """Whether join() has steps, for which the init has to wait."""
+    return bool(place.directory(config, options, host)) and place.systemd_driver(options)
+
+
+def join(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, right after the clone and before the init's cgroup namespace: systemd's scope starts with the init."""
+    if joins_later(config, options, host):
+        from . import scope
+        yield from scope.start(config, options, host)
+        yield from _limits(config, host, place.directory(config, options, host))
+
+
+def _limits(config: Config, host: Host, path: str) -> Iterator[Step]:
+    resources = _resources(config)
+    memory = resources.get("memory") or {}
+    ceiling, swap = memory.get("limit") or 0, memory.get("swap") or 0
+    if memory.get("checkBeforeUpdate") and (ceiling > 0 or swap > 0):
+        yield CheckUsage(limit=ceiling, swap=swap, where=f"{limit.WHERE}.memory.checkBeforeUpdate")
+    for setting in limit.settings(resources):
+        yield Limit(setting=setting, mount=host.cgroup_mount, path=path, where=setting.where)
+    if host.privileged:
+        # In a user namespace nobody may load a program, nor make or open device nodes that the outside did not give.
+        from ..cgroups import devices_bpf
+        state = devices_bpf.exceptions(resources.get("devices") or [])
+        if not state.everything:
+            yield Devices(program=devices_bpf.program(state), rules=len(state.rules), allow=state.allow,
+                          where=devices_bpf.WHERE if resources.get("devices") else "")
+    uid = _owner(config)
+    if uid is not None and uid != host.euid:
+        yield Delegate(uid=uid, where="process.user.uid")
+
+
+def _resources(config: Config) -> Resources:
+    return config.get("linux", {}).get("resources") or {}
+
+
+def _cgroups_path(config: Config) -> str:
+    return config.get("linux", {}).get("cgroupsPath") or ""
+
+
+def _rootless(options: Options, host: Host) -> bool:
+    """--rootless: cgroup permission errors are forgiven where nothing depends on the cgroup."""
+    return options.rootless == "true" or (options.rootless == "auto" and not host.privileged)
+
+
+def _owner(config: Config) -> int | None:
+    """The host's uid of the container's user, when the cgroup is to be that user's.
+
+    config-linux.md#cgroup-ownership: with a cgroup namespace of its own and a cgroup mount that can be written.
+    """
+    linux = config.get("linux", {})
+    spaces = linux.get("namespaces") or []
+    if not any(space["type"] == "cgroup" and not space.get("path") for space in spaces):
+        return None
+    if not any(mount.get("source") == "cgroup" and place.clean(mount["destination"]) == "sys/fs/cgroup"
+               and "ro" not in (mount.get("options") or []) for mount in config.get("mounts") or []):
+        return None
+    process = config.get("process")
+    uid = process["user"]["uid"] if process else 0
+    if not any(space["type"] == "user" for space in spaces):
+        return uid
+    for mapping in linux.get("uidMappings") or []:
+        if mapping["containerID"] <= uid < mapping["containerID"] + mapping["size"]:
+            return mapping["hostID"] + uid - mapping["containerID"]
+    return None
