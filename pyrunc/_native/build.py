@@ -35,7 +35,7 @@ CONSTANTS = """
     PR_CAPBSET_READ PR_CAP_AMBIENT PR_CAP_AMBIENT_IS_SET PR_GET_DUMPABLE PR_GET_NO_NEW_PRIVS PR_GET_PDEATHSIG
     PR_GET_SECCOMP PR_SET_CHILD_SUBREAPER PR_SET_DUMPABLE PR_SET_NAME PR_SET_NO_NEW_PRIVS PR_SET_PDEATHSIG
     RESOLVE_BENEATH RESOLVE_IN_ROOT RESOLVE_NO_MAGICLINKS RESOLVE_NO_SYMLINKS RESOLVE_NO_XDEV
-""".split()
+"""
 
 #: Strict on what only costs compile time; full RELRO because nothing may be bound lazily in the container's root.
 COMPILE = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers",
@@ -47,7 +47,7 @@ def definitions() -> str:
     """What cffi shall know: the marked part of native.h, and the constants."""
     text = (HERE / "native.h").read_text()
     declared = text.split("/* CDEF BEGIN */")[1].split("/* CDEF END */")[0]
-    return declared + "".join(f"#define {name} ...\n" for name in CONSTANTS)
+    return declared + "".join(f"#define {name} ...\n" for name in CONSTANTS.split())
 
 
 ffibuilder = FFI()
