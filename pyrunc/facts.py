@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 class Facts:
     """Descriptors are -1 and pids 0 until the step named in the comment has set them."""
-    __slots__ = ("cgroup_fd", "console_fd", "fifo_fd", "mount_fds", "page", "pid", "pidfd", "proc_fd", "root_fd",
-                 "seccomp_fd", "state_fd", "sync_fd", "userns_fd")
+    __slots__ = ("cgroup_fd", "console_fd", "fifo_fd", "home", "mount_fds", "page", "pid", "pidfd", "proc_fd", "root_fd",
+                 "seccomp", "state_fd", "sync_fd", "userns_fd", "warnings")
 
     def __init__(self) -> None:
         self.state_fd = -1       # state.reserve: <root>/<id>, O_PATH|O_DIRECTORY
@@ -21,8 +21,10 @@ class Facts:
         self.root_fd = -1        # root.bind: the container's root, before it is "/" (child)
         self.console_fd = -1     # terminal.console: master in the parent, slave in the child
         self.fifo_fd = -1        # state.fifo: what the init waits on for `start`
-        self.seccomp_fd = -1     # seccomp.load: notify listener, in the parent
+        self.seccomp = b""       # seccomp.compile: the filter program
+        self.home = ""           # process.home: HOME from the container's /etc/passwd (child)
         self.sync_fd = -1        # engine: this side's end of the socket that barriers use
         self.page: Any = None    # state.journal: the shared page (page_t of native.h)
+        self.warnings: list[str] = []    # of steps in the parent; the command line logs them
         # Detached mounts made in the parent, by index in config.mounts: the child only attaches them.
         self.mount_fds: dict[int, int] = {}

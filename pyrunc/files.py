@@ -23,6 +23,14 @@ class Files:
     def close(self, fd: int) -> None:
         posix.close(fd)
 
+    def read(self, fd: int, limit: int) -> bytes:
+        """What there is from the descriptor's position on, at most limit bytes."""
+        parts = []
+        while limit > 0 and (part := posix.read(fd, min(limit, 65536))):
+            parts.append(part)
+            limit -= len(part)
+        return b"".join(parts)
+
     def write(self, fd: int, data: bytes) -> None:
         """One write(2) of everything; a short one is EIO."""
         if posix.write(fd, data) != len(data):
@@ -40,11 +48,7 @@ class Files:
         """The text of a file of the host (procfs, cgroupfs, our own state), at most limit bytes."""
         fd = self.open(path, posix.O_RDONLY, 0, dirfd)
         try:
-            parts = []
-            while limit > 0 and (part := posix.read(fd, min(limit, 65536))):
-                parts.append(part)
-                limit -= len(part)
-            return b"".join(parts).decode()
+            return self.read(fd, limit).decode()
         finally:
             posix.close(fd)
 
@@ -278,6 +282,10 @@ class Files:
     def exit(self, status: int) -> None:
         """_exit(2): no finaliser of this process runs."""
         posix._exit(status)
+
+    def getpid(self) -> int:
+        """This process's id as its own pid namespace has it."""
+        return posix.getpid()
 
     def setsid(self) -> None:
         posix.setsid()

@@ -21,6 +21,8 @@ class Host:
     cgroup_hybrid: bool = False          # some controllers sit in cgroup v1 hierarchies
     apparmor: bool = False
     selinux: bool = False
+    capabilities: int = (1 << 41) - 1    # that this process may hand on: its permitted set
+    last_capability: int = 40            # the highest one that the kernel knows
 
     def __init__(self, **fields: Any) -> None:
         self.__dict__.update(fields)
@@ -44,20 +46,23 @@ def _read(path: str) -> str:
 
 def probe() -> Host:
     """Read the facts of the host this process runs on. No effects."""
-    mount, hybrid = "", False
+    mount, hybrid, selinux = "", False, False
     for line in _read("/proc/self/mounts").splitlines():
         fields = line.split(" ")
         if fields[2] == "cgroup2" and (not mount or fields[1] == "/sys/fs/cgroup"):
             mount = fields[1]
         elif fields[2] == "cgroup":
             hybrid = True
+        elif fields[2] == "selinuxfs":
+            selinux = True
     own = "/"
     for line in _read("/proc/self/cgroup").splitlines():
         if line.startswith("0::"):
             own = line[3:]
     uid_map = _read("/proc/self/uid_map").split()
+    _, _, permitted = _read("/proc/self/status").partition("\nCapPrm:\t")
     return Host(euid=posix.geteuid(), egid=posix.getegid(),
                 in_userns=uid_map[:3] != ["0", "0", "4294967295"],
                 cgroup_mount=mount, cgroup_own=own, cgroup_hybrid=hybrid,
-                apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
-                selinux=_read("/proc/self/mounts").find(" selinuxfs ") >= 0)
+                apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"), selinux=selinux,
+                capabilities=int(permitted[:16], 16), last_capability=int(_read("/proc/sys/kernel/cap_last_cap")))

@@ -30,7 +30,7 @@ class Recorder(Kernel):
 
     modes      {path: st_mode} that stat and stat_path answer; None = does not exist; other paths are directories,
                and the well-known names below /dev character devices
-    files      {path: text} that read_file answers; other paths do not exist
+    files      {path: text} that read_file and read answer; other paths do not exist, or are empty when open
     fs_types   {path: statfs magic}; other paths are ext4, and procfs below /proc
     programs   {path: (wait status, output)} that run_program answers; others succeed in silence
     errors     {method: [errno of the first call, of the second, ...]}, 0 = succeed; past the end calls succeed
@@ -90,6 +90,10 @@ class Recorder(Kernel):
     def close(self, fd: int) -> None:
         self._note("close", fd)
         self.fds.pop(fd, None)
+
+    def read(self, fd: int, limit: int) -> bytes:
+        self._note("read", fd, limit)
+        return self.files.get(self.fds.get(fd, ""), "").encode()[:limit]
 
     def write(self, fd: int, data: bytes) -> None:
         self._note("write", fd, data)
@@ -256,6 +260,10 @@ class Recorder(Kernel):
 
     def exit(self, status: int) -> None:
         self._note("exit", status)
+
+    def getpid(self) -> int:
+        self._note("getpid")
+        return 1
 
     def setsid(self) -> None:
         self._note("setsid")
