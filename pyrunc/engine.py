@@ -6,24 +6,29 @@ socket means that the other one is gone. The journal page says in which step, wh
 """
 from __future__ import annotations
 
+import _signal
 import errno
 import posix
 import time
 
 from .errors import ConfigError, PyruncError, StepError, strerror
 from .facts import Facts
+from .last import OP_BARRIER, OP_CLOSE_FD
 from .step import CHILD, LAST, PARENT, Barrier, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
+    from .files import Files
     from .kernel import Kernel
 
 PHASE_CHILD, PHASE_EXEC, PHASE_FAILED = 1, 4, 5
-OP_BARRIER, OP_CLOSE_FD = 11, 13
+
 TEXT_LIMIT = 2047                    # page_t.text without its NUL
+#: What an operator or an engine sends to a runtime that takes too long.
+STOPPING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
 
 class Interrupted(PyruncError):
@@ -206,6 +211,29 @@ class Engine:
         page.error = number
         page.text = what.encode(errors="replace")[:TEXT_LIMIT]
         page.phase = PHASE_FAILED
+
+
+def execute(steps: Sequence[Step], kernel: Files, trace: str = "", facts: Facts | None = None,
+            warn: Callable[[str], None] | None = None) -> Facts:
+    """Run any plan: signals that ask the runtime to stop undo it, and the trace is written however it ends.
+
+    kernel   a Kernel; a Files is enough for a plan that neither clones nor mounts
+    trace    file that gets one JSON line per step; "" for none
+    warn     gets what went wrong without ending the plan
+    """
+    engine = Engine(steps, kernel, facts)  # type: ignore[arg-type]
+    before = [(number, _signal.signal(number, engine.on_signal)) for number in STOPPING]
+    try:
+        engine.run()
+    finally:
+        for number, handler in before:
+            _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
+        for warning in engine.warnings if warn is not None else ():
+            warn(warning)
+        if trace:
+            from .trace import write
+            write(trace, engine)
+    return engine.facts
 
 
 def failure_text(step: Step, fault: OSError) -> str:

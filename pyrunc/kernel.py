@@ -347,10 +347,10 @@ class Kernel(Files):
     def run_last(self, page: object) -> None:
         """Hand the queue to C. Does not return."""
         ops = ffi.new("op_t[]", len(self.queue))
-        blob = bytearray(b"\0")
+        blob = bytearray(8)
         for op, (code, step, a, b, c, data) in zip(ops, self.queue):
             op.code, op.step, op.a, op.b, op.c = code, step, a, b, c
             op.data, op.len = len(blob), len(data)
             blob += data
-            blob += bytes(8 - len(blob) % 8)    # structs in the blob are aligned
+            blob += bytes(-len(blob) % 8)   # structs in the blob are aligned
         lib.pr_last_stage(page, ops, len(self.queue), ffi.from_buffer(blob), len(blob))

@@ -10,6 +10,7 @@ import errno
 import posix
 
 from ..errors import NOT_RUNNING, StateError
+from ..last import OP_SETNS
 from ..step import LAST, Step
 from .namespaces import KINDS, Clone, CloneAgain, Enter, Join, Namespaces, Open, Return, adoption
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ..options import Options
 
 SPEC = "runtime.md#operations"
-OP_SETNS = 33
+
 
 
 class Root(Step):
