@@ -1,9 +1,17 @@
-"""Options and fixtures of every test: the runtime under test, the guest, golden files."""
+"""Options and fixtures of every test: the runtime under test, the guest, golden files, and where bundles are made."""
 from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from . import runtimes, world
 from .guest import replay
+from .runtimes import Runtime
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -14,3 +22,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     replay.configure(config)
+
+
+@pytest.fixture(scope="session")
+def private_world() -> None:
+    """From here on this process lives in a private mount namespace with pure cgroup v2 (world.enter)."""
+    world.enter()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder for bundles that any user may search; pytest's own tmp_path is root's alone."""
+    path = Path(tempfile.mkdtemp(prefix="pyrunc-", dir="/tmp"))
+    os.chmod(path, 0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def name() -> str:
+    """A container id that no other test run on this machine has; its cgroups are found by it."""
+    return f"t{os.getpid()}-{next(_numbers)}"
+
+
+_numbers = iter(range(1 << 30))
+
+
+@pytest.fixture
+def runtime(request: pytest.FixtureRequest, private_world: None, place: Path) -> Iterator[Runtime]:
+    """The runtime under test with an empty state root of its own; containers that a failed test left are deleted."""
+    driven = Runtime(runtimes.find(request.config.getoption("runtime")), place / "state")
+    yield driven
+    for left in driven.root.iterdir():
+        driven("delete", "--force", left.name)

@@ -1,0 +1,99 @@
+"""Where a runtime is tried: a private mount namespace with pure cgroup v2, and what is left there afterwards."""
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+CLONE_NEWNS, MS_REC, MS_PRIVATE, PR_SET_CHILD_SUBREAPER = 0x20000, 0x4000, 1 << 18, 36
+
+
+def _call(name: str, *args: object) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if getattr(libc, name)(*args) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), name)
+
+
+def enter() -> None:
+    """Give this process a mount namespace of its own in which cgroup v2 is all there is, and its orphans to it.
+
+    The machine's own cgroup mounts stay as they are. In the guest they are right already.
+    """
+    assert os.geteuid() == 0, "container tests need root: run them with sudo, or deselect them by -m"
+    _call("unshare", CLONE_NEWNS)
+    _call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    if not (CGROUP / "cgroup.controllers").exists():
+        _call("mount", b"cgroup2", str(CGROUP).encode(), b"cgroup2", 0, None)
+    _call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def mount(source: str, target: Path, kind: str = "", flags: int = 0, data: str = "") -> None:
+    _call("mount", source.encode(), os.fsencode(target), kind.encode(), flags, data.encode())
+
+
+def unmount(target: Path) -> None:
+    _call("umount2", os.fsencode(target), 2)        # MNT_DETACH
+
+
+def controllers() -> set[str]:
+    """What containers can be limited by here: the whole list in the guest, nearly nothing on a hybrid host."""
+    return set((CGROUP / "cgroup.controllers").read_text().split())
+
+
+def processes_of(prefix: str) -> list[int]:
+    """Processes in a cgroup whose path has the prefix, zombies excepted."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if re.search(rf"^0::.*{re.escape(prefix)}", (entry / "cgroup").read_text(), re.M) and \
+                        "\nState:\tZ" not in (entry / "status").read_text():
+                    found.append(int(entry.name))
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return found
+
+
+def children() -> set[int]:
+    """Children of this process, orphans it inherited included; zombies of those are reaped first."""
+    pids = {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+    for pid in list(pids):
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                pids.discard(pid)
+        except ChildProcessError:
+            pids.discard(pid)
+    return pids
+
+
+@dataclass
+class Snapshot:
+    """What a container can leave behind: mounts, cgroups and processes by the ids' prefix, files of the state root."""
+    mounts: list[str]
+    cgroups: list[str]
+    processes: list[int]
+    children: set[int]
+    files: list[str]
+    descriptors: list[str]
+
+    @classmethod
+    def take(cls, prefix: str, root: Path) -> Snapshot:
+        return cls(
+            mounts=sorted(line.split(" - ")[0].split(" ", 3)[3] for line in
+                          Path("/proc/self/mountinfo").read_text().splitlines()),
+            cgroups=sorted(str(path) for path in CGROUP.glob(f"**/*{prefix}*")),
+            processes=processes_of(prefix), children=children(),
+            files=sorted(str(path) for path in root.rglob("*")) if root.exists() else [],
+            descriptors=sorted(os.listdir("/proc/self/fd")))
+
+    def settle(self, prefix: str, root: Path, seconds: float = 5) -> Snapshot:
+        """A later snapshot: as soon as it equals this one, or the last when the time is over (exits take a while)."""
+        deadline = time.monotonic() + seconds
+        while (now := Snapshot.take(prefix, root)) != self and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return now
