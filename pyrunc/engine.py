@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PHASE_CHILD, PHASE_EXEC, PHASE_FAILED = 1, 4, 5
 
+PLACE = "\x01"                       # between a step's place in config.json and the rest of the child's last words
 TEXT_LIMIT = 2047                    # page_t.text without its NUL
 #: What an operator or an engine sends to a runtime that takes too long.
 STOPPING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
@@ -126,7 +127,10 @@ class Engine:
         index = page.child_step
         step = self.steps[index] if 0 <= index < len(self.steps) else self.steps[self.facts.page.parent_step]
         if page.phase == PHASE_FAILED:
-            raise self._step_error(step, page.error, page_text(page) or step.describe())
+            where, told, what = page_text(page).rpartition(PLACE)
+            if told:
+                step.where = where      # the child knows better: which of the options, say
+            raise self._step_error(step, page.error, what or step.describe())
         how = f"killed by signal {-status}" if status < 0 else f"exited with status {status}"
         if status == -9 and self.kernel.oom_kills(facts.cgroup_fd):
             from .errors import OOM_KILLED
@@ -183,11 +187,11 @@ class Engine:
                     slot.end = now()
             kernel.run_last(page)
         except OSError as fault:
-            self._last_words(fault.errno or 0, failure_text(step, fault))
+            self._last_words(fault.errno or 0, failure_text(step, fault), step.where)
         except ConfigError as fault:
-            self._last_words(0, fault.what)
+            self._last_words(0, fault.what, fault.where)
         except BaseException as fault:  # nothing may reach the interpreter's own printer (security.md 2.1)
-            self._last_words(0, f"{step.describe()}: {type(fault).__name__}: {fault}")
+            self._last_words(0, f"{step.describe()}: {type(fault).__name__}: {fault}", step.where)
         finally:
             kernel.exit(1)
         raise AssertionError
@@ -206,10 +210,10 @@ class Engine:
         elif not posix.read(sync, 1):
             kernel.exit(1)                  # the runtime is gone; so is the container
 
-    def _last_words(self, number: int, what: str) -> None:
+    def _last_words(self, number: int, what: str, where: str) -> None:
         page = self.facts.page
         page.error = number
-        page.text = what.encode(errors="replace")[:TEXT_LIMIT]
+        page.text = f"{where}{PLACE}{what}".encode(errors="replace")[:TEXT_LIMIT]
         page.phase = PHASE_FAILED
 
 
