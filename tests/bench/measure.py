@@ -1,0 +1,113 @@
+"""One bundle, several runtimes, lifecycles in turn: seconds per command, and peak memory."""
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import bundles
+from tests.bundles import Config, docker_like
+from tests.runtimes import Runtime
+from tests.seccomp_profile import engine_sized
+
+#: In the order in which a lifecycle has them; `run` is a container of its own.
+COMMANDS = ("run", "create", "start", "state", "exec", "kill", "delete")
+#: What an engine does for each container; its sum is the row "lifecycle".
+LIFECYCLE = ("create", "start", "state", "kill", "delete")
+VARIANTS: dict[str, Config] = {"plain": {}, "seccomp": {"linux": {"seccomp": engine_sized()}}}
+
+
+@dataclass
+class Samples:
+    """seconds[command]: one value a lifecycle; peak[command]: the largest resident set in KiB."""
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    peak: dict[str, int] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+
+
+class Contestant:
+    """A runtime with a bundle for `run` (/bin/true) and one for the rest (a process that waits)."""
+
+    def __init__(self, path: str, place: Path, variant: str) -> None:
+        place.mkdir(mode=0o755)
+        self.runtime = Runtime(path, place / "state")
+        self.samples = Samples()
+        self.counter = 0
+        for name, args in (("once", ["/bin/true"]), ("wait", ["/bin/sleep", "1000"])):
+            config = docker_like(process={"args": args}, **VARIANTS[variant])
+            bundles.bundle(place / name, config)
+        self.once, self.wait, self.pid_file = place / "once", place / "wait", place / "pid"
+        self._null = os.open(os.devnull, os.O_RDWR)
+
+    def _time(self, command: str, *args: str | Path) -> None:
+        """Spawn, wait, note the time. An exit status other than 0 ends the benchmark."""
+        argv = self.runtime.argv(command, *args)
+        actions = [(os.POSIX_SPAWN_DUP2, self._null, fd) for fd in (0, 1, 2)]
+        began = time.monotonic_ns()
+        pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
+        _, status, _ = os.wait4(pid, 0)
+        took = (time.monotonic_ns() - began) / 1e9
+        if status:
+            again = subprocess.run(argv, capture_output=True, text=True, check=False)
+            raise RuntimeError(f"{' '.join(argv)}: {os.waitstatus_to_exitcode(status)}: {again.stderr}")
+        self.samples.seconds[command].append(took)
+
+    def lifecycle(self) -> None:
+        """One `run`, then create, start, state, exec, kill, delete of another container."""
+        self.counter += 1
+        id = f"bench-{os.getpid()}-{self.runtime.name}-{self.counter}"
+        self._time("run", "--bundle", self.once, id)
+        self._time("create", "--pid-file", self.pid_file, "--bundle", self.wait, id)
+        self._time("start", id)
+        self._time("state", id)
+        if "exec" not in self.samples.missing:
+            try:
+                self._time("exec", id, "/bin/true")
+            except RuntimeError:
+                self.samples.missing.add("exec")
+        self._time("kill", id, "KILL")
+        os.waitpid(int(self.pid_file.read_text()), 0)
+        self._time("delete", id)
+
+    def memory(self) -> None:
+        """Peak resident sets, by a parent so small that its own pages do not count (exec keeps the largest seen)."""
+        id = f"bench-{os.getpid()}-{self.runtime.name}-memory"
+        steps: dict[str, tuple[str | Path, ...]] = {
+            "run": ("--bundle", self.once, id), "create": ("--pid-file", self.pid_file, "--bundle", self.wait, id),
+            "start": (id,), "state": (id,), "exec": (id, "/bin/true"), "kill": (id, "KILL"), "delete": (id,)}
+        for command, args in steps.items():
+            if command in self.samples.missing:
+                continue
+            report = self.pid_file.with_name("time")
+            subprocess.run(["busybox", "time", "-o", report, "-f", "%M", *self.runtime.argv(command, *args)],
+                           stdin=self._null, stdout=self._null, stderr=self._null, check=True)
+            self.samples.peak[command] = int(report.read_text())
+            if command == "kill":
+                os.waitpid(int(self.pid_file.read_text()), 0)
+
+    def stop(self) -> None:
+        """Delete what an interrupted lifecycle left."""
+        for left in self.runtime.root.iterdir():
+            self.runtime("delete", "--force", left.name)
+        os.close(self._null)
+
+
+def measure(paths: list[str], place: Path, variant: str, lifecycles: int) -> dict[str, Samples]:
+    """Samples by runtime. Two lifecycles of each warm the caches and are not counted."""
+    rivals = [Contestant(path, place / f"{index}", variant) for index, path in enumerate(paths)]
+    try:
+        for turn in range(lifecycles + 2):
+            for offset in range(len(rivals)):       # each comes first equally often
+                rivals[(turn + offset) % len(rivals)].lifecycle()
+            if turn == 1:
+                for rival in rivals:
+                    rival.samples.seconds.clear()
+        for rival in rivals:
+            rival.memory()
+    finally:
+        for rival in rivals:
+            rival.stop()
+    return {rival.runtime.name: rival.samples for rival in rivals}

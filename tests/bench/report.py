@@ -1,0 +1,67 @@
+"""Samples as numbers, a table and JSON."""
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+from typing import Any
+
+from .measure import COMMANDS, LIFECYCLE, Samples
+
+ROWS = (*COMMANDS, "lifecycle")
+
+
+def with_sum(samples: Samples) -> dict[str, list[float]]:
+    """Seconds by row; "lifecycle" is the sum of create, start, state, kill and delete of one container."""
+    sums = [sum(values) for values in zip(*(samples.seconds[command] for command in LIFECYCLE), strict=True)]
+    return {**{command: samples.seconds[command] for command in COMMANDS if command not in samples.missing},
+            "lifecycle": sums}
+
+
+def numbers(measured: dict[str, Samples]) -> dict[str, Any]:
+    """{runtime: {row: {"median_ms", "min_ms", "peak_kib", "ratio": {other runtime: of the medians}}}}."""
+    result: dict[str, Any] = {}
+    for name, samples in measured.items():
+        result[name] = {row: {"median_ms": round(statistics.median(values) * 1e3, 3),
+                              "min_ms": round(min(values) * 1e3, 3),
+                              "samples": len(values),
+                              "peak_kib": samples.peak.get(row, max(samples.peak.values()))}
+                        for row, values in with_sum(samples).items()}
+    for name, rows in result.items():
+        for row, cells in rows.items():
+            cells["ratio"] = {other: round(cells["median_ms"] / theirs[row]["median_ms"], 3)
+                              for other, theirs in result.items() if other != name and row in theirs}
+    return result
+
+
+def table(variant: str, measured: dict[str, Any]) -> str:
+    """Text: a line for each row, for each runtime median (minimum) and peak memory, then the first one's ratios."""
+    names = list(measured)
+    first = names[0]
+    count = measured[first]["lifecycle"]["samples"]
+    lines = [f"{variant}: {count} lifecycles, median (minimum) in ms, peak resident set in MiB",
+             f"{'':10}" + "".join(f"{name:>28}" for name in names)
+             + "".join(f"{first + '/' + other:>14}" for other in names[1:])]
+    for row in ROWS:
+        line = f"{row:10}"
+        for name in names:
+            if cells := measured[name].get(row):
+                shown = f"{cells['median_ms']:8.1f} ({cells['min_ms']:6.1f}) {cells['peak_kib'] / 1024:6.1f}"
+            else:
+                shown = "-"
+            line += f"{shown:>28}"
+        ratios = measured[first].get(row, {}).get("ratio", {})
+        line += "".join(f"{ratios[other]:14.2f}" if other in ratios else f"{'-':>14}" for other in names[1:])
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def machine(paths: list[str]) -> dict[str, Any]:
+    """What was measured, and where."""
+    versions = {}
+    for path in paths:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+        versions[path] = said.splitlines()[0]
+    return {"kernel": platform.release(), "cpus": os.cpu_count(), "load": os.getloadavg(), "runtimes": versions,
+            "python": platform.python_version()}
