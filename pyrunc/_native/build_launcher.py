@@ -1,0 +1,165 @@
+"""Builds the `pyrunc` program: launcher.c and its neighbours, the frozen modules, and libpython.
+
+setup.py calls build(). In a checkout, `make build` runs it as a program:
+
+    python pyrunc/_native/build_launcher.py OUT [WORK]
+
+Three kinds of program, the first that can be linked (times: to start and run nothing, /bin/true 0.6, ms):
+
+    static   libpythonX.Y.a inside the program, and the native module with it        2.4
+    shared   libpythonX.Y.so                                                         5.4
+    exec     no libpython to link: the program executes the interpreter -I -S        7.0
+"""
+from __future__ import annotations
+
+import os
+import runpy
+import shlex
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+HERE = Path(__file__).resolve().parent
+TREE = HERE.parent.parent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMPILE = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers",
+           "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+#: Everything is bound before main: nothing is looked up once a container's root is the root.
+LINK = ["-Wl,-O1,--hash-style=gnu,--as-needed", "-Wl,-z,relro,-z,now"]
+
+
+def variable(name: str) -> str:
+    """What the build interpreter was configured with; "" for nothing."""
+    return str(sysconfig.get_config_var(name) or "")
+
+
+def compiler() -> list[str]:
+    """$CC, or the compiler that CPython was built with, without its flags, or cc."""
+    return shlex.split(os.environ.get("CC", "")) or (variable("CC").split() or ["cc"])[:1]
+
+
+def run(command: Sequence[str | Path]) -> None:
+    """Run a program; CalledProcessError when it fails."""
+    words = [str(word) for word in command]
+    if "-v" in sys.argv[1:]:
+        print(shlex.join(words))
+    subprocess.run(words, check=True, cwd=TREE)
+
+
+def objects(sources: Sequence[str | Path], flags: Sequence[str], work: Path) -> list[Path]:
+    """Compile what is newer than its object, or has a header that is."""
+    headers = max(header.stat().st_mtime for header in HERE.glob("*.h"))
+    made, commands = [], []
+    for source in map(Path, sources):
+        out, path = work / f"{source.stem}.o", TREE / source
+        if not out.exists() or out.stat().st_mtime < max(path.stat().st_mtime, headers):
+            commands.append([*compiler(), *COMPILE, *flags, "-c", path, "-o", out])
+        made.append(out)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(run, commands))
+    return made
+
+
+def definitions() -> list[str]:
+    """The paths that are compiled in (launcher.h)."""
+    base = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+    texts = {
+        "PYTHON_NAME": f"python{sys.version_info.major}.{sys.version_info.minor}", "PYTHON_PREFIX": sys.base_prefix,
+        "STDLIB": sysconfig.get_path("stdlib"), "DYNLOAD": variable("DESTSHARED"), "INTERPRETER": str(base),
+        "EXT_SUFFIX": variable("EXT_SUFFIX"),
+    }
+    return [f'-D{name}="{text}"' for name, text in texts.items()]
+
+
+def native_objects(builder: str, flags: Sequence[str], work: Path) -> tuple[str, list[Path]]:
+    """Compile a cffi module to be linked into the launcher: its dotted name and its objects."""
+    module = runpy.run_path(str(HERE / builder))["ffibuilder"].distutils_extension(str(work))
+    extra = [*module.extra_compile_args, *(f"-I{TREE / path}" for path in module.include_dirs)]
+    directory = work / module.name
+    directory.mkdir(exist_ok=True)
+    return module.name, objects(module.sources, [*flags, *extra], directory)
+
+
+def write_frozen(work: Path, extensions: Sequence[str], checked: bool) -> Path:
+    """Let freeze.py write the C file of the frozen modules."""
+    source = work / "frozen_modules.c"
+    run([sys.executable, "-I", "-X", "no_debug_ranges", HERE / "freeze.py", source,
+         *(["--checked"] if checked else []), *extensions])
+    return source
+
+
+def build_static(out: Path, work: Path, checked: bool) -> None:
+    """Link libpython.a; extension modules find the interpreter's functions in the program itself."""
+    archive = Path(variable("LIBPL")) / variable("LIBRARY")
+    if not variable("LIBRARY").endswith(".a") or not archive.exists():
+        raise FileNotFoundError(archive)
+    flags = ["-fno-pie", "-DEMBEDDED_PYTHON", "-DSTATIC_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
+    name, native = native_objects("build.py", flags, work)
+    own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c",
+                   write_frozen(work, [name], checked)], [*flags, *definitions()], work)
+    wrap = ["-Wl,--wrap=_Py_Deepfreeze_Init"] if sys.version_info[:2] == (3, 11) else []
+    libraries = [word for key in ("LIBS", "SYSLIBS", "MODLIBS") for word in variable(key).split()]
+    inside = [f"-l:lib{word[2:]}.a" if word in ("-lz", "-lexpat") else word for word in libraries]
+    command: list[str | Path] = [*compiler(), "-no-pie", "-Wl,--export-dynamic", *LINK, *wrap, "-o", out,
+                                 *own, *native, archive]
+    try:
+        run([*command, *inside])            # one shared library less is 0.1 ms less
+    except subprocess.CalledProcessError:
+        run([*command, *libraries])
+
+
+def build_shared(out: Path, work: Path, checked: bool) -> None:
+    """Link libpython.so."""
+    flags = ["-fPIE", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
+    name, native = native_objects("build.py", flags, work)
+    own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c",
+                   write_frozen(work, [name], checked)], [*flags, *definitions()], work)
+    directory = variable("LIBDIR")
+    search = [f"-L{directory}", f"-Wl,-rpath,{directory}"] if not directory.startswith("/usr/lib") else []
+    run([*compiler(), "-pie", "-Wl,--export-dynamic", *LINK, "-o", out, *own, *native, *search,
+         f"-lpython{variable('LDVERSION')}"])
+
+
+def build_exec(out: Path, work: Path, checked: bool) -> None:
+    """Link no Python at all."""
+    own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter_exec.c"],
+                  ["-fPIE", f"-I{HERE}", *definitions()], work)
+    run([*compiler(), "-pie", *LINK, "-o", out, *own])
+
+
+KINDS = {"static": build_static, "shared": build_shared, "exec": build_exec}
+
+
+def build(out: Path, work: Path, checked: bool = False, kinds: Sequence[str] = tuple(KINDS)) -> str:
+    """Build the launcher and return which kind it became.
+
+    work      directory for what is made on the way; may be kept to make the next build quicker
+    checked   for a checkout: changed sources win over frozen ones
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        directory = work / kind
+        directory.mkdir(parents=True, exist_ok=True)
+        fresh = directory / "launcher"
+        try:
+            KINDS[kind](fresh.absolute(), directory.absolute(), checked)
+        except (FileNotFoundError, subprocess.CalledProcessError) as fault:
+            print(f"launcher: not {kind}: {fault}", file=sys.stderr)
+            continue
+        staged = out.with_name(f".{out.name}.new")      # a running launcher cannot be written over, only replaced
+        staged.write_bytes(fresh.read_bytes())
+        staged.chmod(0o755)
+        staged.replace(out)
+        return kind
+    raise SystemExit("launcher: no kind could be built")
+
+
+if __name__ == "__main__":
+    out, *work = [Path(word) for word in sys.argv[1:] if not word.startswith("-")]
+    print("launcher:", build(out, work[0] if work else Path("build/launcher"), checked=True))

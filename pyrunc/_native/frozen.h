@@ -1,0 +1,12 @@
+/* frozen.h: what freeze.py writes for interpreter.c. */
+#ifndef PYRUNC_FROZEN_H
+#define PYRUNC_FROZEN_H
+
+struct frozen_source { const char *path; long long size, mtime; /* bytes, ns */ };
+
+extern const struct _frozen frozen_modules[];           /* pyrunc's, then the standard library's, then zeros */
+extern const int frozen_own;                            /* how many are pyrunc's */
+extern struct _inittab built_in_modules[];              /* the extension modules that are linked into the launcher */
+extern const struct frozen_source frozen_sources[];     /* to be compared with the files; empty once installed */
+
+#endif

@@ -1,0 +1,299 @@
+/* interpreter.c: Python inside the launcher.
+ *
+ * Isolated: no environment variable, no site module, no working directory, no locale decides what is imported. Modules
+ * come from this program (built-in and frozen ones), else from the three directories below, in this order.
+ *
+ * Where it is known to work (QUICK_START), CPython is started only as far as its core, which takes half as long:
+ * built-in and frozen modules can be imported, but there are no codecs, no import from files and no sys.stdin. That is
+ * all that create, start, state, kill and delete need. The first import of anything else, or a look at what is missing
+ * from sys, completes the start; nobody notices but the clock. It never happens in a forked child, so what becomes a
+ * container imports nothing from files, whatever goes wrong. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "launcher.h"
+#include "frozen.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#if defined(STATIC_PYTHON) && PY_VERSION_HEX >> 16 == 0x030b
+#define QUICK_START 1
+#else
+#define QUICK_START 0
+#endif
+
+static const char *library_path;
+
+_Noreturn static void die_of(PyStatus status)
+{
+    errno = 0;
+    dprintf(STDERR_FILENO, "pyrunc: cannot start Python: %s: %s\n", status.func ? status.func : "",
+            status.err_msg ? status.err_msg : "");
+    _exit(1);
+}
+
+static void check(PyStatus status)
+{
+    if (PyStatus_Exception(status))
+        die_of(status);
+}
+
+static void add_path(PyConfig *config, const char *path)
+{
+    wchar_t *wide = Py_DecodeLocale(path, NULL);
+    if (!wide)
+        die("out of memory");
+    check(PyWideStringList_Append(&config->module_search_paths, wide));
+    PyMem_RawFree(wide);
+}
+
+static void start(int argc, char **argv)
+{
+    PyPreConfig preconfig;
+    PyConfig config;
+
+    PyPreConfig_InitIsolatedConfig(&preconfig);
+    preconfig.utf8_mode = 1;            /* paths and arguments are bytes to us, whatever the locale */
+    preconfig.configure_locale = 0;
+    preconfig.coerce_c_locale = 0;      /* it would put LC_CTYPE into the environment */
+    check(Py_PreInitialize(&preconfig));
+
+    PyConfig_InitIsolatedConfig(&config);
+    config.parse_argv = 0;
+    config.site_import = 0;
+    config.write_bytecode = 0;
+    config.install_signal_handlers = 0;
+    config.pathconfig_warnings = 0;
+    config.module_search_paths_set = 1;
+    add_path(&config, library_path);
+    add_path(&config, STDLIB);
+    add_path(&config, DYNLOAD);
+    /* All that CPython would otherwise search the disk for. */
+    struct { wchar_t **field; const char *value; } const paths[] = {
+        { &config.prefix, PYTHON_PREFIX }, { &config.base_prefix, PYTHON_PREFIX },
+        { &config.exec_prefix, PYTHON_PREFIX }, { &config.base_exec_prefix, PYTHON_PREFIX },
+        { &config.executable, INTERPRETER }, { &config.base_executable, INTERPRETER },
+        { &config.stdlib_dir, STDLIB }, { &config.home, PYTHON_PREFIX }, { &config.program_name, "pyrunc" },
+    };
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        check(PyConfig_SetBytesString(&config, paths[i].field, paths[i].value));
+    check(PyConfig_SetBytesArgv(&config, argc, argv));
+#if QUICK_START
+    config._init_main = 0;
+#endif
+    check(Py_InitializeFromConfig(&config));
+    PyConfig_Clear(&config);
+}
+
+/* Frozen modules take the directory of their package, where modules that are not frozen and data files lie, from here. */
+static int set_frozen_directory(void)
+{
+    PyObject *directory = PyUnicode_DecodeFSDefault(library_path);
+    int result = directory ? PySys_SetObject("_stdlib_dir", directory) : -1;
+    Py_XDECREF(directory);
+    return result;
+}
+
+#if QUICK_START
+/* ---- the rest of CPython's start, when something asks for it ---- */
+
+static pid_t owner;             /* the process that may complete the start; 0 when it is complete */
+static PyObject *launcher;      /* the module object below: a finder, and a loader of extension modules */
+
+/* CPython 3.11 interns the strings of all its own frozen modules at start: 0.7 ms, 200 pages copied. */
+int __real__Py_Deepfreeze_Init(void);
+int __wrap__Py_Deepfreeze_Init(void);
+int __wrap__Py_Deepfreeze_Init(void) { return 0; }
+extern int _PySignal_Init(int install_signal_handlers);     /* _signal takes for granted that this was called */
+
+static int complete(void)
+{
+    if (!owner)
+        return 0;
+    if (owner != getpid()) {
+        PyErr_SetString(PyExc_ImportError, "a process that becomes a container imports nothing");
+        return -1;
+    }
+    owner = 0;
+    __real__Py_Deepfreeze_Init();
+    PyObject *names = PyImport_GetModuleDict(), *sys = PyDict_GetItemString(names, "sys");
+    if (PyDict_DelItemString(PyModule_GetDict(sys), "__getattr__"))
+        return -1;
+    PyStatus status = _Py_InitializeMain();
+    if (PyStatus_Exception(status)) {
+        PyErr_SetString(PyExc_RuntimeError, status.err_msg);
+        return -1;
+    }
+    PyGC_Enable();
+    return set_frozen_directory();
+}
+
+/* A ModuleSpec for the extension module in directory, or NULL; without an exception when there is no such file. */
+static PyObject *extension(const char *directory, PyObject *name)
+{
+    char path[PATH_MAX];
+    const char *word = PyUnicode_AsUTF8(name);
+    if (!word)
+        return NULL;
+    size_t begin = strlen(directory) + 1;
+    if (snprintf(path, sizeof path, "%s/%s" EXT_SUFFIX, directory, word) >= (int)sizeof path)
+        return NULL;
+    for (size_t i = begin; i < begin + strlen(word); i++)
+        if (path[i] == '.')
+            path[i] = '/';
+    if (access(path, R_OK))
+        return NULL;
+    PyObject *importlib = PyImport_ImportModule("_frozen_importlib");
+    PyObject *spec = importlib ? PyObject_CallMethod(importlib, "ModuleSpec", "OO", name, launcher) : NULL;
+    PyObject *origin = spec ? PyUnicode_DecodeFSDefault(path) : NULL;
+    if (origin && PyObject_SetAttrString(spec, "origin", origin))
+        Py_CLEAR(spec);
+    Py_XDECREF(origin);
+    Py_XDECREF(importlib);
+    return spec;
+}
+
+/* sys.meta_path[-1].find_spec(name, path, target): neither built in nor frozen. An extension module needs no more than
+ * its file; for anything else, complete the start: that appends the finder of files to sys.meta_path, and the search
+ * goes on there. */
+static PyObject *find_spec(PyObject *self, PyObject *args)
+{
+    PyObject *name, *path = Py_None, *target = Py_None;
+    if (!PyArg_ParseTuple(args, "U|OO", &name, &path, &target))
+        return NULL;
+    if (owner) {
+        PyObject *spec = extension(library_path, name);
+        if (!spec && !PyErr_Occurred() && path == Py_None)
+            spec = extension(DYNLOAD, name);
+        if (spec || PyErr_Occurred())
+            return spec;
+        if (complete())
+            return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *of_imp(const char *function, PyObject *argument)
+{
+    PyObject *imp = PyImport_ImportModule("_imp");
+    PyObject *result = imp ? PyObject_CallMethod(imp, function, "O", argument) : NULL;
+    Py_XDECREF(imp);
+    return result;
+}
+
+static PyObject *create_module(PyObject *self, PyObject *spec)
+{
+    return of_imp("create_dynamic", spec);
+}
+
+static PyObject *exec_module(PyObject *self, PyObject *module)
+{
+    return of_imp("exec_dynamic", module);
+}
+
+/* sys.__getattr__(name): what sys has only when complete. */
+static PyObject *missing_from_sys(PyObject *self, PyObject *name)
+{
+    const char *word = PyUnicode_AsUTF8(name);
+    if (!word || complete())
+        return NULL;
+    PyObject *value = PySys_GetObject(word);
+    if (!value)
+        return PyErr_Format(PyExc_AttributeError, "module 'sys' has no attribute '%s'", word);
+    return Py_NewRef(value);
+}
+
+static PyObject *open_file(PyObject *self, PyObject *args, PyObject *keywords)
+{
+    if (complete())
+        return NULL;
+    PyObject *function = PyDict_GetItemString(PyEval_GetBuiltins(), "open");
+    return PyObject_Call(function, args, keywords);
+}
+
+static PyMethodDef functions[] = {
+    { "find_spec", find_spec, METH_VARARGS, NULL },
+    { "create_module", create_module, METH_O, NULL },
+    { "exec_module", exec_module, METH_O, NULL },
+    { "__getattr__", missing_from_sys, METH_O, NULL },
+    { "open", (PyCFunction)(void (*)(void))open_file, METH_VARARGS | METH_KEYWORDS, NULL },
+    { 0 }
+};
+static struct PyModuleDef definition = { PyModuleDef_HEAD_INIT, .m_name = "pyrunc_launcher", .m_size = -1,
+                                         .m_methods = functions };
+
+/* Makes up for what the core alone lacks: plain sys.stdout, built-in open, the finder, and a working _signal. */
+static int bridge(void)
+{
+    owner = getpid();
+    launcher = PyModule_Create(&definition);
+    PyObject *finders = PySys_GetObject("meta_path"), *out = PyFile_NewStdPrinter(STDOUT_FILENO);
+    if (!launcher || !finders || !out || PyList_Append(finders, launcher) || PySys_SetObject("stdout", out))
+        return -1;
+    PyObject *methods = PyModule_GetDict(launcher);
+    return PySys_SetObject("__getattr__", PyDict_GetItemString(methods, "__getattr__")) ||
+           PyDict_SetItemString(PyEval_GetBuiltins(), "open", PyDict_GetItemString(methods, "open")) ||
+           _PySignal_Init(0) ? -1 : 0;
+}
+#else
+static int bridge(void) { return 0; }
+#endif
+
+/* In a checkout that is being worked on, sources that changed since they were frozen win: then none is used frozen. */
+static bool frozen_is_current(void)
+{
+    for (const struct frozen_source *source = frozen_sources; source->path; source++) {
+        struct stat now;
+        if (stat(source->path, &now) || now.st_size != source->size ||
+            now.st_mtim.tv_sec * 1000000000LL + now.st_mtim.tv_nsec != source->mtime)
+            return false;
+    }
+    return true;
+}
+
+static int flush(const char *name)
+{
+    PyObject *stream = PySys_GetObject(name), *result = NULL;
+    if (stream && stream != Py_None && !(result = PyObject_CallMethod(stream, "flush", NULL))) {
+        PyErr_Clear();
+        return 1;
+    }
+    Py_XDECREF(result);
+    return 0;
+}
+
+_Noreturn void run_python(const char *library, int argc, char **argv, bool seal)
+{
+    (void)seal;         /* launcher.c has done that */
+    library_path = library;
+    PyImport_FrozenModules = frozen_is_current() ? frozen_modules : frozen_modules + frozen_own;
+    if (PyImport_ExtendInittab(built_in_modules))
+        die("out of memory");
+    start(argc, argv);
+    PyGC_Disable();     /* a command is too short for its garbage to matter */
+
+    PyObject *module = NULL, *words = NULL, *status = NULL;
+    if (!set_frozen_directory() && !bridge() && (module = PyImport_ImportModule("pyrunc.cli.main")) &&
+        (words = PyList_New(argc - 1))) {
+        for (int i = 1; i < argc; i++) {
+            PyObject *word = PyUnicode_DecodeFSDefault(argv[i]);
+            if (!word)
+                break;
+            PyList_SET_ITEM(words, i - 1, word);
+        }
+        if (!PyErr_Occurred())
+            status = PyObject_CallMethod(module, "main", "O", words);
+    }
+    int code = status ? (int)PyLong_AsLong(status) : 1;
+    if (PyErr_Occurred()) {             /* main reports every failure itself, so this is a broken installation */
+        PyErr_Print();
+        code = 1;
+    }
+    if ((flush("stdout") | flush("stderr")) && !code)
+        code = 1;
+    _exit(code);                        /* no finalisation: the kernel is quicker, and there is nothing to save */
+}

@@ -1,0 +1,29 @@
+/* launcher.h: the parts of the `pyrunc` program. launcher.c prepares the process and decides, sealed_image.c keeps the
+ * program's own file out of containers' reach, and interpreter.c (or interpreter_exec.c, where no libpython can be
+ * linked) runs pyrunc.cli.main. build_launcher.py compiles them and defines:
+ *
+ *   PYTHON_NAME      "python3.11"                        STDLIB, DYNLOAD  the interpreter's library directories
+ *   PYTHON_PREFIX    sys.base_prefix                     INTERPRETER      its executable
+ *   EMBEDDED_PYTHON  when libpython is linked, and then  EXT_SUFFIX       of extension modules
+ *   STATIC_PYTHON    when it is linked statically */
+#ifndef PYRUNC_LAUNCHER_H
+#define PYRUNC_LAUNCHER_H
+
+#include <stdbool.h>
+
+/* Prints "pyrunc: <what>: <strerror>" (errno 0: no strerror) and exits with status 1. */
+_Noreturn void die(const char *what);
+
+/* Whether /proc/self/exe is an image made by sealed_image_open. */
+bool image_is_sealed(void);
+
+/* Opens the program at an absolute path so that it can be executed, but never be written through whoever executes it:
+ * an O_PATH descriptor in a read-only overlayfs of its directory that is mounted nowhere, or a sealed copy in memory.
+ * beside is any other directory, outside the program's own. -1 with errno when neither can be made. */
+int sealed_image_open(const char *path, const char *beside);
+
+/* Runs pyrunc.cli.main.main(argv[1..]) and exits with what it returns; never comes back.
+ * library: the directory that holds the package. seal: whether the interpreter still is to be sealed. */
+_Noreturn void run_python(const char *library, int argc, char **argv, bool seal);
+
+#endif

@@ -1,0 +1,116 @@
+/* sealed_image.c: executing a program so that its file cannot be written through /proc/<pid>/exe.
+ *
+ * The kernel refuses to write a running program's file, but only while it runs: a process of the container can keep
+ * /proc/<pid>/exe of the runtime open until the runtime is gone and then overwrite the host's file (CVE-2019-5736). So
+ * the image must not be the host's inode, nor anything writable. */
+#define _GNU_SOURCE
+#include "launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10U
+#endif
+enum { SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+
+/* An overlayfs that was never mounted has no path: the kernel then shows the file as if it lay in "/". A read-only
+ * overlayfs that is mounted, such as the root of a container we are in, may well have a writable one below. */
+static bool is_detached(int image)
+{
+    char path[PATH_MAX];
+    struct stat here, there;
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length < 1)
+        return false;
+    path[length] = 0;
+    return !strchr(path + 1, '/') && !fstat(image, &here) &&
+           (stat(path, &there) || here.st_dev != there.st_dev || here.st_ino != there.st_ino);
+}
+
+bool image_is_sealed(void)
+{
+    /* So the kernel names what is executed by descriptor; any other start is answered without a system call. */
+    const char *name = (const char *)getauxval(AT_EXECFN);
+    if (!name || strncmp(name, "/dev/fd/", 8))
+        return false;
+    int image = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (image < 0)
+        return false;
+    struct statfs fs;
+    int seals = fcntl(image, F_GET_SEALS);      /* EINVAL for anything but a memfd (and files on tmpfs: one seal) */
+    bool sealed = seals >= 0 ? (seals & SEALS) == SEALS
+                             : !fstatfs(image, &fs) && fs.f_type == OVERLAYFS_SUPER_MAGIC &&
+                               (fs.f_flags & ST_RDONLY) && is_detached(image);
+    close(image);
+    return sealed;
+}
+
+/* overlayfs with lower layers only is read-only for everyone and for ever. It takes at least two of them. */
+static int open_in_overlay(const char *path, const char *beside)
+{
+    char layers[2 * PATH_MAX];
+    const char *name = strrchr(path, '/') + 1;
+    int image = -1, mount = -1;
+
+    if (strpbrk(path, ":,\\") || strpbrk(beside, ":,\\"))
+        return -1;                              /* they separate and quote layers */
+    snprintf(layers, sizeof layers, "%.*s:%s", (int)(name - 1 - path), path, beside);
+    int fs = fsopen("overlay", FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return -1;
+    if (!fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", layers, 0) && !fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+        mount = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    if (mount >= 0) {
+        image = openat(mount, name, O_PATH | O_CLOEXEC);
+        close(mount);
+    }
+    close(fs);
+    return image;
+}
+
+static int copy_to_memory(const char *path)
+{
+    struct stat status;
+    int source = open(path, O_RDONLY | O_CLOEXEC);
+    if (source < 0 || fstat(source, &status))
+        return -1;
+    int image = memfd_create("pyrunc", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+    if (image < 0 && errno == EINVAL)           /* Linux before 6.3 */
+        image = memfd_create("pyrunc", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (image < 0)
+        return -1;
+    for (off_t left = status.st_size; left > 0;) {
+        ssize_t copied = sendfile(image, source, NULL, (size_t)left);
+        if (copied <= 0)
+            return -1;
+        left -= copied;
+    }
+    close(source);
+    if (fchmod(image, 0555) || fcntl(image, F_ADD_SEALS, SEALS))
+        return -1;
+    /* A descriptor open for writing cannot be executed (ETXTBSY). */
+    char again[32];
+    snprintf(again, sizeof again, "/proc/self/fd/%d", image);
+    int readable = open(again, O_RDONLY | O_CLOEXEC);
+    close(image);
+    return readable;
+}
+
+int sealed_image_open(const char *path, const char *beside)
+{
+    int image = open_in_overlay(path, beside);
+    return image >= 0 ? image : copy_to_memory(path);
+}
