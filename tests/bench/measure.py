@@ -28,6 +28,16 @@ class Samples:
     missing: set[str] = field(default_factory=set)
 
 
+def peak(argv: list[str], report: Path) -> int:
+    """The largest resident set of a command, in units of busybox; report is a scratch file.
+
+    busybox stands between, for a process inherits the peak of whoever it was forked from, and ours is large.
+    """
+    subprocess.run(["busybox", "time", "-o", report, "-f", "%M", *argv], stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return int(report.read_text())
+
+
 class Contestant:
     """A runtime with a bundle for `run` (/bin/true) and one for the rest (a process that waits)."""
 
@@ -73,18 +83,19 @@ class Contestant:
         self._time("delete", id)
 
     def memory(self) -> None:
-        """Peak resident sets, by a parent so small that its own pages do not count (exec keeps the largest seen)."""
+        """Peak resident set of each command, in KiB."""
         id = f"bench-{os.getpid()}-{self.runtime.name}-memory"
+        # busybox takes the kernel's KiB for pages and multiplies: a process of known size shows by how much.
+        report = self.pid_file.with_name("time")
+        known = ["busybox", "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]
+        unit = round(peak(known, report) / (64 << 10))
         steps: dict[str, tuple[str | Path, ...]] = {
             "run": ("--bundle", self.once, id), "create": ("--pid-file", self.pid_file, "--bundle", self.wait, id),
             "start": (id,), "state": (id,), "exec": (id, "/bin/true"), "kill": (id, "KILL"), "delete": (id,)}
         for command, args in steps.items():
             if command in self.samples.missing:
                 continue
-            report = self.pid_file.with_name("time")
-            subprocess.run(["busybox", "time", "-o", report, "-f", "%M", *self.runtime.argv(command, *args)],
-                           stdin=self._null, stdout=self._null, stderr=self._null, check=True)
-            self.samples.peak[command] = int(report.read_text())
+            self.samples.peak[command] = peak(self.runtime.argv(command, *args), report) // unit
             if command == "kill":
                 os.waitpid(int(self.pid_file.read_text()), 0)
 
