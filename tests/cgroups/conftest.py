@@ -1,0 +1,3 @@
+from .hierarchy import tree
+
+__all__ = ["tree"]
