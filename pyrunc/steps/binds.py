@@ -1,0 +1,142 @@
+"""Bind mounts: a detached copy of the source with all its attributes, then its attachment in the container.
+
+A privileged runtime takes the sources before the clone, while the host is all there is. If the container has a user
+namespace, it takes them from a view in which the kernel has locked the flags of the host's mounts: what was read-only
+or nosuid there cannot be changed by the container's root. Without privilege the init takes its sources itself.
+"""
+from __future__ import annotations
+
+import errno
+import posix
+
+from ..step import PARENT, Step
+from .destination import is_directory
+from .mount import (
+    AT_RECURSIVE,
+    OPEN_TREE_CLONE,
+    PROC_ROOT_INO,
+    PROC_SUPER_MAGIC,
+    Mount,
+    set_attributes,
+    set_below_and_propagation,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..facts import Facts
+    from ..kernel import Kernel
+    from .idmap import Namespace
+
+
+class View(Step):
+    """A copy of the mount namespace in which every mount's flags are locked (mount_namespaces(7))."""
+    name = "binds.view"
+    spec = "config.md#mounts"
+    fd: int = -1
+
+    def describe(self) -> str:
+        return "make a view of the host's mounts whose flags the container's root cannot clear"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        self.fd = kernel.locked_mount_namespace()
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if self.fd >= 0:
+            kernel.close(self.fd)
+            self.fd = -1
+
+
+class Source(Mount):
+    """Take the source: a mount of its own that nobody sees yet."""
+    name = "binds.source"
+    host_path: str            # source, absolute
+    view: View | None
+    inherited: int            # propagation that the container's mounts have to begin with, 0 to keep the host's
+
+    def describe(self) -> str:
+        tree = " and what is mounted below it" if self.options.recursive_bind else ""
+        return f"take {self.host_path}{tree}" + (f": {self.words}" if self.words else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        flags = OPEN_TREE_CLONE | (AT_RECURSIVE if self.options.recursive_bind else 0)
+        if self.view:
+            mount = kernel.open_tree_in(self.view.fd, self.host_path, flags)
+        else:
+            mount = kernel.open_tree(self.host_path, flags)
+        facts.mount_fds[self.index] = mount
+        if self.inherited:
+            kernel.mount_setattr(mount, propagation=self.inherited, recursive=True)
+        set_attributes(kernel, mount, self.options)
+        set_below_and_propagation(kernel, mount, self.options)
+        ignored = [name for _, name in self.options.superblock] + [key for _, key, _ in self.options.data]
+        if ignored:              # as crun and mount(8) do; runc refuses
+            facts.warnings.append(f"{self.where}: a bind mount cannot have its own {', '.join(ignored)}: ignored")
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if self.side == PARENT and (fd := facts.mount_fds.pop(self.index, -1)) >= 0:
+            kernel.close(fd)
+
+
+class Settle(Step):
+    """The view and the id mappings have served when the last source is taken."""
+    name = "binds.settle"
+    spec = "config.md#mounts"
+    used: list[View | Namespace]
+
+    def describe(self) -> str:
+        return "let go of the namespaces that the sources were taken with"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        for namespace in self.used:
+            namespace.undo(kernel, facts)
+
+
+class Release(Step):
+    """The sources are the init's now: as long as the runtime holds them, too, the host cannot unmount them."""
+    name = "binds.release"
+    spec = "config.md#mounts"
+
+    def describe(self) -> str:
+        return "let go of the sources of bind mounts"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        for fd in facts.mount_fds.values():
+            kernel.close(fd)
+        facts.mount_fds.clear()
+
+
+class Attach(Mount):
+    """Attach the source, a directory on a directory or a file on a file."""
+    name = "binds.attach"
+
+    def describe(self) -> str:
+        return f"bind {self.source} on {self.target}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        mount = facts.mount_fds.pop(self.index)
+        directory = is_directory(kernel, mount)
+        if self.path == "/proc" and (kernel.fs_type(mount) != PROC_SUPER_MAGIC
+                                     or kernel.stat(mount).st_ino != PROC_ROOT_INO):
+            raise self.refusal(f'"{self.target}" cannot be mounted because it is not of type proc')
+        place, _ = self.place(kernel, facts, directory)
+        if is_directory(kernel, place) != directory:
+            # Without the words "is a directory": Docker makes exit code 126 of them.
+            what = "a directory cannot be bound on a file" if directory else "a file cannot be bound on a directory"
+            raise OSError(errno.ENOTDIR, posix.strerror(errno.ENOTDIR), what)
+        kernel.move_mount(mount, place)
+        kernel.close(place)
+        kernel.close(mount)
+
+
+class Change(Mount):
+    """`bind,remount`: no new mount, but new attributes for the one that is there."""
+    name = "binds.change"
+
+    def describe(self) -> str:
+        return f"change the attributes of the mount on {self.target}: {self.words}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        place, _ = self.place(kernel, facts)
+        set_attributes(kernel, place, self.options)
+        set_below_and_propagation(kernel, place, self.options)
+        kernel.close(place)

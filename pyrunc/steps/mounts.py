@@ -1,0 +1,355 @@
+"""The mounts of config.json in their order, by descriptor from beginning to end.
+
+Every mount is made detached (fsopen and fsmount, or open_tree for a bind mount), gets its attributes while nobody can
+reach it, and is then attached to a destination that was opened inside the root (move_mount): there is no moment when
+it is writable or setuid by mistake, and no path is looked up twice (CVE-2021-30465, CVE-2023-27561).
+"""
+from __future__ import annotations
+
+import errno
+import posix
+
+from ..absolute import absolute
+from ..errors import ConfigError
+from ..step import CHILD, PARENT, Step
+from . import binds, destination, idmap
+from .mount import (
+    CREATE,
+    EMULATED,
+    OPEN_TREE_CLONE,
+    SET_FLAG,
+    SET_STRING,
+    Mount,
+    empty_directory,
+    set_attributes,
+    set_below_and_propagation,
+)
+from .mount_options import PRIVATE, RDONLY, SLAVE, MountOptions
+from .namespaces import Namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..config.types import Config
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+MS_REMOUNT = 32
+#: fsconfig(2) takes strings of at most this many bytes.
+LONGEST_OPTION = 255
+
+
+class FileSystem(Mount):
+    """A file system of its own. Fields besides those of all mounts:
+
+    label            SELinux context, "" for none
+    readonly_later   it has to be filled first; mounts.readonly follows at the end
+    """
+    name: str  # type: ignore[misc]  # mounts.<kind>
+    label: str = ""
+    readonly_later: bool = False
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        place, existed = self.place(kernel, facts)
+        mount = self.make(kernel, facts, place if existed else -1)
+        set_below_and_propagation(kernel, mount, self.options)
+        kernel.move_mount(mount, place)
+        kernel.close(place)
+        if self.readonly_later:
+            facts.mount_fds[self.index] = mount
+        else:
+            kernel.close(mount)
+
+    def make(self, kernel: Kernel, facts: Facts, covered: int) -> int:
+        """The detached mount. covered: what it goes on, -1 when that was made for it."""
+        try:
+            fs = kernel.fsopen(self.kind)
+        except OSError as fault:
+            if fault.errno == errno.ENODEV:
+                self.where += ".type"
+                raise OSError(errno.ENODEV, fault.strerror, f'file system type "{self.kind}"') from None
+            raise
+        self.configure(kernel, fs, covered)
+        try:
+            kernel.fsconfig(fs, CREATE)
+        except OSError as fault:
+            raise with_messages(kernel, fs, fault, f"the kernel makes no such {self.kind}") from None
+        attributes = self.options.here.for_new()
+        mount = kernel.fsmount(fs, attributes & ~RDONLY if self.readonly_later else attributes)
+        kernel.close(fs)
+        return mount
+
+    def configure(self, kernel: Kernel, fs: int, covered: int) -> None:
+        """Tell the file system its source and options, one by one, so that an error can name the option."""
+        if self.source:
+            self.tell(kernel, fs, -1, "source", self.source)
+        if self.options.readonly and not self.readonly_later:
+            self.tell(kernel, fs, -1, "ro")
+        for number, flag in self.options.superblock:
+            self.tell(kernel, fs, number, flag)
+        for number, key, value in self.options.data:
+            self.tell(kernel, fs, number, key, value)
+        if self.label:
+            self.tell(kernel, fs, -1, "context", self.label)
+
+    def tell(self, kernel: Kernel, fs: int, number: int, key: str, value: str | None = None) -> None:
+        """One option; number is its place in mounts[].options, -1 for one that is not from there."""
+        where = self.where
+        if number >= 0:
+            self.where = f"{where}.options[{number}]"
+        try:
+            kernel.fsconfig(fs, SET_FLAG if value is None else SET_STRING, key, value)
+        except OSError as fault:
+            option = key if value is None else f"{key}={value}"
+            raise with_messages(kernel, fs, fault, f"{self.kind} refuses the option {option}") from None
+        self.where = where
+
+
+class OnDirectory(FileSystem):
+    """proc and sysfs, whose content everybody trusts: no link may lead them elsewhere (CVE-2019-19921, CVE-2023-27561,
+    CVE-2025-54867)."""
+
+    def place(self, kernel: Kernel, facts: Facts, as_directory: bool = True) -> tuple[int, bool]:
+        try:
+            return destination.directory(kernel, facts.root_fd, self.path, links=False), True
+        except OSError as fault:
+            if fault.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise self.refusal(f'filesystem "{self.kind}" must be mounted on ordinary directory') from None
+            raise
+
+
+class Tmpfs(FileSystem):
+    """Has the mode of the directory it covers, unless an option says otherwise; with tmpcopyup its content, too."""
+
+    def configure(self, kernel: Kernel, fs: int, covered: int) -> None:
+        if covered >= 0:
+            self.tell(kernel, fs, -1, "mode", f"{kernel.stat(covered).st_mode & 0o7777:04o}")
+        super().configure(kernel, fs, covered)
+
+    def make(self, kernel: Kernel, facts: Facts, covered: int) -> int:
+        mount = super().make(kernel, facts, covered)
+        if self.options.copy_up and covered >= 0:
+            from .tmpcopyup import copy
+            copy(kernel, covered, mount)
+        return mount
+
+
+class Mqueue(FileSystem):
+    """Knows no context option: its root is labelled instead."""
+    root_label: str = ""
+
+    def make(self, kernel: Kernel, facts: Facts, covered: int) -> int:
+        mount = super().make(kernel, facts, covered)
+        if self.root_label:
+            top = kernel.open(".", posix.O_RDONLY | posix.O_DIRECTORY, 0, mount)
+            kernel.setxattr(top, "security.selinux", self.root_label.encode())
+            kernel.close(top)
+        return mount
+
+
+class Cgroup(FileSystem):
+    """cgroup2. Where the kernel allows no mount of it (in a user namespace without a cgroup namespace of its own), the
+    host's is bound: the container's cgroup if it has a cgroup namespace, else all there is."""
+    mounted: str              # where the host has cgroup2
+    own: bool                 # the container has a cgroup namespace
+    masked: bool              # with nothing to bind, an empty read-only directory is better than what is below
+
+    def make(self, kernel: Kernel, facts: Facts, covered: int) -> int:
+        try:
+            return super().make(kernel, facts, covered)
+        except OSError as fault:
+            if fault.errno not in (errno.EPERM, errno.EBUSY) or not self.mounted:
+                raise
+        try:
+            own = self.own and facts.cgroup_fd >= 0
+            mount = kernel.open_tree(kernel.fd_path(facts.cgroup_fd) if own else self.mounted, OPEN_TREE_CLONE)
+        except FileNotFoundError:
+            if not self.masked:
+                raise
+            return empty_directory(kernel, "")
+        set_attributes(kernel, mount, self.options)
+        return mount
+
+
+class LongOptions(FileSystem):
+    """An option too long for fsconfig(2) (overlay's lowerdir): mount(2) has room for 4096 bytes of them. It needs a
+    path; /proc of the host is always there, and is uncovered again at once in the init's own mount namespace."""
+
+    def make(self, kernel: Kernel, facts: Facts, covered: int) -> int:
+        options = [key if value is None else f"{key}={value}" for _, key, value in self.options.data]
+        if self.label:
+            options.append(f'context="{self.label}"')
+        flags = self.options.mount_flags()
+        kernel.mount(self.source, "/proc", self.kind, flags & ~RDONLY if self.readonly_later else flags,
+                     ",".join(options))
+        return kernel.open_tree("/proc", 0)
+
+
+class Remount(FileSystem):
+    """`remount` of a file system: new options for the one that is there."""
+
+    def describe(self) -> str:
+        return f"change the {self.kind} on {self.target}: {self.words}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        place, _ = self.place(kernel, facts)
+        options = [key if value is None else f"{key}={value}" for _, key, value in self.options.data]
+        kernel.mount(self.source, f"/proc/self/fd/{place}", self.kind, MS_REMOUNT | self.options.mount_flags(),
+                     ",".join(options))
+        set_below_and_propagation(kernel, place, self.options)
+        kernel.close(place)
+
+
+class ReadOnly(Step):
+    """The file system is filled: make its mount read-only."""
+    name = "mounts.readonly"
+    spec = "config.md#mounts"
+    side = CHILD
+    index: int
+    target: str
+
+    def describe(self) -> str:
+        return f"make {self.target} read-only"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        mount = facts.mount_fds.pop(self.index)
+        kernel.mount_setattr(mount, RDONLY)
+        kernel.close(mount)
+
+
+def with_messages(kernel: Kernel, fs: int, fault: OSError, what: str) -> OSError:
+    """The error, with what the file system itself says about it."""
+    said = kernel.fs_messages(fs)
+    return OSError(fault.errno, fault.strerror, f"{what} ({said})" if said else what)
+
+
+def sources(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, before the clone: the sources of bind mounts, where the runtime may take them."""
+    if not host.privileged:
+        return
+    mappings = idmap.Mappings(config, host)
+    locked = Namespaces(config).private("user")
+    view: binds.View | None = None
+    used: list[binds.View | idmap.Namespace] = []
+    for parsed, fields in entries(config):
+        if parsed.bind and not parsed.remount:
+            if locked and view is None:
+                view = binds.View(where=fields["where"])
+                used.append(view)
+                yield view
+            yield source(config, options, fields, view, PARENT)
+        for step in mappings.steps(fields["index"], parsed, fields["source"]):
+            if isinstance(step, idmap.Namespace):
+                used.append(step)
+            yield step
+    if used:
+        yield binds.Settle(used=used)
+
+
+def release(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, after the clone: the sources are the init's."""
+    if host.privileged and any({"bind", "rbind"} & {*(m.get("options") or ())} for m in config.get("mounts") or ()):
+        yield binds.Release()
+
+
+def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD: make and attach every mount, in the order of config.json."""
+    # config.md#mounts: "The runtime MUST mount entries in the listed order."
+    spaces, mappings = Namespaces(config), idmap.Mappings(config, host)
+    label = config.get("linux", {}).get("mountLabel", "") if host.selinux else ""
+    for parsed, fields in entries(config):
+        if not host.privileged:
+            if parsed.bind and not parsed.remount:
+                yield source(config, options, fields, None, CHILD)
+            yield from mappings.steps(fields["index"], parsed, fields["source"])     # refuses, or has none
+        if parsed.bind:
+            yield binds.Change(**fields) if parsed.remount else binds.Attach(**fields)
+        else:
+            yield file_system(fields, parsed, label, spaces, host)
+
+
+def finish(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD, when nothing is written below the mounts any more: those that had to be filled become read-only."""
+    for parsed, fields in entries(config):
+        if not parsed.bind and not parsed.remount and later(parsed, fields):
+            yield ReadOnly(index=fields["index"], target=fields["target"], where=fields["where"])
+
+
+def entries(config: Config) -> Iterator[tuple[MountOptions, dict[str, Any]]]:
+    """(options, fields of the step) of each entry. Raises ConfigError for what is wrong to begin with."""
+    for index, mount in enumerate(config.get("mounts") or ()):
+        where, words = f"mounts[{index}]", mount.get("options") or []
+        parsed = MountOptions(words, where)
+        target, source, kind = mount["destination"], mount.get("source", ""), mount.get("type", "")
+        fields: dict[str, Any] = {
+            "index": index, "where": where, "source": source, "target": target, "path": absolute(target, "/"),
+            "kind": "bind" if parsed.bind else "cgroup2" if kind == "cgroup" else kind, "options": parsed,
+            "words": ",".join(words)}
+        if problem := wrong(parsed, fields):
+            what, part = problem
+            raise ConfigError(f'error mounting "{source}" to rootfs at "{target}": {what}', where + part)
+        yield parsed, fields
+
+
+def wrong(parsed: MountOptions, fields: dict[str, Any]) -> tuple[str, str] | None:
+    """(what is wrong with an entry, the part of it where), or None."""
+    target, path, kind = fields["target"], fields["path"], fields["kind"]
+    for field, part in (("target", ".destination"), ("source", ".source"), ("kind", ".type")):
+        if "\0" in fields[field]:
+            return "mount field contains null byte", part
+    if path == "/":
+        return f'mountpoint "{target}" is on the top of rootfs', ".destination"
+    if path == "/proc" and kind not in ("proc", "bind"):
+        return f'"{target}" cannot be mounted because it is not of type proc', ".type"
+    if path.startswith("/proc/") and path not in EMULATED:
+        return f'"{target}" cannot be mounted because it is inside /proc', ".destination"
+    if parsed.bind and not parsed.remount and not fields["source"]:
+        return "a bind mount without a source", ""
+    if not kind and not parsed.remount:
+        return "neither a type nor bind among the options", ""
+    if parsed.copy_up and kind != "tmpfs":
+        return "tmpcopyup is for tmpfs only", ".options"
+    return None
+
+
+def source(config: Config, options: Options, fields: dict[str, Any], view: binds.View | None,
+           side: str) -> binds.Source:
+    """The source of a bind mount. In the container it begins with the propagation that all its mounts have: slaves of
+    the host's, unless rootfsPropagation says otherwise."""
+    wanted = config.get("linux", {}).get("rootfsPropagation", "")
+    inherited = 0 if "shared" in wanted else PRIVATE if "private" in wanted or "unbindable" in wanted else SLAVE
+    return binds.Source(**fields, host_path=absolute(fields["source"], options.bundle), view=view, side=side,
+                        inherited=inherited)
+
+
+def file_system(fields: dict[str, Any], parsed: MountOptions, label: str, spaces: Namespaces, host: Host) -> FileSystem:
+    """The step for one entry that is not a bind mount."""
+    kind = fields["kind"]
+    name = f"mounts.{'cgroup' if kind == 'cgroup2' else kind or 'remount'}"
+    if parsed.remount:
+        return Remount(**fields, name=name)
+    if kind in ("proc", "sysfs"):
+        return OnDirectory(**fields, name=name)
+    if kind == "mqueue":
+        return Mqueue(**fields, name=name, root_label=label)
+    if kind == "cgroup2":
+        return Cgroup(**fields, name=name, mounted=host.cgroup_mount, own=spaces.private("cgroup"),
+                      masked=not host.privileged)
+    if any(key == "context" for _, key, _ in parsed.data):
+        label = ""
+    fields = {**fields, "name": name, "label": label, "readonly_later": later(parsed, fields)}
+    if any(len(value.encode()) > LONGEST_OPTION for _, _, value in parsed.data if value):
+        if not spaces.private("mount"):
+            raise ConfigError(f"an option of more than {LONGEST_OPTION} bytes needs a mount namespace",
+                              f"{fields['where']}.options")
+        return LongOptions(**fields)
+    return Tmpfs(**fields) if kind == "tmpfs" else FileSystem(**fields)
+
+
+def later(parsed: MountOptions, fields: dict[str, Any]) -> bool:
+    """Read-only, but not from the beginning: device nodes and links go into /dev, and a tmpfs is there to be filled."""
+    return parsed.readonly and (fields["kind"] == "tmpfs" or fields["path"] == "/dev")

@@ -1,0 +1,385 @@
+"""The container's root: a mount of its own that the other steps fill, and that becomes "/" at the very end.
+
+    prepare   the mount namespace is cut off from the host's, the root file system bound over itself: facts.root_fd
+    finish    the working directory is made, the root becomes read-only
+    switch    C makes it "/" (last_stage.c) and gives it its propagation
+"""
+from __future__ import annotations
+
+import errno
+import posix
+
+from ..absolute import absolute
+from ..errors import ConfigError
+from ..last import OP_CHROOT, OP_MOVE_ROOT, OP_PIVOT_ROOT, OP_PROPAGATION
+from ..step import CHILD, LAST, Step
+from . import destination
+from .mount import (
+    AT_EMPTY_PATH,
+    AT_RECURSIVE,
+    CREATE,
+    OPEN_TREE_CLONE,
+    PROC_ROOT_INO,
+    PROC_SUPER_MAGIC,
+    empty_directory,
+)
+from .mount_options import NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE
+from .namespaces import Namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..config.types import Config
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+SPEC = "config.md#root"
+PROPAGATION_SPEC = "config-linux.md#rootfs-mount-propagation"
+MS_REC, MNT_DETACH, UMOUNT_NOFOLLOW = 1 << 14, 2, 8
+#: In mountinfo; the backslash is the last to be unescaped and the first to be escaped.
+ESCAPES = ((" ", "\\040"), ("\t", "\\011"), ("\n", "\\012"), ("\\", "\\134"))
+WORDS = {SLAVE: "slave", PRIVATE: "private", SHARED: "shared", UNBINDABLE: "unbindable"}
+
+
+class Check(Step):
+    """Before anything exists: a bundle without its root file system is the commonest mistake of all."""
+    name = "root.check"
+    spec = SPEC
+    path: str
+
+    def describe(self) -> str:
+        return f"check that {self.path} is a directory"
+
+    def failure(self, fault: OSError) -> str:
+        return f"invalid rootfs: {self.path}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        # The state file and the error texts name the path, so its last component has to be what it says.
+        try:
+            kernel.close(kernel.open(self.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW))
+        except NotADirectoryError:
+            if kernel.stat_path(self.path, follow=False).st_mode & destination.S_IFMT == destination.S_IFLNK:
+                raise ConfigError(f"invalid rootfs: not an absolute path, or a symlink: {self.path}",
+                                  self.where) from None
+            raise
+
+
+class Umask(Step):
+    """Mount points get mode 0755 or 0644, whatever the caller's mask was."""
+    name = "root.umask"
+    spec = SPEC
+    side = CHILD
+
+    def describe(self) -> str:
+        return "umask 022 for the set-up"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.umask(0o022)
+
+
+class Propagation(Step):
+    """Cut the new mount namespace off from the host's: nothing that is mounted from here on may show up there."""
+    name = "root.propagation"
+    spec = PROPAGATION_SPEC
+    side = CHILD
+    kind: int                 # SLAVE or PRIVATE
+
+    def describe(self) -> str:
+        return f"make every mount of the new mount namespace {WORDS[self.kind]}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        fd = kernel.open("/", posix.O_PATH | posix.O_DIRECTORY)
+        kernel.mount_setattr(fd, propagation=self.kind, recursive=True)
+        kernel.close(fd)
+
+
+class ParentPrivate(Step):
+    """The mount that the root file system lies on must not be shared: pivot_root(2) refuses that, and what is attached
+    there would propagate to the host."""
+    name = "root.parent_private"
+    spec = PROPAGATION_SPEC
+    side = CHILD
+    path: str
+    kind: int
+
+    def describe(self) -> str:
+        return f"make the mount that {self.path} is on {WORDS[self.kind]}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        fd = kernel.open(self.path, posix.O_PATH | posix.O_DIRECTORY)
+        while not self.done(kernel, fd):
+            above = kernel.open("..", posix.O_PATH | posix.O_DIRECTORY, 0, fd)
+            if destination.is_root(kernel, fd, above):       # "/" that is not a mount: a chroot
+                raise OSError(errno.EINVAL, posix.strerror(errno.EINVAL), self.path)
+            kernel.close(fd)
+            fd = above
+        kernel.close(fd)
+
+    def done(self, kernel: Kernel, fd: int) -> bool:
+        try:
+            kernel.mount_setattr(fd, propagation=self.kind)
+        except OSError as fault:
+            if fault.errno == errno.EINVAL:      # a directory that is not the root of a mount
+                return False
+            raise
+        return True
+
+
+class Bind(Step):
+    """Bind the root file system, with all that is mounted below it, over itself: a root must be a mount."""
+    name = "root.bind"
+    spec = SPEC
+    side = CHILD
+    path: str
+
+    def describe(self) -> str:
+        return f"bind {self.path} over itself, as the container's root"
+
+    def failure(self, fault: OSError) -> str:
+        return f"invalid rootfs: {self.path}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        below = kernel.open(self.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW)
+        mount = kernel.open_tree("", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH, below)
+        self.cut_off(kernel, mount)
+        kernel.move_mount(mount, below)
+        kernel.close(below)
+        facts.root_fd = mount
+
+    def cut_off(self, kernel: Kernel, mount: int) -> None:
+        """Nothing to do: in a mount namespace of its own the mount below is private already."""
+
+
+class BindHere(Bind):
+    """The same in the runtime's own mount namespace, which the container shares: what is mounted below the root stays
+    below it, and goes with it."""
+
+    def cut_off(self, kernel: Kernel, mount: int) -> None:
+        kernel.mount_setattr(mount, propagation=PRIVATE, recursive=True)
+
+
+class Unbind(Step):
+    """Without a mount namespace nobody clears up but the runtime: its undo takes the root and all mounts below away."""
+    name = "root.unbind"
+    spec = SPEC
+    path: str
+
+    def describe(self) -> str:
+        return f"stand by to unmount what the container gets on {self.path}, in the runtime's own mount namespace"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        pass
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if bound_over_itself(kernel.read_file("/proc/self/mountinfo"), self.path):
+            kernel.umount(self.path, MNT_DETACH | UMOUNT_NOFOLLOW)
+
+
+def escaped(path: str) -> str:
+    """A path as mountinfo writes it."""
+    for character, written in reversed(ESCAPES):
+        path = path.replace(character, written)
+    return path
+
+
+def bound_over_itself(mountinfo: str, path: str) -> bool:
+    """Whether the topmost mount on path shows the very directory that it covers (proc_pid_mountinfo(5))."""
+    wanted, mounts = escaped(path), {}
+    top = ""
+    for line in mountinfo.splitlines():
+        number, above, device, root, point = line.split(" ")[:5]
+        mounts[number] = above, device, root.rstrip("/"), point.rstrip("/")
+        if point == wanted:
+            top = number
+    if not top or mounts[top][0] not in mounts:
+        return False
+    above, device, root, _ = mounts[top]
+    _, device_below, root_below, point_below = mounts[above]
+    return device == device_below and root == root_below + wanted[len(point_below):]
+
+
+class Proc(Step):
+    """A procfs that is mounted nowhere, for what is written below /proc: nobody can put something else in its place
+    (CVE-2025-52881). Where an outer container's masked paths forbid a new one, the host's is used, if it is one."""
+    name = "root.proc"
+    spec = "config-linux.md#default-filesystems"
+    side = CHILD
+
+    def describe(self) -> str:
+        return "open a procfs of the container's pid namespace that is mounted nowhere"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            fs = kernel.fsopen("proc")
+            kernel.fsconfig(fs, CREATE)
+            facts.proc_fd = kernel.fsmount(fs, NOSUID | NODEV | NOEXEC)
+            kernel.close(fs)
+        except PermissionError:
+            facts.proc_fd = kernel.open("/proc", posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW)
+            if (kernel.fs_type(facts.proc_fd) != PROC_SUPER_MAGIC
+                    or kernel.stat(facts.proc_fd).st_ino != PROC_ROOT_INO):
+                raise
+
+
+class Cwd(Step):
+    """Engines rely on it that a missing working directory is made."""
+    name = "root.cwd"
+    spec = "config.md#process"
+    side = CHILD
+    path: str
+
+    def describe(self) -> str:
+        return f"make the working directory {self.path} if it is missing"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            kernel.close(destination.directory(kernel, facts.root_fd, self.path))
+        except PermissionError:      # the container's user may be able to enter what its root cannot (NFS)
+            pass
+
+
+class ReadOnly(Step):
+    """The root's own mount, not those on it; no remount, so its other flags stay as they are."""
+    name = "root.readonly"
+    spec = SPEC
+    side = CHILD
+
+    def describe(self) -> str:
+        return "make the root read-only"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.mount_setattr(facts.root_fd, RDONLY)
+
+
+class HideProc(Step):
+    """--no-pivot leaves the host's mounts in reach below the new root. A procfs or sysfs among them that is not masked
+    would let the container mount one without masks, so these go."""
+    name = "root.hide_proc"
+    spec = SPEC
+    side = CHILD
+    path: str
+
+    def describe(self) -> str:
+        return "unmount or cover the host's procfs and sysfs, which --no-pivot leaves below the root"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        for point in full_mounts(kernel.read_file("/proc/self/mountinfo"), self.path):
+            try:
+                fd = kernel.open(point, posix.O_PATH)
+            except FileNotFoundError:        # it was below one that is gone
+                continue
+            kernel.mount_setattr(fd, propagation=SLAVE, recursive=True)
+            try:
+                kernel.umount(point, MNT_DETACH)
+            except OSError as fault:
+                if fault.errno not in (errno.EINVAL, errno.EPERM):
+                    raise
+                cover = empty_directory(kernel, "")      # locked: the mount came with the user namespace
+                kernel.move_mount(cover, fd)
+                kernel.close(cover)
+            kernel.close(fd)
+
+
+def full_mounts(mountinfo: str, rootfs: str) -> list[str]:
+    """Where whole procfs and sysfs are mounted outside rootfs (proc_pid_mountinfo(5))."""
+    points = []
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        root, point = before.split(" ")[3:5]
+        if root == "/" and after.split(" ")[0] in ("proc", "sysfs"):
+            point = point.encode().decode("unicode_escape")      # \040 and its kin
+            if not f"{point}/".startswith(f"{rootfs}/"):
+                points.append(point)
+    return points
+
+
+class Switch(Step):
+    """The filled root becomes "/". From here on C works, until the container's program runs."""
+    name = "root.switch"
+    spec = SPEC
+    side = LAST
+    operation: int
+    how: str
+
+    def describe(self) -> str:
+        return self.how
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(self.operation, facts.root_fd)
+
+
+class PropagationFinal(Step):
+    """Only now: pivot_root(2) refuses a shared root, and an unbindable one could not have been bound."""
+    name = "root.propagation_final"
+    spec = PROPAGATION_SPEC
+    side = LAST
+    kind: int
+    recursive: bool
+
+    def describe(self) -> str:
+        return f"make the root {WORDS[self.kind]}" + (", and all mounts below it" if self.recursive else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(OP_PROPAGATION, self.kind | (MS_REC if self.recursive else 0))
+
+
+def check(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT: the root file system is there; and who clears up where no mount namespace does it."""
+    spaces = Namespaces(config)
+    if "mount" not in spaces.joined:         # else the path means something there, not here
+        yield Check(path=path(config, options), where="root.path")
+    if not spaces.private("mount"):
+        yield Unbind(path=path(config, options), where="root.path")
+
+
+def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD: facts.root_fd, and facts.proc_fd if something is going to be written below /proc."""
+    spaces, rootfs = Namespaces(config), path(config, options)
+    wanted = config.get("linux", {}).get("rootfsPropagation", "")
+    where = "linux.rootfsPropagation" if wanted else "root.path"
+    yield Umask()
+    # A namespace that others live in, the runtime's own above all, keeps its propagation (runc 1.5.3).
+    if "mount" in spaces.new and "shared" not in wanted:
+        private = "private" in wanted or "unbindable" in wanted
+        yield Propagation(kind=PRIVATE if private else SLAVE, where=where)
+    if spaces.private("mount"):
+        yield ParentPrivate(path=rootfs, kind=SLAVE if "slave" in wanted else PRIVATE, where=where)
+        yield Bind(path=rootfs, where="root.path")
+    else:
+        yield BindHere(path=rootfs, where="root.path")
+    process = config.get("process")
+    if config.get("linux", {}).get("sysctl") or process and (process.get("apparmorProfile")
+                                                              or process.get("selinuxLabel")):
+        yield Proc()
+
+
+def finish(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD: the last that is written to the root."""
+    process = config.get("process")
+    if process:
+        yield Cwd(path=process["cwd"], where="process.cwd")
+    if config["root"].get("readonly"):
+        yield ReadOnly(where="root.readonly")
+
+
+def switch(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST: "/" changes. (With --no-pivot a CHILD step comes before: the last one that may use /proc.)"""
+    wanted = config.get("linux", {}).get("rootfsPropagation", "")
+    if not Namespaces(config).private("mount"):
+        yield Switch(operation=OP_CHROOT, how="change root, in the runtime's own mount namespace", where="root.path")
+    elif options.no_pivot:
+        yield HideProc(path=path(config, options), where="root.path")
+        yield Switch(operation=OP_MOVE_ROOT, how="move the root over / and change root (--no-pivot)", where="root.path")
+    else:
+        yield Switch(operation=OP_PIVOT_ROOT, how="pivot_root, and let go of the old root", where="root.path")
+    for kind in (SHARED, UNBINDABLE):
+        if WORDS[kind] in wanted:
+            yield PropagationFinal(kind=kind, recursive=wanted.startswith("r"), where="linux.rootfsPropagation")
+
+
+def path(config: Config, options: Options) -> str:
+    """root.path, absolute."""
+    return absolute(config["root"]["path"], options.bundle)

@@ -1,0 +1,79 @@
+"""tmpcopyup: what a tmpfs is going to cover is copied into it first, by descriptor, while it is still detached.
+
+The tree comes from the container's root: no link in it is followed, and only regular files are opened. Loaded for a
+mount with this option only.
+"""
+from __future__ import annotations
+
+import errno
+import posix
+
+from .destination import PLACE, S_IFDIR, S_IFLNK, S_IFMT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..kernel import Kernel
+
+S_IFREG = 0o100000
+DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY
+
+
+def copy(kernel: Kernel, covered: int, mount: int) -> None:
+    """Copy owner, times, attributes and content of directory covered (O_PATH) to the root of mount; not the mode,
+    which the mount's options have decided."""
+    source = kernel.open(".", DIRECTORY, 0, covered)
+    target = kernel.open(".", DIRECTORY, 0, mount)
+    _content(kernel, source, target)
+    _likeness(kernel, source, target, False)
+    kernel.close(source)
+    kernel.close(target)
+
+
+def _content(kernel: Kernel, source: int, target: int) -> None:
+    for name in kernel.list_dir(source):
+        entry = kernel.open(name, PLACE, 0, source)
+        state = kernel.stat(entry)
+        kind = state.st_mode & S_IFMT
+        if kind == S_IFDIR:
+            kernel.mkdir(name, 0o700, target)
+            _opened(kernel, name, source, target, DIRECTORY, DIRECTORY)
+        elif kind == S_IFREG:
+            _opened(kernel, name, source, target, posix.O_RDONLY, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL)
+        else:
+            if kind == S_IFLNK:
+                kernel.symlink(kernel.read_link(entry), name, target)
+            else:
+                kernel.mknod(name, state.st_mode, state.st_rdev, target)
+            made = kernel.open(name, PLACE, 0, target)
+            kernel.chown(made, state.st_uid, state.st_gid)
+            if kind != S_IFLNK:
+                kernel.chmod(made, state.st_mode & 0o7777)
+            kernel.close(made)
+        kernel.close(entry)
+
+
+def _opened(kernel: Kernel, name: str, source: int, target: int, read: int, write: int) -> None:
+    """Copy one directory or regular file that is in source to target."""
+    original = kernel.open(name, read | posix.O_NOFOLLOW | posix.O_NONBLOCK, 0, source)
+    duplicate = kernel.open(name, write | posix.O_NOFOLLOW, 0o600, target)
+    if read == DIRECTORY:
+        _content(kernel, original, duplicate)
+    else:
+        kernel.copy_data(original, duplicate)
+    _likeness(kernel, original, duplicate, True)
+    kernel.close(original)
+    kernel.close(duplicate)
+
+
+def _likeness(kernel: Kernel, original: int, duplicate: int, with_mode: bool) -> None:
+    state = kernel.stat(original)
+    kernel.chown(duplicate, state.st_uid, state.st_gid)
+    if with_mode:
+        kernel.chmod(duplicate, state.st_mode & 0o7777)
+    for name in kernel.listxattr(original):
+        try:
+            kernel.setxattr(duplicate, name, kernel.getxattr(original, name))
+        except OSError as fault:         # tmpfs has no user.* attributes before Linux 6.6
+            if fault.errno not in (errno.EOPNOTSUPP, errno.EPERM):
+                raise
+    kernel.set_times(duplicate, state.st_atime_ns, state.st_mtime_ns)
