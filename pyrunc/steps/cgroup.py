@@ -254,7 +254,7 @@ def _owner(config: Config) -> int | None:
                and "ro" not in (mount.get("options") or []) for mount in config.get("mounts") or []):
         return None
     process = config.get("process")
-    uid = process["user"]["uid"] if process else 0
+    uid = process["user"]["uid"] if process and "user" in process else 0
     if not any(space["type"] == "user" for space in spaces):
         return uid
     for mapping in linux.get("uidMappings") or []:
