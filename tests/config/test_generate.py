@@ -20,5 +20,5 @@ def test_generated_files_are_in_step_with_the_schemas() -> None:
     {"type": "object", "properties": {}, "maxProperties": 3},
 ])
 def test_a_keyword_it_does_not_know_is_refused(schema: dict[str, Any]) -> None:
-    with pytest.raises(SystemExit, match="multipleOf|uniqueItems|maxProperties"):
+    with pytest.raises(SystemExit, match=r"multipleOf|uniqueItems|maxProperties"):
         generate.Generator().shape(schema, "config.json")

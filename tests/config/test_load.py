@@ -93,9 +93,9 @@ def sound(data: bytes) -> bool:
     return True
 
 
-FRAGMENTS = ["{", "}", "[", "]", ",", ":", '"', '"a"', '"b"', "\\", "\\u0000", "\\ud800", "\\udc00", "\\u00e9", "0", "1",
-             "-", ".", "e", "E+", "true", "false", "null", "nul", "NaN", "Infinity", " ", "\n", "\t", "\r", "\x0b", "\0",
-             "\ufeff", "é", "\u2028", "x", "/", "00"]
+FRAGMENTS = ["{", "}", "[", "]", ",", ":", '"', '"a"', '"b"', "\\", "\\u0000", "\\ud800", "\\udc00", "\\u00e9", "0",
+             "1", "-", ".", "e", "E+", "true", "false", "null", "nul", "NaN", "Infinity", " ", "\n", "\t", "\r", "\x0b",
+             "\0", "\ufeff", "é", "\u2028", "x", "/", "00"]
 
 
 # hypothesis: the fast reader and the slow one are two programs; what one accepts the other must not refuse
@@ -106,8 +106,9 @@ def test_the_two_readers_agree(data: bytes) -> None:
 
 
 VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-                      | st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0")),
-                      lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("aAbé\"\\ ", max_size=3), inner))
+                      | st.text(st.characters(codec="utf-8", exclude_characters="\0")),
+                      lambda inner: (st.lists(inner, max_size=4)
+                                     | st.dictionaries(st.text("aAbé\"\\ ", max_size=3), inner)))
 
 
 @given(VALUES, st.booleans())
@@ -147,10 +148,10 @@ def test_the_document_is_an_object(tmp_path: pathlib.Path, text: str, kind: str)
 
 def test_another_file_is_named_in_the_error(tmp_path: pathlib.Path) -> None:
     (tmp_path / "other.json").write_text('{"a": }')
-    with pytest.raises(ConfigError, match="at a in other.json"):
+    with pytest.raises(ConfigError, match=r"at a in other\.json"):
         load(str(tmp_path), "other.json")
     (tmp_path / "other.json").write_text('{"a": 1}')
-    assert load("/nowhere", f"{tmp_path}/other.json") == {"a": 1}
+    assert dict(load("/nowhere", f"{tmp_path}/other.json")) == {"a": 1}
 
 
 def test_a_huge_file_is_not_read_to_its_end(tmp_path: pathlib.Path) -> None:
@@ -164,7 +165,8 @@ def test_a_huge_file_is_not_read_to_its_end(tmp_path: pathlib.Path) -> None:
 def test_reading_a_sound_config_imports_nothing_of_the_comfortable_world(tmp_path: pathlib.Path) -> None:
     (tmp_path / "config.json").write_text('{"ociVersion": "1.0.0", "root": {"path": "rootfs"}}')
     code = (f"import sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules)\n"
-            f"from pyrunc.config.load import load; from pyrunc.config.check import check; check(load({str(tmp_path)!r}))\n"
+            "from pyrunc.config.load import load; from pyrunc.config.check import check\n"
+            f"check(load({str(tmp_path)!r}))\n"
             "print(*sorted(m for m in set(sys.modules) - before if not m.startswith('pyrunc')))")
     run = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert set(run.stdout.split()) <= {"__future__", "_json"}
