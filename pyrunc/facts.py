@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 class Facts:
     """Descriptors are -1 and pids 0 until the step named in the comment has set them."""
-    __slots__ = ("cgroup_fd", "console_fd", "fifo_fd", "home", "mount_fds", "page", "pid", "pidfd", "proc_fd", "root_fd",
-                 "seccomp", "state_fd", "sync_fd", "userns_fd", "warnings")
+    __slots__ = ("cgroup_fd", "console_fd", "fifo_fd", "home", "mount_fds", "page", "pid", "pidfd", "proc_fd",
+                 "root_fd", "seccomp", "state_fd", "sync_fd", "userns_fd", "warnings")
 
     def __init__(self) -> None:
         self.state_fd = -1       # state.reserve: <root>/<id>, O_PATH|O_DIRECTORY

@@ -65,4 +65,5 @@ def probe() -> Host:
                 in_userns=uid_map[:3] != ["0", "0", "4294967295"],
                 cgroup_mount=mount, cgroup_own=own, cgroup_hybrid=hybrid,
                 apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"), selinux=selinux,
-                capabilities=int(permitted[:16], 16), last_capability=int(_read("/proc/sys/kernel/cap_last_cap")))
+                capabilities=int(permitted[:16] or "0", 16),
+                last_capability=int(_read("/proc/sys/kernel/cap_last_cap") or "40"))

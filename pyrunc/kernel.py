@@ -134,6 +134,11 @@ class Kernel(Files):
         if lib.pr_prlimit(pid, resource, soft, hard) < 0:
             raise fail("prlimit")
 
+    def sched_setaffinity(self, pid: int, mask: bytes) -> None:
+        """sched_setaffinity(2), pid 0 for this process; bits for CPUs that the kernel has not are fine."""
+        if lib.pr_sched_setaffinity(pid, mask, len(mask)) < 0:
+            raise fail("sched_setaffinity")
+
     def become_child(self) -> None:
         """First thing in the clone: default signals, because CPython and the caller changed some."""
         lib.pr_signals_reset()

@@ -71,8 +71,9 @@ def pack_verify(uid: int | None = None, gid: int | None = None, groups: Iterable
 
 def pack_scheduler(policy: int, flags: int = 0, nice: int = 0, priority: int = 0, runtime: int = 0, deadline: int = 0,
                    period: int = 0) -> bytes:
-    """OP_SCHEDULER: struct sched_attr of sched_setattr(2), the 48 bytes of its first version; times in ns."""
-    return _struct.pack("=IIQiIQQQ", 48, policy, flags, nice, priority, runtime, deadline, period)
+    """OP_SCHEDULER: struct sched_attr of sched_setattr(2), in its second version, whose utilisation clamps no property
+    of the config fills, but two of its flags ask for; times in ns."""
+    return _struct.pack("=IIQiIQQQII", 56, policy, flags, nice, priority, runtime, deadline, period, 0, 0)
 
 
 def pack_nodes(nodes: Iterable[int]) -> tuple[int, bytes]:

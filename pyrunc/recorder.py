@@ -235,6 +235,9 @@ class Recorder(Kernel):
     def prlimit(self, pid: int, resource: int, soft: int, hard: int) -> None:
         self._note("prlimit", pid, resource, soft, hard)
 
+    def sched_setaffinity(self, pid: int, mask: bytes) -> None:
+        self._note("sched_setaffinity", pid, mask)
+
     def become_child(self) -> None:
         self._note("become_child")
 

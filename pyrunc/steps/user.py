@@ -98,6 +98,11 @@ def denies_setgroups(config: Config, host: Host) -> bool:
     return not host.privileged and host.euid != 0 and len(gids) == 1 and gids[0]["size"] == 1
 
 
+def sets_groups(config: Config, host: Host) -> bool:
+    """Whether setgroups(2) is open to the init."""
+    return not denies_setgroups(config, host) if "user" in Namespaces(config).new else host.euid == 0
+
+
 def mapped(config: Config) -> bool:
     """The init must wait for the parent to map its ids."""
     return "user" in Namespaces(config).new
@@ -106,8 +111,7 @@ def mapped(config: Config) -> bool:
 def become_root(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD: the first thing the init does with its new identity."""
     spaces = Namespaces(config)
-    allowed = host.euid == 0 if "user" not in spaces.new else not denies_setgroups(config, host)
-    yield BecomeRoot(groups=allowed, where=spaces.new.get("user", ""))
+    yield BecomeRoot(groups=sets_groups(config, host), where=spaces.new.get("user", ""))
 
 
 def barrier(config: Config) -> Iterator[Step]:

@@ -1,0 +1,169 @@
+"""Hooks: programs of the host or the container that are told the container's state at points of its life.
+
+prestart and createRuntime run in the runtime, createContainer in the init with the host's files still around it,
+startContainer in the init at the very end (in C), poststart and poststop in the runtime again.
+
+A hook's environment is what the config says. Where it says nothing (no `env` at all) a hook gets only a PATH, and
+a startContainer hook the environment of the container's process. The caller's environment never reaches a hook: runc
+hands it on to those of the runtime, and with it whatever the engine was started with.
+"""
+from __future__ import annotations
+
+from .. import last
+from ..step import CHILD, LAST, PARENT, Barrier, Step
+from .process import Environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Literal
+
+    from ..config.types import Config, Hook
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+    Kind = Literal["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
+
+SPEC = "config.md#posix-platform-hooks"
+#: For a hook without env: what an empty environment would make a shell search, and no more.
+ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
+#: Milliseconds are counted in an int.
+LONGEST_TIMEOUT = 2_147_483
+#: How much of what a failed hook has printed goes into the error's one line.
+LONGEST_OUTPUT = 2048
+
+
+class HookError(OSError):
+    """A hook ran and failed; filename is the whole text, errno 0."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(0, "", text)
+
+    def __str__(self) -> str:
+        return str(self.filename)
+
+
+def run_one(kernel: Kernel, hook: Hook, where: str, state: dict[str, Any], cwd_fd: int = -1) -> None:
+    """Run one hook with the state on its standard input, and wait for it.
+
+    where   its JSON path, hooks.poststop[0]
+    Raises HookError when it fails or takes longer than its timeout, OSError when it cannot be run.
+    """
+    from ..config.dump import dumps
+    timeout = _timeout(hook)
+    status, output = kernel.run_program(hook["path"], _args(hook), hook.get("env", ENVIRONMENT),
+                                        dumps(state).encode(), timeout, cwd_fd)
+    if status == 0:
+        return
+    if status == -2:
+        how = f"hook ran past specified timeout of {timeout:.1f}s"
+    elif status & 0x7F:              # wait(2): killed by this signal
+        how = f"killed by signal {status & 0x7F}"
+    else:
+        how = f"exit status {status >> 8}"
+    printed = " ".join(output.split())[-LONGEST_OUTPUT:]
+    raise HookError(f"{_title(where)}: {hook['path']}: {how}, stdout: {printed}")
+
+
+def oci_state(config: Config, options: Options, status: str) -> dict[str, Any]:
+    """runtime.md#state while the container is made, as far as it is known: without the pid."""
+    state: dict[str, Any] = {"ociVersion": config["ociVersion"], "id": options.id, "status": status,
+                             "bundle": options.bundle}
+    if config.get("annotations"):
+        state["annotations"] = config["annotations"]
+    return state
+
+
+class Run(Step):
+    """One hook. In the runtime the state's pid is the one it sees, in the container the container's own."""
+    name: str  # type: ignore[misc]  # hooks.<kind>
+    spec = SPEC
+    hook: Hook
+    state: dict[str, Any]
+
+    def describe(self) -> str:
+        where = ", in the container's root directory" if self.side == CHILD else ""
+        limit = f", at most {self.hook['timeout']} s" if "timeout" in self.hook else ""
+        return f"run {self.hook['path']}{where}{limit}"
+
+    def failure(self, fault: OSError) -> str:
+        return str(fault) if isinstance(fault, HookError) else f"{_title(self.where)}: {self.hook['path']}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        if self.side == PARENT:
+            run_one(kernel, self.hook, self.where, {**self.state, "pid": facts.pid})
+        else:
+            run_one(kernel, self.hook, self.where, {**self.state, "pid": kernel.getpid()}, facts.root_fd)
+
+
+class RunLast(Step):
+    """A startContainer hook: of the container, as its user, run by the last stage."""
+    name = "hooks.start_container"
+    spec = SPEC
+    side = LAST
+    hook: Hook
+    state: dict[str, Any]
+    environment: Environment
+
+    def describe(self) -> str:
+        return f"run {self.hook['path']} in the container"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        from ..config.dump import dumps
+        env = self.hook.get("env")
+        state = dumps({**self.state, "pid": kernel.getpid()}).encode()
+        data = last.pack_hook(self.hook["path"], _args(self.hook),
+                              self.environment.complete(facts) if env is None else env, state, self.hook.get("timeout"))
+        kernel.last(last.OP_HOOK, data=data)
+
+
+def create_runtime(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT: prestart, then createRuntime, when the mounts are made and the root is not switched."""
+    state = oci_state(config, options, "creating")
+    steps = [*_runs("prestart", "hooks.prestart", PARENT, config, state),
+             *_runs("createRuntime", "hooks.create_runtime", PARENT, config, state)]
+    if steps:
+        yield Barrier(label="the container's mounts are made", waits=PARENT)
+        yield from steps
+        yield Barrier(label="the hooks of the runtime have run", waits=CHILD)
+
+
+def create_container(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD: the path is one of the host's, the namespaces are the container's."""
+    yield from _runs("createContainer", "hooks.create_container", CHILD, config, oci_state(config, options, "creating"))
+
+
+def start_container(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST: after `start`, before the container's program."""
+    if not config.get("process"):
+        return
+    environment, state = Environment(config, options), oci_state(config, options, "created")
+    for where, hook in _entries("startContainer", config):
+        yield RunLast(hook=hook, state=state, environment=environment, where=where)
+
+
+def _runs(kind: Kind, name: str, side: str, config: Config, state: dict[str, Any]) -> Iterator[Step]:
+    for where, hook in _entries(kind, config):
+        yield Run(name=name, hook=hook, side=side, state=state, where=where)
+
+
+def _entries(kind: Kind, config: Config) -> Iterator[tuple[str, Hook]]:
+    for index, hook in enumerate(config.get("hooks", {}).get(kind, ())):
+        yield f"hooks.{kind}[{index}]", hook
+
+
+def _title(where: str) -> str:
+    """hooks.createRuntime[0] -> what an error begins with, as in runc."""
+    kind, _, rest = where.removeprefix("hooks.").partition("[")
+    return f"error running {kind} hook #{rest.rstrip(']')}"
+
+
+def _args(hook: Hook) -> Sequence[str]:
+    return hook.get("args") or [hook["path"]]
+
+
+def _timeout(hook: Hook) -> int:
+    """Seconds, 0 for as long as it takes."""
+    return min(hook.get("timeout", 0), LONGEST_TIMEOUT)

@@ -1,0 +1,100 @@
+"""AppArmor and SELinux: what confines the process from its execve(2) on.
+
+Both take the label as a note in /proc/thread-self/attr, for the next exec of this thread. It is written through a
+procfs of our own, below which nothing can be mounted, and read back (CVE-2019-16884, CVE-2023-28642, CVE-2025-52881).
+"""
+from __future__ import annotations
+
+import errno
+import posix
+
+from ..errors import ConfigError
+from ..step import CHILD, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..config.types import Config
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+SPEC = "config.md#linux-process"
+#: RESOLVE_NO_XDEV | NO_MAGICLINKS | BENEATH of openat2(2); thread-self itself is a symbolic link.
+ON_PROCFS = 0x01 | 0x02 | 0x08
+LONGEST_LABEL = 4096
+
+
+class AppArmor(Step):
+    """aa_change_onexec(2)."""
+    name = "lsm.apparmor"
+    spec = SPEC
+    side = CHILD
+    profile: str
+
+    def describe(self) -> str:
+        return f"AppArmor profile {self.profile} from exec on"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            # Since Linux 5.8: a directory of its own, for hosts with more than one security module.
+            attribute = "apparmor/exec"
+            noted = _note(kernel, facts, attribute, f"exec {self.profile}")
+        except FileNotFoundError:
+            attribute = "exec"
+            noted = _note(kernel, facts, attribute, f"exec {self.profile}")
+        # The kernel adds the mode, "name (enforce)", and puts a stack of profiles in an order of its own.
+        if any(part not in noted for part in self.profile.split("//&")):
+            raise _refused(attribute, noted)
+
+
+class SELinux(Step):
+    """setexeccon(3)."""
+    name = "lsm.selinux"
+    spec = SPEC
+    side = CHILD
+    label: str
+
+    def describe(self) -> str:
+        return f"SELinux label {self.label} from exec on"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        noted = _note(kernel, facts, "exec", self.label)
+        if not noted:                # the kernel writes categories in a form of its own, so no more can be compared
+            raise _refused("exec", noted)
+
+
+def _note(kernel: Kernel, facts: Facts, attribute: str, text: str) -> str:
+    """Write the attribute, and read what is noted now."""
+    path = f"thread-self/attr/{attribute}"
+    fd = kernel.open_in_root(facts.proc_fd, path, posix.O_WRONLY, 0, ON_PROCFS)
+    try:
+        kernel.write(fd, text.encode())
+    finally:
+        kernel.close(fd)
+    fd = kernel.open_in_root(facts.proc_fd, path, posix.O_RDONLY, 0, ON_PROCFS)
+    try:
+        return kernel.read(fd, LONGEST_LABEL).decode(errors="replace").rstrip("\0\n")
+    finally:
+        kernel.close(fd)
+
+
+def _refused(attribute: str, noted: str) -> OSError:
+    return OSError(errno.EPERM, posix.strerror(errno.EPERM), f"attr/{attribute} says {noted!r}")
+
+
+def exec_labels(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD, after the hooks that shall not be confined."""
+    process = config.get("process", {})
+    profile, label = process.get("apparmorProfile"), process.get("selinuxLabel")
+    if profile:
+        if not host.apparmor:
+            raise ConfigError("AppArmor is not enabled on this host", "process.apparmorProfile")
+        yield AppArmor(profile=profile, where="process.apparmorProfile")
+    if label:
+        if not host.selinux:
+            raise ConfigError("selinux label is specified in config, but selinux is disabled or not supported",
+                              "process.selinuxLabel")
+        yield SELinux(label=label, where="process.selinuxLabel")

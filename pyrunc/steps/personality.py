@@ -1,0 +1,41 @@
+"""linux.personality: what kind of Linux the process believes in (personality(2))."""
+from __future__ import annotations
+
+from ..last import OP_PERSONALITY
+from ..linux import PERSONALITIES, PERSONALITY_FLAGS
+from ..step import LAST, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..config.types import Config
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+
+class Set(Step):
+    """The spec names no flag yet; those of the kernel are taken, where runc ignores and youki refuses them."""
+    name = "personality.set"
+    spec = "config-linux.md#personality"
+    side = LAST
+    domain: str
+    flags: Sequence[str]
+
+    def describe(self) -> str:
+        return "set personality " + " | ".join([self.domain, *self.flags])
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        persona = PERSONALITIES[self.domain]
+        for flag in self.flags:
+            persona |= PERSONALITY_FLAGS[flag]
+        kernel.last(OP_PERSONALITY, persona)
+
+
+def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST."""
+    wanted = config.get("linux", {}).get("personality")
+    if wanted:
+        yield Set(domain=wanted["domain"], flags=wanted.get("flags", ()), where="linux.personality")

@@ -1,0 +1,468 @@
+"""The process itself: who it is, where it is, what it may use, what it executes.
+
+The init does most of it in C (side LAST), in the order of plan.py: as long as it is root, before it is the container's
+user, or after; before the filter, or after.
+"""
+from __future__ import annotations
+
+import posix
+
+from .. import last
+from ..errors import ConfigError
+from ..linux import RLIMITS
+from ..step import CHILD, LAST, PARENT, Step
+from . import capabilities
+from .user import sets_groups
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..config.types import Config, Process
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+SPEC = "config.md#process"
+POSIX_SPEC = "config.md#posix-process"
+LINUX_SPEC = "config.md#linux-process"
+USER_SPEC = "config.md#posix-platform-user"
+#: What runc gives a process without user.umask. The spec would leave the caller's; engines have 0, for their files.
+UMASK = 0o022
+#: execvp(3): where the GNU C library looks without PATH.
+DEFAULT_PATH = "/bin:/usr/bin"
+RLIM_INFINITY = (1 << 64) - 1
+#: How much of the container's /etc/passwd is read: it is the container's memory that it is read into.
+LONGEST_PASSWD = 1 << 20
+S_IFMT, S_IFREG = 0o170000, 0o100000
+#: What OP_VERIFY calls when the filter is loaded already.
+VERIFY_CALLS = ("capget", "getgroups", "getresgid", "getresuid", "prctl")
+
+
+class Environment:
+    """process.env as execve(2) gets it: of two entries for a name the last counts, and HOME is always there."""
+
+    def __init__(self, config: Config, options: Options) -> None:
+        variables: dict[str, str] = {}
+        for entry in config["process"].get("env", ()):
+            variables[entry.partition("=")[0]] = entry
+        # systemd's protocols, sd_notify(3) and sd_listen_fds(3), through the runtime
+        if options.notify_socket:
+            variables["NOTIFY_SOCKET"] = "NOTIFY_SOCKET=/run/notify/notify.sock"
+        if options.listen_fds:
+            variables["LISTEN_FDS"] = f"LISTEN_FDS={options.listen_fds}"
+            variables["LISTEN_PID"] = "LISTEN_PID=1"
+        self.needs_home = variables.get("HOME", "HOME=") == "HOME="
+        if self.needs_home:
+            variables.pop("HOME", None)
+        self.entries = list(variables.values())
+        self.path = variables.get("PATH", f"PATH={DEFAULT_PATH}").partition("=")[2]
+
+    def complete(self, facts: Facts) -> list[str]:
+        """The entries, once the container's /etc/passwd has been read."""
+        return [*self.entries, f"HOME={facts.home or '/'}"] if self.needs_home else self.entries
+
+
+class OOMScoreAdj(Step):
+    """By the runtime, right after the clone: what the init starts later inherits it."""
+    name = "process.oom_score_adj"
+    spec = LINUX_SPEC
+    side = PARENT
+    value: int
+
+    def describe(self) -> str:
+        return f"set oom_score_adj {self.value}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        path = f"/proc/{facts.pid}/oom_score_adj"
+        try:
+            kernel.write_file(path, str(self.value))
+        except PermissionError:
+            # Lowering it takes privilege, and so does any write for a process that is not dumpable. An engine
+            # that knows passes the value it has itself.
+            if int(kernel.read_file(path)) != self.value:
+                raise
+
+
+class Home(Step):
+    """HOME from the container's /etc/passwd, read as a file: the C library's way would load code of the container."""
+    name = "process.home"
+    spec = SPEC
+    side = CHILD
+    uid: int
+
+    def describe(self) -> str:
+        return f"find the home directory of uid {self.uid} in the container's /etc/passwd"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            # Not waiting, for somebody may have put a FIFO there.
+            fd = kernel.open_in_root(facts.root_fd, "etc/passwd", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY)
+        except OSError:
+            return
+        try:
+            if kernel.stat(fd).st_mode & S_IFMT == S_IFREG:
+                facts.home = home_in(kernel.read(fd, LONGEST_PASSWD), self.uid)
+        except OSError:
+            return
+        finally:
+            kernel.close(fd)
+
+
+class Umask(Step):
+    """umask(2), after the runtime has made its files."""
+    name = "process.umask"
+    spec = USER_SPEC
+    side = LAST
+    mask: int
+
+    def describe(self) -> str:
+        return f"set umask {self.mask:04o}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_UMASK, self.mask)
+
+
+class NoNewPrivileges(Step):
+    """prctl(2) PR_SET_NO_NEW_PRIVS: no execve(2) gives more than the process has."""
+    name = "process.no_new_privileges"
+    spec = LINUX_SPEC
+    side = LAST
+
+    def describe(self) -> str:
+        return "set no_new_privs"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_NO_NEW_PRIVS)
+
+
+class Limit(Step):
+    """prlimit(2) from outside, late: the init's own work must not fail for want of files or memory."""
+    name = "process.rlimits"
+    spec = POSIX_SPEC
+    side = PARENT
+    kind: str
+    soft: int
+    hard: int
+
+    def describe(self) -> str:
+        return f"limit {self.kind} to {limit_text(self.soft)}, at most {limit_text(self.hard)}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.prlimit(facts.pid, RLIMITS[self.kind], self.soft, self.hard)
+
+
+class Directory(Step):
+    """chdir(2), tried as root and, where root may not go (NFS), once more as the container's user."""
+    name = "process.cwd"
+    spec = SPEC
+    side = LAST
+    cwd: str
+    again: bool = False
+
+    def describe(self) -> str:
+        return f"change to {self.cwd}" + (" as the container's user, if root may not" if self.again else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_CHDIR, int(not self.again), data=last.pack_strings([self.cwd]))
+
+
+class VerifyDirectory(Step):
+    """getcwd(2) must find the way up to the root: else cwd has led to a directory of the host (CVE-2024-21626)."""
+    name = "process.verify_cwd"
+    spec = SPEC
+    side = LAST
+
+    def describe(self) -> str:
+        return "check that the working directory is in the container"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_VERIFY_CWD)
+
+
+class OwnStdio(Step):
+    """fchown(2) of the standard streams, so that the user can open /dev/stdout again; not of /dev/null."""
+    name = "process.stdio_owner"
+    spec = USER_SPEC
+    side = LAST
+    uid: int
+
+    def describe(self) -> str:
+        return f"give the standard streams to uid {self.uid}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_CHOWN_STDIO, self.uid)
+
+
+class Groups(Step):
+    """setgroups(2): these and no others."""
+    name = "process.groups"
+    spec = USER_SPEC
+    side = LAST
+    groups: Sequence[int]
+
+    def describe(self) -> str:
+        return "set supplementary groups: " + (", ".join(map(str, self.groups)) or "none")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_SETGROUPS, data=last.pack_groups(self.groups))
+
+
+class Gid(Step):
+    """setresgid(2)."""
+    name = "process.gid"
+    spec = USER_SPEC
+    side = LAST
+    gid: int
+
+    def describe(self) -> str:
+        return f"become gid {self.gid}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_SETGID, self.gid)
+
+
+class Uid(Step):
+    """setresuid(2): the privileges of root end here, apart from kept capabilities."""
+    name = "process.uid"
+    spec = USER_SPEC
+    side = LAST
+    uid: int
+
+    def describe(self) -> str:
+        return f"become uid {self.uid}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_SETUID, self.uid)
+
+
+class Verify(Step):
+    """Read back what has been set, and go no further if it is not so: the kernel takes some wrong values in silence."""
+    name = "process.verify"
+    spec = SPEC
+    side = LAST
+    ids: tuple[int, int]
+    groups: Sequence[int] | None
+    sets: capabilities.Sets | None
+    no_new_privileges: bool
+    filtered: bool
+
+    def describe(self) -> str:
+        parts = ["ids"]
+        if self.groups is not None:
+            parts.append("groups")
+        if self.sets is not None:
+            parts.append("capabilities")
+        if self.no_new_privileges:
+            parts.append("no_new_privs")
+        if self.filtered:
+            parts.append("the filter")
+        return "read back " + ", ".join(parts)
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        uid, gid = self.ids
+        masks = {} if self.sets is None else self.sets.masks()
+        kernel.last(last.OP_VERIFY, data=last.pack_verify(uid, gid, self.groups, no_new_privs=self.no_new_privileges,
+                                                          seccomp=self.filtered, **masks))
+
+
+class FindExecutable(Step):
+    """As execvp(3), with the container's PATH and as its user: `create` fails for what `start` could not run."""
+    name = "process.find_executable"
+    spec = SPEC
+    side = LAST
+    program: str
+    path: str
+
+    def describe(self) -> str:
+        return f"find {self.program}" + ("" if "/" in self.program else f" in {self.path}")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_FIND_EXECUTABLE, data=last.pack_strings([self.program, self.path]))
+
+
+class Outlive(Step):
+    """prctl(2) PR_SET_PDEATHSIG 0: until now a runtime that was killed took the init along."""
+    name = "process.outlive"
+    spec = "runtime.md#lifecycle"
+    side = LAST
+
+    def describe(self) -> str:
+        return "depend on the runtime no longer"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_NO_PDEATHSIG)
+
+
+class WaitStart(Step):
+    """The container is `created` until `start` writes to the fifo."""
+    name = "process.wait_start"
+    spec = "runtime.md#start"
+    side = LAST
+
+    def describe(self) -> str:
+        return "wait for start"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_WAIT_START, facts.fifo_fd)
+
+
+class CloseFrom(Step):
+    """Nothing of the runtime is open in the program, only what the caller has asked to pass on."""
+    name = "process.close_files"
+    spec = SPEC
+    side = LAST
+    first: int
+
+    def describe(self) -> str:
+        return f"close every descriptor from {self.first} on"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_CLOSE_FROM, self.first)
+
+
+class Execute(Step):
+    """execve(2), with all signals as they are by default and none blocked."""
+    name = "process.exec"
+    spec = SPEC
+    side = LAST
+    args: Sequence[str]
+    environment: Environment | None
+
+    def describe(self) -> str:
+        return "execute " + " ".join(self.args) if self.environment else "there is no process to execute: start refuses"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        env = self.environment.complete(facts) if self.environment else []
+        kernel.last(last.OP_EXEC, data=last.pack_exec(self.args, env))
+
+
+def home_in(passwd: bytes, uid: int) -> str:
+    """The home directory of the first entry with this uid in the text of a passwd(5) file, "" for none."""
+    for line in passwd.split(b"\n"):
+        fields = line.split(b":")
+        if len(fields) >= 6 and fields[2] == str(uid).encode():
+            return fields[5].decode(errors="replace").replace("\0", "")
+    return ""
+
+
+def limit_text(value: int) -> str:
+    """A limit for people."""
+    return "unlimited" if value == RLIM_INFINITY else str(value)
+
+
+def oom_score_adj(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, right after the clone."""
+    process = config.get("process", {})
+    if "oomScoreAdj" in process:
+        yield OOMScoreAdj(value=process["oomScoreAdj"], where="process.oomScoreAdj")
+
+
+def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD: what has to be looked up in the root while that can be done by descriptor."""
+    process = config.get("process")
+    if process is not None and Environment(config, options).needs_home:
+        yield Home(uid=_ids(process)[0], where="process.env")
+
+
+def umask(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST."""
+    mask = config.get("process", {}).get("user", {}).get("umask")
+    yield Umask(mask=UMASK if mask is None else mask, where="" if mask is None else "process.user.umask")
+
+
+def no_new_privileges(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST."""
+    if config.get("process", {}).get("noNewPrivileges"):
+        yield NoNewPrivileges(where="process.noNewPrivileges")
+
+
+def rlimits(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, one step each, while the init waits."""
+    for index, limit in enumerate(config.get("process", {}).get("rlimits", ())):
+        yield Limit(kind=limit["type"], soft=limit["soft"], hard=limit["hard"], where=f"process.rlimits[{index}]")
+
+
+def directory(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST, as root, before a filter may refuse to tell where that is."""
+    process = config.get("process")
+    if process is not None:
+        yield Directory(cwd=process["cwd"], where="process.cwd")
+        yield VerifyDirectory(where="process.cwd")
+
+
+def identity(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST: groups before gid before uid, for each takes the privilege that the next one gives up."""
+    process = config.get("process")
+    if process is None:
+        return
+    uid, gid = _ids(process)
+    yield OwnStdio(uid=uid, where="process.user.uid")
+    groups = _groups(config, host)
+    if groups is not None:
+        yield Groups(groups=groups, where="process.user.additionalGids" if groups else "")
+    yield Gid(gid=gid, where="process.user.gid")
+    yield Uid(uid=uid, where="process.user.uid")
+    yield Directory(cwd=process["cwd"], again=True, where="process.cwd")
+    yield VerifyDirectory(where="process.cwd")
+
+
+def verify(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST. Not where a filter loaded early would refuse the asking, or kill for it."""
+    process = config.get("process")
+    if process is None:
+        return
+    nnp = bool(process.get("noNewPrivileges"))
+    filtered = not nnp and bool(config.get("linux", {}).get("seccomp"))
+    if filtered:
+        from ..seccomp.profile import allows
+        if not allows(config, VERIFY_CALLS):
+            return
+    yield Verify(ids=_ids(process), groups=_groups(config, host), sets=capabilities.given(config, host),
+                 no_new_privileges=nnp, filtered=filtered, where="process")
+
+
+def find_executable(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST."""
+    process = config.get("process")
+    if process is not None:
+        yield FindExecutable(program=process["args"][0], path=Environment(config, options).path,
+                             where="process.args[0]")
+
+
+def outlive(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST, the last privilege-free call before a filter that might refuse it."""
+    yield Outlive()
+
+
+def wait_start(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST, of create."""
+    yield WaitStart()
+
+
+def execute(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST: the end of every plan. Without a process the container can be created, and start refuses."""
+    yield CloseFrom(first=3 + options.listen_fds + options.preserve_fds)
+    process = config.get("process")
+    if process is None:
+        yield Execute(args=["-"], environment=None)
+    else:
+        yield Execute(args=process["args"], environment=Environment(config, options), where="process.args")
+
+
+def _ids(process: Process) -> tuple[int, int]:
+    """(uid, gid). Without a user it is root, as Go's zero value has it in runc."""
+    user = process.get("user", {})
+    return user.get("uid", 0), user.get("gid", 0)
+
+
+def _groups(config: Config, host: Host) -> list[int] | None:
+    """The supplementary groups, each once, ascending; None where setgroups(2) is not open to the init."""
+    groups = sorted(set(config["process"].get("user", {}).get("additionalGids", ())))
+    if sets_groups(config, host):
+        return groups
+    if groups:
+        raise ConfigError("supplementary groups cannot be set in this user namespace: setgroups is denied",
+                          "process.user.additionalGids")
+    return None

@@ -1,0 +1,112 @@
+"""When and where the process runs: scheduler, I/O priority, CPU affinity."""
+from __future__ import annotations
+
+from ..last import OP_IOPRIO, OP_SCHEDULER, pack_nodes, pack_scheduler
+from ..linux import IOPRIO_CLASS_SHIFT, IOPRIO_CLASSES, SCHED_FLAGS, SCHED_POLICIES
+from ..step import LAST, PARENT, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..config.types import Config, Scheduler
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+SPEC = "config.md#linux-process"
+#: More than any kernel has CPUs (CONFIG_NR_CPUS); it takes those bits of a mask that it has CPUs for.
+ALL_CPUS = b"\xff" * 1024
+
+
+class SetScheduler(Step):
+    """sched_setattr(2)."""
+    name = "scheduling.scheduler"
+    spec = SPEC
+    side = LAST
+    scheduler: Scheduler
+
+    def describe(self) -> str:
+        numbers = ", ".join(f"{key} {value}" for key, value in self.scheduler.items() if key not in ("policy", "flags"))
+        names = " | ".join([self.scheduler["policy"], *self.scheduler.get("flags", ())])
+        return f"schedule by {names}" + (f": {numbers}" if numbers else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        wanted, flags = self.scheduler, 0
+        for flag in wanted.get("flags", ()):
+            flags |= SCHED_FLAGS[flag]
+        kernel.last(OP_SCHEDULER, data=pack_scheduler(
+            SCHED_POLICIES[wanted["policy"]], flags, wanted.get("nice", 0), wanted.get("priority", 0),
+            wanted.get("runtime", 0), wanted.get("deadline", 0), wanted.get("period", 0)))
+
+
+class SetIOPriority(Step):
+    """ioprio_set(2), of the init: what it starts inherits it."""
+    name = "scheduling.io_priority"
+    spec = SPEC
+    side = LAST
+    kind: str
+    priority: int
+
+    def describe(self) -> str:
+        return f"I/O priority {self.kind} {self.priority}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(OP_IOPRIO, IOPRIO_CLASSES[self.kind] << IOPRIO_CLASS_SHIFT | self.priority)
+
+
+class SetAffinity(Step):
+    """sched_setaffinity(2): of the runtime, for a process it is about to make, or of that process."""
+    name = "scheduling.affinity"
+    spec = SPEC
+    side = PARENT
+    cpus: str                        # "" for every CPU that the cgroup allows
+    own: bool
+
+    def describe(self) -> str:
+        whose = "the runtime" if self.own else "the process"
+        return f"let {whose} run on CPUs {self.cpus}" if self.cpus else f"let {whose} run on any CPU of its cgroup"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.sched_setaffinity(0 if self.own else facts.pid, _mask(self.cpus) if self.cpus else ALL_CPUS)
+
+
+def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST: while the init still has the capabilities that real-time classes need."""
+    process = config.get("process", {})
+    if "scheduler" in process:
+        yield SetScheduler(scheduler=process["scheduler"], where="process.scheduler")
+    if "ioPriority" in process:
+        wanted = process["ioPriority"]
+        yield SetIOPriority(kind=wanted["class"], priority=wanted["priority"], where="process.ioPriority")
+
+
+def any_cpu(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, of create, once the init is in its cgroup: an engine's own affinity is no business of the container."""
+    yield SetAffinity(cpus="", own=False)
+
+
+def initial_affinity(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, of exec, before the clone: execCPUAffinity.initial."""
+    initial = config.get("process", {}).get("execCPUAffinity", {}).get("initial")
+    if initial:
+        yield SetAffinity(cpus=initial, own=True, where="process.execCPUAffinity.initial")
+
+
+def final_affinity(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, of exec, when the process is in the container's cgroup: execCPUAffinity.final.
+
+    With an initial one alone the kernel decides; with neither of them, any CPU of the cgroup, as for the init.
+    """
+    affinity = config.get("process", {}).get("execCPUAffinity", {})
+    if affinity.get("final"):
+        yield SetAffinity(cpus=affinity["final"], own=False, where="process.execCPUAffinity.final")
+    elif not affinity.get("initial"):
+        yield SetAffinity(cpus="", own=False)
+
+
+def _mask(cpus: str) -> bytes:
+    """A CPU list as cpu_set_t, which is made like a mask of memory nodes."""
+    from ..config.numbers import parse_numbers
+    return pack_nodes(parse_numbers(cpus))[1]

@@ -1,0 +1,123 @@
+"""The system call filter: compiled by the runtime, loaded in C as late as can be, handed to an agent if one is asked.
+
+Loading a filter needs no_new_privs or CAP_SYS_ADMIN (seccomp(2)). With the first, it is loaded after everything that
+it might refuse; without, it must be loaded before privileges are given up, and what follows must pass it.
+"""
+from __future__ import annotations
+
+from ..last import OP_SECCOMP
+from ..linux import SECCOMP_FLAGS
+from ..step import CHILD, LAST, PARENT, Barrier, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..config.types import Config, Seccomp
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+SPEC = "config-linux.md#seccomp"
+WHERE = "linux.seccomp"
+
+
+class Compile(Step):
+    """The program, from the cache or by libseccomp, which is loaded only for that, and never in the container."""
+    name = "seccomp.compile"
+    spec = SPEC
+    seccomp: Seccomp
+    root: str
+
+    def describe(self) -> str:
+        calls = {name for entry in self.seccomp.get("syscalls", ()) for name in entry["names"]}
+        return f"compile the system call filter: {self.seccomp['defaultAction']}, rules for {len(calls)} calls"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        from ..seccomp.cache import Entry
+        entry = Entry(kernel, self.root, self.seccomp)
+        program = entry.find()
+        if program is None:
+            from ..seccomp import compile, profile
+            program = compile.program(profile.read(self.seccomp))
+            entry.keep(program)
+        facts.seccomp = program
+
+
+class Load(Step):
+    """From here on every system call of the init passes the filter."""
+    name = "seccomp.load"
+    spec = SPEC
+    side = LAST
+    flags: int
+    listener: bool
+
+    def describe(self) -> str:
+        prefix = "SECCOMP_FILTER_FLAG_"
+        names = [name.removeprefix(prefix) for name, bit in SECCOMP_FLAGS.items() if self.flags & bit]
+        if self.listener:
+            names.append("NEW_LISTENER")
+        return "load the system call filter" + (f" ({', '.join(names)})" if names else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(OP_SECCOMP, self.flags, int(self.listener), data=facts.seccomp)
+
+
+class Notify(Step):
+    """The agent gets the listener while the init waits: from here on it answers for the calls it was asked about."""
+    name = "seccomp.notify"
+    spec = "config-linux.md#containerprocessstate"
+    path: str
+    metadata: str
+    state: dict[str, Any]
+
+    def describe(self) -> str:
+        return f"send the filter's listener to {self.path}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        from ..config.dump import dumps
+        message: dict[str, Any] = {"ociVersion": self.state["ociVersion"], "fds": ["seccompFd"], "pid": facts.pid}
+        if self.metadata:
+            message["metadata"] = self.metadata
+        message["state"] = {**self.state, "pid": facts.pid}
+        listener = kernel.pidfd_getfd(facts.pidfd, facts.page.value)
+        try:
+            kernel.send_fd(self.path, dumps(message).encode(), listener)
+        finally:
+            kernel.close(listener)
+
+
+def compile(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT: before there is anything to undo."""
+    seccomp = config.get("linux", {}).get("seccomp")
+    if seccomp:
+        yield Compile(seccomp=seccomp, root=options.root, where=WHERE)
+
+
+def load_early(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST, while the init still has CAP_SYS_ADMIN: without noNewPrivileges."""
+    if not config.get("process", {}).get("noNewPrivileges"):
+        yield from _load(config, options)
+
+
+def load_late(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST, when nothing is left to do but to wait and to execute: with noNewPrivileges."""
+    if config.get("process", {}).get("noNewPrivileges"):
+        yield from _load(config, options)
+
+
+def _load(config: Config, options: Options) -> Iterator[Step]:
+    seccomp = config.get("linux", {}).get("seccomp")
+    if not seccomp:
+        return
+    from ..seccomp import profile
+    listener = profile.asks_agent(seccomp)
+    yield Load(flags=profile.flags(seccomp), listener=listener, where=WHERE)
+    if listener:
+        from .hooks import oci_state
+        yield Barrier(label="the filter's listener is there", waits=PARENT)
+        yield Notify(path=seccomp["listenerPath"], metadata=seccomp.get("listenerMetadata", ""),
+                     state=oci_state(config, options, "creating"), where=f"{WHERE}.listenerPath")
+        yield Barrier(label="the agent has the listener", waits=CHILD)

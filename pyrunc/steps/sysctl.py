@@ -1,0 +1,50 @@
+"""linux.sysctl: kernel parameters of the container's namespaces. Which are allowed: config/rules/sysctl.py."""
+from __future__ import annotations
+
+import posix
+
+from ..step import CHILD, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..config.types import Config
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+#: RESOLVE_NO_XDEV | NO_MAGICLINKS | NO_SYMLINKS | BENEATH of openat2(2): the file is procfs's own, and where it seems.
+STRAIGHT = 0x01 | 0x02 | 0x04 | 0x08
+
+
+class Set(Step):
+    """One parameter, written through a procfs that no mount of the container can cover (CVE-2025-52881)."""
+    name = "sysctl.set"
+    spec = "config-linux.md#sysctl"
+    side = CHILD
+    key: str
+    value: str
+    path: str
+
+    def describe(self) -> str:
+        return f"set {self.key} = {self.value}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        fd = kernel.open_in_root(facts.proc_fd, f"sys/{self.path}", posix.O_WRONLY, 0, STRAIGHT)
+        try:
+            kernel.write(fd, self.value.encode())
+        finally:
+            kernel.close(fd)
+
+
+def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD, one step each, in the config's order."""
+    parameters = config.get("linux", {}).get("sysctl")
+    if not parameters:
+        return
+    from ..config.rules.sysctl import path
+    from ..config.where import at
+    for key, value in parameters.items():
+        yield Set(key=key, value=value, path=path(key), where=at("linux.sysctl", key))
