@@ -52,6 +52,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     # P: what must be there first, so that whatever happens from here on can be found and undone
     yield from state.reserve(config, options, host)
     yield from cgroup.create(config, options, host)
+    yield from root.check(config, options, host)
     yield from seccomp.compile(config, options, host)
     yield from mounts.sources(config, options, host)
     yield from devices.sources(config, options, host)
@@ -60,8 +61,12 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
 
     # P, C: two processes
     into_cgroup = cgroup.born_inside(config, options, host)
-    yield from namespaces.clone(config, options, host, into_cgroup)
+    cloning = list(namespaces.clone(config, options, host, into_cgroup))
+    yield from cloning
+    yield from mounts.release(config, options, host)
     yield from cgroup.join(config, options, host)
+    yield from scheduling.any_cpu(config, options, host)
+    yield from scheduling.any_cpu(config, options, host)
     yield from process.oom_score_adj(config, options, host)
     yield from user.maps(config, options, host)
     yield from network.devices(config, options, host)
@@ -70,6 +75,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     # C: the init becomes root of its namespaces
     yield from user.become_root(config, options, host)
     yield from namespaces.inside(config, options, host)
+    yield from namespaces.join_mount(cloning)
     yield from keyring.session(config, options, host)
     yield from network.loopback(config, options, host)
 
@@ -115,6 +121,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from capabilities.set(config, options, host)
     yield from process.verify(config, options, host)
     yield from process.find_executable(config, options, host)
+    yield from process.outlive(config, options, host)
     yield from seccomp.load_late(config, options, host)
     yield Barrier(label="the init waits for start", waits=PARENT, parting=True)
     yield from state.pid_file(config, options, host)
@@ -144,13 +151,13 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from cgroup.existing(config, options, host, container)
     yield from seccomp.compile(config, options, host)
     yield from terminal.sources(config, options, host)
-    yield from scheduling.affinity(config, options, host)
+    yield from scheduling.initial_affinity(config, options, host)
 
     # P, C: the new process, born in the container's cgroup and namespaces
     joining = list(join.clone(config, options, host, container))
     yield from joining
     yield from process.oom_score_adj(config, options, host)
-    yield from scheduling.affinity_after(config, options, host)
+    yield from scheduling.final_affinity(config, options, host)
     yield Barrier(label="the runtime has done its part", waits=CHILD)
     yield from user.become_root(config, options, host)
     yield from keyring.session(config, options, host)
@@ -177,6 +184,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from capabilities.set(config, options, host)
     yield from process.verify(config, options, host)
     yield from process.find_executable(config, options, host)
+    yield from process.outlive(config, options, host)
     yield from seccomp.load_late(config, options, host)
     yield from process.execute(config, options, host)
     yield Barrier(label="the process runs", waits=PARENT, parting=True, by_exec=True)

@@ -291,9 +291,9 @@ def inside(config: Config, options: Options, host: Host) -> Iterator[Step]:
         yield UnshareCgroup(where=spaces.new["cgroup"])
 
 
-def join_mount(config: Config, openers: list[Step]) -> Iterator[Step]:
-    """Entered after every other joining; openers are the steps planned so far."""
-    for step in openers:
+def join_mount(cloning: list[Step]) -> Iterator[Step]:
+    """CHILD, after every other joining; cloning are the steps that clone() gave."""
+    for step in cloning:
         if isinstance(step, Open) and step.kind == "mount":
             yield JoinMount(target=step, where=step.where)
 
