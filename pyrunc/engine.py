@@ -18,9 +18,10 @@ from .step import CHILD, LAST, PARENT, Barrier, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any, NoReturn
 
+    from .cli.log import Log
     from .files import Files
     from .kernel import Kernel
 
@@ -218,12 +219,12 @@ class Engine:
 
 
 def execute(steps: Sequence[Step], kernel: Files, trace: str = "", facts: Facts | None = None,
-            warn: Callable[[str], None] | None = None) -> Facts:
+            log: Log | None = None) -> Facts:
     """Run any plan: signals that ask the runtime to stop undo it, and the trace is written however it ends.
 
     kernel   a Kernel; a Files is enough for a plan that neither clones nor mounts
     trace    file that gets one JSON line per step; "" for none
-    warn     gets what went wrong without ending the plan
+    log      gets what went wrong without ending the plan and, if it is verbose, every step
     """
     engine = Engine(steps, kernel, facts)  # type: ignore[arg-type]
     before = [(number, _signal.signal(number, engine.on_signal)) for number in STOPPING]
@@ -232,8 +233,13 @@ def execute(steps: Sequence[Step], kernel: Files, trace: str = "", facts: Facts 
     finally:
         for number, handler in before:
             _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
-        for warning in engine.warnings if warn is not None else ():
-            warn(warning)
+        if log is not None:
+            for warning in engine.warnings + engine.facts.warnings:
+                log.warning(warning)
+            if log.verbose:
+                from .trace import records
+                for ran in records(engine):
+                    log.debug(f"{ran['side']}: {ran['step']}: {ran['what']}: {ran['outcome']}")
         if trace:
             from .trace import write
             write(trace, engine)

@@ -29,6 +29,13 @@ def strerror(number: int) -> str:
     return text[:1].lower() + text[1:]
 
 
+def describe(fault: OSError) -> str:
+    """An OSError that no step has put into words: what it was about, and the C library's text."""
+    if not fault.errno:          # a judgement of the runtime's own: the text says it all
+        return str(fault.filename if fault.filename is not None else fault)
+    return strerror(fault.errno) if fault.filename is None else f"{fault.filename}: {strerror(fault.errno)}"
+
+
 class PyruncError(Exception):
     """Base of every failure that is reported as one line, without a traceback."""
 

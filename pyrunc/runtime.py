@@ -17,17 +17,19 @@ from .kernel import Kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .cli.log import Log
     from .config.types import Config
     from .host import Host
     from .options import Options
 
 
 def create(config: Config, options: Options, host: Host | None = None, trace: str = "",
-           kernel: Kernel | None = None) -> Facts:
+           kernel: Kernel | None = None, log: Log | None = None) -> Facts:
     """Run the plan of create. The container is `created` afterwards; facts.pid and facts.pidfd are its init's.
 
     config   checked (config/check.py); options.bundle absolute
     trace    file that gets one JSON line per step, also when a step fails; "" for none
+    log      gets warnings
     Raises ConfigError, StateError, StepError or engine.Interrupted, with everything undone.
     """
-    return execute(plan.create(config, options, host or probe()), kernel or Kernel(), trace)
+    return execute(plan.create(config, options, host or probe()), kernel or Kernel(), trace, log=log)

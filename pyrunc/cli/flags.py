@@ -55,14 +55,15 @@ class Command:
 
 class Call:
     """A parsed command line: the values of the command's flags, its arguments, and the global choices."""
-    __slots__ = ("arguments", "command", "log", "root", "settings", "values")
+    __slots__ = ("arguments", "command", "log", "root", "settings", "trace", "values")
 
     def __init__(self, command: Command, values: dict[str, Any], arguments: list[str], settings: dict[str, Any],
-                 root: str, log: Log) -> None:
+                 root: str, log: Log, trace: str) -> None:
         self.command, self.values, self.arguments = command, values, arguments
         self.settings = settings          # the global flags that were given
         self.root = root                  # the state root, absolute
         self.log = log
+        self.trace = trace                # the file for the trace, "" for none
 
     @property
     def id(self) -> str:

@@ -53,9 +53,7 @@ def kill(container: Container, number: int, all: bool) -> None:
 
 def signal_cgroup(container: Container, number: int) -> None:
     """Signal every process below the container's cgroup; StateError when there is none."""
-    from ..cgroups.v2 import Cgroup
-    from ..files import Files
-    cgroup = Cgroup(container.state["cgroup"], container.state["mark"], Files())
+    cgroup = container.cgroup()
     pids = cgroup.procs()
     if not pids:
         raise StateError(NOT_RUNNING)

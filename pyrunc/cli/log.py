@@ -38,8 +38,14 @@ class Log:
             self._write(STDERR, message + "\n")
 
     def warning(self, message: str) -> None:
-        """Something the user should know of although the command goes on: to stderr, never into the log file."""
-        self._write(STDERR, self._record("warning", message) if self.fd == STDERR else message + "\n")
+        """Something worth knowing although the command goes on: for a person at a terminal, a text log, or --debug.
+
+        Not for a pipe on stderr, which is the container's own log under conmon, nor for a JSON log (see above).
+        """
+        if self.verbose or (self.fd != STDERR and self.format == "text"):
+            self._write(self.fd, self._record("warning", message))
+        elif posix.isatty(STDERR):
+            self._write(STDERR, f"pyrunc: warning: {message}\n")
 
     def debug(self, message: str) -> None:
         """Only with --debug."""

@@ -6,7 +6,7 @@ import posix
 import sys
 
 from ..absolute import absolute
-from ..errors import PyruncError, UsageError, strerror
+from ..errors import PyruncError, UsageError, describe
 from .flags import Call, Command, Flag, check_arguments, parse
 from .log import Log
 
@@ -86,7 +86,8 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
         from .help import print_misuse
         print_misuse(command)
         raise
-    status: int = chosen.run(Call(command, values, arguments, settings, state_root(settings), log))
+    root = state_root(settings)
+    status: int = chosen.run(Call(command, values, arguments, settings, root, log, trace_file(settings, root)))
     return status
 
 
@@ -130,6 +131,21 @@ def state_root(settings: dict[str, Any]) -> str:
     return "/run/pyrunc"
 
 
+def trace_file(settings: dict[str, Any], root: str) -> str:
+    """Where the trace goes: --trace, PYRUNC_TRACE, or <root>/trace.jsonl while there is a switch file <root>/trace.
+
+    Engines pass neither flags nor their environment on; a file beside their containers they cannot help.
+    """
+    chosen: str = settings.get("trace") or posix.environ.get(b"PYRUNC_TRACE", b"").decode(errors="surrogateescape")
+    if chosen:
+        return absolute(chosen)
+    try:
+        posix.stat(f"{root}/trace")
+    except OSError:
+        return ""
+    return f"{root}/trace.jsonl"
+
+
 def _foreign_root() -> bool:
     """Root only of a user namespace, on behalf of a user: rootless Podman runs its runtime so."""
     from ..state.identity import read
@@ -150,12 +166,6 @@ def _check_choices(flags: Sequence[Flag], values: dict[str, Any]) -> None:
         if flag.choices and values.get(flag.name, flag.default) not in flag.choices:
             raise UsageError(f'invalid value "{values[flag.name]}" for flag -{flag.name}: '
                              f'one of {", ".join(flag.choices)}')
-
-
-def describe(fault: OSError) -> str:
-    """An OSError that no step put into words: what it was about, and the C library's text."""
-    text = strerror(fault.errno) if fault.errno else str(fault)
-    return f"{fault.filename}: {text}" if fault.filename is not None else text
 
 
 def _stop(number: int, _frame: object) -> NoReturn:

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..cgroups.v2 import Cgroup
+
 # runtime.md#state: the runtime may define more; "paused" is runc's.
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
@@ -34,6 +36,10 @@ class Container:
             raise StateError(DOES_NOT_EXIST)
         return cls(root, id, state, False)
 
+    def path(self, name: str) -> str:
+        """A file of its state directory."""
+        return f"{self.root}/{self.id}/{name}"
+
     @property
     def pid(self) -> int:
         """The init's pid, whether it lives or not; 0 while there is none."""
@@ -52,6 +58,12 @@ class Container:
             return PAUSED
         return CREATED if self.waiting() else RUNNING
 
+    def cgroup(self) -> Cgroup:
+        """Its cgroup; one that is no longer there, or no longer the container's, does nothing."""
+        from ..cgroups.v2 import Cgroup
+        from ..files import Files
+        return Cgroup(self.state["cgroup"], self.state["mark"], Files())
+
     def frozen(self) -> bool:
         """Whether every process of its cgroup is stopped by the freezer (cgroup-v2.rst, cgroup.events)."""
         if not self.state["cgroup"]:
@@ -67,7 +79,7 @@ class Container:
         Opening a fifo for writing without waiting is ENXIO when nobody reads it (fifo(7)).
         """
         try:
-            posix.close(posix.open(f"{self.root}/{self.id}/{store.FIFO}",
+            posix.close(posix.open(self.path(store.FIFO),
                                    posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC))
         except OSError as fault:
             if fault.errno in (errno.ENXIO, errno.ENOENT):

@@ -1,31 +1,25 @@
-"""The end of a container: whatever create made, found and removed, as often as it takes.
-
-Each thing is removed before the record of it is, so a delete that is killed anywhere is simply run again. A
-failing or killed create ends here as well.
-"""
+"""Deleting a container: for `delete`, and for `run` once its container has ended."""
 from __future__ import annotations
 
-import posix
-
+from ..engine import execute
 from ..errors import DOES_NOT_EXIST, PyruncError, StateError
-from . import identity, store
+from ..files import Files
+from ..steps.delete import Cgroup, Forget, Kill, Poststop, end
+from . import store
 from .container import CREATED, CREATING, STOPPED, Container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
 
-PATIENCE = 10.0           # seconds for a killed process to be gone, and for another command to finish
-SIGKILL = 9
-POSTSTOP = "poststop"     # how many poststop hooks a killed delete had already run
+    from ..cli.log import Log
+    from ..step import Step
 
 
-def delete(root: str, id: str, force: bool, warn: Callable[[str], None]) -> None:
+def delete(root: str, id: str, force: bool, trace: str, log: Log) -> None:
     """Delete a container; with force kill it first, and be content when there is none.
 
     Without force only a stopped or created one: as runc, and unlike the letter of runtime.md#delete, because
-    containerd deletes created containers. warn gets what goes wrong with poststop hooks. Raises StateError.
+    containerd deletes created containers. trace and log as in engine.execute. Raises StateError, StepError.
     """
     store.check_id(id)
     if not store.exists(root, id):
@@ -33,14 +27,14 @@ def delete(root: str, id: str, force: bool, warn: Callable[[str], None]) -> None
             return
         raise StateError(DOES_NOT_EXIST)
     try:
-        lock = store.lock(root, id, 0, True)
-    except BlockingIOError:
-        lock = _interrupt(root, id, force)
-    except StateError:
-        if force:             # another delete was faster
+        lock = _lock(root, id, force)
+    except store.Busy:
+        raise StateError(f"cannot delete container {id}: another command works on it") from None
+    except StateError as fault:
+        if force and str(fault) == DOES_NOT_EXIST:     # another delete was faster
             return
         raise
-    try:
+    with lock:
         container = _load(root, id, force)
         if container is None:
             store.remove(root, id)
@@ -48,87 +42,46 @@ def delete(root: str, id: str, force: bool, warn: Callable[[str], None]) -> None
         status = container.status()
         if not force and status not in (STOPPED, CREATED, CREATING):
             raise StateError(f"cannot delete container {id} that is not stopped: {status}")
-        destroy(container, warn)
-    finally:
-        posix.close(lock)
+        destroy(container, trace, log)
 
 
-def _interrupt(root: str, id: str, force: bool) -> int:
-    """Somebody works on the container: end a create or whatever hangs on its init (force), or wait a while."""
+def _lock(root: str, id: str, force: bool) -> store.Lock:
+    """The lock; with force, from a create that is at work, or from whatever waits for the init, by killing that."""
     try:
+        return store.Lock(root, id, 0, make=True)
+    except store.Busy:
         container = _load(root, id, force)
-        if container is not None:
-            creating = not container.made
-            if creating and not force:
-                raise StateError(f"cannot delete container {id} that is not stopped: {CREATING}")
-            if force:
-                _kill(container.state["creator"] if creating else container.state)
-        return store.lock(root, id, PATIENCE, True)
-    except BlockingIOError:
-        raise StateError(f"cannot delete container {id}: another command works on it") from None
+        if container is not None and not container.made and not force:
+            raise StateError(f"cannot delete container {id} that is not stopped: {CREATING}") from None
+        if container is not None and force:
+            end(container.state if container.made else container.state["creator"])
+        return store.Lock(root, id, make=True)
 
 
 def _load(root: str, id: str, force: bool) -> Container | None:
     """The container; None when nothing was made, or when force is to get rid of what cannot be read."""
     try:
         return Container.load(root, id)
-    except StateError as fault:
+    except PyruncError as fault:
         if force or str(fault) == DOES_NOT_EXIST:
             return None
         raise
-    except PyruncError:
-        if force:
-            return None
-        raise
 
 
-def _kill(who: dict[str, Any]) -> None:
-    """SIGKILL a process, if it is still that one, and wait for its end. StateError when it does not end."""
-    import _signal
-    try:
-        fd = identity.open_pidfd(who)
-    except (ProcessLookupError, KeyError):
-        return
-    try:
-        _signal.pidfd_send_signal(fd, SIGKILL)
-        if not identity.wait_end(fd, PATIENCE):
-            raise StateError("container init still running")
-    except ProcessLookupError:
-        pass
-    finally:
-        posix.close(fd)
+def destroy(container: Container, trace: str, log: Log) -> None:
+    """Undo what create made, run the poststop hooks, forget the container. The caller holds the lock.
 
-
-def destroy(container: Container, warn: Callable[[str], None]) -> None:
-    """Kill every process of the container, remove its cgroup, run its poststop hooks, forget it.
-
-    The caller holds the lock. Raises StateError or OSError with the record kept, so that it can be repeated.
+    May be repeated when it was cut short or raised. runtime.md#lifecycle 12 and 13.
     """
-    state = container.state
-    if state["cgroup"]:
-        from ..cgroups.v2 import Cgroup
-        from ..files import Files
-        cgroup = Cgroup(state["cgroup"], state["mark"], Files())
-        cgroup.kill()
-        _kill(state)
-        cgroup.remove()
-    else:
-        _kill(state)
-    hooks = state["hooks"].get("poststop")
+    steps: list[Step] = [Kill(container=container)]
+    if container.state["cgroup"]:
+        steps.append(Cgroup(container=container))
+    kernel = Files()
+    hooks = container.state["hooks"].get("poststop", ())
     if hooks:
-        _poststop(container, hooks, warn)
-    store.remove(container.root, container.id)
-
-
-def _poststop(container: Container, hooks: list[Any], warn: Callable[[str], None]) -> None:
-    """runtime.md#lifecycle 13: a failing poststop hook is a warning, and the others run all the same."""
-    from ..kernel import Kernel
-    from ..steps.hooks import run_one
-    kernel = Kernel()
-    done = store.read_count(container.root, container.id, POSTSTOP)
-    for index in range(done, len(hooks)):
-        try:
-            run_one(kernel, hooks[index], f"hooks.poststop[{index}]", container.oci_state(STOPPED))
-        except (PyruncError, OSError) as fault:
-            warn(f"poststop hook {index} failed: {fault}")
-        store.write(container.root, container.id, POSTSTOP, index + 1)
+        from ..kernel import Kernel
+        kernel = Kernel()
+    steps += [Poststop(container=container, index=index, log=log, where=f"hooks.poststop[{index}]")
+              for index in range(len(hooks))]
+    steps.append(Forget(container=container))
+    execute(steps, kernel, trace, log=log)

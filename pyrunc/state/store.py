@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 INTENT, STATE, CONFIG, LOCK, FIFO, JOURNAL = "intent.json", "state.json", "config.json", "lock", "exec.fifo", "journal"
+PATIENCE = 10.0                  # seconds that a command waits for another one
 ID_LIMIT = 255                   # NAME_MAX: the id is a file name
 ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 # Others may write neither the root nor, by owning it, put a container there whose poststop hook we would run.
@@ -106,32 +107,49 @@ def write(root: str, id: str, name: str, record: object) -> None:
     posix.rename(part, path)
 
 
-def lock(root: str, id: str, seconds: float = 0, make: bool = False) -> int:
-    """Take the container's lock, trying for some seconds; closing the returned descriptor gives it back.
+class Busy(StateError):
+    """Somebody else keeps the container's lock."""
 
-    make: also where there is no lock file (yet), for delete. Raises BlockingIOError when somebody else keeps it,
-    StateError when the container is gone (by then).
+
+class Lock:
+    """The container's lock, held from here to close() or the end of a with block.
+
+    seconds   how long to try; make: also where there is no lock file (yet), for delete
+    Raises Busy when somebody else keeps it, StateError when the container is gone (by then).
     """
-    import fcntl
-    path = f"{root}/{id}/{LOCK}"
-    flags = posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW | (posix.O_CREAT if make else 0)
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fd = posix.open(path, flags, 0o600)
-        except FileNotFoundError:
-            raise StateError(DOES_NOT_EXIST) from None
-        try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):       # fcntl(2): EAGAIN or EACCES
-            posix.close(fd)
-            if time.monotonic() >= deadline:
-                raise BlockingIOError(errno.EAGAIN, "another command works on the container", id) from None
-            time.sleep(0.005)
-            continue
-        if posix.fstat(fd).st_nlink:
-            return fd
-        posix.close(fd)           # a delete that ended while we waited: look again
+    __slots__ = ("fd",)
+
+    def __init__(self, root: str, id: str, seconds: float = PATIENCE, make: bool = False) -> None:
+        import fcntl
+        path = f"{root}/{id}/{LOCK}"
+        flags = posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW | (posix.O_CREAT if make else 0)
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.fd = posix.open(path, flags, 0o600)
+            except FileNotFoundError:
+                raise StateError(DOES_NOT_EXIST) from None
+            try:
+                fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):       # fcntl(2): EAGAIN or EACCES
+                posix.close(self.fd)
+                if time.monotonic() >= deadline:
+                    raise Busy(f"container {id}: another command works on it") from None
+                time.sleep(0.005)
+                continue
+            if posix.fstat(self.fd).st_nlink:
+                return
+            posix.close(self.fd)      # of a container that was deleted while we waited: look again
+
+    def close(self) -> None:
+        """Give it back."""
+        posix.close(self.fd)
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def read_count(root: str, id: str, name: str) -> int:

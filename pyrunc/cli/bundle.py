@@ -1,0 +1,102 @@
+"""What create and run share: their flags, and the config and the options they make a plan of."""
+from __future__ import annotations
+
+import posix
+
+from ..absolute import absolute
+from ..config.check import check
+from ..config.load import load
+from ..errors import UsageError, describe, strerror
+from ..options import Options
+from ..state.store import check_id
+from .flags import Flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..config.types import Config
+    from .flags import Call
+
+FLAGS = (
+    Flag("bundle", str, "the bundle's directory (default: the current one)", short="b", value="DIR"),
+    Flag("config", str, "another file than the bundle's config.json", short="f", value="FILE"),
+    Flag("console-socket", str, "unix socket that is sent the terminal's master end", value="SOCKET"),
+    Flag("pidfd-socket", str, "unix socket that is sent a pidfd of the container's init", value="SOCKET"),
+    Flag("pid-file", str, "write the init's pid to this file", value="FILE"),
+    Flag("no-pivot", bool, "move the root mount instead of pivot_root, for a root file system on a ramdisk"),
+    Flag("no-new-keyring", bool, "keep the caller's session keyring"),
+    Flag("preserve-fds", int, "hand on N descriptors after 0, 1, 2 and those of LISTEN_FDS", value="N"),
+)
+
+
+def prepare(call: Call, detach: bool, start: bool) -> tuple[Config, Options]:
+    """Go to the bundle, as hooks and relative paths expect, and read what is asked for.
+
+    detach: nobody stays with the container. start: its program is run, so there has to be one.
+    Raises UsageError, ConfigError.
+    """
+    check_id(call.id)
+    options = options_of(call, detach)
+    file = absolute(call.text("config")) if call.given("config") else "config.json"
+    try:
+        posix.chdir(options.bundle)
+    except OSError as fault:
+        raise UsageError(f"chdir {describe(fault)}") from None
+    config = load(options.bundle, file)
+    check(config, start)
+    check_terminal(options, bool(config.get("process", {}).get("terminal")))
+    check_descriptors(options)
+    if "root" not in call.settings and call.root != "/run/pyrunc":
+        keep_runtime_directory(call.root)
+    return config, options
+
+
+def options_of(call: Call, detach: bool) -> Options:
+    """The flags as the planner takes them: paths absolute, environment looked up."""
+    settings = call.settings
+    path = {name: absolute(call.text(name)) if call.text(name) else ""
+            for name in ("bundle", "console-socket", "pidfd-socket", "pid-file")}
+    systemd = settings.get("systemd-cgroup", False) or settings.get("cgroup-manager") == "systemd"
+    return Options(
+        id=call.id, root=call.root, bundle=path["bundle"] or posix.getcwd(),
+        console_socket=path["console-socket"], pidfd_socket=path["pidfd-socket"], pid_file=path["pid-file"],
+        preserve_fds=call.number("preserve-fds"), listen_fds=listen_fds(),
+        notify_socket=posix.environ.get(b"NOTIFY_SOCKET", b"").decode(errors="surrogateescape"),
+        no_pivot=call.on("no-pivot"), no_new_keyring=call.on("no-new-keyring"), detach=detach,
+        systemd_cgroup=systemd, cgroup_manager="systemd" if systemd else settings.get("cgroup-manager", "cgroupfs"),
+        rootless=settings.get("rootless", "auto"))
+
+
+def listen_fds() -> int:
+    """How many sockets the caller passes from descriptor 3 on (sd_listen_fds(3)), if they are for this process."""
+    count = posix.environ.get(b"LISTEN_FDS", b"")
+    if posix.environ.get(b"LISTEN_PID") != str(posix.getpid()).encode() or not count.isdigit():
+        return 0
+    return int(count)
+
+
+def check_terminal(options: Options, terminal: bool) -> None:
+    """A terminal needs somebody to hold its other end: this process, or whoever listens on the console socket."""
+    if options.detach and terminal and not options.console_socket:
+        raise UsageError("cannot allocate tty if pyrunc will detach without setting console socket")
+    if options.console_socket and not (options.detach and terminal):
+        raise UsageError("cannot use console socket if pyrunc will not detach or allocate tty")
+
+
+def check_descriptors(options: Options) -> None:
+    """Every descriptor that is to be handed on must be open."""
+    first = 3 + options.listen_fds
+    for index in range(options.preserve_fds):
+        try:
+            posix.fstat(first + index)
+        except OSError as fault:
+            raise UsageError(f"unable to stat preserved-fd {index} (of {options.preserve_fds}): "
+                             f"{strerror(fault.errno or 0)}") from None
+
+
+def keep_runtime_directory(root: str) -> None:
+    """The state root below $XDG_RUNTIME_DIR: sticky, so that it is not tidied away (XDG base directories)."""
+    try:
+        posix.mkdir(root, 0o700)
+    except FileExistsError:
+        pass
+    posix.chmod(root, 0o1700)

@@ -1,0 +1,25 @@
+"""delete: remove what a container left, or with --force all of it."""
+from __future__ import annotations
+
+from ..state.destroy import delete
+from .flags import Command, Flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .flags import Call
+
+COMMAND = Command(
+    "delete", "delete a stopped container",
+    (Flag("force", bool, "also one that runs: it gets SIGKILL first", short="f"),
+     Flag("regex", bool, "the id is a regular expression: every container whose id it matches", short="r")))
+
+
+def run(call: Call) -> int:
+    if call.on("regex"):
+        from .matching import ids
+        chosen = ids(call.root, call.id)
+    else:
+        chosen = [call.id]
+    for id in chosen:
+        delete(call.root, id, call.on("force"), call.trace, call.log)
+    return 0

@@ -1,0 +1,75 @@
+"""list: every container under the state root."""
+from __future__ import annotations
+
+import posix
+
+from ..config.dump import dumps
+from ..errors import DOES_NOT_EXIST, PyruncError, StateError, UsageError, describe
+from ..state.container import Container
+from .flags import Command, Flag
+from .output import emit
+from .state import description
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from .flags import Call
+
+FORMATS = ("table", "json")
+COMMAND = Command(
+    "list", "list the containers",
+    (Flag("format", str, "table or json", short="f", value="FORMAT", default="table"),
+     Flag("quiet", bool, "only their ids", short="q")),
+    arguments="", least=0, most=0)
+
+
+def run(call: Call) -> int:
+    """Containers that cannot be read are named on stderr and left out, so that one cannot hide the others."""
+    format = call.text("format")
+    if format not in FORMATS and not call.on("quiet"):
+        raise UsageError("invalid format option")
+    containers = list(_containers(call))
+    if call.on("quiet"):
+        emit("".join(f"{container['id']}\n" for container in containers))
+    elif format == "json":
+        emit(dumps(containers or None) + "\n")
+    else:
+        rows = [("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")]
+        rows += [(c["id"], str(c["pid"]), c["status"], c["bundle"], c["created"], c["owner"]) for c in containers]
+        emit(table(rows))
+    return 0
+
+
+def _containers(call: Call) -> Iterator[dict[str, Any]]:
+    try:
+        ids = sorted(posix.listdir(call.root))
+    except FileNotFoundError:
+        if "root" in call.settings:
+            raise
+        return                       # the default root: nobody has made a container yet
+    for id in ids:
+        try:
+            yield description(Container.load(call.root, id), _owner(f"{call.root}/{id}"))
+        except NotADirectoryError:   # a file beside the containers, such as the switch "trace"
+            continue
+        except (OSError, PyruncError) as fault:
+            if not (isinstance(fault, StateError) and str(fault) == DOES_NOT_EXIST):   # deleted meanwhile
+                call.log.warning(f"load container {id}: {describe(fault) if isinstance(fault, OSError) else fault}")
+
+
+def _owner(directory: str) -> str:
+    """The name of the user whom the container's directory belongs to, or #uid."""
+    import pwd
+    uid = posix.stat(directory).st_uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as Go's tabwriter aligns them with a least width of 12 and a padding of 3; the last is not padded."""
+    widths = [max(12, max(map(len, column)) + 3) for column in zip(*rows)]
+    return "".join("".join(cell.ljust(width) for cell, width in zip(row[:-1], widths)) + row[-1] + "\n" for row in rows)

@@ -1,0 +1,22 @@
+"""pause: stop every process of a container by the cgroup freezer."""
+from __future__ import annotations
+
+from ..errors import NOT_RUNNING, StateError
+from ..state.container import CREATED, RUNNING, Container
+from ..state.store import Lock
+from .flags import Command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .flags import Call
+
+COMMAND = Command("pause", "stop every process of a container until resume")
+
+
+def run(call: Call) -> int:
+    container = Container.load(call.root, call.id)
+    with Lock(call.root, call.id):
+        if container.status() not in (CREATED, RUNNING):
+            raise StateError(NOT_RUNNING)
+        container.cgroup().freeze()
+    return 0

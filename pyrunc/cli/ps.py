@@ -1,0 +1,54 @@
+"""ps: the processes of a container, as host pids or as lines of ps(1)."""
+from __future__ import annotations
+
+from ..config.dump import dumps
+from ..errors import UsageError
+from ..state.container import Container
+from .flags import Command, Flag
+from .output import emit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .flags import Call
+
+FORMATS = ("table", "json")
+COMMAND = Command(
+    "ps", "show the processes of a container",
+    (Flag("format", str, "table or json", short="f", value="FORMAT", default="table"),),
+    arguments="<container-id> [ps options]", most=-1, stop=1)
+
+
+def run(call: Call) -> int:
+    """json: the pids on one line. table: what ps prints with the options given (-ef), less all that is not of it."""
+    format = call.text("format")
+    if format not in FORMATS:
+        raise UsageError("invalid format option")
+    pids = Container.load(call.root, call.id).cgroup().procs()
+    if format == "json":
+        emit(dumps(pids) + "\n")
+        return 0
+    emit(only(pids, _ps(call.arguments[1:] or ["-ef"])))
+    return 0
+
+
+def _ps(options: list[str]) -> str:
+    import subprocess
+    try:
+        done = subprocess.run(["ps", *options], capture_output=True, text=True, errors="replace")
+    except FileNotFoundError:
+        raise UsageError('exec: "ps": executable file not found in $PATH') from None
+    if done.returncode:
+        raise UsageError(f"ps: exit status {done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def only(pids: list[int], output: str) -> str:
+    """The heading of ps' output and the lines of those pids. UsageError when the options leave out the pid."""
+    heading, *lines = output.splitlines()
+    columns = heading.split()
+    if "PID" not in columns:
+        raise UsageError("couldn't find PID field in ps output")
+    column = columns.index("PID")
+    wanted = {str(pid) for pid in pids}
+    chosen = [line for line in lines if (fields := line.split()) and fields[column] in wanted]
+    return "\n".join([heading, *chosen]) + "\n"

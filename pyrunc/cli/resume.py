@@ -1,0 +1,22 @@
+"""resume: let the processes of a paused container run again."""
+from __future__ import annotations
+
+from ..errors import NOT_PAUSED, StateError
+from ..state.container import PAUSED, Container
+from ..state.store import Lock
+from .flags import Command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .flags import Call
+
+COMMAND = Command("resume", "let the processes of a paused container run again")
+
+
+def run(call: Call) -> int:
+    container = Container.load(call.root, call.id)
+    with Lock(call.root, call.id):
+        if container.status() != PAUSED:
+            raise StateError(NOT_PAUSED)
+        container.cgroup().thaw()
+    return 0

@@ -1,0 +1,37 @@
+"""--version: what engines take apart line by line.
+
+go-runc fills its struct only when the first line begins with "runc version "; moby takes the words around "version"
+of the last line that has one, and so shows pyrunc; both look for "commit: " and go-runc for "spec: ".
+"""
+from __future__ import annotations
+
+import sys
+
+from .. import __version__
+from .output import emit
+
+SPEC = "1.3.0"
+
+
+def print_version() -> int:
+    emit(f"runc version {__version__}+pyrunc\npyrunc version {__version__}\ncommit: {commit()}\nspec: {SPEC}\n"
+         f"python: {sys.version.split()[0]}\nlibseccomp: {libseccomp()}\n")
+    return 0
+
+
+def commit() -> str:
+    """The commit this was built from, as the build wrote it down; the release's name without one."""
+    try:
+        from ..built import COMMIT
+    except ImportError:
+        return f"v{__version__}"
+    return str(COMMIT)
+
+
+def libseccomp() -> str:
+    """The version of the library that profiles are compiled with; "none" before the native module is built."""
+    try:
+        from ..seccomp.compile import version
+    except ImportError:
+        return "none"
+    return version()

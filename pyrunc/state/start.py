@@ -1,0 +1,76 @@
+"""Starting a created container: for `start`, and for `run`, which created it itself."""
+from __future__ import annotations
+
+from ..engine import execute
+from ..errors import PyruncError, StateError, StepError, describe
+from ..files import Files
+from ..steps.start import Release
+from .container import CREATED, RUNNING, STOPPED, Container
+from .store import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cli.log import Log
+
+REFUSALS = {
+    STOPPED: "cannot start a container that has stopped",
+    RUNNING: "cannot start an already running container",
+}
+
+
+def start(root: str, id: str, trace: str, log: Log) -> Container:
+    """Let the init of a created container exec its program, and run the poststart hooks.
+
+    The lock is held until the program runs: of two starts one wins. It is not held for the hooks, which may take
+    long and call pyrunc themselves. runtime.md#lifecycle 7 and 9: a failing hook ends the container.
+    Raises StateError, StepError.
+    """
+    container = Container.load(root, id)
+    failed: StepError | None = None
+    with Lock(root, id):
+        status = container.status()
+        if status != CREATED:
+            raise StateError(REFUSALS.get(status) or f"cannot start a container in the {status} state")
+        if not container.state["process"]:
+            raise StateError("cannot start a container without a process: process is not set in config.json")
+        try:
+            execute([Release(container=container)], Files(), trace, log=log)
+        except StepError as fault:
+            if not fault.step.startswith("hooks."):
+                raise                   # the program cannot be executed: the container is `stopped`
+            failed = fault
+    if failed is not None:
+        _destroy(container, trace, log)
+        raise failed
+    hooks = container.state["hooks"].get("poststart")
+    if hooks:
+        _poststart(container, hooks, trace, log)
+    return container
+
+
+def _poststart(container: Container, hooks: list[Any], trace: str, log: Log) -> None:
+    from ..facts import Facts
+    from ..kernel import Kernel
+    from ..steps.hooks import Run
+    facts = Facts()
+    facts.pid = container.pid
+    state = container.oci_state(RUNNING)
+    steps = [Run(name="hooks.poststart", hook=hook, state=state, where=f"hooks.poststart[{index}]")
+             for index, hook in enumerate(hooks)]
+    try:
+        execute(steps, Kernel(), trace, facts, log)
+    except PyruncError:
+        _destroy(container, trace, log)
+        raise
+
+
+def _destroy(container: Container, trace: str, log: Log) -> None:
+    """End a container whose hook failed; what goes wrong then must not hide why."""
+    from .destroy import destroy
+    try:
+        with Lock(container.root, container.id):
+            destroy(container, trace, log)
+    except (OSError, PyruncError) as fault:
+        log.warning(f"while removing the container: {describe(fault) if isinstance(fault, OSError) else fault}")

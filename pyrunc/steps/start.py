@@ -1,0 +1,73 @@
+"""`start`: the init that waits at the fifo is let go, and execs the configured program."""
+from __future__ import annotations
+
+import posix
+from sys import byteorder
+
+from ..errors import StateError, StepError
+from ..step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..facts import Facts
+    from ..kernel import Kernel
+    from ..state.container import Container
+
+# native.h, page_t: where the journal says how far the init has come, and what went wrong.
+CHILD_STEP, PHASE, ERROR, TEXT, TEXT_END = 16, 20, 24, 32, 32 + 2048
+PHASE_EXEC, PHASE_FAILED = 4, 5
+
+
+class Release(Step):
+    """One byte through the fifo; then execve(2) closes the init's end, or its death does.
+
+    The write end reports POLLERR once nobody has the fifo open for reading (poll(2)). The journal tells which of the
+    two it was.
+    """
+    name = "start.release"
+    spec = "runtime.md#start"
+    container: Container
+
+    def describe(self) -> str:
+        return "write to the fifo and wait until the init has become the configured program"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        import select
+        fifo = self.container.path("exec.fifo")
+        fd = kernel.open(fifo, posix.O_WRONLY | posix.O_NONBLOCK)
+        try:
+            kernel.write(fd, b"0")
+            poll = select.poll()
+            poll.register(fd, 0)
+            poll.poll()
+        finally:
+            kernel.close(fd)
+        fd = kernel.open(self.container.path("journal"), posix.O_RDONLY)
+        try:
+            page = posix.pread(fd, TEXT_END, 0)
+        finally:
+            kernel.close(fd)
+        if int.from_bytes(page[PHASE:ERROR], byteorder) != PHASE_EXEC:
+            raise last_words(self.container, page)
+        kernel.unlink(fifo)
+
+
+def last_words(container: Container, page: bytes) -> StepError | StateError:
+    """The error of an init that ended between the fifo and execve(2); page: the journal up to the end of its text."""
+    if int.from_bytes(page[PHASE:ERROR], byteorder) != PHASE_FAILED:
+        return StateError("the container's init was killed before it could exec the configured program")
+    what, hint, *_ = (text.decode(errors="replace") for text in page[TEXT:].split(b"\0", 2))
+    number = int.from_bytes(page[ERROR:ERROR + 4], byteorder)
+    step = failed_step(container, int.from_bytes(page[CHILD_STEP:PHASE], byteorder))
+    return StepError(what, number, step.where, step.name, step.spec, hint)
+
+
+def failed_step(container: Container, index: int) -> Step:
+    """The step of create's plan with that index. The plan is made again, from the configuration as it was then."""
+    from .. import plan
+    from ..host import probe
+    from ..options import Options
+    from ..state import store
+    steps = plan.create(store.read(container.root, container.id, store.CONFIG), Options(**container.state["options"]),
+                        probe())
+    return steps[index]
