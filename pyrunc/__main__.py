@@ -5,10 +5,9 @@ imports with the help of PYTHONPATH and site, and it starts three times as slowl
 """
 from __future__ import annotations
 
+import _signal
 import posix
 import sys
-
-import _signal
 
 
 def start() -> int:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TREE = Path(__file__).resolve().parent.parent
 #: Not frozen: what builds pyrunc, and what only `python -m pyrunc` uses. All else is, so that no list goes stale.
 LEFT_OUT = ("__main__.py", "_native/build.py", "_native/build_launcher.py", "_native/build_seccomp.py",
-            "_native/freeze.py", "config/generate.py")
+            "_native/freeze.py", "_native/install.py", "_native/requirements.py", "config/generate.py")
 #: What CPython itself imports from files when it completes its start.
 STDLIB = ("__init__.py", "aliases.py", "utf_8.py")
 
@@ -75,6 +75,8 @@ def modules() -> Iterator[tuple[str, bool, Path, str]]:
     """(dotted name, is a package, source, the file name that its code shall carry): pyrunc's, then CPython's."""
     for source in sorted(TREE.rglob("*.py")):
         path = source.relative_to(TREE).as_posix()
+        if not source.with_name("__init__.py").exists():
+            raise SystemExit(f"freeze: {source.parent}: __init__.py is missing")
         if path not in LEFT_OUT:
             parts = ["pyrunc", *path[:-3].split("/")]
             package = parts[-1] == "__init__"

@@ -1,0 +1,79 @@
+# As root on a fresh Debian 12 with git, make and Python:
+#
+#   make demo       install what is missing, build, run a container, and print the plan that ran with its times
+#   make test       install what is missing, build, and pass every test
+#   make install    PREFIX=/usr/local [DESTDIR=]: for engines
+#
+# What is there already is not asked for again: a second run needs no network.
+
+PYTHON  := $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo python3)
+PREFIX  := /usr/local
+VENV    := .venv
+IN      := $(VENV)/bin/python
+PYTEST  := -q
+
+APT_BUILD := gcc libc6-dev python3-dev python3-venv libpython3-dev libseccomp-dev libcap-dev busybox-static
+APT_TEST  := runc crun qemu-system-x86 linux-image-amd64 cpio kmod containerd strace uidmap apparmor criu iproute2 \
+             dbus systemd-sysv golang-github-opencontainers-specs-dev
+
+SOURCES := $(shell find pyrunc -name '*.py' -o -name '*.[ch]' ! -name '_native.c' ! -name '_seccomp.c') setup.py Makefile
+
+.PHONY: build demo test bench lint install clean apt-build apt-test
+build: $(VENV)/bin/pyrunc
+
+demo: build
+	tests/demo.sh $(VENV)/bin/pyrunc
+
+test: build apt-test $(VENV)/.test
+	$(IN) -m pytest $(PYTEST) tests
+
+bench: build apt-test $(VENV)/.test
+	$(IN) -m tests.bench --json bench.json
+
+lint: build $(VENV)/.test $(VENV)/.lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+install: build
+	$(IN) pyrunc/_native/install.py $(abspath $(PREFIX)) $(DESTDIR)
+
+clean:
+	rm -rf build demo bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis pyrunc/_native/*.so \
+	  pyrunc/_native/_native.c pyrunc/_native/_seccomp.c $(VENV)/bin/pyrunc
+	find . -name __pycache__ -not -path './$(VENV)/*' -exec rm -rf {} +
+
+# The virtual environment sees the package as it is in this checkout; the program in it runs what is frozen into it,
+# or, as soon as one source differs from what was frozen, the sources.
+$(VENV)/bin/pyrunc: $(SOURCES) $(VENV)/.build
+	$(IN) -W ignore setup.py --quiet build_ext --inplace
+	ln -sfn ../../../../pyrunc $$($(IN) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/pyrunc
+	$(IN) pyrunc/_native/build_launcher.py $@
+
+# One stamp for each group of requirements in pyproject.toml; pip is asked only for what is not there.
+$(VENV)/.build: EXTRA := build
+$(VENV)/.test: EXTRA := test
+$(VENV)/.lint: EXTRA := lint
+$(VENV)/.build $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: pyproject.toml | apt-build
+	@test -x $(IN) || $(PYTHON) -m venv $(VENV)
+	@missing=$$($(IN) pyrunc/_native/requirements.py $(EXTRA)) && \
+	  { test -z "$$missing" || $(IN) -m pip install --quiet --disable-pip-version-check $$missing; }
+	@touch $@
+
+# $(call apt,PACKAGES): install what is missing, or say what is.
+define apt
+@if command -v dpkg-query >/dev/null; then \
+  missing=; for package in $(1); do \
+    test "$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null)" = installed || missing="$$missing $$package"; \
+  done; \
+  if [ -z "$$missing" ]; then :; \
+  elif [ "$$(id -u)" = 0 ]; then \
+    echo "installing$$missing"; \
+    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
+  else echo "missing Debian packages; as root: apt-get install$$missing" >&2; exit 1; fi; \
+fi
+endef
+
+apt-build:
+	$(call apt,$(APT_BUILD))
+apt-test:
+	$(call apt,$(APT_TEST))

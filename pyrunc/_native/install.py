@@ -1,0 +1,80 @@
+"""Copies what `make build` built to where engines find it: PREFIX/bin/pyrunc and PREFIX/lib/pyrunc.
+
+    python pyrunc/_native/install.py PREFIX [DESTDIR]
+
+The program there needs no checkout, virtual environment, working directory, PATH, HOME or locale: it looks for its
+library beside itself, and that has every dependency of pyproject.toml with it, from this environment. What was
+there before is replaced in one step each, so that an engine never meets half an installation.
+"""
+from __future__ import annotations
+
+import compileall
+import py_compile
+import re
+import runpy
+import shutil
+import sys
+import tomllib
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parent.parent.parent
+#: cffi and pycparser build modules; of them, only this is used at run time.
+BACKEND = "_cffi_backend"
+
+
+def needed(requirements: list[str]) -> dict[str, Distribution]:
+    """The distributions and all that they require here, by normalised name. PackageNotFoundError."""
+    found: dict[str, Distribution] = {}
+    while requirements:
+        requirement = requirements.pop()
+        name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+        if name in found or "extra ==" in requirement:
+            continue
+        try:
+            found[name] = distribution(name)
+        except PackageNotFoundError:
+            if ";" not in requirement:      # otherwise it is for another Python or system
+                raise
+        else:
+            requirements += found[name].requires or []
+    return found
+
+
+def copy_library(library: Path) -> None:
+    """pyrunc with its native modules, and what it depends on, without programs and tests."""
+    unused = shutil.ignore_patterns("__pycache__", "*.c", "*.h", "*.o")
+    shutil.copytree(TREE / "pyrunc", library / "pyrunc", ignore=unused)
+    project = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
+    for name, dist in needed(list(project["dependencies"])).items():
+        for file in dist.files or ():
+            if file.parts[0] == ".." or "__pycache__" in file.parts or "tests" in file.parts or (
+                    name in ("cffi", "pycparser") and not file.name.startswith(BACKEND)):
+                continue
+            target = library / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(str(file.locate()), target)
+    # Never compared with the sources again: nobody edits them here, and it saves a look at each.
+    compileall.compile_dir(library, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+
+def install(prefix: Path, destination: Path) -> None:
+    """Install for use at prefix, staged below destination ("/" for none)."""
+    root = destination / prefix.relative_to("/")
+    library, fresh = root / "lib/pyrunc", root / "lib/.pyrunc.new"
+    old = root / "lib/.pyrunc.old"
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    copy_library(fresh)
+    if library.exists():
+        library.rename(old)
+    fresh.rename(library)
+    shutil.rmtree(old, ignore_errors=True)
+    build = runpy.run_path(str(TREE / "pyrunc/_native/build_launcher.py"))["build"]
+    kind = build(root / "bin/pyrunc", TREE / "build/launcher-installed")
+    print(f"installed {root / 'bin/pyrunc'} ({kind}) and {library}")
+
+
+if __name__ == "__main__":
+    install(Path(sys.argv[1]), Path(sys.argv[2] if sys.argv[2:] else "/"))

@@ -1,0 +1,36 @@
+"""Builds the native modules (cffi, API mode) and the launcher, which pip puts into bin/ as `pyrunc`.
+
+All else that setuptools wants to know is in pyproject.toml. A checkout is built by `make build`.
+"""
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+from setuptools import find_packages, setup  # first: from Python 3.12 on, it is what provides distutils
+
+from distutils.command.build_scripts import build_scripts  # isort: skip
+
+BUILDERS = ("build.py", "build_seccomp.py")
+
+
+class BuildLauncher(build_scripts):
+    """The launcher takes the place of the scripts: it is one, in machine code."""
+
+    def run(self) -> None:
+        build = runpy.run_path("pyrunc/_native/build_launcher.py")["build"]
+        work = Path(self.get_finalized_command("build").build_temp, "launcher")
+        print("launcher:", build(Path(self.build_dir, "pyrunc"), work))
+
+    def get_source_files(self) -> list[str]:
+        return []       # MANIFEST.in has them
+
+
+setup(
+    packages=find_packages(include=["pyrunc", "pyrunc.*"]),
+    package_data={"pyrunc.config": ["schemas/*.json"]},
+    cffi_modules=[f"pyrunc/_native/{builder}:ffibuilder" for builder in BUILDERS],
+    scripts=["pyrunc"],
+    cmdclass={"build_scripts": BuildLauncher},
+    zip_safe=False,
+)
