@@ -79,7 +79,6 @@ class Snapshot:
     processes: list[int]
     children: set[int]
     files: list[str]
-    descriptors: list[str]
 
     @classmethod
     def take(cls, prefix: str, root: Path) -> Snapshot:
@@ -88,8 +87,7 @@ class Snapshot:
                           Path("/proc/self/mountinfo").read_text().splitlines()),
             cgroups=sorted(str(path) for path in CGROUP.glob(f"**/*{prefix}*")),
             processes=processes_of(prefix), children=children(),
-            files=sorted(str(path) for path in root.rglob("*")) if root.exists() else [],
-            descriptors=sorted(os.listdir("/proc/self/fd")))
+            files=sorted(str(path) for path in root.rglob("*")) if root.exists() else [])
 
     def settle(self, prefix: str, root: Path, seconds: float = 5) -> Snapshot:
         """A later snapshot: as soon as it equals this one, or the last when the time is over (exits take a while)."""
