@@ -66,7 +66,6 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from mounts.release(config, options, host)
     yield from cgroup.join(config, options, host)
     yield from scheduling.any_cpu(config, options, host)
-    yield from scheduling.any_cpu(config, options, host)
     yield from process.oom_score_adj(config, options, host)
     yield from user.maps(config, options, host)
     yield from network.devices(config, options, host)
@@ -114,8 +113,8 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield Barrier(label="limits and state are written", waits=CHILD)
 
     # L: privileges are given up, the filter is loaded, and the init waits
-    yield from seccomp.load_early(config, options, host)
     yield from process.directory(config, options, host)
+    yield from seccomp.load_early(config, options, host)
     yield from capabilities.bound(config, options, host)
     yield from process.identity(config, options, host)
     yield from capabilities.set(config, options, host)
@@ -177,8 +176,8 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from process.rlimits(config, options, host)
     yield from state.pid_file(config, options, host)
     yield Barrier(label="limits are set", waits=CHILD)
-    yield from seccomp.load_early(config, options, host)
     yield from process.directory(config, options, host)
+    yield from seccomp.load_early(config, options, host)
     yield from capabilities.bound(config, options, host)
     yield from process.identity(config, options, host)
     yield from capabilities.set(config, options, host)

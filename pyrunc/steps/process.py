@@ -385,11 +385,10 @@ def rlimits(config: Config, options: Options, host: Host) -> Iterator[Step]:
 
 
 def directory(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """LAST, as root, before a filter may refuse to tell where that is."""
+    """LAST, as root, and before a filter may refuse to tell where that is: C asks at once."""
     process = config.get("process")
     if process is not None:
         yield Directory(cwd=process["cwd"], where="process.cwd")
-        yield VerifyDirectory(where="process.cwd")
 
 
 def identity(config: Config, options: Options, host: Host) -> Iterator[Step]:
