@@ -161,6 +161,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from user.become_root(config, options, host)
     yield from keyring.session(config, options, host)
     yield from terminal.console(config, options, host)
+    yield from root.proc(config, options, host)
     yield from lsm.exec_labels(config, options, host)
     yield from process.prepare(config, options, host)
     yield from terminal.stdio(config, options, host)
