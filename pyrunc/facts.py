@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 class Facts:
     """Descriptors are -1 and pids 0 until the step named in the comment has set them."""
-    __slots__ = ("cgroup_fd", "console_fd", "fifo_fd", "home", "mount_fds", "page", "pid", "pidfd", "proc_fd",
-                 "root_fd", "seccomp", "state_fd", "sync_fd", "userns_fd", "warnings")
+    __slots__ = ("cgroup_fd", "console_fd", "console_socket", "fifo_fd", "home", "mount_fds", "page", "pid", "pidfd",
+                 "proc_fd", "root_fd", "seccomp", "state_fd", "sync_fd", "userns_fd", "warnings")
 
     def __init__(self) -> None:
         self.state_fd = -1       # state.reserve: <root>/<id>, O_PATH|O_DIRECTORY
@@ -17,9 +17,10 @@ class Facts:
         self.pid = 0             # namespaces.clone: the container's init as the runtime sees it
         self.pidfd = -1          # namespaces.clone
         self.userns_fd = -1      # namespaces.join_user / idmap: the container's user namespace
-        self.proc_fd = -1        # namespaces.proc: a private procfs of the container's pid namespace (child)
+        self.proc_fd = -1        # root.proc: a private procfs of the container's pid namespace (child)
         self.root_fd = -1        # root.bind: the container's root, before it is "/" (child)
-        self.console_fd = -1     # terminal.console: master in the parent, slave in the child
+        self.console_fd = -1     # terminal.*: the master in the parent, its peer in the child
+        self.console_socket = -1 # terminal.connect or .pair: what the init sends the master on
         self.fifo_fd = -1        # state.fifo: what the init waits on for `start`
         self.seccomp = b""       # seccomp.compile: the filter program
         self.home = ""           # process.home: HOME from the container's /etc/passwd (child)

@@ -1,7 +1,7 @@
 """The container's root: a mount of its own that the other steps fill, and that becomes "/" at the very end.
 
     prepare   the mount namespace is cut off from the host's, the root file system bound over itself: facts.root_fd
-    finish    the working directory is made, the root becomes read-only
+    finish    it becomes read-only
     switch    C makes it "/" (last_stage.c) and gives it its propagation
 """
 from __future__ import annotations
@@ -224,23 +224,6 @@ class Proc(Step):
                 raise
 
 
-class Cwd(Step):
-    """Engines rely on it that a missing working directory is made."""
-    name = "root.cwd"
-    spec = "config.md#process"
-    side = CHILD
-    path: str
-
-    def describe(self) -> str:
-        return f"make the working directory {self.path} if it is missing"
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        try:
-            kernel.close(destination.directory(kernel, facts.root_fd, self.path))
-        except PermissionError:      # the container's user may be able to enter what its root cannot (NFS)
-            pass
-
-
 class ReadOnly(Step):
     """The root's own mount, not those on it; no remount, so its other flags stay as they are."""
     name = "root.readonly"
@@ -350,17 +333,19 @@ def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
         yield Bind(path=rootfs, where="root.path")
     else:
         yield BindHere(path=rootfs, where="root.path")
+    yield from proc(config, options, host)
+
+
+def proc(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD: facts.proc_fd, if something is going to be written below /proc."""
     process = config.get("process")
-    if config.get("linux", {}).get("sysctl") or process and (process.get("apparmorProfile")
-                                                              or process.get("selinuxLabel")):
+    labels = process and (process.get("apparmorProfile") or process.get("selinuxLabel"))
+    if labels or config.get("linux", {}).get("sysctl"):
         yield Proc()
 
 
 def finish(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """CHILD: the last that is written to the root."""
-    process = config.get("process")
-    if process:
-        yield Cwd(path=process["cwd"], where="process.cwd")
+    """CHILD, when nothing is written to the root any more."""
     if config["root"].get("readonly"):
         yield ReadOnly(where="root.readonly")
 

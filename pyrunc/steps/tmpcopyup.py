@@ -8,13 +8,12 @@ from __future__ import annotations
 import errno
 import posix
 
-from .destination import PLACE, S_IFDIR, S_IFLNK, S_IFMT
+from .destination import PLACE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..kernel import Kernel
 
-S_IFREG = 0o100000
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY
 
 

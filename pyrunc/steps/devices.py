@@ -1,0 +1,241 @@
+"""The container's /dev: the devices every container has, those that are configured, and the usual links.
+
+/dev of the image may be anything, links included (CVE-2026-41579, CVE-2026-47766), so all is done on descriptors of
+directories inside the root, and a node is looked at again before its mode and owner are changed.
+"""
+from __future__ import annotations
+
+import errno
+import posix
+
+from ..absolute import absolute
+from ..step import CHILD, Step
+from . import destination
+from .destination import S_IFBLK, S_IFCHR, S_IFMT
+from .mount import AT_EMPTY_PATH, OPEN_TREE_CLONE
+from .namespaces import Namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..config.types import Config
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+SPEC = "config-linux.md#devices"
+DEFAULT_SPEC = "config-linux.md#default-devices"
+S_IFIFO = 0o010000
+KINDS = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
+#: (type, device number) of the null device
+NULL = S_IFCHR, posix.makedev(1, 3)
+DEFAULT = {"/dev/null": (1, 3), "/dev/zero": (1, 5), "/dev/full": (1, 7), "/dev/random": (1, 8),
+           "/dev/urandom": (1, 9), "/dev/tty": (5, 0)}
+#: runtime-linux.md#dev-symbolic-links
+LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
+
+
+class Device(Step):
+    """One device node."""
+    name = "devices.node"
+    side = CHILD
+    path: str                 # in the container, absolute and without ".."
+    kind: int                 # S_IF*
+    number: int               # 0 for a fifo
+    mode: int
+    uid: int
+    gid: int
+
+    def words(self) -> str:
+        if self.kind == S_IFIFO:
+            return "fifo"
+        letter = "b" if self.kind == S_IFBLK else "c"
+        return f"{letter} {posix.major(self.number)}:{posix.minor(self.number)}"
+
+    def describe(self) -> str:
+        return f"make {self.path} ({self.words()}), mode {self.mode:04o}, owner {self.uid}:{self.gid}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        directory, name = destination.parent(kernel, facts.root_fd, self.path)
+        try:
+            kernel.mknod(name, self.kind | self.mode, self.number, directory)
+        except FileExistsError:
+            self.keep(kernel, directory, name)
+        except PermissionError:
+            if self.kind == S_IFIFO:
+                raise
+            self.bind(kernel, directory, name)
+        else:
+            node = kernel.open(name, destination.PLACE, 0, directory)
+            if not is_device(kernel, node, self.kind, self.number):      # exchanged since
+                raise self.mismatch()
+            kernel.chmod(node, self.mode)        # the umask has been at work
+            kernel.chown(node, self.uid, self.gid)
+            kernel.close(node)
+        kernel.close(directory)
+
+    def keep(self, kernel: Kernel, directory: int, name: str) -> None:
+        """What is there is left as it is, if it is the right thing."""
+        # config-linux.md#devices: "If a file already exists at path that does not match the requested device, the
+        # runtime MUST generate an error."
+        there = kernel.open(name, destination.PLACE, 0, directory)
+        if not is_device(kernel, there, self.kind, self.number):
+            raise self.mismatch()
+        kernel.close(there)
+
+    def mismatch(self) -> OSError:
+        return OSError(errno.EEXIST, posix.strerror(errno.EEXIST), f"{self.path} is not {self.words()}")
+
+    def bind(self, kernel: Kernel, directory: int, name: str) -> None:
+        """The host's device of the same path, on an empty file. Its mode and owner are the host's, and stay so."""
+        source = kernel.open(self.path, posix.O_PATH)
+        if not is_device(kernel, source, self.kind, self.number):
+            raise OSError(errno.ENODEV, posix.strerror(errno.ENODEV), f"{self.path} of the host is not {self.words()}")
+        try:
+            kernel.close(kernel.open(name, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, 0o000,
+                                     directory))
+        except FileExistsError:
+            pass
+        place = kernel.open(name, destination.PLACE, 0, directory)
+        if not is_device(kernel, place, self.kind, self.number):
+            if kernel.stat(place).st_mode & S_IFMT != destination.S_IFREG:
+                raise self.mismatch()
+            mount = kernel.open_tree("", OPEN_TREE_CLONE | AT_EMPTY_PATH, source)
+            kernel.move_mount(mount, place)
+            kernel.close(mount)
+        kernel.close(place)
+        kernel.close(source)
+
+
+class Bound(Device):
+    """In a user namespace nobody may make device nodes that work: the host's are bound."""
+    name = "devices.bind"
+
+    def describe(self) -> str:
+        return f"bind the host's {self.path} ({self.words()})"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        directory, name = destination.parent(kernel, facts.root_fd, self.path)
+        self.bind(kernel, directory, name)
+        kernel.close(directory)
+
+
+class Ptmx(Step):
+    """The container's own devpts has the multiplexer that belongs to it."""
+    name = "devices.ptmx"
+    spec = DEFAULT_SPEC
+    side = CHILD
+
+    def describe(self) -> str:
+        return "link /dev/ptmx to pts/ptmx"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        directory = destination.directory(kernel, facts.root_fd, "/dev")
+        try:
+            kernel.unlink("ptmx", directory)
+        except FileNotFoundError:
+            pass
+        kernel.symlink("pts/ptmx", "ptmx", directory)
+        kernel.close(directory)
+
+
+class Links(Step):
+    """/dev/fd and its kin; what the image has under these names stays."""
+    name = "devices.links"
+    spec = "runtime-linux.md#dev-symbolic-links"
+    side = CHILD
+
+    def describe(self) -> str:
+        return "link " + ", ".join(f"/dev/{name} to {target}" for name, target in LINKS.items())
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        directory = destination.directory(kernel, facts.root_fd, "/dev")
+        for name, target in LINKS.items():
+            try:
+                kernel.symlink(target, name, directory)
+            except FileExistsError:
+                pass
+        kernel.close(directory)
+
+
+class Core(Step):
+    """As runc has it, on kernels with a /proc/kcore."""
+    name = "devices.core"
+    spec = DEFAULT_SPEC
+    side = CHILD
+
+    def describe(self) -> str:
+        return "link /dev/core to /proc/kcore, if there is one"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        directory = destination.directory(kernel, facts.root_fd, "/dev")
+        try:
+            kernel.stat_path("/proc/kcore")
+            kernel.symlink("/proc/kcore", "core", directory)
+        except (FileExistsError, FileNotFoundError):
+            pass
+        kernel.close(directory)
+
+
+class Stdio(Step):
+    """Standard streams that are the host's null device become the container's: else they would keep the host's /dev in
+    reach (/proc/self/fd). Nothing but the null device itself is replaced, and by nothing else (CVE-2026-88265)."""
+    name = "devices.stdio"
+    spec = DEFAULT_SPEC
+    side = CHILD
+
+    def describe(self) -> str:
+        return "reopen standard streams that are /dev/null on the container's"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        streams = [number for number in (0, 1, 2) if is_device(kernel, number, *NULL)]
+        if not streams:
+            return
+        place = destination.find(kernel, facts.root_fd, "/dev/null", links=False)
+        if not is_device(kernel, place, *NULL):
+            raise OSError(errno.ENODEV, posix.strerror(errno.ENODEV), "the container's /dev/null is something else")
+        null = kernel.reopen(place, posix.O_RDWR)
+        for number in streams:
+            kernel.dup2(null, number)
+        kernel.close(null)
+        kernel.close(place)
+
+
+def is_device(kernel: Kernel, fd: int, kind: int, number: int) -> bool:
+    """Whether fd is a node of this type and number. Never the number alone: it is 0 for every regular file."""
+    state = kernel.stat(fd)
+    return state.st_mode & S_IFMT == kind and (kind == S_IFIFO or state.st_rdev == number)
+
+
+def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD, when the mounts are there. A /dev that is a bind mount is the host's business, and is left alone."""
+    bound = any(absolute(mount["destination"], "/") == "/dev" and {"bind", "rbind"} & {*(mount.get("options") or ())}
+                for mount in config.get("mounts") or ())
+    kind = Bound if Namespaces(config).private("user") or not host.privileged else Device
+    for path, device in wanted(config).items():
+        if path != "/dev/ptmx" and not (bound and path.startswith("/dev/")):
+            yield (Device if device["kind"] == S_IFIFO else kind)(path=path, **device)
+    if not bound:
+        yield Ptmx()
+        yield Links()
+        yield Core()
+        process = config.get("process")
+        if not (process and process.get("terminal")):
+            yield Stdio()
+
+
+def wanted(config: Config) -> dict[str, dict[str, Any]]:
+    """path -> fields of the step: the default devices, and the configured ones, which may replace them."""
+    devices: dict[str, dict[str, Any]] = {
+        path: {"kind": S_IFCHR, "number": posix.makedev(*number), "mode": 0o666, "uid": 0, "gid": 0,
+               "spec": DEFAULT_SPEC} for path, number in DEFAULT.items()}
+    for index, device in enumerate(config.get("linux", {}).get("devices") or ()):
+        kind = KINDS[device["type"]]
+        number = 0 if kind == S_IFIFO else posix.makedev(device["major"], device["minor"])
+        devices[absolute(device["path"], "/")] = {
+            "kind": kind, "number": number, "mode": device.get("fileMode", 0o666) & 0o7777, "uid": device.get("uid", 0),
+            "gid": device.get("gid", 0), "spec": SPEC, "where": f"linux.devices[{index}]"}
+    return devices

@@ -1,0 +1,132 @@
+"""maskedPaths and readonlyPaths. Both act on what is there when the mounts are; what is missing needs no protection."""
+from __future__ import annotations
+
+import errno
+import posix
+
+from ..errors import ConfigError
+from ..step import CHILD, Step
+from . import destination
+from .devices import NULL, is_device
+from .mount import AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE, empty_directory
+from .mount_options import RDONLY
+from .namespaces import Namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..config.types import Config
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+
+class Path(Step):
+    """One path that may or may not exist in the container."""
+    side = CHILD
+    path: str
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            place = destination.find(kernel, facts.root_fd, self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        mount = self.cover(kernel, facts, place)
+        kernel.move_mount(mount, place)
+        kernel.close(mount)
+        kernel.close(place)
+
+    def cover(self, kernel: Kernel, facts: Facts, place: int) -> int:
+        """The detached mount that goes on place."""
+        raise NotImplementedError
+
+
+class ReadOnly(Path):
+    """A mount of the path on itself, whose other flags stay as they are: it never was a writable one."""
+    name = "paths.readonly"
+    spec = "config-linux.md#readonly-paths"
+
+    def describe(self) -> str:
+        return f"make {self.path} read-only"
+
+    def cover(self, kernel: Kernel, facts: Facts, place: int) -> int:
+        mount = kernel.open_tree("", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH, place)
+        kernel.mount_setattr(mount, RDONLY)
+        return mount
+
+
+class Covers:
+    """What masked paths are covered with, made at the first use: the null device, one empty directory for all."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.null = self.directory = -1
+
+    def file(self, kernel: Kernel, facts: Facts) -> int:
+        if self.null < 0:
+            self.null = null_device(kernel, facts.root_fd)
+        return kernel.open_tree("", OPEN_TREE_CLONE | AT_EMPTY_PATH, self.null)
+
+
+class Masked(Path):
+    """A file reads as empty, a directory is empty."""
+    name = "paths.masked"
+    spec = "config-linux.md#masked-paths"
+    covers: Covers
+
+    def describe(self) -> str:
+        return f"mask {self.path}"
+
+    def cover(self, kernel: Kernel, facts: Facts, place: int) -> int:
+        if not destination.is_directory(kernel, place):
+            return self.covers.file(kernel, facts)
+        if self.covers.directory >= 0:
+            return kernel.open_tree("", OPEN_TREE_CLONE | AT_EMPTY_PATH, self.covers.directory)
+        # Only a mount that is attached can be cloned, so the first one is the pattern of the others.
+        mount = empty_directory(kernel, self.covers.label)
+        self.covers.directory = kernel.open(".", posix.O_PATH | posix.O_DIRECTORY, 0, mount)
+        return mount
+
+
+def null_device(kernel: Kernel, root_fd: int) -> int:
+    """The container's null device, or else the host's: verified, because any other file would show through the mask
+    (CVE-2025-31133)."""
+    try:
+        fd = destination.find(kernel, root_fd, "/dev/null", links=False)
+        if is_device(kernel, fd, *NULL):
+            return fd
+        kernel.close(fd)
+    except OSError:
+        pass
+    fd = kernel.open("/dev/null", posix.O_PATH | posix.O_NOFOLLOW)
+    if not is_device(kernel, fd, *NULL):
+        raise OSError(errno.ENODEV, posix.strerror(errno.ENODEV), "/dev/null is not the null device")
+    return fd
+
+
+def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD, when everything is mounted: first the read-only paths, then the masked ones, as runc does."""
+    linux = config.get("linux", {})
+    label = linux.get("mountLabel", "") if host.selinux else ""
+    private = Namespaces(config).private("mount")
+    for path, where in places(linux.get("readonlyPaths") or (), "linux.readonlyPaths", private):
+        yield ReadOnly(path=path, where=where)
+    covers = Covers(label)
+    for path, where in places(linux.get("maskedPaths") or (), "linux.maskedPaths", private):
+        yield Masked(path=path, where=where, covers=covers)
+
+
+def places(paths: Sequence[str], where: str, private: bool) -> Iterator[tuple[str, str]]:
+    """(path, JSON path), each path once."""
+    if paths and not private:
+        raise ConfigError("unable to restrict sys entries without a private MNT namespace", where)
+    seen = set()
+    for index, path in enumerate(paths):
+        # config-linux.md#masked-paths: "The values MUST be absolute paths in the container namespace."
+        if not path.startswith("/"):
+            raise ConfigError(f"not an absolute path: {path}", f"{where}[{index}]")
+        if path not in seen:
+            seen.add(path)
+            yield path, f"{where}[{index}]"
