@@ -1,0 +1,102 @@
+"""Staying with a container: its signals, its terminal, its orphans, and its exit status.
+
+Without a terminal the container has descriptors 0, 1 and 2 of this process themselves, so there is nothing to copy.
+With one, this process holds the master end and copies between it and the caller's terminal, which is raw meanwhile.
+Signals come through a descriptor (signalfd(2)), so that one loop with poll(2) sees everything in turn.
+"""
+from __future__ import annotations
+
+import _signal
+import posix
+import select
+
+from .._native import lib
+from ..state.identity import wait_end
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..facts import Facts
+    from .console import Console
+    from .log import Log
+
+# What stops the command itself until the program runs; everything else waits for stay().
+STOPPING = {_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP}
+SIGINFO = 128             # sizeof(struct signalfd_siginfo); the signal's number is its first 32 bits
+UNKNOWN = 255             # the exit status of an init that another process has reaped
+OWN = (_signal.SIGCHLD, _signal.SIGURG)     # not for the container: our children's, and what nobody sends on purpose
+
+
+def hold_signals() -> None:
+    """Keep signals for the container from now on; the ones that stop a create still do."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals() - STOPPING)
+
+
+def stay(facts: Facts, log: Log) -> int:
+    """Forward signals and copy the terminal until the container's init has ended; its exit status, 128+n for signal n.
+
+    Takes over facts.pidfd and facts.console_fd.
+    """
+    lib.pr_signals_block()
+    signals = lib.pr_signalfd()
+    console: Console | None = None
+    try:
+        if facts.console_fd >= 0:
+            from .console import Console
+            console = Console(facts.console_fd)
+        poll = select.poll()
+        poll.register(facts.pidfd, select.POLLIN)
+        poll.register(signals, select.POLLIN)
+        while (status := reap(facts)) is None:
+            wanted = console.wanted() if console is not None else {}
+            for fd, events in wanted.items():
+                poll.register(fd, events)
+            ready = dict(poll.poll())
+            for fd in wanted:
+                poll.unregister(fd)
+            if signals in ready:
+                forward(signals, facts.pidfd, console, log)
+            if console is not None:
+                console.copy(ready)
+        if console is not None:
+            console.drain()
+        return status
+    finally:
+        if console is not None:
+            console.close()
+
+
+def forward(signals: int, pidfd: int, console: Console | None, log: Log) -> None:
+    """Hand every signal that has arrived on to the init; a change of the terminal's size goes to its terminal."""
+    while True:
+        try:
+            number = int.from_bytes(posix.read(signals, SIGINFO)[:4], "little")
+        except BlockingIOError:
+            return
+        if number == _signal.SIGWINCH and console is not None:
+            console.resize()
+        elif number not in OWN:
+            log.debug(f"forwarding signal {number}")
+            try:
+                _signal.pidfd_send_signal(pidfd, number)
+            except OSError:           # it has ended: the loop will see
+                pass
+
+
+def reap(facts: Facts) -> int | None:
+    """Collect every child that has ended; the exit status of the init once it is among them."""
+    ended, found = wait_end(facts.pidfd, 0), None
+    while True:
+        try:
+            child, status = posix.waitpid(-1, posix.WNOHANG)
+        except ChildProcessError:
+            child = 0
+        if not child:
+            break
+        if child == facts.pid:
+            found = exit_status(status)
+    return UNKNOWN if ended and found is None else found
+
+
+def exit_status(status: int) -> int:
+    """A wait status (wait(2)) as shells show it."""
+    return 128 + posix.WTERMSIG(status) if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)

@@ -1,0 +1,71 @@
+"""run: create a container and run its program at once, staying with it to the end unless detached."""
+from __future__ import annotations
+
+import _signal
+import posix
+
+from .. import runtime
+from ..errors import PyruncError, describe
+from ..state import store
+from ..state.destroy import delete
+from ..state.start import start
+from .bundle import FLAGS, prepare
+from .flags import Command, Flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..facts import Facts
+    from .flags import Call
+
+COMMAND = Command(
+    "run", "create a container from a bundle and run its program",
+    (*FLAGS,
+     Flag("detach", bool, "return once the program runs", short="d"),
+     Flag("keep", bool, "do not delete the container when it has ended"),
+     Flag("no-subreaper", bool, "let the container's orphans go to another process than this one")),
+    prefix="pyrunc run failed: ")
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def run(call: Call) -> int:
+    """The exit status is the program's, or 128 and the number of the signal that killed it; 0 when detached."""
+    detach = call.on("detach")
+    config, options = prepare(call, detach, start=True)
+    if not detach:
+        from .foreground import hold_signals
+        hold_signals()
+    if not call.on("no-subreaper"):
+        from .._native import lib
+        lib.pr_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    facts = runtime.create(config, options, trace=call.trace, log=call.log)
+    try:
+        let_go(call, facts)
+        start(call.root, call.id, call.trace, call.log)
+        if detach:
+            return 0
+        from .foreground import stay
+        return stay(facts, call.log)
+    except BaseException:
+        detach = False              # a container that failed to start is not left behind
+        raise
+    finally:
+        if not detach and not call.on("keep"):
+            forget(call)
+
+
+def let_go(call: Call, facts: Facts) -> None:
+    """Close what `start` must not find: the lock of create, and a reader of the fifo besides the init."""
+    store.release(call.root, call.id)
+    posix.close(facts.fifo_fd)
+    facts.fifo_fd = -1
+
+
+def forget(call: Call) -> None:
+    """Delete the container. A failure is a warning: the program's status is what the caller wants to know."""
+    for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
+        _signal.signal(number, _signal.SIG_IGN)      # half a deletion helps nobody
+    try:
+        delete(call.root, call.id, True, call.trace, call.log)
+    except (OSError, PyruncError) as fault:
+        call.log.warning(f"delete {call.id}: {describe(fault) if isinstance(fault, OSError) else fault}")
