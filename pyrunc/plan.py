@@ -55,7 +55,6 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from root.check(config, options, host)
     yield from seccomp.compile(config, options, host)
     yield from mounts.sources(config, options, host)
-    yield from devices.sources(config, options, host)
     yield from terminal.sources(config, options, host)
     yield from cgroup.limits(config, options, host)
 
@@ -72,6 +71,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from ready_for_child(config, options, host)
 
     # C: the init becomes root of its namespaces
+    yield from terminal.session(config, options, host)
     yield from user.become_root(config, options, host)
     yield from namespaces.inside(config, options, host)
     yield from namespaces.join_mount(cloning)
@@ -108,6 +108,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
 
     # P: the last things that only the runtime may do
     yield Barrier(label="the container is set up", waits=PARENT)
+    yield from terminal.receive(config, options, host)
     yield from process.rlimits(config, options, host)
     yield from state.save(config, options, host)
     yield Barrier(label="limits and state are written", waits=CHILD)
@@ -158,9 +159,10 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from process.oom_score_adj(config, options, host)
     yield from scheduling.final_affinity(config, options, host)
     yield Barrier(label="the runtime has done its part", waits=CHILD)
+    yield from terminal.session(config, options, host)
     yield from user.become_root(config, options, host)
     yield from keyring.session(config, options, host)
-    yield from terminal.console(config, options, host)
+    yield from terminal.console(config, options, host, joining=True)
     yield from root.proc(config, options, host)
     yield from lsm.exec_labels(config, options, host)
     yield from process.prepare(config, options, host)
@@ -174,6 +176,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from personality.all(config, options, host)
     yield from memory_policy.all(config, options, host)
     yield Barrier(label="the process is set up", waits=PARENT)
+    yield from terminal.receive(config, options, host)
     yield from process.rlimits(config, options, host)
     yield from state.pid_file(config, options, host)
     yield Barrier(label="limits are set", waits=CHILD)
