@@ -194,6 +194,11 @@ class Kernel(Files):
         if lib.pr_loopback_up() < 0:
             raise fail("set lo up")
 
+    def move_network_device(self, name: str, new_name: str, source: int, target: int) -> str:
+        """Move a device between two network namespaces, one of them this process's own; its name there."""
+        from .netdev import move
+        return move(self.setns, name, new_name, source, target)
+
     # ---- mounts -----------------------------------------------------------------------------------------
     def open_tree(self, path: str, flags: int, dirfd: int = AT_FDCWD) -> int:
         """open_tree(2), OPEN_TREE_CLOEXEC added."""

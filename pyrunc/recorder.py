@@ -295,6 +295,10 @@ class Recorder(Kernel):
     def loopback_up(self) -> None:
         self._note("loopback_up")
 
+    def move_network_device(self, name: str, new_name: str, source: int, target: int) -> str:
+        self._note("move_network_device", name, new_name, source, target)
+        return new_name.replace("%d", "0")
+
     # ---- mounts -----------------------------------------------------------------------------------------
     def open_tree(self, path: str, flags: int, dirfd: int = AT_FDCWD) -> int:
         return self._existing_fd(path, "open_tree", path, flags, dirfd)

@@ -91,10 +91,6 @@ class Mappings:
         if not (uids or gids or options.idmap):
             return
         place = f"{where}.options[{options.idmap_place}]" if options.idmap else f"{where}.uidMappings"
-        if uids and not gids:
-            raise ConfigError("uidMappings without gidMappings", f"{where}.uidMappings")
-        if gids and not uids:
-            raise ConfigError("gidMappings without uidMappings", f"{where}.gidMappings")
         if not options.bind:
             raise ConfigError("only a bind mount can be id-mapped", place)
         if not self.host.privileged:
@@ -113,7 +109,5 @@ class Mappings:
         if not uids and "user" in self.spaces.new:
             linux = self.config["linux"]
             uids, gids = linux.get("uidMappings") or [], linux.get("gidMappings") or []
-        if not uids or not gids:
-            raise ConfigError("an id-mapped mount needs uidMappings and gidMappings, or a user namespace", place)
         texts = map_text(uids), map_text(gids)
         return Namespace(key=texts, uids=texts[0], gids=texts[1], where=place)

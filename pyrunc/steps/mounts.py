@@ -307,8 +307,6 @@ def wrong(parsed: MountOptions, fields: dict[str, Any]) -> tuple[str, str] | Non
         return f'"{target}" cannot be mounted because it is not of type proc', ".type"
     if path.startswith("/proc/") and path not in EMULATED:
         return f'"{target}" cannot be mounted because it is inside /proc', ".destination"
-    if parsed.bind and not parsed.remount and not fields["source"]:
-        return "a bind mount without a source", ""
     if not kind and not parsed.remount:
         return "neither a type nor bind among the options", ""
     if parsed.copy_up and kind != "tmpfs":

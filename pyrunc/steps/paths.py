@@ -10,7 +10,6 @@ from . import destination
 from .devices import NULL, is_device
 from .mount import AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE, empty_directory
 from .mount_options import RDONLY
-from .namespaces import Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,18 +109,15 @@ def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD, when everything is mounted: first the read-only paths, then the masked ones, as runc does."""
     linux = config.get("linux", {})
     label = linux.get("mountLabel", "") if host.selinux else ""
-    private = Namespaces(config).private("mount")
-    for path, where in places(linux.get("readonlyPaths") or (), "linux.readonlyPaths", private):
+    for path, where in places(linux.get("readonlyPaths") or (), "linux.readonlyPaths"):
         yield ReadOnly(path=path, where=where)
     covers = Covers(label)
-    for path, where in places(linux.get("maskedPaths") or (), "linux.maskedPaths", private):
+    for path, where in places(linux.get("maskedPaths") or (), "linux.maskedPaths"):
         yield Masked(path=path, where=where, covers=covers)
 
 
-def places(paths: Sequence[str], where: str, private: bool) -> Iterator[tuple[str, str]]:
+def places(paths: Sequence[str], where: str) -> Iterator[tuple[str, str]]:
     """(path, JSON path), each path once."""
-    if paths and not private:
-        raise ConfigError("unable to restrict sys entries without a private MNT namespace", where)
     seen = set()
     for index, path in enumerate(paths):
         # config-linux.md#masked-paths: "The values MUST be absolute paths in the container namespace."

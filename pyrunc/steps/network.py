@@ -1,0 +1,89 @@
+"""The network namespace: lo goes up, and the configured devices of the host move in."""
+from __future__ import annotations
+
+import errno
+import posix
+
+from ..errors import ConfigError
+from ..step import CHILD, Step
+from .namespaces import Namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..config.types import Config
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+
+class Loopback(Step):
+    """A new network namespace has a lo that is down."""
+    name = "network.loopback"
+    spec = "config-linux.md#namespaces"
+    side = CHILD
+
+    def describe(self) -> str:
+        return "set lo up"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.loopback_up()
+
+
+class Move(Step):
+    """Move a device of the host with its global addresses and its routes, and set it up.
+
+    The undo moves it back while the init still lives. When the init is gone, the kernel has done so with a physical
+    device already (under its new name), and there is no virtual one any more (network_namespaces(7)).
+    """
+    name = "network.device"
+    spec = "config-linux.md#network-devices"
+    device: str               # its name on the host
+    inside: str               # its name in the container; may have %d
+    moved: str = ""           # the name it got
+
+    def describe(self) -> str:
+        return (f"move network device {self.device} in" + (f" as {self.inside}" if self.inside != self.device else "")
+                + ", with its addresses and routes")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        own, there = self.namespaces(kernel, facts)
+        self.moved = kernel.move_network_device(self.device, self.inside, own, there)
+        kernel.close(own)
+        kernel.close(there)
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if self.moved:
+            try:
+                own, there = self.namespaces(kernel, facts)
+                kernel.move_network_device(self.moved, self.device, there, own)
+            except OSError as fault:
+                if fault.errno not in (errno.ENOENT, errno.ESRCH, errno.ENODEV):
+                    raise
+            self.moved = ""
+
+    def namespaces(self, kernel: Kernel, facts: Facts) -> tuple[int, int]:
+        """(the runtime's network namespace, the container's)."""
+        return (kernel.open("/proc/self/ns/net", posix.O_RDONLY),
+                kernel.open(f"/proc/{facts.pid}/ns/net", posix.O_RDONLY))
+
+
+def loopback(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD; a namespace that is joined is its owner's."""
+    if "network" in (new := Namespaces(config).new):
+        yield Loopback(where=new["network"])
+
+
+def devices(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, after the clone: only here are both namespaces in reach."""
+    wanted = config.get("linux", {}).get("netDevices")
+    if not wanted:
+        return
+    from ..config.where import at
+    for device, entry in wanted.items():
+        where = at("linux.netDevices", device)
+        if not host.privileged:
+            raise ConfigError("network devices can only be moved by a privileged runtime", where)
+        yield Move(device=device, inside=entry.get("name") or device, where=where)
