@@ -24,10 +24,13 @@ int pr_bpf_load_device(const void *insns, unsigned count, char *log, size_t log_
     int fd = bpf(BPF_PROG_LOAD, &attr);
     if (fd >= 0 || log_size == 0 || errno == EPERM)
         return fd;
+    int refused = errno;
     attr.log_buf = address(log);        /* once more, for what the verifier has to say about it */
     attr.log_size = (uint32_t)log_size;
     attr.log_level = 1;
-    return bpf(BPF_PROG_LOAD, &attr);
+    fd = bpf(BPF_PROG_LOAD, &attr);
+    errno = refused;                    /* not the ENOSPC of a log that is longer */
+    return fd;
 }
 
 int pr_bpf_attach(int cgroup_fd, int prog_fd, int replace_fd)

@@ -110,7 +110,7 @@ _LITTLE = sys.byteorder == "little"
 _INSTRUCTION = Struct("=BBhi")       # struct bpf_insn: code, registers, offset, immediate
 _CONTEXT, _TYPE, _ACCESS, _MAJOR, _MINOR = 1, 2, 3, 4, 5    # registers; r1 is free once the context is read
 _LOAD, _MOVE, _MOVE_REGISTER, _AND, _SHIFT = 0x61, 0xb4, 0xbc, 0x54, 0x74   # 32 bits wide
-_UNLESS_EQUAL, _UNLESS_SAME, _IF_EQUAL, _EXIT = 0x56, 0x5e, 0x16, 0x95      # BPF_JMP32 (Linux 5.1)
+_UNLESS_EQUAL, _UNLESS_SAME, _IF_ZERO, _EXIT = 0x56, 0x5e, 0x16, 0x95       # BPF_JMP32 (Linux 5.1)
 
 
 def _op(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
@@ -125,28 +125,61 @@ def _answer(allow: bool) -> bytes:
 def program(state: Exceptions) -> bytes:
     """The instructions (struct bpf_insn each): 1 for an access that is allowed, 0 for one that is refused.
 
-    struct bpf_cgroup_dev_ctx is three 32-bit words: accesses << 16 | type, major, minor.
+    struct bpf_cgroup_dev_ctx is three 32-bit words: accesses << 16 | type, major, minor. All matching exceptions
+    give the same answer, so they are asked in the order that leaves the kernel's verifier one path to follow for
+    each: by type, wide ones first, then by major number, and an exact match ends it either way. (In the order of
+    the rules the time to verify is quadratic, and 700 of them are too complex.)
     """
-    parts = [_op(_LOAD, _TYPE, _CONTEXT, 0), _op(_AND, _TYPE, value=0xffff),
-             _op(_LOAD, _ACCESS, _CONTEXT, 0), _op(_SHIFT, _ACCESS, value=16),
-             _op(_LOAD, _MAJOR, _CONTEXT, 4), _op(_LOAD, _MINOR, _CONTEXT, 8)]
-    for (kind, major, minor), access in sorted(state.rules.items()):
-        parts.append(_rule(kind, major, minor, access, not state.allow))
-    parts.append(_answer(state.allow))
-    return b"".join(parts)
+    code = [_op(_LOAD, _TYPE, _CONTEXT, 0), _op(_AND, _TYPE, value=0xffff),
+            _op(_LOAD, _ACCESS, _CONTEXT, 0), _op(_SHIFT, _ACCESS, value=16),
+            _op(_LOAD, _MAJOR, _CONTEXT, 4), _op(_LOAD, _MINOR, _CONTEXT, 8)]
+    for kind in (CHAR, BLOCK):
+        code.append(_unless(_TYPE, kind, _of_type(state, kind)))
+    code.append(_answer(state.allow))
+    return b"".join(code)
 
 
-def _rule(kind: int, major: int, minor: int, access: int, allow: bool) -> bytes:
-    """One exception, written from its end: each test jumps over what follows it when it does not match."""
-    code = _answer(allow)
-    if minor != ANY:
-        code = _op(_UNLESS_EQUAL, _MINOR, offset=len(code) // 8, value=minor) + code
-    if major != ANY:
-        code = _op(_UNLESS_EQUAL, _MAJOR, offset=len(code) // 8, value=major) + code
-    if access != ALL:
-        # An allowing exception must cover all that is asked for. A denying one refuses when it covers any of it,
-        # as cgroup v1 does: else a device denied for writing could be opened for reading and writing.
-        test = (_op(_UNLESS_SAME, _CONTEXT, _ACCESS, len(code) // 8) if allow else
-                _op(_IF_EQUAL, _CONTEXT, offset=len(code) // 8, value=0))
-        code = _op(_MOVE_REGISTER, _CONTEXT, _ACCESS) + _op(_AND, _CONTEXT, value=access) + test + code
-    return _op(_UNLESS_EQUAL, _TYPE, offset=len(code) // 8, value=kind) + code
+def _of_type(state: Exceptions, kind: int) -> bytes:
+    """The part for one type; ends with an answer."""
+    wide: list[bytes] = []
+    groups: dict[int, list[bytes]] = {}
+    for (device, major, minor), access in sorted(state.rules.items()):     # -1, the wildcard, comes first
+        if device == kind:
+            match = _covers(access, not state.allow)
+            if minor != ANY:
+                # With a major number the device is settled; without one, that number's own rules are still to come.
+                match = _unless(_MINOR, minor, match if major == ANY else _closed([match], state.allow))
+            (wide if major == ANY else groups.setdefault(major, [])).append(match)
+    for major, group in groups.items():
+        wide.append(_unless(_MAJOR, major, _closed(group, state.allow)))
+    return _closed(wide, state.allow)
+
+
+def _closed(parts: list[bytes], allow: bool) -> bytes:
+    """The parts one after the other, then the default answer. An unconditional answer ends it earlier: the kernel
+    refuses a program with instructions that cannot be reached."""
+    code = b""
+    for part in parts:
+        code += part
+        if part == _answer(not allow):
+            return code
+    return code + _answer(allow)
+
+
+def _unless(register: int, value: int, code: bytes) -> bytes:
+    """Jump over the code when the register holds another value."""
+    if len(code) >= 8 << 15:
+        raise ConfigError("too many rules for one program", WHERE)
+    return _op(_UNLESS_EQUAL, register, offset=len(code) // 8, value=value) + code
+
+
+def _covers(access: int, allow: bool) -> bytes:
+    """The answer for an exception whose device matches; it goes on behind it when the accesses do not."""
+    if access == ALL:
+        return _answer(allow)
+    # An allowing exception must cover all that is asked for. A denying one refuses when it covers any of it, as
+    # cgroup v1 does: else a device denied for writing could be opened for reading and writing.
+    answer = _answer(allow)
+    differs = _op(_UNLESS_SAME, _CONTEXT, _ACCESS, len(answer) // 8) if allow else \
+        _op(_IF_ZERO, _CONTEXT, offset=len(answer) // 8)
+    return _op(_MOVE_REGISTER, _CONTEXT, _ACCESS) + _op(_AND, _CONTEXT, value=access) + differs + answer

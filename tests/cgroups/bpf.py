@@ -42,3 +42,23 @@ def run(program: bytes, kind: int, access: int, major: int, minor: int) -> int:
             case _:
                 raise AssertionError(f"instruction {operation:#x}")
     raise AssertionError("no end")
+
+
+def reached(program: bytes) -> set[int]:
+    """The instructions that some execution could reach. AssertionError when one leads out of the program."""
+    code = [struct.unpack("=BBhi", program[i:i + 8]) for i in range(0, len(program), 8)]
+    seen: set[int] = set()
+    todo = [0]
+    while todo:
+        at = todo.pop()
+        assert 0 <= at < len(code), "runs out of the program"
+        if at in seen:
+            continue
+        seen.add(at)
+        operation, _, offset, _ = code[at]
+        if operation == 0x95:
+            continue
+        todo.append(at + 1)
+        if operation in (0x56, 0x5e, 0x16):
+            todo.append(at + 1 + offset)
+    return seen

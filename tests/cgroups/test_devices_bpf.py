@@ -191,10 +191,29 @@ def test_program_and_rules_agree(rules: list[Rule], kind: int, access: int, majo
 
 
 @given(RULES)
-def test_every_jump_lands_on_an_instruction(rules: list[Rule]) -> None:
+def test_no_instruction_is_out_of_reach(rules: list[Rule]) -> None:
+    """The kernel's verifier refuses dead code, jumps out of the program, and an end that is no answer."""
     try:
         program = devices_bpf.program(state(rules))
     except ConfigError:
         return
-    assert len(program) % 8 == 0 and len(program) // 8 < 4096
-    assert program[-8] == 0x95
+    assert bpf.reached(program) == set(range(len(program) // 8))
+
+
+@pytest.mark.parametrize("rules", [
+    [allow("c", -1, -1, "rwm")], [allow("c", 7, -1, "rwm"), allow("c", 7, 1, "r")], [allow("b", -1, 3, "rwm")],
+    [allow("c", -1, -1, "rwm"), allow("b", -1, -1, "rwm"), allow("c", 8, 0, "r")]])
+def test_nor_behind_a_rule_for_everything(rules: list[Rule]) -> None:
+    program = devices_bpf.program(state(rules))
+    assert bpf.reached(program) == set(range(len(program) // 8))
+
+
+def test_length_is_linear() -> None:
+    rules = [allow("c", 1000 + i, i, "r") for i in range(1000)]
+    assert len(devices_bpf.program(state(rules))) // 8 < 1000 * 12
+
+
+def test_more_rules_than_a_program_can_hold() -> None:
+    with pytest.raises(ConfigError, match="too many rules") as caught:
+        devices_bpf.program(state([allow("c", 1000 + i, i, "r") for i in range(9000)]))
+    assert caught.value.where == "linux.resources.devices"

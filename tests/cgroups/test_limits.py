@@ -1,0 +1,455 @@
+"""The steps on a kernel with every controller: each value read back, and what it does to a process."""
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyrunc.cgroups.v2 import Cgroup
+from pyrunc.config.types import Config
+from pyrunc.engine import Engine
+from pyrunc.errors import StepError
+from pyrunc.facts import Facts
+from pyrunc.host import Host, probe
+from pyrunc.kernel import Kernel
+from pyrunc.options import Options
+from pyrunc.steps import cgroup
+
+from .hierarchy import MOUNT, Tree
+
+pytestmark = pytest.mark.guest
+MIB = 1 << 20
+
+
+class Container:
+    """The cgroup steps of a container, run by the engine."""
+
+    def __init__(self, tree: Tree, resources: dict[str, typing.Any], path: str | None = "c", host: Host | None = None,
+                 **data: typing.Any) -> None:
+        self.tree = tree
+        cgroups_path = None if path is None else f"/{tree.top.name}/{path}"
+        linux = {"resources": resources, "cgroupsPath": cgroups_path, **data.pop("linux", {})}
+        config = typing.cast(Config, {"ociVersion": "1.3.0", "linux": linux, **data})
+        self.options = Options(id="c1", nonce="n")
+        host = host or probe()
+        steps = [*cgroup.create(config, self.options, host), *cgroup.limits(config, self.options, host)]
+        self.path = tree.top / (path or "c")
+        self.engine = Engine(steps, Kernel())
+        self.facts: Facts = self.engine.facts
+
+    def create(self) -> Container:
+        self.engine.run()
+        return self
+
+    def read(self, file: str) -> str:
+        return (self.path / file).read_text().strip()
+
+    def run(self, script: str, *args: str) -> subprocess.CompletedProcess[str]:
+        """A shell script in the cgroup."""
+        return subprocess.run(["sh", "-c", 'echo $$ >"$0/cgroup.procs"; shift 0; ' + script, str(self.path), *args],
+                              capture_output=True, text=True, timeout=60)
+
+
+def container(tree: Tree, resources: dict[str, typing.Any], **data: typing.Any) -> Container:
+    return Container(tree, resources, **data).create()
+
+
+def fault(tree: Tree, resources: dict[str, typing.Any], **data: typing.Any) -> str:
+    with pytest.raises(StepError) as caught:
+        Container(tree, resources, **data).create()
+    assert not (tree.top / "c").exists(), "undone"
+    return str(caught.value)
+
+
+# ---- values ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("resources", "files"), [
+    ({"pids": {"limit": 17}}, {"pids.max": "17"}),
+    ({"pids": {"limit": 0}}, {"pids.max": "1"}),
+    ({"pids": {"limit": -1}}, {"pids.max": "max"}),
+    ({"memory": {"limit": 64 * MIB, "reservation": 32 * MIB}},
+     {"memory.max": str(64 * MIB), "memory.low": str(32 * MIB), "memory.swap.max": "max"}),
+    ({"memory": {"limit": 64 * MIB, "swap": 96 * MIB}},
+     {"memory.max": str(64 * MIB), "memory.swap.max": str(32 * MIB)}),
+    ({"memory": {"limit": 64 * MIB, "swap": 64 * MIB}}, {"memory.swap.max": "0"}),
+    ({"memory": {"limit": -1}}, {"memory.max": "max", "memory.swap.max": "max"}),
+    ({"memory": {"reservation": -1}}, {"memory.low": "max"}),
+    ({"cpu": {"shares": 1024}}, {"cpu.weight": "100"}),
+    ({"cpu": {"shares": 2}}, {"cpu.weight": "1"}),
+    ({"cpu": {"shares": 262144}}, {"cpu.weight": "10000"}),
+    ({"cpu": {"shares": 512}}, {"cpu.weight": "59"}),
+    ({"cpu": {"quota": 50000, "period": 200000}}, {"cpu.max": "50000 200000"}),
+    ({"cpu": {"quota": 50000}}, {"cpu.max": "50000 100000"}),
+    ({"cpu": {"quota": -1, "period": 50000}}, {"cpu.max": "max 50000"}),
+    ({"cpu": {"quota": 50000, "burst": 20000}}, {"cpu.max": "50000 100000", "cpu.max.burst": "20000"}),
+    ({"cpu": {"idle": 1}}, {"cpu.idle": "1", "cpu.weight": "0"}),
+    ({"cpu": {"idle": 0, "shares": 2048}}, {"cpu.idle": "0", "cpu.weight": "174"}),
+    ({"cpu": {"cpus": "0", "mems": "0"}}, {"cpuset.cpus": "0", "cpuset.mems": "0", "cpuset.cpus.effective": "0"}),
+    ({"hugepageLimits": [{"pageSize": "2MB", "limit": 4 * MIB}]},
+     {"hugetlb.2MB.max": str(4 * MIB), "hugetlb.2MB.rsvd.max": str(4 * MIB)}),
+    ({"unified": {"memory.high": str(32 * MIB), "memory.oom.group": "1", "pids.max": "9", "cgroup.max.depth": "2"},
+      "pids": {"limit": 3}},
+     {"memory.high": str(32 * MIB), "memory.oom.group": "1", "pids.max": "9", "cgroup.max.depth": "2"}),
+])
+def test_values_read_back(tree: Tree, resources: dict[str, typing.Any], files: dict[str, str]) -> None:
+    made = container(tree, resources)
+    assert {file: made.read(file) for file in files} == files
+
+
+# config-linux.md#unified: "The OCI runtime MUST ensure that the needed cgroup controllers are enabled for the cgroup."
+def test_every_controller_of_the_host_is_passed_on(tree: Tree) -> None:
+    made = container(tree, {}, path="a/b/c")
+    assert set(made.read("cgroup.controllers").split()) == set((MOUNT / "cgroup.controllers").read_text().split())
+
+
+def test_v1_only_properties_are_accepted(tree: Tree) -> None:
+    container(tree, {"memory": {"kernel": MIB, "kernelTCP": MIB, "swappiness": 5, "disableOOMKiller": True},
+                     "cpu": {"realtimeRuntime": 5, "realtimePeriod": 10}, "blockIO": {"leafWeight": 500},
+                     "network": {"classID": 1, "priorities": [{"name": "lo", "priority": 1}]}})
+
+
+# ---- block devices --------------------------------------------------------------------------------------------------
+@pytest.fixture
+def disk() -> Iterator[str]:
+    """"MAJ:MIN" of a null block device (blk-mq, so that every I/O policy works on it)."""
+    subprocess.run(["modprobe", "null_blk", "nr_devices=1"], check=True)
+    try:
+        yield Path("/sys/block/nullb0/dev").read_text().strip()
+    finally:
+        subprocess.run(["modprobe", "-r", "null_blk"], check=True)
+
+
+def numbers(disk: str) -> dict[str, int]:
+    major, minor = disk.split(":")
+    return {"major": int(major), "minor": int(minor)}
+
+
+def test_throttling(tree: Tree, disk: str) -> None:
+    limits = {f"throttle{key}Device": [{**numbers(disk), "rate": rate}]
+              for key, rate in (("ReadBps", 1048576), ("WriteBps", 2097152), ("ReadIOPS", 100), ("WriteIOPS", 200))}
+    made = container(tree, {"blockIO": limits})
+    assert made.read("io.max") == f"{disk} rbps=1048576 wbps=2097152 riops=100 wiops=200"
+
+
+def test_weights_of_iocost(tree: Tree, disk: str) -> None:
+    """Without BFQ: io.weight, also by device (where runc and crun have nothing)."""
+    (MOUNT / "io.cost.qos").write_text(f"{disk} enable=1")
+    try:
+        made = container(tree, {"blockIO": {"weight": 500, "weightDevice": [{**numbers(disk), "weight": 1000}]}})
+        assert made.read("io.weight").splitlines() == ["default 4950", f"{disk} 10000"]
+    finally:
+        (MOUNT / "io.cost.qos").write_text(f"{disk} enable=0")
+
+
+def test_weights_of_bfq(tree: Tree, disk: str) -> None:
+    scheduler = Path("/sys/block/nullb0/queue/scheduler")
+    subprocess.run(["modprobe", "bfq"], check=True)
+    scheduler.write_text("bfq")
+    try:
+        made = container(tree, {"blockIO": {"weight": 500, "weightDevice": [{**numbers(disk), "weight": 1000}]}})
+        assert made.read("io.bfq.weight").splitlines() == ["default 500", f"{disk} 1000"]
+    finally:
+        scheduler.write_text("none")
+
+
+def test_a_weight_that_nobody_takes(tree: Tree, disk: str) -> None:
+    """Neither BFQ nor iocost on the device: an error, where others drop it in silence."""
+    words = fault(tree, {"blockIO": {"weightDevice": [{**numbers(disk), "weight": 1000}]}})
+    assert words.startswith("io.bfq.weight") and "linux.resources.blockIO.weightDevice[0] in config.json" in words
+    assert os.strerror(errno.EOPNOTSUPP).lower() in words
+
+
+def test_no_such_device(tree: Tree) -> None:
+    words = fault(tree, {"blockIO": {"throttleReadBpsDevice": [{"major": 250, "minor": 77, "rate": 5}]}})
+    assert "io.max = 250:77 rbps=5: no such device: at linux.resources.blockIO.throttleReadBpsDevice[0]" in words
+
+
+# ---- rdma -----------------------------------------------------------------------------------------------------------
+def test_rdma(tree: Tree) -> None:
+    subprocess.run(["modprobe", "-a", "dummy", "rdma_rxe"], check=True)
+    subprocess.run("ip link add rd0 type dummy && ip link set rd0 up && rdma link add rxe0 type rxe netdev rd0",
+                   shell=True, check=True)
+    try:
+        made = container(tree, {"rdma": {"rxe0": {"hcaHandles": 3, "hcaObjects": 10000}}})
+        assert made.read("rdma.max") == "rxe0 hca_handle=3 hca_object=10000"
+        tree.find("c", "c1:n").remove()
+        made = container(tree, {"rdma": {"rxe0": {"hcaObjects": 7}}})
+        assert made.read("rdma.max") == "rxe0 hca_handle=max hca_object=7"
+    finally:
+        subprocess.run("rdma link del rxe0; ip link del rd0", shell=True, check=True)
+
+
+def test_rdma_without_the_device(tree: Tree) -> None:
+    words = fault(tree, {"rdma": {"mlx5_9": {"hcaHandles": 3}}})
+    assert words.startswith("rdma.max = mlx5_9 hca_handle=3: ") and 'at linux.resources.rdma["mlx5_9"]' in words
+
+
+# ---- what is refused ------------------------------------------------------------------------------------------------
+# config-linux.md#unified: "The runtime MUST generate an error when the configuration refers to a cgroup controller that
+# is not present or that cannot be enabled."
+@pytest.mark.parametrize(("key", "words"), [
+    ("nosuch.max", "controller nosuch is not available in the cgroup v2 hierarchy at /sys/fs/cgroup"),
+    ("memory.nosuch", "this kernel has no memory.nosuch"),
+])
+def test_unified_unknown(tree: Tree, key: str, words: str) -> None:
+    assert fault(tree, {"unified": {key: "1"}}) == \
+        f'{words}: at linux.resources.unified["{key}"] in config.json: step cgroup.limit ' \
+        "(config-linux.md#control-groups)"
+
+
+@pytest.mark.parametrize(("resources", "words"), [
+    ({"cpu": {"cpus": "4096"}}, "cpuset.cpus = 4096: "),
+    ({"cpu": {"mems": "x"}}, "cpuset.mems = x: invalid argument: at linux.resources.cpu.mems in config.json"),
+    ({"cpu": {"period": 5}}, "cpu.max = max 5: invalid argument: at linux.resources.cpu.period"),
+    ({"hugepageLimits": [{"pageSize": "3MB", "limit": 5}]},
+     "this kernel has no hugetlb.3MB.max: at linux.resources.hugepageLimits[0] in config.json"),
+])
+def test_values_the_kernel_refuses(tree: Tree, resources: dict[str, typing.Any], words: str) -> None:
+    assert fault(tree, resources).startswith(words)
+
+
+def test_check_before_update_refuses(tree: Tree) -> None:
+    (tree.top / "c").mkdir(parents=True)
+    (MOUNT / "cgroup.subtree_control").write_text("+memory")
+    (tree.top / "cgroup.subtree_control").write_text("+memory")
+    # Pages stay charged to the cgroup when the process that touched them has gone.
+    blob = Path("/dev/shm/charged")
+    subprocess.run(["sh", "-c", f"echo $$ >{tree.path('c')}/cgroup.procs; head -c 8M /dev/zero >{blob}"], check=True)
+    try:
+        usage = int((tree.top / "c/memory.current").read_text())
+        assert usage > 8 * MIB
+        with pytest.raises(StepError) as caught:
+            container(tree, {"memory": {"limit": 4 * MIB, "checkBeforeUpdate": True}})
+        assert str(caught.value).startswith(f"unable to set memory limit to {4 * MIB} (current usage: ")
+        assert "linux.resources.memory.checkBeforeUpdate" in str(caught.value)
+        assert (tree.top / "c/memory.max").read_text() == "max\n"
+    finally:
+        blob.unlink()
+
+
+# ---- what limits do -------------------------------------------------------------------------------------------------
+def test_memory_is_limited_and_kills_are_counted(tree: Tree) -> None:
+    made = container(tree, {"memory": {"limit": 16 * MIB, "swap": 16 * MIB}})
+    ended = made.run('exec "$1" -c "bytearray(64 << 20)"', sys.executable)
+    assert ended.returncode == -9
+    assert tree.find("c", "c1:n").oom_kills() == Kernel().oom_kills(made.facts.cgroup_fd) == 1
+
+
+def test_pids_are_limited(tree: Tree) -> None:
+    made = container(tree, {"pids": {"limit": 2}})
+    assert "fork" in made.run("true & true & true & wait").stderr
+    assert made.run("exec /bin/true").returncode == 0
+
+
+# ---- devices --------------------------------------------------------------------------------------------------------
+DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "urandom": (1, 9), "kmsg": (1, 11), "mem": (1, 1)}
+
+
+def opens(made: Container, mode: str) -> set[str]:
+    """Which of DEVICES a process in the cgroup can open by nodes it makes itself."""
+    script = 'cd "$1"; for d in null:3 zero:5 full:7 urandom:9 kmsg:11 mem:1; do mknod $d c 1 ${d#*:} || exit 9; ' \
+             f'(: {mode}$d) 2>/dev/null && echo ${{d%:*}}; rm $d; done'
+    with_nodes = Path("/dev/shm") / made.tree.top.name       # /tmp is mounted nodev in places
+    with_nodes.mkdir()
+    try:
+        ran = made.run("mount -t tmpfs -o dev none " + f'"{with_nodes}"' + "; " + script, str(with_nodes))
+        assert ran.returncode in (0, 1), ran
+        return set(ran.stdout.split())
+    finally:
+        subprocess.run(["umount", str(with_nodes)], check=True)
+        with_nodes.rmdir()
+
+
+# GHSA-g54h-m393-cpwq: "resources: {}" must not mean that every device may be used.
+def test_the_default_is_deny(tree: Tree) -> None:
+    made = container(tree, {})
+    assert opens(made, "<") == opens(made, "<>") == {"null", "zero", "full", "urandom"}
+
+
+def test_rules(tree: Tree) -> None:
+    made = container(tree, {"devices": [{"allow": False, "access": "rwm"},
+                                        {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "r"}]})
+    assert "kmsg" in opens(made, "<") and "kmsg" not in opens(made, "<>") and "mem" not in opens(made, "<")
+
+
+def test_all_but_one(tree: Tree) -> None:
+    made = container(tree, {"devices": [{"allow": True, "access": "rwm"},
+                                        {"allow": False, "type": "c", "major": 1, "minor": 11, "access": "w"}]})
+    assert "kmsg" in opens(made, "<") and "kmsg" not in opens(made, "<>") and "mem" in opens(made, "<")
+
+
+def test_privileged(tree: Tree) -> None:
+    made = container(tree, {"devices": [{"allow": True, "access": "rwm"}]})
+    assert opens(made, "<") == set(DEVICES) and Kernel().bpf_query(made.facts.cgroup_fd) == []
+
+
+def test_exactly_one_filter_is_left(tree: Tree) -> None:
+    made = container(tree, {})
+    kernel = Kernel()
+    (first,) = kernel.bpf_query(made.facts.cgroup_fd)
+    step = made.engine.steps[-1]
+    step.apply(kernel, made.facts)
+    (second,) = kernel.bpf_query(made.facts.cgroup_fd)
+    assert first != second
+    for _ in range(2):               # somebody else's programs on our cgroup, as systemd leaves them
+        kernel.bpf_attach(made.facts.cgroup_fd, kernel.bpf_load_device(step.program))
+    assert len(kernel.bpf_query(made.facts.cgroup_fd)) == 3
+    step.apply(kernel, made.facts)
+    assert len(kernel.bpf_query(made.facts.cgroup_fd)) == 1
+    assert "kmsg" not in opens(made, "<")
+
+
+def test_a_big_rule_list_passes_the_verifier(tree: Tree) -> None:
+    rules = [{"allow": True, "type": "cb"[i % 2], "major": 1000 + i, "minor": i, "access": ("r", "rw", "m")[i % 3]}
+             for i in range(1500)]
+    made = container(tree, {"devices": rules})
+    assert "kmsg" not in opens(made, "<")
+
+
+# ---- delegation -----------------------------------------------------------------------------------------------------
+def test_delegation(tree: Tree) -> None:
+    """The container's root owns the directory and the files of /sys/kernel/cgroup/delegate, and no limit."""
+    made = container(tree, {"pids": {"limit": 50}}, process={"user": {"uid": 5, "gid": 5}},
+                     mounts=[{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}],
+                     linux={"namespaces": [{"type": "cgroup"}, {"type": "user"}],
+                            "uidMappings": [{"containerID": 0, "hostID": 100000, "size": 10}]})
+    listed = set(Path("/sys/kernel/cgroup/delegate").read_text().split())
+    owned = {path.name for path in made.path.iterdir() if path.stat().st_uid == 100005}
+    assert owned == {name for name in listed if (made.path / name).exists()} and "pids.max" not in owned
+    assert made.path.stat().st_uid == 100005 and made.path.stat().st_gid == 0
+    assert as_user(100005, lambda: os.mkdir(made.path / "sub")) == ""
+    assert "Permission denied" in as_user(100005, lambda: (made.path / "pids.max").write_text("max"))
+    cgroup = tree.find("c", "c1:n")
+    assert cgroup.exists()
+    cgroup.remove()
+    assert not made.path.exists()
+
+
+def as_user(uid: int, act: typing.Callable[[], object]) -> str:
+    """Do it in a child with that uid: "" or the exception's text."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            act()
+        except BaseException as exception:
+            os.write(write, str(exception).encode() or b"?")
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as text:
+        os.waitpid(child, 0)
+        return text.read()
+
+
+# ---- rootless -------------------------------------------------------------------------------------------------------
+def rootless(tree: Tree, resources: dict[str, typing.Any], path: str | None, own: str) -> str:
+    """create as uid 1000; "" and the cgroup stays, or the error."""
+    host = Host(euid=1000, cgroup_own=own)
+    return as_user(1000, Container(tree, resources, path=path, host=host).create)
+
+
+@pytest.fixture
+def delegated(tree: Tree) -> Tree:
+    """tree/user belongs to uid 1000, as systemd delegates user@1000.service; its processes are in tree/user/shell."""
+    for directory in (MOUNT, tree.top, tree.top / "user"):
+        directory.mkdir(exist_ok=True)
+        if directory != tree.top / "user":
+            (directory / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+    for name in (".", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
+        os.chown(tree.top / "user" / name, 1000, 1000)
+    return tree
+
+
+def test_rootless_with_delegation(delegated: Tree) -> None:
+    own = f"/{delegated.top.name}/user/shell"
+    assert rootless(delegated, {"pids": {"limit": 5}, "memory": {"limit": MIB}}, "user/c", own) == ""
+    assert delegated.read("user/c/pids.max") == "5" and delegated.read("user/c/memory.max") == str(MIB)
+    assert os.getxattr(delegated.path("user/c"), "user.pyrunc") == b"c1:n"
+    assert as_user(1000, lambda: Cgroup(delegated.path("user/c"), "c1:n", delegated.kernel).remove()) == ""
+    assert not (delegated.top / "user/c").exists()
+
+
+def test_rootless_beside_the_runtime(delegated: Tree) -> None:
+    """Without cgroupsPath: a sibling of the runtime's own cgroup, named by the id."""
+    assert rootless(delegated, {"pids": {"limit": 5}}, None, f"/{delegated.top.name}/user/shell") == ""
+    assert delegated.read("user/c1/pids.max") == "5"
+
+
+def test_rootless_controller_that_is_not_delegated(delegated: Tree) -> None:
+    words = rootless(delegated, {"cpu": {"cpus": "0"}}, "user/c", f"/{delegated.top.name}/user/shell")
+    top = delegated.top
+    assert words.startswith(f"controller cpuset is not available in cgroup {top}/user/c: {top} does not pass it on, "
+                            "it is not delegated: at linux.resources.cpu.cpus in config.json")
+    assert not (top / "user/c").exists()
+
+
+def test_rootless_without_delegation(tree: Tree) -> None:
+    tree.top.mkdir()
+    own = f"/{tree.top.name}/shell"
+    assert rootless(tree, {}, None, own) == ""
+    assert list(tree.top.glob("*/")) == []
+    words = rootless(tree, {"pids": {"limit": 5}}, None, own)
+    assert words.startswith(f"make cgroup {tree.top}/c1, which is not delegated to this user")
+    assert "permission denied" in words
+    words = rootless(tree, {}, "x", own)
+    assert "permission denied: at linux.cgroupsPath in config.json: step cgroup.create" in words
+    assert list(tree.top.glob("*/")) == []
+
+
+def test_rootless_from_outside_what_is_delegated(delegated: Tree) -> None:
+    """A login session has its own cgroup beside the user's; its processes may not be moved into that."""
+    own = f"/{delegated.top.name}/session-1.scope"
+    words = rootless(delegated, {"pids": {"limit": 5}}, "user/c", own)
+    assert "which is not delegated to this user" in words and "permission denied" in words
+    assert not (delegated.top / "user/c").exists()
+
+
+# ---- thread mode ----------------------------------------------------------------------------------------------------
+@pytest.fixture
+def occupied(tree: Tree) -> Tree:
+    """tree/full holds a process and passes nothing on: as the root of a cgroup namespace without an init's care."""
+    (tree.top / "full").mkdir(parents=True)
+    for directory in (MOUNT, tree.top):
+        (directory / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+    tree.sleep("full")
+    return tree
+
+
+def test_below_a_cgroup_with_processes_a_container_is_an_ordinary_domain(occupied: Tree) -> None:
+    made = container(occupied, {}, path="full/c")
+    assert made.read("cgroup.type") == "domain" and made.read("cgroup.controllers") == ""
+    assert made.run("cat /proc/self/cgroup").stdout.strip().endswith("/full/c")
+
+
+def test_thread_mode_for_limits_that_work_in_it(occupied: Tree) -> None:
+    made = container(occupied, {"pids": {"limit": 5}, "cpu": {"shares": 2}}, path="full/p/c")
+    assert made.read("cgroup.type") == "threaded" and made.read("pids.max") == "5" and made.read("cpu.weight") == "1"
+    sleeper = occupied.sleep("full/p/c")
+    cgroup = occupied.find("full/p/c", "c1:n")
+    assert cgroup.procs() == [sleeper.pid]
+    cgroup.kill()
+    assert sleeper.wait(5) == -9
+    cgroup.remove()
+    assert not (occupied.top / "full/p").exists()
+
+
+def test_memory_below_a_cgroup_with_processes(occupied: Tree) -> None:
+    top = occupied.top
+    words = fault(occupied, {"memory": {"limit": MIB}}, path="full/c")
+    assert words.startswith(f"controller memory is not available in cgroup {top}/full/c: {top}/full does not pass it "
+                            "on, processes are in it: at linux.resources.memory.limit")
+
+
+def test_memory_in_thread_mode(occupied: Tree) -> None:
+    (occupied.top / "full/cgroup.subtree_control").write_text("+pids")
+    words = fault(occupied, {"memory": {"limit": MIB}, "pids": {"limit": 1}}, path="full/c")
+    assert "/full/c is in thread mode (domain invalid), which excludes controller memory: at linux.cgroupsPath" in words
+    assert not (occupied.top / "full/c").exists()
