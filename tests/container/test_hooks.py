@@ -1,0 +1,124 @@
+"""Hooks: when each kind runs, where, with what on its standard input, and what its failure means."""
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import bundles
+from tests.bundles import docker_like
+from tests.runtimes import Runtime
+from tests.world import Snapshot
+
+KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+
+
+@pytest.fixture
+def bundle(place: Path) -> Path:
+    return bundles.bundle(place / "bundle")
+
+
+def hook(script: str, *args: str, **fields: Any) -> dict[str, Any]:
+    return {"path": "/bin/sh", "args": ["sh", "-c", script, *args], "env": ["PATH=/usr/bin:/bin"], **fields}
+
+
+def configure(bundle: Path, hooks: dict[str, list[dict[str, Any]]], args: tuple[str, ...] = ("true",)) -> Path:
+    return bundles.write(bundle, docker_like(process={"args": list(args)}, hooks=hooks, annotations={"key": "value"}))
+
+
+# runtime.md#lifecycle gives the order; config.md#posix-platform-hooks: "The state of the container MUST be passed to
+# hooks over stdin so that they may do work appropriate to the current state of the container."
+def test_order_and_state(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
+    record = place / "record"
+    record.mkdir()
+    hooks = {kind: [hook(f"cat >{record}/$(ls {record} | wc -l)-{kind}")] for kind in KINDS}
+    # In the container there is no record folder: this one leaves its state in the root.
+    hooks["startContainer"] = [hook("cat >/state")]
+    configure(bundle, hooks)
+    assert runtime.run(name, bundle).status == 0
+    ran = sorted(record.iterdir())
+    assert [path.name.partition("-")[2] for path in ran] == [kind for kind in KINDS if kind != "startContainer"]
+    told = {path.name.partition("-")[2]: json.loads(path.read_text()) for path in ran}
+    told["startContainer"] = json.loads((bundle / "rootfs/state").read_text())
+    for kind, state in told.items():
+        assert (state["id"], state["bundle"], state["annotations"]) == (name, str(bundle), {"key": "value"}), kind
+        assert state["status"] in {"prestart": ("creating", "created"), "createRuntime": ("creating", "created"),
+                                   "createContainer": ("creating", "created"), "startContainer": ("created",),
+                                   "poststart": ("running", "created"), "poststop": ("stopped",)}[kind], kind
+    assert told["createContainer"]["pid"] >= 1 and told["createRuntime"]["pid"] > 1
+
+
+# config.md#createRuntime-hooks: "The createRuntime hooks' path MUST resolve in the runtime namespace. The createRuntime
+# hooks MUST be executed in the runtime namespace."; createContainer: "… path MUST resolve in the runtime namespace …
+# MUST be executed in the container namespace"; startContainer: "… path MUST resolve in the container namespace …
+# MUST be executed in the container namespace."
+def test_namespaces_and_folders(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
+    script = "readlink /proc/self/ns/uts; readlink /proc/self/ns/mnt; pwd; ls /usr/bin/env >/dev/null 2>&1 && echo host; true"
+    hooks = {kind: [hook(f"({script}) >{place}/{kind}")] for kind in ("createRuntime", "createContainer", "poststart")}
+    hooks["startContainer"] = [hook(f"({script}) >/out")]
+    configure(bundle, hooks)
+    assert runtime.run(name, bundle, cwd=bundle).status == 0
+
+    def seen(path: Path) -> list[str]:
+        return path.read_text().splitlines()
+    runtime_side, container_side = seen(place / "createRuntime"), seen(place / "createContainer")
+    started = seen(bundle / "rootfs/out")
+    assert runtime_side[:2] == seen(place / "poststart")[:2]
+    assert runtime_side[2:] == [str(bundle), "host"]
+    assert container_side[0] == started[0] != runtime_side[0]
+    assert container_side[1] == started[1] != runtime_side[1]
+    assert container_side[2:] == [str(bundle / "rootfs"), "host"] and started[2:] == ["/"]
+
+
+def test_environment_and_arguments(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
+    hooks = {"createRuntime": [hook(f'(env; echo "$0 $1 $2") >{place}/out', "zero", "a b", "", env=["A=b c"])]}
+    configure(bundle, hooks)
+    assert runtime.run(name, bundle).status == 0
+    lines = (place / "out").read_text().splitlines()
+    assert "A=b c" in lines and lines[-1] == "zero a b " and not [line for line in lines if line.startswith("PATH=")]
+
+
+@pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer"])
+def test_a_failure_fails_create(kind: str, runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
+    before = Snapshot.take(name, runtime.root)
+    configure(bundle, {kind: [hook("echo telling >&2; exit 3"), hook(f"touch {place}/second")],
+                       "poststop": [hook(f"touch {place}/stopped")]})
+    outcome = runtime("create", "--bundle", bundle, name)
+    assert outcome.status == 1
+    assert "hook" in outcome.stderr and "exit status 3" in outcome.stderr and "telling" in outcome.stderr
+    assert not (place / "second").exists()
+    assert before.settle(name, runtime.root) == before
+    # runtime.md#lifecycle: "If any … hook fails, the runtime MUST generate an error, stop the container, and continue
+    # the lifecycle at step 12", and step 13 is: "The poststop hooks MUST be invoked by the runtime."
+    assert (place / "stopped").exists()
+
+
+def test_a_failing_start_container_hook_fails_start(runtime: Runtime, bundle: Path, name: str) -> None:
+    configure(bundle, {"startContainer": [hook("exit 3")]}, ("touch", "/ran"))
+    init = runtime.create(name, bundle)
+    outcome = runtime("start", name)
+    init.wait()
+    assert not (bundle / "rootfs/ran").exists()
+    assert outcome.status == 1 and "hook" in outcome.stderr
+
+
+def test_a_failing_poststop_hook_is_a_warning(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
+    configure(bundle, {"poststop": [hook("exit 3"), hook(f"touch {place}/second")]})
+    init = runtime.create(name, bundle)
+    runtime.ok("start", name)
+    init.wait()
+    before = Snapshot.take(name, place / "nowhere")
+    outcome = runtime.ok("delete", name)
+    assert "exit status 3" in outcome.stderr and (place / "second").exists()
+    assert before.cgroups and not Snapshot.take(name, runtime.root).cgroups
+
+
+# config.md#posix-platform-hooks: "timeout (int, OPTIONAL) is the number of seconds before aborting the hook."
+def test_timeout(runtime: Runtime, bundle: Path, name: str) -> None:
+    configure(bundle, {"createRuntime": [hook("sleep 30", timeout=1)]})
+    began = time.monotonic()
+    outcome = runtime("create", "--bundle", bundle, name)
+    assert outcome.status == 1 and "timeout" in outcome.stderr and time.monotonic() - began < 10
