@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ._native._native import CData
+
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 AT_SYMLINK_NOFOLLOW = 0x100
@@ -354,7 +356,7 @@ class Kernel(Files):
         self.queue: list[tuple[int, int, int, int, int, bytes]] = []
         self.step = 0            # index of the step being applied, set by the engine
 
-    def run_last(self, page: object) -> None:
+    def run_last(self, page: CData) -> None:
         """Hand the queue to C. Does not return."""
         ops = ffi.new("op_t[]", len(self.queue))
         blob = bytearray(8)

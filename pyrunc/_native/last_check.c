@@ -96,7 +96,7 @@ static int is_node_mask(const op_t *op)
 
 static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *pointers)
 {
-    if (op->step >= PAGE_STEPS)
+    if (op->step > INT32_MAX)
         return "step out of range";
     if (op->data > blob->len || op->len > blob->len - op->data)
         return "data outside of the blob";

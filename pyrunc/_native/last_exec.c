@@ -191,6 +191,10 @@ void explain_exec(const char *file, int error, struct line *hint)
 {
     if (error == EACCES)
         explain_access(file, hint);
+    if (error == EAGAIN)                        /* execve(2): found out here, after a setuid that went through */
+        say(hint, "its user has more processes than RLIMIT_NPROC allows");
+    if (error == E2BIG)
+        say(hint, "arguments and environment are longer than the kernel or a quarter of RLIMIT_STACK allows");
     if (error != ENOENT && error != ENOEXEC)
         return;
     /* Not blocking, because the container may have put a FIFO there meanwhile. */

@@ -11,10 +11,12 @@ enum { EFFECTIVE, PERMITTED, INHERITABLE, SETS };
 /* Capabilities that this kernel knows: beyond the last one, PR_CAPBSET_READ fails. */
 static uint64_t known_capabilities(void)
 {
-    unsigned last = 0;
-    while (last < 64 && prctl(PR_CAPBSET_READ, last, 0, 0, 0) >= 0)
+    unsigned last = CAP_LAST_CAP;
+    while (last < 63 && prctl(PR_CAPBSET_READ, last + 1, 0, 0, 0) >= 0)
         last++;
-    return last < 64 ? ((uint64_t)1 << last) - 1 : ~(uint64_t)0;
+    while (last > 0 && prctl(PR_CAPBSET_READ, last, 0, 0, 0) < 0)
+        last--;
+    return ~(uint64_t)0 >> (63 - last);
 }
 
 int drop_bounding(uint64_t keep)
@@ -139,10 +141,11 @@ static int verify_capabilities(const struct packed_verify *wanted, int filtered,
     uint64_t sets[SETS], known = known_capabilities(), bounding = 0, ambient = 0;
     if (get_capabilities(sets) < 0)
         return unreadable("the capabilities", filtered, text);
+    uint64_t possible = sets[PERMITTED] & sets[INHERITABLE];       /* ambient ones are always among these */
     for (unsigned capability = 0; capability < 64 && known >> capability & 1; capability++) {
         if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) > 0)
             bounding |= (uint64_t)1 << capability;
-        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0) > 0)
+        if (possible >> capability & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0) > 0)
             ambient |= (uint64_t)1 << capability;
     }
     if (sets[EFFECTIVE] != (wanted->effective & known))

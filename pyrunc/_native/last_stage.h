@@ -28,6 +28,37 @@ struct packed_verify {
     uint32_t groups[];
 };
 
+struct stage {
+    page_t *page;
+    const op_t *ops;
+    unsigned n;
+    const char *blob;
+    char **lists;                       /* room for argv and envp of hooks and exec, taken from the front */
+    int filtered;                       /* a seccomp filter has been loaded */
+    int listener;                       /* its notify descriptor, or -1 */
+    int cwd_is_safe;                    /* we are in the configured directory, and it is below the root */
+    char found[PATH_MAX];               /* what OP_FIND_EXECUTABLE found */
+};
+
+/* ---- last_stage.c: failing. What the parent will know is complete in the page before the process ends, and before
+ * a hint is looked for. error 0: the text says it all ---- */
+struct line begin_text(struct stage *stage);
+struct line begin_hint(const struct line *text);                /* a second string, after the NUL of the text */
+void record_failure(struct stage *stage, int error);
+void __attribute__((noreturn)) give_up(struct stage *stage, int error, const struct line *text, const char *hint);
+void __attribute__((noreturn)) fail(struct stage *stage, const char *what);     /* with errno */
+void must(struct stage *stage, long result, const char *what);                  /* fails when the result is negative */
+
+/* ---- operations, by subject; each returns when it succeeded ---- */
+void close_unnamed(struct stage *stage);                                        /* last_fds.c */
+void close_from(struct stage *stage, int first);
+void pivot_root(struct stage *stage, int root);                                 /* last_root.c */
+void move_root(struct stage *stage, int root);
+void change_root(struct stage *stage, int root);
+void run_hook(struct stage *stage, const op_t *op);                             /* last_programs.c */
+void look_up(struct stage *stage, const op_t *op);
+void __attribute__((noreturn)) execute(struct stage *stage, const op_t *op);
+
 /* ---- text.c: one line of text in a buffer that may be too small ---- */
 struct line {
     char *at, *end;             /* *at is always the NUL; end is one past the buffer */

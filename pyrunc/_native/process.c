@@ -143,13 +143,12 @@ int pr_keyctl_join_session(const char *name)
 
 int pr_keyctl_setperm(int serial, uint32_t add)
 {
-    char about[256];                    /* "keyring;<uid>;<gid>;<permissions, hexadecimal>;<name>" */
+    char about[4096 + 64];              /* "keyring;<uid>;<gid>;<permissions, hexadecimal>;<name, at most 4095>" */
     unsigned permissions;
-    long len = syscall(SYS_keyctl, KEYCTL_DESCRIBE, serial, about, sizeof about - 1);
+    long len = syscall(SYS_keyctl, KEYCTL_DESCRIBE, serial, about, sizeof about);
     if (len < 0)
         return -1;
-    about[len < (long)sizeof about ? len : (long)sizeof about - 1] = 0;
-    if (sscanf(about, "%*[^;];%*d;%*d;%x", &permissions) != 1) {
+    if (len > (long)sizeof about || sscanf(about, "%*[^;];%*d;%*d;%x", &permissions) != 1) {
         errno = EPROTO;
         return -1;
     }

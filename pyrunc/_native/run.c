@@ -143,7 +143,8 @@ static int run(struct program *program, struct talk *talk, int timeout_ms, int *
         return -1;
     if (late) {
         kill(pid, SIGKILL);
-        waitpid(pid, status, 0);
+        while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+            ;
         *status = -2;
     }
     while (talk->out >= 0 && talk->room && collect(talk))
