@@ -15,15 +15,18 @@ FORMATS = ("text", "json")
 
 
 class Log:
-    """path "" is stderr; format is one of FORMATS. Opening comes first of all: an unreadable reason is no reason."""
+    """path "" is stderr. Opening comes first of all: a reason that nobody can read is no reason."""
 
-    def __init__(self, path: str = "", format: str = "text", debug: bool = False) -> None:
+    def __init__(self, path: str = "", debug: bool = False) -> None:
         self.fd, self.format, self.verbose = STDERR, "text", debug
         if path:
             try:
                 self.fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o644)
             except OSError as fault:
                 raise UsageError(f"open {path}: {strerror(fault.errno or 0)}") from None
+
+    def set_format(self, format: str) -> None:
+        """One of FORMATS; UsageError otherwise."""
         if format not in FORMATS:
             raise UsageError(f"invalid log-format: {format}")
         self.format = format

@@ -102,19 +102,18 @@ class Reporter:
     def open_log(self) -> Log:
         """The log that the flags ask for, as far as they could be parsed."""
         if self.log is None:
-            get = self.settings.get
             self.log = Log()
-            self.log = Log(get("log", ""), get("log-format", "text"), get("debug", False))
+            self.log = Log(self.settings.get("log", ""), self.settings.get("debug", False))
+            self.log.set_format(self.settings.get("log-format", "text"))
         return self.log
 
     def report(self, message: str, status: int = 0) -> int:
         """Write the one error record, on one line; the exit status is the command's unless status says another."""
         message = " ".join(f"{self.command.prefix}{message}".split("\n"))
         try:
-            log = self.open_log()
+            self.open_log().error(message)
         except PyruncError:
-            log = self.log or Log()
-        log.error(message)
+            (self.log or Log()).error(message)
         return status or self.command.failure
 
 

@@ -18,12 +18,11 @@ import time
 from ..config.dump import dumps
 from ..config.load import loads
 from ..errors import DOES_NOT_EXIST, EMPTY_ID, INVALID_ID, StateError, UsageError
+from ..files import Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-    from ..files import Files
 
 VERSION = 1
 INTENT, STATE, CONFIG, LOCK, FIFO, JOURNAL = "intent.json", "state.json", "config.json", "lock", "exec.fifo", "journal"
@@ -96,15 +95,11 @@ def exists(root: str, id: str) -> bool:
 
 def write(root: str, id: str, name: str, record: object) -> None:
     """Replace a JSON file of a container as a whole; the caller holds the lock."""
-    path, part = f"{root}/{id}/{name}", f"{root}/{id}/.{name}"
-    fd = posix.open(part, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600)
+    directory = posix.open(f"{root}/{id}", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     try:
-        data = dumps(record).encode()
-        if posix.write(fd, data) != len(data):
-            raise OSError(errno.ENOSPC, posix.strerror(errno.ENOSPC), part)
+        Files().write_new(name, dumps(record).encode(), 0o600, directory)
     finally:
-        posix.close(fd)
-    posix.rename(part, path)
+        posix.close(directory)
 
 
 class Busy(StateError):

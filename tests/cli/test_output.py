@@ -1,0 +1,98 @@
+"""What state, list and ps print, to the letter."""
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from pyrunc.cli.list import table
+from pyrunc.cli.main import main
+from pyrunc.cli.ps import only
+from pyrunc.errors import UsageError
+
+from ..state.made import World
+
+
+def test_state(made: World, capfd: pytest.CaptureFixture[str]) -> None:
+    made.running("c", annotations={"a": "ü"})
+    assert main(["--root", str(made.root), "state", "c"]) == 0
+    assert capfd.readouterr().out == (
+        '{\n  "ociVersion": "1.3.0",\n  "id": "c",\n  "pid": %d,\n  "status": "running",\n  "bundle": "/bundle",\n'
+        '  "rootfs": "/bundle/rootfs",\n  "created": "2026-01-02T03:04:05.123456789Z",\n  "annotations": {\n'
+        '    "a": "\\u00fc"\n  },\n  "owner": ""\n}' % made.processes[0].pid)
+
+
+def test_state_of_a_stopped_one(made: World, capfd: pytest.CaptureFixture[str]) -> None:
+    made.stopped("c")
+    main(["--root", str(made.root), "state", "c"])
+    state = json.loads(capfd.readouterr().out)
+    assert (state["pid"], state["status"]) == (0, "stopped") and "annotations" not in state
+
+
+def test_state_while_it_is_created(made: World, capfd: pytest.CaptureFixture[str]) -> None:
+    """buildah polls `state` and accepts this; other runtimes say that the container does not exist."""
+    made.intent("c", creator=made.sleeper())
+    assert main(["--root", str(made.root), "state", "c"]) == 0
+    state = json.loads(capfd.readouterr().out)
+    assert (state["pid"], state["status"]) == (0, "creating")
+
+
+@pytest.fixture
+def user() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def test_list(made: World, capfd: pytest.CaptureFixture[str], user: str) -> None:
+    made.running("long-enough-to-widen-the-column")
+    made.stopped("b")
+    (made.root / "trace").touch()                  # the switch file is no container
+    (made.root / "empty").mkdir()
+    pid = made.processes[0].pid
+    assert main(["--root", str(made.root), "list"]) == 0
+    assert capfd.readouterr() == (
+        "ID                                PID         STATUS      BUNDLE      CREATED                          OWNER\n"
+        f"b                                 0           stopped     /bundle     2026-01-02T03:04:05.123456789Z   {user}\n"
+        f"long-enough-to-widen-the-column   {pid:<11} running     /bundle     2026-01-02T03:04:05.123456789Z   {user}\n",
+        "")
+    assert main(["--root", str(made.root), "list", "-q"]) == 0
+    assert capfd.readouterr().out == "b\nlong-enough-to-widen-the-column\n"
+    assert main(["--root", str(made.root), "list", "--format", "json"]) == 0
+    out = capfd.readouterr().out
+    assert out.count("\n") == 1
+    assert [(c["id"], c["status"], c["owner"]) for c in json.loads(out)] == [
+        ("b", "stopped", user), ("long-enough-to-widen-the-column", "running", user)]
+
+
+def test_an_empty_list(made: World, capfd: pytest.CaptureFixture[str]) -> None:
+    main(["--root", str(made.root), "list"])
+    assert capfd.readouterr().out == "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
+    main(["--root", str(made.root), "list", "-f", "json"])
+    assert capfd.readouterr().out == "null\n"
+    main(["--root", str(made.root), "list", "-q"])
+    assert capfd.readouterr().out == ""
+
+
+def test_one_broken_container_does_not_hide_the_others(made: World, capfd: pytest.CaptureFixture[str],
+                                                       tmp_path: Path) -> None:
+    made.stopped("a")
+    (made.stopped("b") / "state.json").write_text("{")
+    log = tmp_path / "log"
+    assert main(["--log", str(log), "--root", str(made.root), "list", "-q"]) == 0
+    assert capfd.readouterr().out == "a\n"
+    assert "level=warning" in log.read_text() and "load container b: " in log.read_text()
+
+
+def test_table() -> None:
+    assert table([("A", "B"), ("x" * 9, "y"), ("x" * 10, "")]) == (
+        "A            B\nxxxxxxxxx    y\nxxxxxxxxxx   \n")
+
+
+def test_ps_keeps_the_lines_of_the_container() -> None:
+    output = "UID  PID PPID CMD\nroot 1 0 init\nroot 42 1 sh -c 43\nroot 43 1 sleep 42\n"
+    assert only([42, 99], output) == "UID  PID PPID CMD\nroot 42 1 sh -c 43\n"
+    assert only([], output) == "UID  PID PPID CMD\n"
+    with pytest.raises(UsageError, match="couldn't find PID field in ps output"):
+        only([42], "USER CMD\n")

@@ -1,0 +1,122 @@
+"""start: the handshake at the fifo, who may, and what a failure leaves."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyrunc.cli.log import Log
+from pyrunc.errors import StateError, StepError
+from pyrunc.state import start, store
+from pyrunc.state.container import Container
+
+from .made import World
+from .test_destroy import hook
+
+
+def begin(made: World, id: str) -> None:
+    start.start(str(made.root), id, "", Log())
+
+
+def test_the_init_is_let_go(made: World) -> None:
+    directory = made.created("c")
+    begin(made, "c")
+    assert Container.load(str(made.root), "c").status() == "running"
+    assert not (directory / store.FIFO).exists()
+
+
+# runtime.md#start: "Attempting to `start` a container that is not `created` MUST have no effect on the container and
+# MUST generate an error."
+def test_only_a_created_one(made: World, tmp_path: Path) -> None:
+    (tmp_path / "cgroup.events").write_text("frozen 1\n")
+    made.stopped("stopped")
+    made.running("running")
+    made.running("paused", cgroup=str(tmp_path))
+    made.intent("creating", creator=made.sleeper())
+    for id, words in (("stopped", "cannot start a container that has stopped"),
+                      ("running", "cannot start an already running container"),
+                      ("paused", "cannot start a container in the paused state"),
+                      ("creating", "cannot start a container in the creating state"),
+                      ("none", "container does not exist")):
+        with pytest.raises(StateError, match=f"^{words}$"):
+            begin(made, id)
+    assert [process.poll() for process in made.processes] == [None] * 3
+
+
+# runtime.md#start: "This operation MUST generate an error if `process` was not set."
+def test_without_a_process(made: World) -> None:
+    made.created("c", process=False)
+    with pytest.raises(StateError, match=r"process is not set in config.json"):
+        begin(made, "c")
+    assert Container.load(str(made.root), "c").status() == "created"
+
+
+def test_an_init_that_was_killed_at_the_fifo(made: World) -> None:
+    made.created("c", phase=2, stay=False)
+    with pytest.raises(StateError, match="was killed before it could exec the configured program"):
+        begin(made, "c")
+
+
+def test_the_init_s_last_words(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyrunc.steps import start as step
+
+    class Failed:
+        name, spec, where = "process.execute", "config.md#process", "process.args"
+
+    monkeypatch.setattr(step, "failed_step", lambda container, index: Failed)
+    directory = made.created("c", phase=5, stay=False)
+    page = bytearray(4096)
+    page[24:28] = (2).to_bytes(4, sys.byteorder)
+    words = b'exec: "/app"\0its interpreter /lib/ld.so is missing\0'
+    page[32:32 + len(words)] = words
+    (directory / store.JOURNAL).write_bytes(page)
+    with pytest.raises(StepError) as failed:
+        begin(made, "c")
+    assert str(failed.value) == (
+        'exec: "/app": no such file or directory: at process.args in config.json: step process.execute '
+        "(config.md#process); hint: its interpreter /lib/ld.so is missing")
+    assert (directory / store.STATE).exists()            # stopped, for the engine to delete
+
+
+def test_of_two_starts_one_wins(made: World) -> None:
+    made.created("c")
+    command = [sys.executable, "-m", "pyrunc", "--root", str(made.root), "start", "c"]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate()[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1]
+    assert "cannot start an already running container" in "".join(told)
+
+
+# config.md#poststart: "The `poststart` hooks MUST be called after the user-specified process is executed but before the
+# `start` operation returns."
+def test_poststart_hooks(made: World, tmp_path: Path) -> None:
+    # A hook may ask pyrunc about the container: no lock is held for it.
+    ask = f"{sys.executable} -I -c 'import sys; sys.path.insert(0, \"{os.getcwd()}\"); " \
+          f"from pyrunc.cli.main import main; main(sys.argv[1:])' --root {made.root}"
+    hooks = [hook(tmp_path / "one", f"cat > {tmp_path}/told", f"{ask} state c > {tmp_path}/asked",
+                  f"{ask} kill c 0 && touch {tmp_path}/killed")]
+    made.created("c", hooks={"poststart": hooks})
+    begin(made, "c")
+    state = json.loads((tmp_path / "told").read_text())
+    assert state["status"] == json.loads((tmp_path / "asked").read_text())["status"] == "running"
+    assert state["pid"] == made.processes[0].pid
+    assert (tmp_path / "killed").exists()
+
+
+# runtime.md#lifecycle: "If any `poststart` hook fails, the runtime MUST generate an error, stop the container, and
+# continue the lifecycle at step 12." (it is destroyed, and its poststop hooks run)
+def test_a_failing_poststart_hook_ends_the_container(made: World, tmp_path: Path) -> None:
+    hooks = {"poststart": [hook(tmp_path / "fails", "echo no network; exit 1"),
+                           hook(tmp_path / "two", f"touch {tmp_path}/2")],
+             "poststop": [hook(tmp_path / "cleans", f"touch {tmp_path}/cleaned")]}
+    made.created("c", hooks=hooks)
+    with pytest.raises(StepError, match=r"error running poststart hook #0: .*/fails: exit status 1, stdout: no net"
+                                        r"work: at hooks.poststart\[0\]"):
+        begin(made, "c")
+    assert made.processes[0].wait() == -9
+    assert (tmp_path / "cleaned").exists() and not (tmp_path / "2").exists()
+    assert list(made.root.iterdir()) == []

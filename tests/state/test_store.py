@@ -1,0 +1,140 @@
+"""The state root: whose it is, who may change a container, and what a killed command leaves."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pyrunc.errors import StateError
+from pyrunc.files import Files
+from pyrunc.state import store
+
+from .made import World
+
+HOLDER = """
+import sys
+from pyrunc.state import store
+lock = store.Lock(sys.argv[1], sys.argv[2])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def hold(made: World, id: str) -> subprocess.Popen[str]:
+    """Another process that holds the container's lock until its standard input ends."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(made.root), id], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    made.processes.append(holder)
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    return holder
+
+
+def test_one_at_a_time(made: World) -> None:
+    made.stopped("c")
+    holder = hold(made, "c")
+    with pytest.raises(store.Busy, match="another command works on it"):
+        store.Lock(str(made.root), "c", 0)
+    threading.Timer(0.2, holder.kill).start()
+    begun = time.monotonic()
+    store.Lock(str(made.root), "c", 5).close()         # a lock ends with its process
+    assert 0.1 < time.monotonic() - begun < 4
+
+
+def test_a_fork_does_not_inherit_the_lock(made: World) -> None:
+    """The container's init is a fork of create, and lives on."""
+    made.stopped("c")
+    lock = store.Lock(str(made.root), "c")
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+    try:
+        lock.close()
+        holder = hold(made, "c")
+        assert holder.poll() is None
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+
+def test_release_gives_back_a_lock_taken_elsewhere(made: World) -> None:
+    made.stopped("c")
+    kernel = Files()
+    kernel.lock(kernel.open(str(made.root / "c" / store.LOCK), os.O_RDWR))
+    with pytest.raises(subprocess.TimeoutExpired):
+        subprocess.run([sys.executable, "-c", HOLDER, str(made.root), "c"], stdin=subprocess.DEVNULL, timeout=0.5)
+    store.release(str(made.root), "c")
+    hold(made, "c")
+
+
+def test_lock_of_a_container_that_is_gone(made: World) -> None:
+    with pytest.raises(StateError, match="container does not exist"):
+        store.Lock(str(made.root), "c")
+    made.stopped("c")
+    holder = hold(made, "c")
+    results: list[object] = []
+
+    def wait() -> None:
+        try:
+            results.append(store.Lock(str(made.root), "c", 5))
+        except StateError as fault:
+            results.append(str(fault))
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    time.sleep(0.1)
+    store.remove(str(made.root), "c")
+    holder.kill()
+    waiter.join()
+    assert results == ["container does not exist"]
+
+
+@pytest.mark.parametrize("missing", ["", "/a/b"])
+def test_make_root(tmp_path: Path, missing: str) -> None:
+    root = f"{tmp_path}{missing}/state"
+    store.make_root(root, Files())
+    store.make_root(root, Files())
+    assert os.stat(root).st_mode & 0o7777 == 0o700
+
+
+def test_a_root_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    root.mkdir()
+    root.chmod(0o777)
+    with pytest.raises(StateError, match=r"can be written by others: owner \d+, mode 0777"):
+        store.make_root(str(root), Files())
+    with pytest.raises(StateError, match="can be written by others"):
+        store.exists(str(root), "c")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_root_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 0)
+    with pytest.raises(StateError, match="can be written by others: owner 12345"):
+        store.make_root(str(tmp_path), Files())
+
+
+def test_write_replaces_as_a_whole(made: World) -> None:
+    directory = made.stopped("c")
+    (directory / ".state.json").write_text("of a write that was killed")
+    store.write(str(made.root), "c", store.STATE, {"version": 1, "new": True})
+    assert store.read(str(made.root), "c", store.STATE) == {"version": 1, "new": True}
+    assert os.stat(directory / store.STATE).st_mode & 0o7777 == 0o600
+    assert not (directory / ".state.json").exists()
+
+
+def test_remove_can_be_resumed(made: World) -> None:
+    """Whatever was removed already: what says that there is a container goes last."""
+    for left in range(6):
+        directory = made.created(f"c{left}")
+        (directory / "notify").mkdir()
+        (directory / "notify" / "socket").touch()
+        for file in sorted(directory.iterdir())[:left]:
+            if file.is_file() and file.name not in (store.INTENT, store.LOCK):
+                file.unlink()
+        store.remove(str(made.root), directory.name)
+        assert not directory.exists()
