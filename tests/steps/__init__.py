@@ -1,0 +1,1 @@
+"""Tests of the steps, one file per file of pyrunc/steps."""
