@@ -37,21 +37,24 @@ def problems(config: Config) -> list[ConfigError]:
     """All faults of a whole config; rules that read a part with a fault in its types or ranges are left out."""
     found: list[ConfigError] = []
     _walk(cast("dict[str, Any]", config), shape.CONFIG, [], found.append)
-    sound = [rule for rule in EVERY if not any(_within(fault.where, part) for fault in found for part in rule[0])]
+    sound = [rule for rule in EVERY if not any(_touches(fault.where, part) for fault in found for part in rule[0])]
     return found + list(_rules(config, sound))
 
 
 def check_process(process: Process, document: str = "process.json") -> None:
     """Raise the first fault of a process object alone, as `exec --process` reads it from the file document."""
-    _check_part({"process": process}, "process", document)
+    _check_part(process, {"process": process}, "process", document)
 
 
 def check_resources(resources: Resources, document: str = "resources") -> None:
     """Raise the first fault of a resources object alone, as `update --resources` reads it from document."""
-    _check_part({"linux": {"resources": resources}}, "linux.resources", document)
+    _check_part(resources, {"linux": {"resources": resources}}, "linux.resources", document)
 
 
-def _check_part(config: dict[str, Any], part: str, document: str) -> None:
+def _check_part(value: object, config: dict[str, Any], part: str, document: str) -> None:
+    """config has nothing but the value, where part says."""
+    if value is None:
+        raise ConfigError("an object is wanted, not null", document=document)
     node = (dict, shape.CONFIG[1], (), None)
     try:
         _walk(config, node, [], _refuse)
@@ -70,8 +73,10 @@ def _refuse(fault: ConfigError) -> NoReturn:
     raise fault
 
 
-def _within(where: str, part: str) -> bool:
-    return where == part or where.startswith((f"{part}.", f"{part}["))
+def _touches(where: str, part: str) -> bool:
+    """Whether the one is within the other."""
+    return (where == part or where.startswith((f"{part}.", f"{part}["))
+            or part.startswith((f"{where}.", f"{where}[")))
 
 
 # ---- types and ranges ---------------------------------------------------------------------------------------
