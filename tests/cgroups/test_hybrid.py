@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,10 @@ from .. import world
 from .hierarchy import Tree
 from .test_steps import config
 
-WANTED = {"memory": {"memory": {"limit": 1 << 24}}, "pids": {"pids": {"limit": 9}}, "cpu": {"cpu": {"shares": 512}},
-          "cpuset": {"cpu": {"cpus": "0"}}, "io": {"blockIO": {"weight": 100}},
-          "hugetlb": {"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}, "nosuch": {"unified": {"nosuch.max": "1"}}}
+WANTED: dict[str, dict[str, Any]] = {
+    "memory": {"memory": {"limit": 1 << 24}}, "pids": {"pids": {"limit": 9}}, "cpu": {"cpu": {"shares": 512}},
+    "cpuset": {"cpu": {"cpus": "0"}}, "io": {"blockIO": {"weight": 100}},
+    "hugetlb": {"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}, "nosuch": {"unified": {"nosuch.max": "1"}}}
 
 
 @pytest.mark.parametrize("controller", list(WANTED))

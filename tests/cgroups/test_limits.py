@@ -293,6 +293,7 @@ def test_exactly_one_filter_is_left(tree: Tree) -> None:
     kernel = Kernel()
     (first,) = kernel.bpf_query(made.facts.cgroup_fd)
     step = made.engine.steps[-1]
+    assert isinstance(step, cgroup.Devices)
     step.apply(kernel, made.facts)
     (second,) = kernel.bpf_query(made.facts.cgroup_fd)
     assert first != second
