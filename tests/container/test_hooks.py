@@ -56,7 +56,8 @@ def test_order_and_state(runtime: Runtime, bundle: Path, place: Path, name: str)
 # MUST be executed in the container namespace"; startContainer: "… path MUST resolve in the container namespace …
 # MUST be executed in the container namespace."
 def test_namespaces_and_folders(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
-    script = "readlink /proc/self/ns/uts; readlink /proc/self/ns/mnt; pwd; ls /usr/bin/env >/dev/null 2>&1 && echo host; true"
+    script = ("readlink /proc/self/ns/uts; readlink /proc/self/ns/mnt; pwd; "
+              "ls /usr/bin/env >/dev/null 2>&1 && echo host; true")
     hooks = {kind: [hook(f"({script}) >{place}/{kind}")] for kind in ("createRuntime", "createContainer", "poststart")}
     hooks["startContainer"] = [hook(f"({script}) >/out")]
     configure(bundle, hooks)

@@ -1,0 +1,82 @@
+"""A containerd of our own and its client ctr, driven as a user does."""
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from tests.world import CGROUP
+
+from . import image
+
+CONFIG = """version = 2
+root = "{place}/root"
+state = "{place}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs",
+                    "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper",
+                    "io.containerd.snapshotter.v1.aufs", "io.containerd.internal.v1.tracing"]
+[grpc]
+  address = "{place}/sock"
+[debug]
+  level = "debug"
+"""
+
+
+class Done:
+    """A finished ctr command."""
+
+    def __init__(self, process: subprocess.CompletedProcess[str]) -> None:
+        self.status, self.stdout, self.stderr = process.returncode, process.stdout, process.stderr
+
+
+class Containerd:
+    """A running daemon with the busybox image loaded. place: an empty folder on a file system that takes overlays."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        (place / "config.toml").write_text(CONFIG.format(place=place))
+        self.log = place / "log"
+        self.process = subprocess.Popen(["containerd", "--config", place / "config.toml"], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=self.log.open("wb"))
+        deadline = time.monotonic() + 60
+        while self.ctr("version").status:
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.1)
+        self.ok("image", "import", str(image.write(place / "image.tar")))
+
+    def ctr(self, *args: str, timeout: float = 120) -> Done:
+        return Done(subprocess.run(["ctr", "--address", str(self.place / "sock"), *args], stdin=subprocess.DEVNULL,
+                                   capture_output=True, text=True, timeout=timeout, check=False))
+
+    def ok(self, *args: str) -> str:
+        done = self.ctr(*args)
+        assert done.status == 0, f"ctr {' '.join(args)}: {done.status}\n{done.stdout}{done.stderr}\n{self.last_words()}"
+        return done.stdout
+
+    def last_words(self) -> str:
+        return "\n".join(line for line in self.log.read_text().splitlines() if "level=debug" not in line)[-2000:]
+
+    def task_status(self, id: str) -> str:
+        """RUNNING, STOPPED, CREATED, PAUSED, or "" when there is no such task."""
+        for line in self.ok("task", "list").splitlines()[1:]:
+            name, _, status = line.split()
+            if name == id:
+                return status
+        return ""
+
+    def left(self, id: str) -> list[str]:
+        """What of a container is still there: runtime state, shim, mounts, cgroups."""
+        found = [str(path) for top in (Path("/run/containerd"), self.place / "state") for path in top.rglob(f"*{id}*")]
+        found += [str(path) for path in CGROUP.glob(f"**/{id}")]
+        found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{id}/" in line]
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                if id.encode() in command.read_bytes().split(b"\0"):
+                    found.append(command.read_bytes().replace(b"\0", b" ").decode())
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        return found
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
