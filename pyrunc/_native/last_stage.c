@@ -105,13 +105,15 @@ static void verify_cwd(struct stage *stage)
 {
     static char path[PATH_MAX];
     long n = syscall(SYS_getcwd, path, sizeof path);
-    if (n > 0 && path[0] == '/')
+    if (n > 0 && path[0] == '/') {
         stage->cwd_is_safe = 1;
-    else if (n > 0 || errno == ENOENT)
+    } else if (n > 0 || errno == ENOENT) {
+        errno = 0;
         fail(stage, "current working directory is outside of container mount namespace root "
                     "-- possible container breakout detected");
-    else if (!stage->cwd_is_safe)
+    } else if (!stage->cwd_is_safe) {
         fail(stage, "ask for the current working directory");
+    }
 }
 
 /* The directory may be out of reach for root (a network file system) or for the container's user: it is tried as

@@ -1,0 +1,128 @@
+"""Programs: what they get, what is kept of what they print, and how they end."""
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from pyrunc.kernel import Kernel
+
+from ..forked import forked
+
+KERNEL = Kernel()
+
+
+def run(script: str, stdin: bytes = b"", timeout: float | None = 10, env: tuple[str, ...] = ()) -> tuple[int, str]:
+    return KERNEL.run_program("/bin/sh", ["sh", "-c", script], env, stdin, timeout)
+
+
+def test_program_gets_exactly_what_it_is_given() -> None:
+    os.environ["PYRUNC_TEST_SECRET"] = "x"
+    leak = fcntl.fcntl(0, fcntl.F_DUPFD, 50)
+    try:
+        assert os.get_inheritable(leak)
+        status, out = run("env; cat; ls /proc/self/fd", b"state\n", env=("A=b", "C=d"))
+    finally:
+        os.close(leak)
+        del os.environ["PYRUNC_TEST_SECRET"]
+    assert status == 0
+    lines = out.split()
+    assert {"A=b", "C=d"} <= set(lines[:3])
+    assert all(line.startswith(("A=", "C=", "PWD=")) for line in lines[:3])
+    assert lines[3:] == ["state", "0", "1", "2", "3"]          # 3 is the directory that ls reads
+
+
+def test_program_with_default_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    try:
+        out = run("grep Sig /proc/self/status")[1]
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+    masks = dict(re.findall(r"(Sig\w+):\s+(\w+)", out))
+    assert int(masks["SigBlk"], 16) == int(masks["SigIgn"], 16) == 0
+
+
+@pytest.mark.parametrize(("script", "status"), [
+    ("exit 3", 3 << 8), ("kill -9 $$", 9), ("exit 0", 0)])
+def test_program_status(script: str, status: int) -> None:
+    assert run(script) == (status, "")
+
+
+def test_program_that_prints_more_than_is_kept() -> None:
+    status, out = run("yes 0123456789 | head -c 1000000; exit 4")
+    assert status >> 8 == 4
+    assert len(out) == 4095
+
+
+def test_program_that_does_not_read_its_stdin() -> None:
+    assert run("exit 0", b"x" * 1_000_000) == (0, "")
+    assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN      # as before
+
+
+def test_program_reads_all_of_a_large_stdin() -> None:
+    assert run("wc -c", b"x" * 1_000_000) == (0, "1000000\n")
+
+
+def test_program_runs_out_of_time() -> None:
+    began = time.monotonic()
+    status, out = run("echo begun; sleep 60", timeout=0.3)
+    assert (status, out) == (-2, "begun\n")
+    assert 0.25 < time.monotonic() - began < 5
+
+
+def test_program_without_time_limit() -> None:
+    assert run("sleep 0.2; echo done", timeout=None) == (0, "done\n")
+
+
+def test_program_that_leaves_a_daemon_behind() -> None:
+    """Its end counts, not that of a pipe which something else still holds."""
+    began = time.monotonic()
+    assert run("sleep 3 & echo started") == (0, "started\n")
+    assert time.monotonic() - began < 2
+
+
+def test_program_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as missing:
+        KERNEL.run_program("/nowhere/hook", ["hook"], [], b"", 1)
+    assert missing.value.filename == "/nowhere/hook"
+    (tmp_path / "plain").touch(0o644)
+    with pytest.raises(PermissionError):
+        KERNEL.run_program(str(tmp_path / "plain"), ["x"], [], b"", 1)
+
+
+def test_program_in_a_directory(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_PATH)
+    assert KERNEL.run_program("/bin/pwd", ["pwd"], [], b"", 5, fd) == (0, f"{tmp_path}\n")
+    os.close(fd)
+
+
+def test_program_with_closed_stdio() -> None:
+    def act() -> tuple[int, str]:
+        for fd in range(3):
+            os.close(fd)
+        return run("cat", b"text")
+    assert forked(act) == (0, "text")
+
+
+def test_program_with_sigchld_ignored_is_an_error_not_a_success() -> None:
+    def act() -> int:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        with pytest.raises(OSError) as unknown:
+            run("exit 1")
+        return unknown.value.errno or 0
+    assert forked(act) == errno.ECHILD
+
+
+def test_programs_leave_no_descriptor() -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        run("echo x", b"y", timeout=1)
+        with pytest.raises(OSError):
+            KERNEL.run_program("/nowhere", ["x"], [], b"", 1)
+    assert sorted(os.listdir("/proc/self/fd")) == before
