@@ -52,7 +52,7 @@ def _containers(call: Call) -> Iterator[dict[str, Any]]:
     for id in ids:
         try:
             yield description(Container.load(call.root, id), _owner(f"{call.root}/{id}"))
-        except NotADirectoryError:   # a file beside the containers, such as the switch "trace"
+        except (NotADirectoryError, UsageError):     # beside the containers: the switch "trace", "@seccomp"
             continue
         except (OSError, PyruncError) as fault:
             if not (isinstance(fault, StateError) and str(fault) == DOES_NOT_EXIST):   # deleted meanwhile

@@ -22,10 +22,10 @@ def test_names(name: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "SIG", "NOPE", "-9", "65", "99999999999999999999", "1.0", "0x9", "SIGRTMIN+31",
-                                  "RTMIN-1", "RTMAX+1", "KILL+1", "RTMIN+", "RTMIN++1", "RTMIN+\u0661", "\u0669", "_DFL",
-                                  "SIG_BLOCK", "DFL", "KILL ", "Signals"])
+                                  "RTMIN-1", "RTMAX+1", "KILL+1", "RTMIN+", "RTMIN++1", "RTMIN+\u0661", "\u0669",
+                                  "_DFL", "SIG_BLOCK", "DFL", "KILL ", "Signals"])
 def test_no_names(name: str) -> None:
-    with pytest.raises(UsageError, match="^unknown signal "):
+    with pytest.raises(UsageError, match=r"^unknown signal "):
         signal_number(name)
 
 

@@ -20,9 +20,10 @@ def test_state(made: World, capfd: pytest.CaptureFixture[str]) -> None:
     made.running("c", annotations={"a": "ü"})
     assert main(["--root", str(made.root), "state", "c"]) == 0
     assert capfd.readouterr().out == (
-        '{\n  "ociVersion": "1.3.0",\n  "id": "c",\n  "pid": %d,\n  "status": "running",\n  "bundle": "/bundle",\n'
+        f'{{\n  "ociVersion": "1.3.0",\n  "id": "c",\n  "pid": {made.processes[0].pid},\n  "status": "running",\n'
+        '  "bundle": "/bundle",\n'
         '  "rootfs": "/bundle/rootfs",\n  "created": "2026-01-02T03:04:05.123456789Z",\n  "annotations": {\n'
-        '    "a": "\\u00fc"\n  },\n  "owner": ""\n}' % made.processes[0].pid)
+        '    "a": "\\u00fc"\n  },\n  "owner": ""\n}')
 
 
 def test_state_of_a_stopped_one(made: World, capfd: pytest.CaptureFixture[str]) -> None:
@@ -52,11 +53,11 @@ def test_list(made: World, capfd: pytest.CaptureFixture[str], user: str) -> None
     (made.root / "empty").mkdir()
     pid = made.processes[0].pid
     assert main(["--root", str(made.root), "list"]) == 0
+    when = "2026-01-02T03:04:05.123456789Z"
     assert capfd.readouterr() == (
         "ID                                PID         STATUS      BUNDLE      CREATED                          OWNER\n"
-        f"b                                 0           stopped     /bundle     2026-01-02T03:04:05.123456789Z   {user}\n"
-        f"long-enough-to-widen-the-column   {pid:<11} running     /bundle     2026-01-02T03:04:05.123456789Z   {user}\n",
-        "")
+        f"b                                 0           stopped     /bundle     {when}   {user}\n"
+        f"long-enough-to-widen-the-column   {pid:<11} running     /bundle     {when}   {user}\n", "")
     assert main(["--root", str(made.root), "list", "-q"]) == 0
     assert capfd.readouterr().out == "b\nlong-enough-to-widen-the-column\n"
     assert main(["--root", str(made.root), "list", "--format", "json"]) == 0
