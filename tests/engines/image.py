@@ -41,7 +41,8 @@ def write(path: Path, name: str = NAME) -> Path:
                 "config": blob("config.v1+json", json.dumps(config).encode()),
                 "layers": [blob("layer.v1.tar+gzip", packed)]}
     entry = {**blob("manifest.v1+json", json.dumps(manifest).encode()),
-             "platform": {"architecture": "amd64", "os": "linux"}, "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name}}
+             "platform": {"architecture": "amd64", "os": "linux"},
+             "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name}}
     blobs["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
     blobs["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'
     with tarfile.open(path, "w") as tar:
