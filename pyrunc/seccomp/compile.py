@@ -1,7 +1,6 @@
 """A profile's program, by libseccomp. Importing this module loads the library; the steps do it when they must."""
 from __future__ import annotations
 
-import errno
 import posix
 
 from .._native._seccomp import ffi, lib
@@ -11,7 +10,8 @@ from . import enosys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from .profile import Profile
 
@@ -20,27 +20,26 @@ INSTRUCTION = 8                      # sizeof(struct sock_filter)
 MANY_CALLS = 32
 BINARY_TREE = 2
 ARCHITECTURES = "linux.seccomp.architectures"
+#: On the architectures with multiplexed calls.
+HIGHEST_CALL = 1023
 
 
 def program(profile: Profile) -> bytes:
     """The filter as an array of struct sock_filter. Raises ConfigError when libseccomp or the kernel cannot take it."""
     tokens = _architectures(profile)
-    filter = lib.seccomp_init(profile.default)
-    if filter == ffi.NULL:
-        raise MemoryError
+    filter = _filter(profile, *tokens[0])
     try:
-        for name, token in tokens.items():
-            _check(lib.seccomp_arch_add(filter, token), f"cannot filter architecture {name}", ARCHITECTURES,
-                   (errno.EEXIST,))
-        if sum(len(rule.names) for rule in profile.rules) > MANY_CALLS:
-            # A library that cannot do this makes a slower program that says the same.
-            lib.seccomp_attr_set(filter, lib.SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE)
-        _add_rules(filter, profile)
+        for name, token in tokens[1:]:
+            other = _filter(profile, name, token)
+            result = lib.seccomp_merge(filter, other)      # frees the other one, unless it fails
+            if result < 0:
+                lib.seccomp_release(other)
+                raise ConfigError(f"cannot filter architecture {name} as well: {strerror(-result)}", ARCHITECTURES)
         code = _export(filter)
     finally:
         lib.seccomp_release(filter)
     if profile.enosys:
-        code = enosys.stub(_last_calls(profile, set(tokens.values()))) + code
+        code = enosys.stub(_last_calls(profile, [token for _, token in tokens])) + code
     if len(code) > BPF_MAXINSNS * INSTRUCTION:
         raise ConfigError(f"the seccomp filter has {len(code) // INSTRUCTION} instructions, the kernel takes "
                           f"{BPF_MAXINSNS}", "linux.seccomp")
@@ -67,36 +66,62 @@ def supported_flags() -> int:
     return flags
 
 
-def _architectures(profile: Profile) -> dict[str, int]:
-    tokens = {}
+def _architectures(profile: Profile) -> list[tuple[str, int]]:
+    """[(name, libseccomp's token)], each once, the native one first."""
+    tokens = {lib.seccomp_arch_native(): "of this machine"}
     for index, name in enumerate(profile.architectures):
         token = lib.seccomp_arch_resolve_name(name.encode())
         if not token:
             raise ConfigError(f"libseccomp {version()} does not know the architecture {name}",
                               f"{ARCHITECTURES}[{index}]")
-        tokens[name] = token
-    return tokens
+        tokens[token] = name
+    return [(name, token) for token, name in tokens.items()]
 
 
-def _add_rules(filter: object, profile: Profile) -> None:
-    resolve, add = lib.seccomp_syscall_resolve_name, lib.seccomp_rule_add_array
-    unknown = lib.__NR_SCMP_ERROR
+def _filter(profile: Profile, architecture: str, token: int) -> Any:
+    """The filter of one architecture, with rules only for the calls that it has.
+
+    They could all be in one, and libseccomp would know which calls are whose. But where the first rule is for a call
+    that neither x86_64 nor x32 has, libseccomp 2.5 forgets to load the number of the call before it is compared
+    with those that come next, and none of them ever matches.
+    """
+    filter = lib.seccomp_init(profile.default)
+    if filter == ffi.NULL:
+        raise MemoryError
+    try:
+        if token != lib.seccomp_arch_native():
+            _check(lib.seccomp_arch_add(filter, token), f"cannot filter architecture {architecture}", ARCHITECTURES)
+            _check(lib.seccomp_arch_remove(filter, lib.seccomp_arch_native()), "cannot filter", ARCHITECTURES)
+        if sum(len(rule.names) for rule in profile.rules) > MANY_CALLS:
+            # A library that cannot do this makes a slower program that says the same.
+            lib.seccomp_attr_set(filter, lib.SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE)
+        _add_rules(filter, profile, token)
+    except ConfigError:
+        lib.seccomp_release(filter)
+        raise
+    return filter
+
+
+def _add_rules(filter: Any, profile: Profile, token: int) -> None:
+    resolve, here, add = (lib.seccomp_syscall_resolve_name, lib.seccomp_syscall_resolve_name_rewrite,
+                          lib.seccomp_rule_add_array)
     for rule in profile.rules:
         if rule.action == profile.default:
             continue                 # libseccomp refuses what goes without saying
         alternatives = [(len(conditions), ffi.new("struct scmp_arg_cmp[]", conditions))
                         for conditions in rule.alternatives]
         for name in rule.names:
-            number = resolve(name.encode())
-            if number == unknown:
-                continue             # a name of a newer kernel or another architecture: it cannot be called here
+            text = name.encode()
+            if here(token, text) < 0:
+                continue             # a call of a newer kernel or another architecture: it cannot be made here
+            number = resolve(text)   # rules go by the native number, or libseccomp's own for what is not native
             for count, conditions in alternatives:
                 result = add(filter, rule.action, number, count, conditions)
                 if result < 0:
                     _check(result, f"cannot add a rule for {name}", rule.where)
 
 
-def _export(filter: object) -> bytes:
+def _export(filter: Any) -> bytes:
     size = 1 << 20
     buffer = ffi.new("char[]", size)
     length = lib.pr_seccomp_export(filter, buffer, size)
@@ -105,18 +130,32 @@ def _export(filter: object) -> bytes:
     return bytes(ffi.buffer(buffer, length))
 
 
-def _last_calls(profile: Profile, tokens: set[int]) -> dict[int, int]:
+def _last_calls(profile: Profile, tokens: Sequence[int]) -> dict[int, int]:
     """{architecture: largest number of a system call that the profile names}, whatever it says about it."""
     names = {name.encode() for rule in profile.rules for name in rule.names}
-    resolve = lib.seccomp_syscall_resolve_name_arch
     last = {}
-    for token in sorted(tokens | {lib.seccomp_arch_native()}):
-        number = max((resolve(token, name) for name in names), default=-1)
-        if number >= 0:              # negative ones are libseccomp's own, for calls that this architecture has not
-            last[token] = number
+    for token in tokens:
+        numbers = [lib.seccomp_syscall_resolve_name_arch(token, name) for name in names]
+        highest = max(numbers, default=-1)
+        if min(numbers, default=0) < lib.__NR_SCMP_ERROR:
+            # Numbers below that one are libseccomp's own, for calls that the architecture has not, or has twice: on
+            # its own and behind socketcall(2) or ipc(2). Then only looking tells the number.
+            highest = next((number for number in range(HIGHEST_CALL, highest, -1) if _name(token, number) in names),
+                           highest)
+        if highest >= 0:
+            last[token] = highest
     return last
 
 
-def _check(result: int, doing: str, where: str, allowed: tuple[int, ...] = ()) -> None:
-    if result < 0 and -result not in allowed:
+def _name(token: int, number: int) -> bytes:
+    text = lib.seccomp_syscall_resolve_num_arch(token, number)
+    if text == ffi.NULL:
+        return b""
+    name: bytes = ffi.string(text)
+    lib.free(text)
+    return name
+
+
+def _check(result: int, doing: str, where: str) -> None:
+    if result < 0:
         raise ConfigError(f"{doing}: {strerror(-result)}", where)
