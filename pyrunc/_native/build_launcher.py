@@ -2,7 +2,7 @@
 
 setup.py calls build(). In a checkout, `make build` runs it as a program:
 
-    python pyrunc/_native/build_launcher.py OUT [WORK]
+    python pyrunc/_native/build_launcher.py OUT [WORK] [--kind KIND]
 
 Three kinds of program, the first that can be linked (times: to start and run nothing, /bin/true 0.6, ms):
 
@@ -12,6 +12,7 @@ Three kinds of program, the first that can be linked (times: to start and run no
 """
 from __future__ import annotations
 
+import argparse
 import os
 import runpy
 import shlex
@@ -161,5 +162,11 @@ def build(out: Path, work: Path, checked: bool = False, kinds: Sequence[str] = t
 
 
 if __name__ == "__main__":
-    out, *work = [Path(word) for word in sys.argv[1:] if not word.startswith("-")]
-    print("launcher:", build(out, work[0] if work else Path("build/launcher"), checked=True))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("work", type=Path, nargs="?", default=Path("build/launcher"))
+    parser.add_argument("--kind", choices=KINDS, help="build this kind and no other")
+    parser.add_argument("-v", action="store_true", help="show the compiler's command lines")
+    options = parser.parse_args()
+    kinds = [options.kind] if options.kind else list(KINDS)
+    print("launcher:", build(options.out, options.work, checked=True, kinds=kinds))

@@ -89,13 +89,19 @@ static void start(int argc, char **argv)
     PyConfig_Clear(&config);
 }
 
-/* Frozen modules take the directory of their package, where modules that are not frozen and data files lie, from here. */
-static int set_frozen_directory(void)
+/* Frozen packages take the directory where their modules that are not frozen, and data files, lie from _stdlib_dir. That
+ * is right for pyrunc's own; encodings, which CPython's start has imported, gets its own. */
+static int set_directories(void)
 {
-    PyObject *directory = PyUnicode_DecodeFSDefault(library_path);
-    int result = directory ? PySys_SetObject("_stdlib_dir", directory) : -1;
-    Py_XDECREF(directory);
-    return result;
+    PyObject *own = PyUnicode_DecodeFSDefault(library_path), *path = NULL;
+    PyObject *encodings = PyDict_GetItemString(PyImport_GetModuleDict(), "encodings");      /* NULL in a core start */
+    int failed = !own || PySys_SetObject("_stdlib_dir", own);
+    if (!failed && encodings)
+        failed = !(path = Py_BuildValue("[s]", STDLIB "/encodings")) ||
+                 PyObject_SetAttrString(encodings, "__path__", path);
+    Py_XDECREF(own);
+    Py_XDECREF(path);
+    return failed ? -1 : 0;
 }
 
 #if QUICK_START
@@ -129,7 +135,7 @@ static int complete(void)
         return -1;
     }
     PyGC_Enable();
-    return set_frozen_directory();
+    return set_directories();
 }
 
 /* A ModuleSpec for the extension module in directory, or NULL; without an exception when there is no such file. */
@@ -277,7 +283,7 @@ _Noreturn void run_python(const char *library, int argc, char **argv, bool seal)
     PyGC_Disable();     /* a command is too short for its garbage to matter */
 
     PyObject *module = NULL, *words = NULL, *status = NULL;
-    if (!set_frozen_directory() && !bridge() && (module = PyImport_ImportModule("pyrunc.cli.main")) &&
+    if (!set_directories() && !bridge() && (module = PyImport_ImportModule("pyrunc.cli.main")) &&
         (words = PyList_New(argc - 1))) {
         for (int i = 1; i < argc; i++) {
             PyObject *word = PyUnicode_DecodeFSDefault(argv[i]);

@@ -1,0 +1,65 @@
+"""Launchers of each kind: around pyrunc, and around a toy package that shows what the interpreter inside can do."""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+TREE = Path(__file__).parent.parent.parent
+KINDS = ("static", "shared", "exec")
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A program to be run with an environment of the test's choice, empty by default."""
+    path: Path
+    kind: str
+
+    def __call__(self, *argv: str | bytes, env: dict[str, str] | None = None, cwd: Path | str = "/",
+                 stdin: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([self.path, *argv], env=env or {}, cwd=cwd, input=stdin, capture_output=True, text=True,
+                              errors="surrogateescape", timeout=timeout, check=False)
+
+    def traced(self, *argv: str, calls: str) -> str:
+        """The system calls of a run (strace -f), its output dropped."""
+        log = self.path.parent / "strace.log"
+        strace: list[str | Path] = ["strace", "-f", "-qq", "-s", "256", "-e", f"trace={calls}", "-o", log]
+        subprocess.run([*strace, self.path, *argv], cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        return log.read_text()
+
+
+def build(tree: Path, program: Path, work: Path, kind: str) -> Launcher:
+    subprocess.run([sys.executable, "pyrunc/_native/build_launcher.py", program, work, "--kind", kind], cwd=tree,
+                   check=True, stdout=subprocess.DEVNULL)
+    return Launcher(program, kind)
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def launcher(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Launcher:
+    """A launcher of pyrunc, with this environment's libraries."""
+    place = tmp_path_factory.mktemp(request.param)
+    (place / "lib").mkdir()
+    (place / "lib/pyrunc").symlink_to(sysconfig.get_path("platlib"))
+    return build(TREE, place / "bin/pyrunc", TREE / "build/launcher", request.param)
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def toy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Launcher:
+    """A launcher of toy.py in place of pyrunc's command line."""
+    place = tmp_path_factory.mktemp(f"toy-{request.param}")
+    package = place / "lib/pyrunc/pyrunc"
+    (package / "cli").mkdir(parents=True)
+    for name in ("__init__.py", "__main__.py", "_native"):
+        copy = shutil.copytree if name == "_native" else shutil.copy
+        copy(TREE / "pyrunc" / name, package / name)
+    (package / "cli/__init__.py").touch()
+    shutil.copy(Path(__file__).with_name("toy.py"), package / "cli/main.py")
+    backend = f"_cffi_backend{sysconfig.get_config_var('EXT_SUFFIX')}"
+    os.symlink(Path(sysconfig.get_path("platlib"), backend), package.parent / backend)
+    return build(package.parent, place / "bin/pyrunc", place / "work", request.param)

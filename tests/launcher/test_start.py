@@ -1,0 +1,111 @@
+"""The interpreter inside the launcher: a quick start that nobody notices but the clock, and a defined end."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import Launcher
+
+#: What a complete start of CPython imports and a start of its core does not.
+COMPLETE = {"encodings", "codecs", "io", "abc", "_frozen_importlib_external"}
+
+
+def quick(toy: Launcher) -> bool:
+    """Whether this launcher starts the core only (interpreter.c: QUICK_START)."""
+    return toy.kind == "static" and sys.version_info[:2] == (3, 11)
+
+
+def test_commands_start_with_the_core_only(toy: Launcher) -> None:
+    held = set(toy("modules").stdout.split())
+    assert held & COMPLETE == (set() if quick(toy) else COMPLETE)
+    assert "site" not in held
+
+
+def test_a_core_start_opens_no_file_of_python(toy: Launcher) -> None:
+    opened = toy.traced("echo", "x", calls="open,openat,openat2,stat,newfstatat,access")
+    assert (f"/lib/python{sys.version_info.major}" in opened) == (toy.kind == "exec")
+    assert "pyvenv.cfg" not in opened or toy.kind == "exec"
+
+
+def test_what_the_core_lacks_comes_when_asked_for(toy: Launcher) -> None:
+    done = toy("whole", stdin="ü")
+    assert json.loads(done.stdout) == {"in": "ü", "idna": "xn--bcher-kva", "os": True}, done.stderr
+    assert toy("opened", "/proc/self/comm").stdout.startswith("python3" if toy.kind == "exec" else "pyrunc")
+    assert toy("of_sys").stdout == "of_sys pyrunc False none\n"
+    assert toy("extension").stdout == '4 "x"\n'
+
+
+def test_arguments_are_bytes(toy: Launcher) -> None:
+    words: list[bytes] = ["ü".encode(), b"\xff\xfe", b"", b"a b"]
+    for locale in ({}, {"LC_ALL": "C"}, {"LANG": "C.UTF-8"}, {"LC_ALL": "nonsense"}):
+        done = subprocess.run([toy.path, b"echo", *words], env=locale, capture_output=True, check=True)
+        assert done.stdout == b"\0".join(words), locale
+
+
+def test_the_environment_is_the_callers(toy: Launcher) -> None:
+    env = {"HOME": "/nowhere", "PYTHONHOME": "/nowhere", "X": "y"}
+    seen = dict(line.split("=", 1) for line in toy("environment", env=env).stdout.split("\n"))
+    if toy.kind == "exec":
+        del env["PYTHONHOME"]           # dropped, so that it cannot matter
+        seen.pop("LC_CTYPE", None)      # CPython's program puts it there before it looks at any option
+    assert seen == env
+
+
+def test_exit_statuses(toy: Launcher) -> None:
+    assert [toy("status", str(code)).returncode for code in (0, 1, 7, 255)] == [0, 1, 7, 255]
+
+
+def test_an_exception_that_main_lets_through_is_told(toy: Launcher) -> None:
+    done = toy("failed")
+    assert done.returncode == 1 and "RuntimeError: as planned" in done.stderr
+
+
+def test_output_that_cannot_be_written_is_a_failure(toy: Launcher) -> None:
+    for case in ("modules", "whole"):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([toy.path, case], env={}, stdin=subprocess.DEVNULL, stdout=full,
+                                  stderr=subprocess.PIPE, check=False)
+        assert done.returncode != 0, case
+
+
+def test_signals(toy: Launcher) -> None:
+    assert toy("handled").stdout == "True True\n"
+    # The runtime waits for its children, so it must not inherit that somebody ignored SIGCHLD.
+    ignoring = ["python3", "-c", "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+                "os.execv(sys.argv[1], sys.argv[1:])", str(toy.path), "dispositions"]
+    ignored = int(subprocess.run(ignoring, capture_output=True, text=True, check=True).stdout.split()[-1], 16)
+    assert not ignored & 1 << 16        # SIGCHLD is 17
+
+
+# CVE-2016-9962: nobody in a container may trace, or read the memory of, the runtime that is about to enter it.
+def test_root_cannot_be_dumped(toy: Launcher) -> None:
+    assert os.geteuid() == 0
+    assert toy("dumpable").stdout == "0\n"
+
+
+def test_a_forked_child_imports_nothing_from_files(toy: Launcher) -> None:
+    # In the other kinds it is the engine's audit hook that sees to it.
+    assert toy("forked").returncode == (3 if quick(toy) else 1)
+
+
+def test_code_names_no_file_that_exists(toy: Launcher) -> None:
+    name, file, doc = toy("where").stdout.rstrip().split(" ", 2)
+    if toy.kind != "exec":
+        assert (name, doc) == ("<pyrunc>/cli/main.py", "None")
+    assert file == str(toy.path.parent.parent / "lib/pyrunc/pyrunc/cli/main.py")    # data files lie beside it
+
+
+@pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]], ids=str)
+def test_closed_standard_descriptors_become_dev_null(toy: Launcher, closed: list[int]) -> None:
+    close = "import os, sys\nfor fd in eval(sys.argv[1]): os.close(fd)\nos.execv(sys.argv[2], sys.argv[2:])"
+    report, out = os.pipe()
+    subprocess.run(["python3", "-c", close, repr(closed), toy.path, "descriptors", str(out)], pass_fds=[out],
+                   stdin=subprocess.PIPE, capture_output=True, check=True)
+    os.close(out)
+    with open(report) as text:
+        seen = text.read().split()
+    assert ["/dev/null" if fd in closed else "pipe" for fd in range(3)] == [name.split(":")[0] for name in seen]

@@ -1,0 +1,98 @@
+"""pyrunc.cli.main of the toy launcher: main(["name", ...]) calls the function of that name below."""
+from __future__ import annotations
+
+import _signal
+import posix
+import sys
+
+HELD_AT_START = sorted(sys.modules)
+
+
+def main(argv: list[str]) -> int:
+    """Docstrings are left out of frozen code."""
+    return int(globals()[argv[0]](*argv[1:]) or 0)
+
+
+def modules() -> None:
+    print(*HELD_AT_START)
+
+
+def echo(*words: str) -> None:
+    posix.write(1, b"\0".join(word.encode(errors="surrogateescape") for word in words))
+
+
+def environment() -> None:
+    posix.write(1, b"\n".join(sorted(name + b"=" + value for name, value in posix.environ.items())))
+
+
+def status(code: str) -> int:
+    return int(code)
+
+
+def whole() -> None:
+    """Modules from files, codecs, sys.stdin and open appear when they are asked for."""
+    import json
+    import os
+    words = {"in": sys.stdin.read(), "idna": "bücher".encode("idna").decode(), "os": os.getpid() == posix.getpid()}
+    print(json.dumps(words))
+
+
+def opened(path: str) -> None:
+    with open(path) as file:
+        print(file.read(), end="")
+
+
+def of_sys() -> None:
+    print(sys.argv[-1], sys.path[0].rpartition("/")[2], hasattr(sys, "nonsense"), getattr(sys, "nonsense", "none"))
+
+
+def extension() -> None:
+    import _json
+
+    from pyrunc._native import lib
+    print(lib.PR_SET_DUMPABLE, _json.encode_basestring("x"))
+
+
+def handled() -> None:
+    got: list[int] = []
+    _signal.signal(_signal.SIGUSR1, lambda number, frame: got.append(number))
+    posix.kill(posix.getpid(), _signal.SIGUSR1)
+    print(got == [_signal.SIGUSR1], _signal.getsignal(_signal.SIGPIPE) == _signal.SIG_IGN)
+
+
+def dispositions() -> None:
+    with open("/proc/self/status") as file:
+        print(*(line.split()[1] for line in file if line.startswith(("SigIgn", "SigBlk"))))
+
+
+def forked() -> int:
+    """What becomes a container does not start to import files; what had done so before may."""
+    pid = posix.fork()
+    if pid == 0:
+        code = 9
+        try:
+            import json
+            json.dumps("imported")
+            code = 1
+        except ImportError:
+            code = 3
+        finally:
+            posix._exit(code)
+    return posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
+
+
+def failed() -> None:
+    raise RuntimeError("as planned")
+
+
+def where() -> None:
+    print(main.__code__.co_filename, sys.modules[__name__].__file__, main.__doc__)
+
+
+def descriptors(report: str) -> None:
+    posix.write(int(report), " ".join(posix.readlink(f"/proc/self/fd/{fd}") for fd in range(3)).encode())
+
+
+def dumpable() -> None:
+    from pyrunc._native import lib
+    print(lib.pr_prctl(3, 0, 0, 0, 0))      # PR_GET_DUMPABLE
