@@ -1,0 +1,92 @@
+"""update: each limit is a step that remembers what was there, so that a failure at one takes back the ones before."""
+from __future__ import annotations
+
+import errno
+
+from ..cgroups import resources, update, write
+from ..cgroups.v2 import Cgroup, refusal
+from ..step import Step
+from .cgroup import CgroupStep, CheckUsage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..config.types import Resources
+    from ..facts import Facts
+    from ..files import Files
+    from ..host import Host
+    from ..kernel import Kernel
+
+
+class Open(CgroupStep):
+    """Find the container's cgroup again, by path and mark."""
+    name = "update.open"
+    spec = "config-linux.md#cgroups-path"
+    path: str
+    mark: str
+
+    def describe(self) -> str:
+        return f"open cgroup {self.path}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        facts.cgroup_fd = Cgroup(self.path, self.mark, kernel).fd
+        if facts.cgroup_fd < 0:
+            raise refusal(f"cgroup {self.path} is gone or no longer the container's")
+
+
+class Change(CgroupStep):
+    """One value into one file of the cgroup; undo writes the former one.
+
+    put_off   EINVAL is no failure: the same is tried again after the step that makes it possible
+    """
+    name = "update.limit"
+    setting: resources.Setting
+    mount: str
+    path: str
+    put_off: bool = False
+    before: list[tuple[str, str]] = []
+
+    def describe(self) -> str:
+        return f"{self.setting.file} = {self.setting.value}" + (", if that is possible yet" if self.put_off else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        self.before = update.previous(kernel, facts.cgroup_fd, self.setting)
+        try:
+            write.put(kernel, facts.cgroup_fd, self.setting, self.mount, self.path)
+        except OSError as fault:
+            self.before = []
+            if not self.put_off or fault.errno != errno.EINVAL:
+                raise
+
+    def undo(self, kernel: Files, facts: Facts) -> None:
+        for file, value in self.before:
+            kernel.write_file(file, value, facts.cgroup_fd)
+
+
+def plan(new: Resources, saved: Resources, host: Host, path: str, mark: str) -> list[Step]:
+    """The steps of `update`, all PARENT. Raises ConfigError; no effects.
+
+    new, saved   the resources asked for, and those of the container until now (update.merged makes the next saved)
+    path, mark   of the container's state
+    """
+    return list(_plan(new, saved, host, path, mark))
+
+
+def _plan(new: Resources, saved: Resources, host: Host, path: str, mark: str) -> Iterator[Step]:
+    yield Open(path=path, mark=mark)
+    memory = new.get("memory") or {}
+    ceiling, swap = memory.get("limit") or 0, memory.get("swap") or 0
+    check = update.merged(saved, new).get("memory") or {}
+    if check.get("checkBeforeUpdate") and (ceiling > 0 or swap > 0):
+        yield CheckUsage(limit=ceiling, swap=swap, where=f"{resources.WHERE}.memory.checkBeforeUpdate")
+    settings = update.settings(saved, new)
+    bandwidth = any(setting.file == "cpu.max" for setting in settings)
+    for setting in settings:
+        # The kernel wants burst <= quota at each moment: when both grow, quota has to be first, else burst.
+        early = setting.file == "cpu.max.burst" and bandwidth
+        yield Change(setting=setting, mount=host.cgroup_mount, path=path, put_off=early, where=setting.where)
+        if setting.file == "cpu.max":
+            for burst in settings:
+                if burst.file == "cpu.max.burst":
+                    yield Change(setting=burst, mount=host.cgroup_mount, path=path, where=burst.where)
