@@ -67,7 +67,7 @@ with open(f"{bundle}/config.json", "w") as file:
     json.dump(config, file, indent=2)
 CONFIG
 
-root=$(mktemp -d)
+root=$(mktemp -d -p /run 2>/dev/null || mktemp -d)       # a tmpfs, where one may
 trap 'rm -rf "$root"' EXIT
 echo "\$ pyrunc --trace demo/trace.json run --bundle demo demo"
 "$pyrunc" --root "$root" --trace "$trace" run --bundle "$bundle" demo
