@@ -75,11 +75,14 @@ def listen_fds() -> int:
 
 
 def check_terminal(options: Options, terminal: bool) -> None:
-    """A terminal needs somebody to hold its other end: this process, or whoever listens on the console socket."""
+    """A terminal needs somebody to hold its other end: this process, or whoever listens on the console socket.
+
+    The words are runc's, to the letter.
+    """
     if options.detach and terminal and not options.console_socket:
-        raise UsageError("cannot allocate tty if pyrunc will detach without setting console socket")
+        raise UsageError("cannot allocate tty if runc will detach without setting console socket")
     if options.console_socket and not (options.detach and terminal):
-        raise UsageError("cannot use console socket if pyrunc will not detach or allocate tty")
+        raise UsageError("cannot use console socket if runc will not detach or allocate tty")
 
 
 def check_descriptors(options: Options) -> None:

@@ -9,7 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .flags import Call
 
-COMMAND = Command("create", "create a container from a bundle", FLAGS, prefix="pyrunc create failed: ")
+COMMAND = Command("create", "create a container from a bundle", FLAGS, prefix="pyrunc create failed: ",
+                  shares=True)
 
 
 def run(call: Call) -> int:

@@ -44,13 +44,16 @@ class Command:
     stop          after so many arguments nothing is a flag any more; -1: flags may stand anywhere
     prefix        what an error of this command begins with
     failure       its exit status when it fails
+    shares        the container gets the command's standard streams
     """
-    __slots__ = ("about", "arguments", "failure", "flags", "least", "most", "name", "prefix", "stop")
+    __slots__ = ("about", "arguments", "failure", "flags", "least", "most", "name", "prefix", "shares", "stop")
 
     def __init__(self, name: str, about: str, flags: Sequence[Flag] = (), arguments: str = "<container-id>",
-                 least: int = 1, most: int = 1, stop: int = -1, prefix: str = "", failure: int = 1) -> None:
+                 least: int = 1, most: int = 1, stop: int = -1, prefix: str = "", failure: int = 1,
+                 shares: bool = False) -> None:
         self.name, self.about, self.flags, self.arguments = name, about, flags, arguments
         self.least, self.most, self.stop, self.prefix, self.failure = least, most, stop, prefix, failure
+        self.shares = shares
 
 
 class Call:

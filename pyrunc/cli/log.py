@@ -19,6 +19,9 @@ class Log:
 
     def __init__(self, path: str = "", debug: bool = False) -> None:
         self.fd, self.format, self.verbose = STDERR, "text", debug
+        #: Standard error is the container's, too, and what is printed there ends in its log; and the log file is one
+        #: that Podman reads: no warnings but to a person at a terminal, or with --debug.
+        self.shared = False
         if path:
             try:
                 self.fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o644)
@@ -41,14 +44,11 @@ class Log:
             self._write(STDERR, message + "\n")
 
     def warning(self, message: str) -> None:
-        """Something worth knowing although the command goes on: for a person at a terminal, a text log, or --debug.
-
-        Not for a pipe on stderr, which is the container's own log under conmon, nor for a JSON log (see above).
-        """
-        if self.verbose or (self.fd != STDERR and self.format == "text"):
-            self._write(self.fd, self._record("warning", message))
-        elif posix.isatty(STDERR):
+        """Something worth knowing although the command goes on."""
+        if self.fd == STDERR and self.format == "text" and posix.isatty(STDERR):
             self._write(STDERR, f"pyrunc: warning: {message}\n")
+        elif self.verbose or not self.shared:
+            self._write(self.fd, self._record("warning", message))
 
     def debug(self, message: str) -> None:
         """Only with --debug."""

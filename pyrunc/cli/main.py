@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 #: Each is pyrunc/cli/<name>.py with COMMAND (flags.Command) and run(call) -> exit status.
-COMMANDS = ("completion", "create", "delete", "events", "explain", "features", "kill", "list", "pause", "ps", "resume",
-            "run", "spec", "start", "state", "update")
+COMMANDS = ("check", "completion", "create", "delete", "events", "explain", "features", "kill", "list", "pause", "ps",
+            "resume", "run", "spec", "start", "state", "update")
 GLOBALS = (
     Flag("root", str, "directory of the containers' state, on a tmpfs (default: /run/pyrunc)", value="DIR"),
     Flag("log", str, "append log records to this file (default: stderr)", value="FILE"),
@@ -74,6 +74,7 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
     chosen = module(words[0])
     command: Command = chosen.COMMAND
     reporter.command = command
+    log.shared = command.shares
     values: dict[str, Any] = {}
     arguments = parse((*command.flags, *HELP), words[1:], values, command.stop)
     if "help" in values:

@@ -23,7 +23,7 @@ COMMAND = Command(
      Flag("detach", bool, "return once the program runs", short="d"),
      Flag("keep", bool, "do not delete the container when it has ended"),
      Flag("no-subreaper", bool, "let the container's orphans go to another process than this one")),
-    prefix="pyrunc run failed: ")
+    prefix="pyrunc run failed: ", shares=True)
 
 PR_SET_CHILD_SUBREAPER = 36
 
