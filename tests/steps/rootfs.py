@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pyrunc.engine import failure_text
 from pyrunc.errors import ConfigError, StepError
 from pyrunc.facts import Facts
-from pyrunc.host import Host
+from pyrunc.host import Host, probe
 from pyrunc.kernel import Kernel
 from pyrunc.options import Options
 from pyrunc.step import Step
@@ -20,7 +20,8 @@ from ..forked import forked
 CLONE_NEWNS = 0x20000
 Result = TypeVar("Result")
 #: Root of the initial user namespace, without security modules.
-ROOT = Host()
+ROOT = Host(cgroup_mount=probe().cgroup_mount)
+_proc = -1
 
 
 def config(bundle: Path, mounts: list[dict[str, Any]] | None = None, *, readonly: bool = False,
@@ -59,10 +60,17 @@ def inside(wanted: Any, bundle: Path, look: Callable[[], Result], host: Host = R
     def act() -> Result:
         facts = Facts()
         apply(steps(wanted, bundle, host, **more), Kernel(), facts)
-        os.fchdir(facts.root_fd)
-        os.chroot(".")
+        enter(facts.root_fd)
         return look()
     return forked(act, CLONE_NEWNS)
+
+
+def enter(root_fd: int) -> None:
+    """Make this process's root directory what root_fd is; mountinfo() goes on working."""
+    global _proc
+    _proc = os.open("/proc", os.O_PATH)
+    os.fchdir(root_fd)
+    os.chroot(".")
 
 
 def refused(wanted: Any, bundle: Path, host: Host = ROOT, **more: Any) -> str:
@@ -76,10 +84,13 @@ def refused(wanted: Any, bundle: Path, host: Host = ROOT, **more: Any) -> str:
     return forked(act, CLONE_NEWNS)
 
 
-def mountinfo(text: str | None = None) -> dict[str, dict[str, Any]]:
-    """{mount point: the topmost mount on it} of this process (proc_pid_mountinfo(5))."""
+def mountinfo() -> dict[str, dict[str, Any]]:
+    """{mount point: the topmost mount on it} that this process can reach (proc_pid_mountinfo(5))."""
     found = {}
-    for line in (text if text is not None else Path("/proc/self/mountinfo").read_text()).splitlines():
+    with os.fdopen(os.open("self/mountinfo" if _proc >= 0 else "/proc/self/mountinfo", os.O_RDONLY,
+                           dir_fd=_proc if _proc >= 0 else None)) as file:
+        lines = file.read().splitlines()
+    for line in lines:
         before, _, after = line.partition(" - ")
         fields, rest = before.split(" "), after.split(" ")
         found[fields[4]] = {"root": fields[3], "flags": set(fields[5].split(",")), "propagation": fields[6:],
