@@ -21,6 +21,13 @@ KERNEL = Kernel()
 SIGKILL = int(signal.SIGKILL)
 
 
+def end(thread: threading.Thread) -> None:
+    """Join, and wait until the kernel's thread has gone too, which is a moment later."""
+    thread.join()
+    while lib.pr_tasks() > 1:
+        time.sleep(0.001)
+
+
 def test_clone3_gives_pid_and_pidfd() -> None:
     pid, pidfd = KERNEL.clone3(0, -1, 0)
     if pid == 0:
@@ -46,10 +53,8 @@ def test_clone3_child_is_a_whole_python() -> None:
             ran: list[int] = []
             thread = threading.Thread(target=ran.append, args=(1,))
             thread.start()
-            thread.join()
+            end(thread)
             assert ran == [1]
-            while lib.pr_tasks() > 1:           # join() returns a moment before the kernel's thread has gone
-                time.sleep(0.001)
             inner, _ = KERNEL.clone3(0, -1, 0)
             if inner == 0:
                 os._exit(5)
@@ -82,7 +87,7 @@ def test_clone3_refuses_more_than_one_thread() -> None:
         assert refused.value.errno == errno.EDEADLK
     finally:
         stop.set()
-        thread.join()
+        end(thread)
 
 
 def test_clone3_that_fails_leaves_the_interpreter_usable() -> None:
@@ -92,7 +97,7 @@ def test_clone3_that_fails_leaves_the_interpreter_usable() -> None:
         assert refused.value.errno == errno.EINVAL
     thread = threading.Thread(target=lambda: None)
     thread.start()
-    thread.join()
+    end(thread)
 
 
 def test_clone3_makes_namespaces() -> None:
