@@ -84,6 +84,13 @@ class Attributes:
             return
         self.atime = STRICTATIME if self._strict else NOATIME if self._noatime else RELATIME
 
+    def choose_access_time(self, flag: int, on: bool) -> None:
+        """As mount_setattr(2) has it: one of three, and the last choice counts."""
+        if on:
+            self.atime = flag
+        elif flag != RELATIME and self.atime in (None, flag):
+            self.atime = RELATIME
+
     def __bool__(self) -> bool:
         return bool(self.set or self.clear or self.atime is not None)
 
@@ -152,7 +159,7 @@ class MountOptions:
         elif name[:1] == "r" and name[1:] in ATTRIBUTES:
             self.below.switch(*ATTRIBUTES[name[1:]])
         elif name[:1] == "r" and name[1:] in ACCESS_TIMES:
-            self.below.access_time(*ACCESS_TIMES[name[1:]])
+            self.below.choose_access_time(*ACCESS_TIMES[name[1:]])
         elif name[:1] == "r" and name[1:] in PROPAGATION:
             self.propagation.append((PROPAGATION[name[1:]], True))
         else:

@@ -88,6 +88,14 @@ def test_later_options_override_earlier_ones_flag_by_flag(names: list[str], set_
     assert MountOptions(names).here.for_new() == set_
 
 
+@pytest.mark.parametrize(("names", "set_", "clear"), [
+    (["rstrictatime", "rrelatime"], 0, 0x70), (["rnoatime", "rstrictatime"], 0x20, 0x70),
+    (["rnoatime", "ratime"], 0, 0x70),
+    (["rstrictatime", "ratime"], 0x20, 0x70), (["rro", "rrw", "rnoexec"], 8, 1)])
+def test_recursive_access_times_are_one_choice_the_last(names: list[str], set_: int, clear: int) -> None:
+    assert MountOptions(names).below.additive() == (set_, clear)
+
+
 def test_exact_attributes_clear_what_was_not_asked_for_and_leave_access_times_alone() -> None:
     assert MountOptions(["ro"]).here.exact() == (1, SWITCHES & ~1)
     assert MountOptions(["suid"]).here.exact() == (0, SWITCHES)
