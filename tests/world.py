@@ -90,8 +90,14 @@ class Snapshot:
             files=sorted(str(path) for path in root.rglob("*")) if root.exists() else [])
 
     def settle(self, prefix: str, root: Path, seconds: float = 5) -> Snapshot:
-        """A later snapshot: as soon as it equals this one, or the last when the time is over (exits take a while)."""
+        """A later snapshot: as soon as it equals this one, or the last when the time is over (exits take a while).
+
+        Children that have ended since count as being there still: only new ones were left behind.
+        """
         deadline = time.monotonic() + seconds
-        while (now := Snapshot.take(prefix, root)) != self and time.monotonic() < deadline:
+        while True:
+            now = Snapshot.take(prefix, root)
+            now.children |= self.children
+            if now == self or time.monotonic() > deadline:
+                return now
             time.sleep(0.02)
-        return now

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 #: Fields of /proc/PID/status that the runtime decides.
-STATUS = ("Umask", "Pid", "PPid", "Uid", "Gid", "Groups", "NSpid", "NSpgid", "NSsid", "SigIgn", "SigBlk",
+STATUS = ("Umask", "Pid", "PPid", "Uid", "Gid", "Groups", "NSpid", "NSpgid", "NSsid",
           "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters",
           "Threads", "Cpus_allowed", "Mems_allowed")
 

@@ -26,6 +26,10 @@ NOT_IN_RUNC = {
 }
 #: Where pyrunc is meant to differ: (bundle, start of the path) -> why.
 MEANT = {
+    ("propagation", "mounts."): "runc 1.1 forgets rshared when it switches the root",
+    ("many_mounts", "mounts./var[0].super"): "the mode of what a tmpfs with tmpcopyup covers, said at once",
+    ("minimal", "status.Cap"): "without process.capabilities runc 1.1 drops all, newer ones leave the sets alone",
+    ("all_hooks", "hooks[3]"): "poststart runs when the process does; runc before 1.4 ran it earlier",
     ("all_resources", "cgroup.cpu.weight"): "runc before 1.3.2 has the linear formula",
     ("all_resources", "cgroup.hugetlb.2MB.rsvd.max"): "runc 1.1 does not limit reservations",
 }

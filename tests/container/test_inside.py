@@ -134,6 +134,12 @@ def test_seen_from_inside(case: str, runtime: Runtime, place: Path, name: str) -
         assert expected.search(said), said
 
 
+# An interpreter ignores some signals; what it executes must not inherit that (signal(7)).
+def test_signals_are_as_new(runtime: Runtime, place: Path, name: str) -> None:
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["grep", "^Sig[BI]", "/proc/self/status"]}))
+    assert runtime.run(name, bundle).stdout == f"SigBlk:\t{0:016x}\nSigIgn:\t{0:016x}\n"
+
+
 # config.md#posix-process: the arguments arrive as they are
 def test_arguments(runtime: Runtime, place: Path, name: str) -> None:
     words = ["sh", "-c", 'printf "%s|" "$0" "$@"', "zero", "one two", "", "*", "ünï", "$HOME", 'quote"']

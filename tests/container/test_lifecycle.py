@@ -193,12 +193,14 @@ def test_preserved_descriptors_must_exist(runtime: Runtime, shell: Path, name: s
     (["nonesuch"], "executable file not found in $PATH"),
     (["/nonesuch"], "no such file or directory"),
     (["/etc/passwd"], "permission denied"),
-    (["/etc"], "permission denied"),
+    (["/etc"], "is a directory"),
 ])
 def test_what_cannot_be_executed(args: list[str], said: str, runtime: Runtime, shell: Path, name: str) -> None:
     before = Snapshot.take(name, runtime.root)
     bundles.write(shell, docker_like(process={"args": args}))
-    assert said in refused(runtime, "create", "--bundle", shell, name)
+    error = refused(runtime, "create", "--bundle", shell, name)
+    # runc calls a directory "permission denied", too; moby takes either for exit status 126.
+    assert said in error or (said, runtime.name) == ("is a directory", "runc")
     assert before.settle(name, runtime.root) == before
     assert "does not exist" in refused(runtime, "state", name)
 
