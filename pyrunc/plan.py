@@ -50,6 +50,7 @@ def create(config: Config, options: Options, host: Host) -> list[Step]:
 
 def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     # P: what must be there first, so that whatever happens from here on can be found and undone
+    yield from hooks.poststop_after_failure(config, options, host)
     yield from state.reserve(config, options, host)
     yield from cgroup.create(config, options, host)
     yield from root.check(config, options, host)
@@ -93,6 +94,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from uts.all(config, options, host)
     yield from sysctl.all(config, options, host)
     yield from lsm.exec_labels(config, options, host)
+    yield from process.make_cwd(config, options, host)
     yield from process.prepare(config, options, host)
     yield from mounts.finish(config, options, host)
     yield from root.finish(config, options, host)

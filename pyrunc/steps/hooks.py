@@ -119,6 +119,38 @@ class RunLast(Step):
         kernel.last(last.OP_HOOK, data=data)
 
 
+class PoststopAfterFailure(Step):
+    """A create that fails once the container existed ends as a delete does: with the poststop hooks, when all else is
+    undone. That is why this is the first step of all. A failing hook is a warning, and the others run all the same."""
+    name = "hooks.poststop"
+    spec = "runtime.md#lifecycle"
+    side = PARENT
+    hooks: list[tuple[str, Hook]]
+    state: dict[str, Any]
+
+    def describe(self) -> str:
+        return f"if create fails: run {', '.join(hook['path'] for _, hook in self.hooks)} at the end"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        """Nothing yet."""
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if not facts.pid:
+            return
+        for where, hook in self.hooks:
+            try:
+                run_one(kernel, hook, where, self.state)
+            except OSError as fault:
+                facts.warnings.append(str(fault))
+
+
+def poststop_after_failure(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, of create."""
+    entries = list(_entries("poststop", config))
+    if entries:
+        yield PoststopAfterFailure(hooks=entries, state=oci_state(config, options, "stopped"), where="hooks.poststop")
+
+
 def create_runtime(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT: prestart, then createRuntime, when the mounts are made and the root is not switched."""
     state = oci_state(config, options, "creating")

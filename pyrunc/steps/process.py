@@ -11,7 +11,7 @@ from .. import last
 from ..errors import ConfigError
 from ..linux import RLIMITS
 from ..step import CHILD, LAST, PARENT, Step
-from . import capabilities
+from . import capabilities, destination
 from .user import sets_groups
 
 TYPE_CHECKING = False
@@ -83,6 +83,23 @@ class OOMScoreAdj(Step):
             # that knows passes the value it has itself.
             if int(kernel.read_file(path)) != self.value:
                 raise
+
+
+class MakeDirectory(Step):
+    """Engines and images rely on it that a missing working directory is made, as in runc."""
+    name = "process.make_cwd"
+    spec = SPEC
+    side = CHILD
+    cwd: str
+
+    def describe(self) -> str:
+        return f"make the working directory {self.cwd} if it is missing"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            kernel.close(destination.directory(kernel, facts.root_fd, self.cwd))
+        except PermissionError:      # the container's user may be able to enter what its root cannot (NFS)
+            pass
 
 
 class Home(Step):
@@ -357,6 +374,13 @@ def oom_score_adj(config: Config, options: Options, host: Host) -> Iterator[Step
     process = config.get("process", {})
     if "oomScoreAdj" in process:
         yield OOMScoreAdj(value=process["oomScoreAdj"], where="process.oomScoreAdj")
+
+
+def make_cwd(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD, of create: exec finds the container as it is."""
+    process = config.get("process")
+    if process is not None and process["cwd"].strip("/"):
+        yield MakeDirectory(cwd=process["cwd"], where="process.cwd")
 
 
 def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
