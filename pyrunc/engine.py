@@ -131,7 +131,7 @@ class Engine:
             where, told, what = page_text(page).rpartition(PLACE)
             if told:
                 step.where = where      # the child knows better: which of the options, say
-            raise self._step_error(step, page.error, what or step.describe())
+            raise self._step_error(step, page.error, what or step.describe(), page_hint(page))
         how = f"killed by signal {-status}" if status < 0 else f"exited with status {status}"
         if status == -9 and self.kernel.oom_kills(facts.cgroup_fd):
             from .errors import OOM_KILLED
@@ -145,11 +145,10 @@ class Engine:
         assert isinstance(fault, OSError)
         return self._step_error(step, fault.errno or 0, failure_text(step, fault))
 
-    def _step_error(self, step: Step, number: int, what: str) -> StepError:
-        hint = ""
+    def _step_error(self, step: Step, number: int, what: str, hint: str = "") -> StepError:
         try:
             from .hints import hint_for
-            hint = hint_for(step, number, self.facts)
+            hint = hint or hint_for(step, number, self.facts)
         except Exception:  # a hint must never hide the fault it explains
             hint = ""
         return StepError(what, number, step.where, step.name, step.spec, hint)
@@ -260,6 +259,13 @@ def page_text(page: Any) -> str:
     from ._native import ffi
     text: str = ffi.string(page.text).decode(errors="replace")
     return " ".join(text.split())
+
+
+def page_hint(page: Any) -> str:
+    """The clause that the last stage has put after its text's NUL, "" for none: it has looked at the file, say."""
+    from ._native import ffi
+    _, *rest = bytes(ffi.buffer(page.text)).split(b"\0", 2)
+    return rest[0].decode(errors="replace") if rest else ""
 
 
 class Page:
