@@ -1,0 +1,112 @@
+"""Everything that is wrong, or odd, with a bundle: by the schemas, by the rules, by this host, by the plan itself."""
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .. import plan
+from ..config import check, load
+from ..config.schema import Schemas, without_nulls
+from ..config.where import at
+from ..errors import ConfigError, PyruncError, describe
+from ..host import probe
+from ..options import Options
+
+if TYPE_CHECKING:
+    from ..config.types import Config
+    from ..host import Host
+
+ERROR, WARNING = "error", "warning"
+DOCUMENT = "config.json"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """level: ERROR, create would fail; WARNING, it would not, but this is hardly what was meant.
+
+    where is the JSON path, spec the chapter of the runtime-spec (filled in by examine), hint a near-miss or a remedy.
+    """
+    level: str
+    where: str
+    what: str
+    hint: str = ""
+    spec: str = ""
+
+    def __str__(self) -> str:
+        chapter = f" ({self.spec})" if self.spec else ""
+        return f"{self.level}: {self.where or DOCUMENT}: {self.what}{chapter}{f'; {self.hint}' if self.hint else ''}"
+
+
+def error(where: str, what: str, hint: str = "") -> Finding:
+    return Finding(ERROR, where, what, hint)
+
+
+def warning(where: str, what: str, hint: str = "") -> Finding:
+    return Finding(WARNING, where, what, hint)
+
+
+def examine(bundle: str, file: str = "config.json", options: Options | None = None,
+            host: Host | None = None) -> list[Finding]:
+    """All findings of the bundle in an absolute directory, errors first; the plan is made with the given options."""
+    schemas, host = Schemas(), host or probe()
+    try:
+        config = load.load(bundle, file)
+    except ConfigError as fault:
+        return [Finding(ERROR, fault.where, fault.what, spec="config.md")]
+    except OSError as fault:
+        return [Finding(ERROR, "", describe(fault))]
+    found = list(_document(config, schemas))
+    if not any(finding.level == ERROR for finding in found):
+        from . import host as here
+        from . import limits
+        options = options or Options(id="ID", bundle=bundle, nonce="NONCE", console_socket="SOCKET" if config.get(
+            "process", {}).get("terminal") else "")
+        found += [*here.findings(config, bundle, host), *limits.findings(config, host)]
+        found += _plan(config, options, host, {finding.where for finding in found})
+    with_chapter = [replace(finding, spec=finding.spec or schemas.chapter(DOCUMENT, steps(finding.where)))
+                    for finding in found]
+    return sorted(with_chapter, key=lambda finding: finding.level != ERROR)
+
+
+def _document(config: Config, schemas: Schemas) -> Iterator[Finding]:
+    """What can be said of the document alone."""
+    from .names import misspelt, near_miss
+    plain: dict[str, Any] = without_nulls(config)
+    places = set()
+    for fault in check.problems(config):
+        places.add(fault.where)
+        yield error(fault.where, fault.what, near_miss(plain, schemas, steps(fault.where)))
+    for problem in schemas.validator(DOCUMENT).iter_errors(plain):
+        where = ""
+        for key in problem.absolute_path:
+            where = at(where, key)
+        if not any(place.startswith(where) or where.startswith(place) for place in places):
+            yield error(where, problem.message[:200])
+    yield from misspelt(plain, schemas)
+
+
+def _plan(config: Config, options: Options, host: Host, known: set[str]) -> Iterator[Finding]:
+    """What the planner would refuse: it is pure, so it is simply asked."""
+    try:
+        plan.create(copy.deepcopy(config), options, host)
+    except ConfigError as fault:
+        if fault.where not in known:
+            yield error(fault.where, fault.what)
+    except PyruncError as fault:
+        yield error("", str(fault))
+    except OSError as fault:
+        yield error("", describe(fault))
+
+
+_STEP = re.compile(r'\.?([^.\[]+)|\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]')
+
+
+def steps(where: str) -> tuple[str | int, ...]:
+    """A JSON path taken apart: the inverse of config.where.at for names that were not cut."""
+    path: list[str | int] = []
+    for name, index, quoted in _STEP.findall(where):
+        path.append(int(index) if index else name or quoted.encode().decode("unicode_escape"))
+    return tuple(path)

@@ -1,0 +1,194 @@
+"""The bundle against this machine: its root, what is mounted, joined and run, and what the kernel must have."""
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..absolute import absolute
+from ..config.rules.sysctl import path as sysctl_path
+from ..config.where import at, quoted
+from ..errors import strerror
+from .findings import Finding, error, warning
+from .in_root import Hidden, find, find_program
+
+if TYPE_CHECKING:
+    from ..config.types import Config
+    from ..host import Host
+
+#: Namespace type -> (name below /proc/self/ns, CLONE_NEW*), namespaces(7).
+NAMESPACES = {"pid": ("pid", 0x20000000), "network": ("net", 0x40000000), "mount": ("mnt", 0x20000),
+              "ipc": ("ipc", 0x08000000), "uts": ("uts", 0x04000000), "user": ("user", 0x10000000),
+              "cgroup": ("cgroup", 0x02000000), "time": ("time", 0x80)}
+NS_GET_NSTYPE = 0xB703           # ioctl_ns(2)
+NEWEST = (1, 3)
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def findings(config: Config, bundle: str, host: Host) -> Iterator[Finding]:
+    """config is sound in itself; bundle is absolute."""
+    root = os.path.join(bundle, config["root"]["path"])
+    yield from _version(config)
+    yield from _root(root)
+    yield from _namespaces(config)
+    yield from _mounts(config, bundle, root)
+    if os.path.isdir(root):
+        yield from _program(config, root)
+    yield from _hooks(config)
+    yield from _security(config, host)
+    yield from _seccomp(config)
+    yield from _kernel(config)
+
+
+def _version(config: Config) -> Iterator[Finding]:
+    major, minor = config["ociVersion"].split(".")[:2]
+    if (int(major), int(minor)) > NEWEST:
+        yield warning("ociVersion", f"newer than {'.'.join(map(str, NEWEST))}: what is new since then is ignored")
+
+
+def _root(root: str) -> Iterator[Finding]:
+    if not os.path.lexists(root):
+        yield error("root.path", f"{quoted(root)} does not exist: no such file or directory")
+    elif os.path.islink(root):
+        yield error("root.path", f"invalid rootfs: {quoted(root)} is a symlink")
+    elif not os.path.isdir(root):
+        yield error("root.path", f"{quoted(root)} is not a directory")
+    elif not os.listdir(root):
+        yield warning("root.path", f"{quoted(root)} is empty")
+
+
+def _namespaces(config: Config) -> Iterator[Finding]:
+    for index, entry in enumerate(config.get("linux", {}).get("namespaces", ())):
+        where, (name, kind) = f"linux.namespaces[{index}]", NAMESPACES[entry["type"]]
+        if not os.path.exists(f"/proc/self/ns/{name}"):
+            yield error(f"{where}.type", f"{entry['type']} namespaces aren't enabled in the kernel")
+        if path := entry.get("path"):
+            try:
+                with open(path, "rb") as file:
+                    found = fcntl.ioctl(file, NS_GET_NSTYPE)
+            except PermissionError:
+                yield warning(f"{where}.path", f"{quoted(path)} cannot be looked at without more privileges")
+            except OSError as fault:
+                reason = strerror(fault.errno or 0) if not os.path.exists(path) else "it is not a namespace"
+                yield error(f"{where}.path", f"{quoted(path)}: {reason}")
+            else:
+                if found != kind:
+                    yield error(f"{where}.path", f"{quoted(path)} is a namespace of another type")
+
+
+def _mounts(config: Config, bundle: str, root: str) -> Iterator[Finding]:
+    with open("/proc/filesystems") as file:
+        known = {line.split()[-1] for line in file}
+    before: list[str] = []
+    for index, mount in enumerate(config.get("mounts", ())):
+        where, options = f"mounts[{index}]", mount.get("options", ())
+        destination = absolute(mount["destination"], "/")
+        if not mount["destination"].startswith("/"):
+            yield warning(f"{where}.destination", "a relative destination is deprecated: it is taken from /")
+        if "bind" in options or "rbind" in options:
+            source = os.path.join(bundle, mount["source"])
+            if not os.path.exists(source):
+                yield error(f"{where}.source", f"{quoted(source)} does not exist: no such file or directory")
+            else:
+                yield from _same_sort(source, root, destination, before, where)
+        elif (kind := mount.get("type", "")) not in known | {"cgroup"} and "remount" not in options:
+            yield warning(f"{where}.type", f"{quoted(kind)} is not in /proc/filesystems: it needs a kernel module")
+        before.append(destination)
+
+
+def _same_sort(source: str, root: str, destination: str, before: list[str], where: str) -> Iterator[Finding]:
+    """A directory can only be mounted on a directory, anything else only on something else."""
+    try:
+        place = find(root, destination, before)
+    except Hidden:
+        return
+    if place and os.path.isdir(place) != os.path.isdir(source):
+        sorts = ["a file", "a directory"]
+        yield error(f"{where}.source", f"{quoted(source)} is {sorts[os.path.isdir(source)]}, but {quoted(destination)} "
+                                       f"in the root is {sorts[os.path.isdir(place)]}: not a directory")
+
+
+def _program(config: Config, root: str) -> Iterator[Finding]:
+    process = config.get("process")
+    if process is None:
+        yield warning("process", "there is none: the container can be created but not started")
+        return
+    search = next((entry[5:] for entry in reversed(process.get("env", [])) if entry.startswith("PATH=")), DEFAULT_PATH)
+    name = process["args"][0]
+    if "/" in name and not name.startswith("/"):
+        name = f"{process['cwd']}/{name}"
+    mounts = {absolute(mount["destination"], "/") for mount in config.get("mounts", ())}
+    try:
+        if find_program(root, name, search, mounts) is None:
+            yield error("process.args[0]", f"exec: {quoted(process['args'][0])}: executable file not found in $PATH"
+                        if "/" not in name else f"exec: {quoted(name)}: no such file or directory, or not executable")
+    except Hidden:
+        pass
+
+
+def _hooks(config: Config) -> Iterator[Finding]:
+    """Those that are looked up here; startContainer hooks are the container's."""
+    for kind, hooks in config.get("hooks", {}).items():
+        for index, hook in enumerate(hooks if isinstance(hooks, list) and kind != "startContainer" else ()):
+            where, path = f"hooks.{kind}[{index}].path", hook["path"]
+            try:
+                mode = os.stat(path).st_mode
+            except OSError as fault:
+                yield error(where, f"{quoted(path)}: {strerror(fault.errno or 0)}")
+                continue
+            if not stat.S_ISREG(mode) or not mode & 0o111:
+                yield error(where, f"{quoted(path)} is not executable: permission denied")
+
+
+def _security(config: Config, host: Host) -> Iterator[Finding]:
+    process, linux = config.get("process", {}), config.get("linux", {})
+    if (profile := process.get("apparmorProfile")) and not host.apparmor:
+        yield error("process.apparmorProfile", f"AppArmor is not enabled here, so {quoted(profile)} cannot be applied")
+    elif profile and profile != "unconfined":
+        try:
+            with open("/sys/kernel/security/apparmor/profiles") as file:
+                if profile not in {line.rpartition(" (")[0] for line in file}:
+                    yield error("process.apparmorProfile", f"the profile {quoted(profile)} is not loaded")
+        except OSError:
+            yield warning("process.apparmorProfile", "only root can see whether the profile is loaded")
+    if process.get("selinuxLabel") and not host.selinux:
+        yield error("process.selinuxLabel",
+                    "selinux label is specified in config, but selinux is disabled or not supported")
+    if linux.get("mountLabel") and not host.selinux:
+        yield warning("linux.mountLabel", "SELinux is not enabled here, so that it has no effect")
+
+
+def _seccomp(config: Config) -> Iterator[Finding]:
+    seccomp = config.get("linux", {}).get("seccomp")
+    if seccomp is None:
+        return
+    path = seccomp.get("listenerPath", "")
+    notify = any(rule["action"] == "SCMP_ACT_NOTIFY" for rule in seccomp.get("syscalls", ()))
+    if notify and not (os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode)):
+        yield error("linux.seccomp.listenerPath", f"{quoted(path)} is no socket: nobody would get the listener")
+    try:
+        from ..seccomp.compile import unknown_names
+        from ..seccomp.profile import read
+    except ImportError:
+        return                                   # a checkout that has not been built yet
+    strange = list(unknown_names(read(seccomp)))
+    if strange:
+        names = ", ".join(dict.fromkeys(name for name, _ in strange))
+        yield warning(strange[0][1], f"libseccomp does not know these system calls, skipped: {names[:200]}")
+
+
+def _kernel(config: Config) -> Iterator[Finding]:
+    linux = config.get("linux", {})
+    for name in linux.get("sysctl", {}):
+        if not os.path.exists(f"/proc/sys/{sysctl_path(name)}"):
+            yield warning(at("linux.sysctl", name), "this kernel has no such parameter, as far as is seen from here")
+    for name in linux.get("netDevices", {}):
+        if not os.path.exists(f"/sys/class/net/{name}"):
+            yield error(at("linux.netDevices", name), "there is no such network device in this network namespace")
+    if "intelRdt" in linux:
+        with open("/proc/self/mounts") as file:
+            if not any(line.split(" ")[2] == "resctrl" for line in file):
+                yield error("linux.intelRdt", "intelRdt is specified in config, but Intel RDT is not enabled: "
+                                              "resctrl is not mounted")

@@ -1,0 +1,107 @@
+"""The config's limits and ids against this machine: controllers, CPUs, page sizes, what the caller may hand on."""
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import resource
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..cgroups.resources import settings
+from ..config.numbers import parse_numbers
+from ..config.rules.linux import namespace
+from .findings import Finding, error
+
+if TYPE_CHECKING:
+    from ..config.types import Config
+    from ..host import Host
+
+CAP_SYS_RESOURCE = 24
+
+
+def findings(config: Config, host: Host) -> Iterator[Finding]:
+    """config is sound in itself."""
+    yield from _controllers(config, host)
+    yield from _cpus(config)
+    yield from _pages(config)
+    yield from _rlimits(config, host)
+    yield from _subordinate_ids(config, host)
+
+
+def _controllers(config: Config, host: Host) -> Iterator[Finding]:
+    """A limit whose controller is not in the cgroup v2 hierarchy cannot be set: the first of each is named."""
+    try:
+        with open(f"{host.cgroup_mount}/cgroup.controllers") as file:
+            available = set(file.read().split())
+    except OSError:
+        available = set()
+    missing: set[str] = set()
+    for setting in settings(config.get("linux", {}).get("resources", {})):
+        controller = setting.controller
+        if controller not in available | missing | {"cgroup"}:
+            missing.add(controller)
+            yield error(setting.where, f"controller {controller} is not available in the cgroup v2 hierarchy"
+                        + (f" at {host.cgroup_mount}" if host.cgroup_mount else ": it is not mounted"))
+
+
+def _cpus(config: Config) -> Iterator[Finding]:
+    cpu = config.get("linux", {}).get("resources", {}).get("cpu", {})
+    for key, text, file in (("cpus", cpu.get("cpus", ""), "/sys/devices/system/cpu/online"),
+                            ("mems", cpu.get("mems", ""), "/sys/devices/system/node/online")):
+        if not text:
+            continue
+        try:
+            with open(file) as online:
+                absent = set(parse_numbers(text)) - set(parse_numbers(online.read().strip()))
+        except OSError:
+            absent = set(parse_numbers(text)) - {0}        # a kernel without NUMA has one node
+        if absent:
+            yield error(f"linux.resources.cpu.{key}", f"{min(absent)} is not online here")
+
+
+def _pages(config: Config) -> Iterator[Finding]:
+    units = {"KB": 1, "MB": 1 << 10, "GB": 1 << 20}
+    try:
+        sizes = {int(name[10:-2]) for name in os.listdir("/sys/kernel/mm/hugepages")}
+    except OSError:
+        sizes = set()
+    for index, limit in enumerate(config.get("linux", {}).get("resources", {}).get("hugepageLimits", ())):
+        size = limit["pageSize"]
+        if int(size[:-2]) * units[size[-2:]] not in sizes:
+            yield error(f"linux.resources.hugepageLimits[{index}].pageSize", f"this machine has no pages of {size}")
+
+
+def _rlimits(config: Config, host: Host) -> Iterator[Finding]:
+    if host.capabilities >> CAP_SYS_RESOURCE & 1 and not host.in_userns:
+        return
+    for index, limit in enumerate(config.get("process", {}).get("rlimits", ())):
+        number = getattr(resource, limit["type"], None)
+        if number is None:
+            continue
+        hard = resource.getrlimit(number)[1]
+        if hard != resource.RLIM_INFINITY and limit["hard"] > hard:
+            yield error(f"process.rlimits[{index}].hard", f"above the {hard} of this process, and it has no "
+                                                          "CAP_SYS_RESOURCE: operation not permitted")
+
+
+def _subordinate_ids(config: Config, host: Host) -> Iterator[Finding]:
+    """An ordinary user may map itself, and what subuid(5) and subgid(5) give to it."""
+    if host.privileged or host.euid == 0 or namespace(config, "user") is None:
+        return
+    linux, user = config.get("linux", {}), pwd.getpwuid(host.euid).pw_name
+    for key, mappings, own in (("uidMappings", linux.get("uidMappings", []), host.euid),
+                               ("gidMappings", linux.get("gidMappings", []), host.egid)):
+        granted = [(own, 1)]
+        try:
+            with open(f"/etc/sub{key[:3]}") as file:
+                granted += [(int(first), int(count)) for name, first, count in
+                            re.findall(r"^([^:\n]+):(\d+):(\d+)$", file.read(), re.MULTILINE)
+                            if name in (user, str(host.euid))]
+        except OSError:
+            pass
+        for index, mapping in enumerate(mappings):
+            first, last = mapping["hostID"], mapping["hostID"] + mapping["size"]
+            if not any(start <= first and last <= start + count for start, count in granted):
+                yield error(f"linux.{key}[{index}].hostID", f"{first} to {last - 1} are not {user}'s to map",
+                            f"/etc/sub{key[:3]} must grant them")
