@@ -12,6 +12,7 @@ from .steps import (
     cgroup,
     devices,
     hooks,
+    identity,
     join,
     keyring,
     lsm,
@@ -119,9 +120,9 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from process.directory(config, options, host)
     yield from seccomp.load_early(config, options, host)
     yield from capabilities.bound(config, options, host)
-    yield from process.identity(config, options, host)
+    yield from identity.become(config, options, host)
     yield from capabilities.set(config, options, host)
-    yield from process.verify(config, options, host)
+    yield from identity.verify(config, options, host)
     yield from process.find_executable(config, options, host)
     yield from process.outlive(config, options, host)
     yield from seccomp.load_late(config, options, host)
@@ -185,9 +186,9 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from process.directory(config, options, host)
     yield from seccomp.load_early(config, options, host)
     yield from capabilities.bound(config, options, host)
-    yield from process.identity(config, options, host)
+    yield from identity.become(config, options, host)
     yield from capabilities.set(config, options, host)
-    yield from process.verify(config, options, host)
+    yield from identity.verify(config, options, host)
     yield from process.find_executable(config, options, host)
     yield from process.outlive(config, options, host)
     yield from seccomp.load_late(config, options, host)

@@ -10,8 +10,8 @@ hands it on to those of the runtime, and with it whatever the engine was started
 from __future__ import annotations
 
 from .. import last
+from ..environment import Environment
 from ..step import CHILD, LAST, PARENT, Barrier, Step
-from .process import Environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

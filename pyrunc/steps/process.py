@@ -8,17 +8,16 @@ from __future__ import annotations
 import posix
 
 from .. import last
-from ..errors import ConfigError
+from ..environment import Environment, home_in
 from ..linux import RLIMITS
 from ..step import CHILD, LAST, PARENT, Step
-from . import capabilities, destination
-from .user import sets_groups
+from . import destination
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..config.types import Config, Process
+    from ..config.types import Config
     from ..facts import Facts
     from ..host import Host
     from ..kernel import Kernel
@@ -30,38 +29,10 @@ LINUX_SPEC = "config.md#linux-process"
 USER_SPEC = "config.md#posix-platform-user"
 #: What runc gives a process without user.umask. The spec would leave the caller's; engines have 0, for their files.
 UMASK = 0o022
-#: execvp(3): where the GNU C library looks without PATH.
-DEFAULT_PATH = "/bin:/usr/bin"
 RLIM_INFINITY = (1 << 64) - 1
 #: How much of the container's /etc/passwd is read: it is the container's memory that it is read into.
 LONGEST_PASSWD = 1 << 20
 S_IFMT, S_IFREG = 0o170000, 0o100000
-#: What OP_VERIFY calls when the filter is loaded already.
-VERIFY_CALLS = ("capget", "getgroups", "getresgid", "getresuid", "prctl")
-
-
-class Environment:
-    """process.env as execve(2) gets it: of two entries for a name the last counts, and HOME is always there."""
-
-    def __init__(self, config: Config, options: Options) -> None:
-        variables: dict[str, str] = {}
-        for entry in config["process"].get("env", ()):
-            variables[entry.partition("=")[0]] = entry
-        # systemd's protocols, sd_notify(3) and sd_listen_fds(3), through the runtime
-        if options.notify_socket:
-            variables["NOTIFY_SOCKET"] = "NOTIFY_SOCKET=/run/notify/notify.sock"
-        if options.listen_fds:
-            variables["LISTEN_FDS"] = f"LISTEN_FDS={options.listen_fds}"
-            variables["LISTEN_PID"] = "LISTEN_PID=1"
-        self.needs_home = variables.get("HOME", "HOME=") == "HOME="
-        if self.needs_home:
-            variables.pop("HOME", None)
-        self.entries = list(variables.values())
-        self.path = variables.get("PATH", f"PATH={DEFAULT_PATH}").partition("=")[2]
-
-    def complete(self, facts: Facts) -> list[str]:
-        """The entries, once the container's /etc/passwd has been read."""
-        return [*self.entries, f"HOME={facts.home or '/'}"] if self.needs_home else self.entries
 
 
 class OOMScoreAdj(Step):
@@ -198,92 +169,6 @@ class VerifyDirectory(Step):
         kernel.last(last.OP_VERIFY_CWD)
 
 
-class OwnStdio(Step):
-    """fchown(2) of the standard streams, so that the user can open /dev/stdout again; not of /dev/null."""
-    name = "process.stdio_owner"
-    spec = USER_SPEC
-    side = LAST
-    uid: int
-
-    def describe(self) -> str:
-        return f"give the standard streams to uid {self.uid}"
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_CHOWN_STDIO, self.uid)
-
-
-class Groups(Step):
-    """setgroups(2): these and no others."""
-    name = "process.groups"
-    spec = USER_SPEC
-    side = LAST
-    groups: Sequence[int]
-
-    def describe(self) -> str:
-        return "set supplementary groups: " + (", ".join(map(str, self.groups)) or "none")
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_SETGROUPS, data=last.pack_groups(self.groups))
-
-
-class Gid(Step):
-    """setresgid(2)."""
-    name = "process.gid"
-    spec = USER_SPEC
-    side = LAST
-    gid: int
-
-    def describe(self) -> str:
-        return f"become gid {self.gid}"
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_SETGID, self.gid)
-
-
-class Uid(Step):
-    """setresuid(2): the privileges of root end here, apart from kept capabilities."""
-    name = "process.uid"
-    spec = USER_SPEC
-    side = LAST
-    uid: int
-
-    def describe(self) -> str:
-        return f"become uid {self.uid}"
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_SETUID, self.uid)
-
-
-class Verify(Step):
-    """Read back what has been set, and go no further if it is not so: the kernel takes some wrong values in silence."""
-    name = "process.verify"
-    spec = SPEC
-    side = LAST
-    ids: tuple[int, int]
-    groups: Sequence[int] | None
-    sets: capabilities.Sets | None
-    no_new_privileges: bool
-    filtered: bool
-
-    def describe(self) -> str:
-        parts = ["ids"]
-        if self.groups is not None:
-            parts.append("groups")
-        if self.sets is not None:
-            parts.append("capabilities")
-        if self.no_new_privileges:
-            parts.append("no_new_privs")
-        if self.filtered:
-            parts.append("the filter")
-        return "read back " + ", ".join(parts)
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        uid, gid = self.ids
-        masks = {} if self.sets is None else self.sets.masks()
-        kernel.last(last.OP_VERIFY, data=last.pack_verify(uid, gid, self.groups, no_new_privs=self.no_new_privileges,
-                                                          seccomp=self.filtered, **masks))
-
-
 class FindExecutable(Step):
     """As execvp(3), with the container's PATH and as its user: `create` fails for what `start` could not run."""
     name = "process.find_executable"
@@ -355,15 +240,6 @@ class Execute(Step):
         kernel.last(last.OP_EXEC, data=last.pack_exec(self.args, env))
 
 
-def home_in(passwd: bytes, uid: int) -> str:
-    """The home directory of the first entry with this uid in the text of a passwd(5) file, "" for none."""
-    for line in passwd.split(b"\n"):
-        fields = line.split(b":")
-        if len(fields) >= 6 and fields[2] == str(uid).encode():
-            return fields[5].decode(errors="replace").replace("\0", "")
-    return ""
-
-
 def limit_text(value: int) -> str:
     """A limit for people."""
     return "unlimited" if value == RLIM_INFINITY else str(value)
@@ -387,7 +263,7 @@ def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD: what has to be looked up in the root while that can be done by descriptor."""
     process = config.get("process")
     if process is not None and Environment(config, options).needs_home:
-        yield Home(uid=_ids(process)[0], where="process.env")
+        yield Home(uid=process.get("user", {}).get("uid", 0), where="process.env")
 
 
 def umask(config: Config, options: Options, host: Host) -> Iterator[Step]:
@@ -413,37 +289,6 @@ def directory(config: Config, options: Options, host: Host) -> Iterator[Step]:
     process = config.get("process")
     if process is not None:
         yield Directory(cwd=process["cwd"], where="process.cwd")
-
-
-def identity(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """LAST: groups before gid before uid, for each takes the privilege that the next one gives up."""
-    process = config.get("process")
-    if process is None:
-        return
-    uid, gid = _ids(process)
-    yield OwnStdio(uid=uid, where="process.user.uid")
-    groups = _groups(config, host)
-    if groups is not None:
-        yield Groups(groups=groups, where="process.user.additionalGids" if groups else "")
-    yield Gid(gid=gid, where="process.user.gid")
-    yield Uid(uid=uid, where="process.user.uid")
-    yield Directory(cwd=process["cwd"], again=True, where="process.cwd")
-    yield VerifyDirectory(where="process.cwd")
-
-
-def verify(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """LAST. Not where a filter loaded early would refuse the asking, or kill for it."""
-    process = config.get("process")
-    if process is None:
-        return
-    nnp = bool(process.get("noNewPrivileges"))
-    filtered = not nnp and bool(config.get("linux", {}).get("seccomp"))
-    if filtered:
-        from ..seccomp.profile import allows
-        if not allows(config, VERIFY_CALLS):
-            return
-    yield Verify(ids=_ids(process), groups=_groups(config, host), sets=capabilities.given(config, host),
-                 no_new_privileges=nnp, filtered=filtered, where="process")
 
 
 def find_executable(config: Config, options: Options, host: Host) -> Iterator[Step]:
@@ -472,20 +317,3 @@ def execute(config: Config, options: Options, host: Host) -> Iterator[Step]:
         yield Execute(args=["-"], environment=None)
     else:
         yield Execute(args=process["args"], environment=Environment(config, options), where="process.args")
-
-
-def _ids(process: Process) -> tuple[int, int]:
-    """(uid, gid). Without a user it is root, as Go's zero value has it in runc."""
-    user = process.get("user", {})
-    return user.get("uid", 0), user.get("gid", 0)
-
-
-def _groups(config: Config, host: Host) -> list[int] | None:
-    """The supplementary groups, each once, ascending; None where setgroups(2) is not open to the init."""
-    groups = sorted(set(config["process"].get("user", {}).get("additionalGids", ())))
-    if sets_groups(config, host):
-        return groups
-    if groups:
-        raise ConfigError("supplementary groups cannot be set in this user namespace: setgroups is denied",
-                          "process.user.additionalGids")
-    return None
