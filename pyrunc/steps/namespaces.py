@@ -35,9 +35,6 @@ KINDS = {
     "user": (0x10000000, "user"),
 }
 CLONE_PARENT = 0x00008000
-#: Not among the clone's flags: a cgroup namespace made by clone3 would have the runtime's cgroup as its root,
-#: and a process born in a time namespace can no longer have its offsets set.
-_LATER = ("cgroup", "time")
 SIGKILL = 9
 PR_SET_DUMPABLE = 4
 
@@ -217,17 +214,19 @@ class Adopt(Step):
         kernel.kill_and_reap(first, first_pidfd)
 
 
-class UnshareCgroup(Step):
-    """A cgroup namespace made when the init is in its cgroup: that cgroup becomes "/" in it."""
-    name = "namespaces.cgroup"
+class Unshare(Step):
+    """A namespace that has to wait: a cgroup namespace has as its "/" the cgroup that its maker is in, and the
+    mqueue file system belongs to the ids that the maker of its ipc namespace has, which must be mapped by then."""
+    name = "namespaces.unshare"
     spec = "config-linux.md#namespaces"
     side = CHILD
+    kind: str
 
     def describe(self) -> str:
-        return "new cgroup namespace, rooted at the container's cgroup"
+        return f"new {self.kind} namespace" + (", rooted at the container's cgroup" if self.kind == "cgroup" else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.unshare(KINDS["cgroup"][0])
+        kernel.unshare(KINDS[self.kind][0])
 
 
 class JoinMount(Step):
@@ -249,7 +248,8 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
     spaces = Namespaces(config)
     targets = [Open(kind=kind, path=path, where=where) for kind, (path, where) in spaces.joined.items()]
     yield from targets
-    new = [kind for kind in spaces.new if kind not in _LATER]
+    # A process born in a time namespace can no longer have its offsets set.
+    new = [kind for kind in spaces.new if kind != "time" and kind not in unshared(spaces)]
     flags = 0
     for kind in new:
         flags |= KINDS[kind][0]
@@ -284,11 +284,17 @@ def adoption() -> Iterator[Step]:
     yield Barrier(label="the init is adopted", waits=CHILD)
 
 
+def unshared(spaces: Namespaces) -> tuple[str, ...]:
+    """The new namespaces that the init makes itself."""
+    late = ("ipc", "cgroup") if "user" in spaces.new else ("cgroup",)
+    return tuple(kind for kind in late if kind in spaces.new)
+
+
 def inside(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """What only the init itself can do, once its ids are mapped."""
     spaces = Namespaces(config)
-    if "cgroup" in spaces.new:
-        yield UnshareCgroup(where=spaces.new["cgroup"])
+    for kind in unshared(spaces):
+        yield Unshare(kind=kind, where=spaces.new[kind])
 
 
 def join_mount(cloning: list[Step]) -> Iterator[Step]:
