@@ -38,7 +38,9 @@ def test_pivot_root_leaves_nothing_of_the_host(tmp_path: Path) -> None:
 def test_pivot_root_onto_something_else_is_an_error(tmp_path: Path) -> None:
     def act() -> list[Op]:
         return [op(OP_PIVOT_ROOT, os.open(tmp_path, os.O_PATH)), *shell("true")]      # no mount point
-    assert run(act, lib.CLONE_NEWNS).failure == ("pivot_root", errno.EBUSY)
+    text, number = run(act, lib.CLONE_NEWNS).failure
+    assert text == "pivot_root"
+    assert number in (errno.EBUSY, errno.EINVAL)                 # the latter on a machine whose root is a ramfs
 
 
 def test_move_root(tmp_path: Path) -> None:
