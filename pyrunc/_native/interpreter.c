@@ -205,9 +205,10 @@ static PyObject *exec_module(PyObject *self, PyObject *module)
 static PyObject *missing_from_sys(PyObject *self, PyObject *name)
 {
     const char *word = PyUnicode_AsUTF8(name);
-    if (!word || complete())
+    bool special = word && !strncmp(word, "__", 2);     /* `from sys import x` asks whether sys has a __path__ */
+    if (!word || (!special && complete()))
         return NULL;
-    PyObject *value = PySys_GetObject(word);
+    PyObject *value = special ? NULL : PySys_GetObject(word);
     if (!value)
         return PyErr_Format(PyExc_AttributeError, "module 'sys' has no attribute '%s'", word);
     return Py_NewRef(value);

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import posix
-from sys import byteorder
+import sys
 
 from ..errors import StateError, StepError
 from ..step import Step
@@ -47,18 +47,18 @@ class Release(Step):
             page = posix.pread(fd, TEXT_END, 0)
         finally:
             kernel.close(fd)
-        if int.from_bytes(page[PHASE:ERROR], byteorder) != PHASE_EXEC:
+        if int.from_bytes(page[PHASE:ERROR], sys.byteorder) != PHASE_EXEC:
             raise last_words(self.container, page)
         kernel.unlink(fifo)
 
 
 def last_words(container: Container, page: bytes) -> StepError | StateError:
     """The error of an init that ended between the fifo and execve(2); page: the journal up to the end of its text."""
-    if int.from_bytes(page[PHASE:ERROR], byteorder) != PHASE_FAILED:
+    if int.from_bytes(page[PHASE:ERROR], sys.byteorder) != PHASE_FAILED:
         return StateError("the container's init was killed before it could exec the configured program")
     what, hint, *_ = (text.decode(errors="replace") for text in page[TEXT:].split(b"\0", 2))
-    number = int.from_bytes(page[ERROR:ERROR + 4], byteorder)
-    step = failed_step(container, int.from_bytes(page[CHILD_STEP:PHASE], byteorder))
+    number = int.from_bytes(page[ERROR:ERROR + 4], sys.byteorder)
+    step = failed_step(container, int.from_bytes(page[CHILD_STEP:PHASE], sys.byteorder))
     return StepError(what, number, step.where, step.name, step.spec, hint)
 
 
