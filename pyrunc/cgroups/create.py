@@ -46,6 +46,13 @@ def make(kernel: Files, mount: str, path: str, wanted: Sequence[str], mark: str)
     return fd
 
 
+def take(kernel: Files, mount: str, path: str, wanted: Sequence[str], mark: str) -> int:
+    """The same for a cgroup that somebody else made for the container, whose init is in it already."""
+    fd, _ = _try_to_descend(kernel, mount, path[len(mount):].strip("/").split("/"), wanted, False)
+    _mark(kernel, fd, mark, False)
+    return fd
+
+
 def _try_to_descend(kernel: Files, mount: str, names: Sequence[str], wanted: Sequence[str],
                     threaded: bool) -> tuple[int, bool]:
     for _ in range(TRIES):

@@ -76,7 +76,9 @@ def run(call: Call) -> int:
         linux = config.setdefault("linux", {})
         saved = linux.get("resources", {})
         state = container.state
-        execute(plan(new, saved, probe(), state["cgroup"], state["mark"]), Files(), call.trace, log=call.log)
+        steps = plan(new, saved, probe(), state["cgroup"], state["mark"], state.get("unit", ""),
+                     state.get("user_manager", False))
+        execute(steps, Files(), call.trace, log=call.log)
         linux["resources"] = merged(saved, new)
         store.write(call.root, call.id, store.CONFIG, config)
     return 0

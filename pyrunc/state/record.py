@@ -53,7 +53,8 @@ def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
     }
     if path.systemd_driver(options):
         from ..cgroups.systemd import Unit
-        record["unit"] = Unit(config, options, host).name
+        unit = Unit(config, options, host)
+        record["unit"], record["user_manager"] = unit.name, unit.user
     return record
 
 

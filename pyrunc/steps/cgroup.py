@@ -18,7 +18,8 @@ from ..step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
     from ..config.types import Config, Resources
     from ..facts import Facts
@@ -45,7 +46,7 @@ class Create(CgroupStep):
     spec = "config-linux.md#cgroups-path"
     mount: str
     path: str
-    own: str                         # the runtime's own cgroup, below mount
+    own: str                         # the runtime's own cgroup; "" when it may move processes everywhere
     wanted: Sequence[str]            # controllers that limits need
     mark: str
     spare: bool                      # without permission, do without
@@ -56,7 +57,8 @@ class Create(CgroupStep):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         try:
             facts.cgroup_fd = creation.make(kernel, self.mount, self.path, self.wanted, self.mark)
-            creation.may_enter(kernel, self.mount, self.own, self.path)
+            if self.own:
+                creation.may_enter(kernel, self.mount, self.own, self.path)
         except OSError as fault:
             if not self.spare or fault.errno not in REFUSED:
                 raise
@@ -163,6 +165,12 @@ class Delegate(CgroupStep):
             kernel.close(fd)
 
 
+def of_process(kernel: Kernel, pid: int) -> str:
+    """The cgroup that a process is in, below the mount point: the line "0::/path" of its cgroup file (cgroups(7))."""
+    lines = kernel.read_file(f"/proc/{pid}/cgroup").splitlines()
+    return next((line[3:] for line in lines if line.startswith("0::")), "/")
+
+
 # ---- planner functions ------------------------------------------------------------------------------------------
 def create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT, before anything that is charged to the container or has to be killed with it; well before the clone."""
@@ -179,8 +187,9 @@ def create(config: Config, options: Options, host: Host) -> Iterator[Step]:
             # Without a cgroup nothing keeps a privileged container from the host's devices.
             raise ConfigError(f"{without}; --cgroup-manager disabled does without a cgroup", place.WHERE)
     elif not place.systemd_driver(options):
-        yield Create(mount=host.cgroup_mount, path=path, own=host.cgroup_own, wanted=limit.controllers(wanted),
-                     mark=place.mark(options), spare=spare, where=place.WHERE if _cgroups_path(config) else "")
+        yield Create(mount=host.cgroup_mount, path=path, own="" if host.privileged else host.cgroup_own,
+                     wanted=limit.controllers(wanted), mark=place.mark(options), spare=spare,
+                     where=place.WHERE if _cgroups_path(config) else "")
 
 
 def limits(config: Config, options: Options, host: Host) -> Iterator[Step]:
@@ -203,9 +212,16 @@ def joins_later(config: Config, options: Options, host: Host) -> bool:
 def join(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT, right after the clone and before the init's cgroup namespace: systemd's scope starts with the init."""
     if joins_later(config, options, host):
-        from . import scope
-        yield from scope.start(config, options, host)
+        from .scope import start
+        yield from start(config, options, host)
         yield from _limits(config, host, place.directory(config, options, host))
+
+
+def attach(container: Mapping[str, Any]) -> Iterator[Step]:
+    """PARENT, for exec, after the clone: systemd moves the process where the runtime itself may not."""
+    if "unit" in container:
+        from .scope import Attach
+        yield Attach(unit=container["unit"], user=container["user_manager"])
 
 
 def _limits(config: Config, host: Host, path: str) -> Iterator[Step]:

@@ -66,7 +66,15 @@ class Cgroup(Step):
         return f"remove the cgroup {self.container.state['cgroup']}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
+        state = self.container.state
         self.container.cgroup().remove()
+        if "unit" in state:
+            from ..cgroups.systemd import Manager
+            manager = Manager(state["user_manager"], kernel)
+            try:
+                manager.stop(state["unit"], state["mark"])
+            finally:
+                manager.close()
 
 
 class Poststop(Step):

@@ -64,16 +64,46 @@ class Change(CgroupStep):
             kernel.write_file(file, value, facts.cgroup_fd)
 
 
-def plan(new: Resources, saved: Resources, host: Host, path: str, mark: str) -> list[Step]:
+class Properties(CgroupStep):
+    """Tell systemd first: whatever it does to the unit's files later, it does with these values."""
+    name = "update.properties"
+    unit: str
+    user: bool
+    settings: list[resources.Setting]
+    saved: list[resources.Setting]
+
+    def describe(self) -> str:
+        return f"set the properties of {self.unit}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        self._set(kernel, self.settings)
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        self._set(kernel, self.saved)
+
+    def _set(self, kernel: Files, settings: list[resources.Setting]) -> None:
+        from ..cgroups import properties
+        from ..cgroups.systemd import Manager
+        manager = Manager(self.user, kernel)
+        try:
+            version = manager.version() if properties.needs_version(settings) else 0
+            manager.set_properties(self.unit, properties.of_settings(settings, version))
+        finally:
+            manager.close()
+
+
+def plan(new: Resources, saved: Resources, host: Host, path: str, mark: str, unit: str = "",
+         user: bool = False) -> list[Step]:
     """The steps of `update`, all PARENT. Raises ConfigError; no effects.
 
     new, saved   the resources asked for, and those of the container until now (update.merged makes the next saved)
     path, mark   of the container's state
+    unit, user   of the container's state: the scope, if systemd has it, and whether it is the user's systemd
     """
-    return list(_plan(new, saved, host, path, mark))
+    return list(_plan(new, saved, host, path, mark, unit, user))
 
 
-def _plan(new: Resources, saved: Resources, host: Host, path: str, mark: str) -> Iterator[Step]:
+def _plan(new: Resources, saved: Resources, host: Host, path: str, mark: str, unit: str, user: bool) -> Iterator[Step]:
     yield Open(path=path, mark=mark)
     memory = new.get("memory") or {}
     ceiling, swap = memory.get("limit") or 0, memory.get("swap") or 0
@@ -81,6 +111,8 @@ def _plan(new: Resources, saved: Resources, host: Host, path: str, mark: str) ->
     if check.get("checkBeforeUpdate") and (ceiling > 0 or swap > 0):
         yield CheckUsage(limit=ceiling, swap=swap, where=f"{resources.WHERE}.memory.checkBeforeUpdate")
     settings = update.settings(saved, new)
+    if unit:
+        yield Properties(unit=unit, user=user, settings=settings, saved=resources.settings(saved))
     bandwidth = any(setting.file == "cpu.max" for setting in settings)
     for setting in settings:
         # The kernel wants burst <= quota at each moment: when both grow, quota has to be first, else burst.

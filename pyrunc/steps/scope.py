@@ -1,0 +1,126 @@
+"""The systemd driver's way: a scope of systemd around the init, which has just been cloned and waits."""
+from __future__ import annotations
+
+from ..cgroups import create as creation
+from ..cgroups import devices_bpf, properties
+from ..cgroups import path as place
+from ..cgroups import resources as limit
+from ..cgroups.systemd import Manager, Unit
+from ..cgroups.v2 import Cgroup, refusal
+from ..errors import ConfigError
+from .cgroup import END_SECONDS, CgroupStep, of_process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..config.types import Config, Resources
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+    from ..step import Step
+
+SUBGROUP = "run.oci.systemd.subgroup"
+
+
+class Start(CgroupStep):
+    """Ask systemd for the unit, with the init in it and the limits set; then the cgroup is ours to work on."""
+    name = "scope.start"
+    spec = "config-linux.md#cgroups-path"
+    unit: Unit
+    properties: dict[str, tuple[str, Any]]
+    settings: list[limit.Setting]
+    mount: str
+    mark: str
+
+    def describe(self) -> str:
+        return f"start {self.unit.name} in {self.unit.slice} of the {'user' if self.unit.user else 'system'}'s systemd"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        manager = Manager(self.unit.user, kernel)
+        try:
+            version = manager.version() if properties.needs_version(self.settings) else 0
+            asked = {**self.properties, **properties.of_settings(self.settings, version)}
+            manager.start(self.unit.name, self.mark, {**asked, "PIDs": ("au", [facts.pid])})
+        finally:
+            manager.close()
+        found = of_process(kernel, facts.pid)
+        if found.strip("/") != self.unit.cgroup:
+            raise refusal(f"systemd put the container into {found}, not /{self.unit.cgroup}")
+        facts.cgroup_fd = creation.take(kernel, self.mount, f"{self.mount}/{self.unit.cgroup}",
+                                        limit.controllers(self.settings), self.mark)
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if facts.cgroup_fd >= 0:
+            kernel.close(facts.cgroup_fd)
+            facts.cgroup_fd = -1
+        cgroup = Cgroup(f"{self.mount}/{self.unit.cgroup}", self.mark, kernel)
+        cgroup.kill()
+        cgroup.wait_empty(END_SECONDS)
+        manager = Manager(self.unit.user, kernel)
+        try:
+            cgroup.remove()
+            manager.stop(self.unit.name, self.mark)
+        finally:
+            manager.close()
+            cgroup.close()
+
+
+class Attach(CgroupStep):
+    """exec: ask systemd to move the new process into the scope, unless it was born there."""
+    name = "scope.attach"
+    spec = "config-linux.md#cgroups-path"
+    unit: str
+    user: bool
+
+    def describe(self) -> str:
+        return f"see that the process is in {self.unit}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        if facts.cgroup_fd < 0:
+            manager = Manager(self.user, kernel)
+            try:
+                manager.attach(self.unit, "", [facts.pid])
+            finally:
+                manager.close()
+
+
+class Subgroup(CgroupStep):
+    """Move the init into a cgroup below the unit's, so that a systemd in the container finds its own empty parent."""
+    name = "scope.subgroup"
+    spec = "config-linux.md#cgroups-path"
+    subgroup: str
+
+    def describe(self) -> str:
+        return f"move the init into {self.subgroup} below the unit's cgroup"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            kernel.mkdir(self.subgroup, 0o755, facts.cgroup_fd)
+        except FileExistsError:
+            pass
+        kernel.write_file(f"{self.subgroup}/cgroup.procs", str(facts.pid), facts.cgroup_fd)
+
+
+def start(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, right after the clone: the unit, with what systemd has properties for."""
+    unit = Unit(config, options, host)
+    resources: Resources = config.get("linux", {}).get("resources") or {}
+    annotations = config.get("annotations") or {}
+    asked: dict[str, tuple[str, Any]] = {
+        "Slice": ("s", unit.slice), "Delegate": ("b", True), "DefaultDependencies": ("b", False),
+        **{f"{name}Accounting": ("b", True) for name in ("CPU", "Memory", "IO", "Tasks")}}
+    if host.privileged and not unit.user:
+        asked.update(properties.of_devices(devices_bpf.exceptions(resources.get("devices") or [])))
+    asked.update(properties.of_annotations(annotations))
+    settings = limit.settings(resources)
+    properties.of_settings(settings, 0)          # so that a value systemd cannot take is told before the clone
+    yield Start(unit=unit, properties=asked, settings=settings, mount=host.cgroup_mount, mark=place.mark(options),
+                where=place.WHERE)
+    subgroup = annotations.get(SUBGROUP) or ""
+    if subgroup:
+        if place.clean(subgroup) != subgroup or "/" in subgroup:
+            raise ConfigError(f'"{subgroup}" is not the name of a cgroup', f'annotations["{SUBGROUP}"]')
+        yield Subgroup(subgroup=subgroup, where=f'annotations["{SUBGROUP}"]')
