@@ -151,7 +151,7 @@ def _string_fault(value: str, node: shape.Node, path: list[str | int]) -> Config
     if type(allowed) is tuple:
         known = ", ".join(sorted(filter(None, allowed)))
         return _fault(text, f"unknown value {quoted(value)}; known are {known}", path)
-    return _fault(text, f"{quoted(value)} is not an absolute path", path)
+    return _fault(text, quoted(value) if text else f"{quoted(value)} is not an absolute path", path)
 
 
 def _unknown(key: str, node: shape.Node, path: list[str | int], report: Report) -> None:

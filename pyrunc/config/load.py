@@ -69,12 +69,15 @@ def loads(data: bytes, document: str = "config.json") -> Any:
             raise _Unsound
         if type(value) is dict or type(value) is list:
             _check_depth(value, MAX_DEPTH)
-        if "\\u" not in text or not ("\\u0000" in text or "\\ud" in text or "\\uD" in text):
-            return value
-    except (ValueError, StopIteration, RecursionError):
-        pass
-    from .diagnosis import diagnose
-    diagnose(data, document)      # escapes may stand for NUL or half of a pair: it looks at each
+        if "\\u" in text and ("\\u0000" in text or "\\ud" in text or "\\uD" in text):
+            from .diagnosis import diagnose
+            diagnose(data, document)     # such an escape may stand for NUL or half of a pair: it looks at each
+    except ConfigError:
+        raise
+    except Exception as fault:           # SystemError, too: the scanner cannot say more without the json package
+        from .diagnosis import diagnose
+        diagnose(data, document)
+        raise ConfigError(f"invalid JSON: {fault}", document=document) from fault
     return value
 
 

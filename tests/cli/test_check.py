@@ -274,7 +274,7 @@ def test_the_command_says_it_in_text_and_json(root: pathlib.Path, tmp_path: path
     result = run("--bundle", str(root), cwd=tmp_path)
     assert result.returncode == 1 and result.stderr == ""
     assert result.stdout.splitlines() == [
-        'error: process.cwd: Cwd must be an absolute path: "x" is not an absolute path (config.md#process)',
+        'error: process.cwd: Cwd must be an absolute path: "x" (config.md#process)',
         'warning: linux.maskPaths: unknown property, ignored (config-linux.md); did you mean "maskedPaths"?',
         "1 error and 1 warning"]
     as_json = json.loads(run("-b", str(root), "--format=json", cwd=tmp_path).stdout)

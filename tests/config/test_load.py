@@ -174,3 +174,17 @@ def test_reading_a_sound_config_imports_nothing_of_the_comfortable_world(tmp_pat
 
 def test_limits_are_those_of_the_documentation() -> None:
     assert (loading.MAX_SIZE, loading.MAX_DEPTH) == (16 * 1024 * 1024, 64)
+
+
+def test_the_reader_does_without_the_json_package(tmp_path: pathlib.Path) -> None:
+    """The launcher's interpreter may have no way to it, and the C scanner imports it to say what it stumbled over."""
+    texts = [(text, where) for text, where, _ in REFUSED if len(text) < 1000]
+    code = (f"import sys, __future__, _json; sys.path = [{str(ROOT)!r}]; sys.meta_path = sys.meta_path[-1:]\n"
+            "from pyrunc.config.load import loads; from pyrunc.errors import ConfigError\n"
+            f"for text, where in {texts!r}:\n"
+            "    try: loads(text)\n"
+            "    except ConfigError as fault: assert fault.where == where, fault\n"
+            "    else: raise AssertionError(text)\n"
+            "assert 'json' not in sys.modules")
+    run = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
