@@ -23,13 +23,14 @@ PLACE = posix.O_PATH | posix.O_NOFOLLOW
 MAX_LINKS = 40
 
 
-def find(kernel: Kernel, root_fd: int, path: str, links: bool = True) -> int:
-    """An O_PATH descriptor of what path names below root_fd; links=False refuses any symbolic link (ELOOP)."""
-    return kernel.open_in_root(root_fd, path, posix.O_PATH, 0, IN_ROOT if links else NO_LINKS)
+def find(kernel: Kernel, root_fd: int, path: str) -> int:
+    """An O_PATH descriptor of what path names below root_fd."""
+    return kernel.open_in_root(root_fd, path, posix.O_PATH, 0, IN_ROOT)
 
 
 def directory(kernel: Kernel, root_fd: int, path: str, links: bool = True) -> int:
-    """An O_PATH descriptor of the directory at path, made with its parents (0755) where it is missing."""
+    """An O_PATH descriptor of the directory at path, made with its parents (0755) where it is missing. links=False
+    refuses any symbolic link on the way (ELOOP)."""
     try:
         return kernel.open_in_root(root_fd, path, posix.O_PATH | posix.O_DIRECTORY, 0, IN_ROOT if links else NO_LINKS)
     except FileNotFoundError:

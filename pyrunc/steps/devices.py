@@ -194,7 +194,7 @@ class Stdio(Step):
         streams = [number for number in (0, 1, 2) if is_device(kernel, number, *NULL)]
         if not streams:
             return
-        place = destination.find(kernel, facts.root_fd, "/dev/null", links=False)
+        place = destination.find(kernel, facts.root_fd, "/dev/null")
         if not is_device(kernel, place, *NULL):
             raise OSError(errno.ENODEV, posix.strerror(errno.ENODEV), "the container's /dev/null is something else")
         null = kernel.reopen(place, posix.O_RDWR)

@@ -93,7 +93,7 @@ def null_device(kernel: Kernel, root_fd: int) -> int:
     """The container's null device, or else the host's: verified, because any other file would show through the mask
     (CVE-2025-31133)."""
     try:
-        fd = destination.find(kernel, root_fd, "/dev/null", links=False)
+        fd = destination.find(kernel, root_fd, "/dev/null")
         if is_device(kernel, fd, *NULL):
             return fd
         kernel.close(fd)

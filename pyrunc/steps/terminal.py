@@ -98,12 +98,14 @@ class Open(Step):
         return f"open a terminal of the container's /dev/pts{size}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        multiplexer = destination.find(kernel, facts.root_fd, "/dev/pts/ptmx", links=False)
+        pts = destination.find(kernel, facts.root_fd, "/dev/pts")
+        multiplexer = kernel.open("ptmx", destination.PLACE, 0, pts)
         if (kernel.fs_type(multiplexer) != DEVPTS_SUPER_MAGIC or not is_device(kernel, multiplexer, *PTMX)
                 or kernel.stat(multiplexer).st_ino != PTMX_INO):
             raise OSError(errno.ENODEV, posix.strerror(errno.ENODEV), "/dev/pts/ptmx is not that of a devpts")
         self.master = kernel.reopen(multiplexer, posix.O_RDWR | posix.O_NOCTTY)
         kernel.close(multiplexer)
+        kernel.close(pts)
         if self.height and self.width:
             kernel.pty_size(self.master, self.height, self.width)
         facts.console_fd = kernel.pty_peer(self.master)

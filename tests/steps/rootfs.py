@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pyrunc._native import lib
 from pyrunc.engine import failure_text
 from pyrunc.errors import ConfigError, StepError
 from pyrunc.facts import Facts
@@ -17,7 +18,7 @@ from pyrunc.steps import devices, mounts, paths, root
 
 from ..forked import forked
 
-CLONE_NEWNS = 0x20000
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 Result = TypeVar("Result")
 #: Root of the initial user namespace, without security modules.
 ROOT = Host(cgroup_mount=probe().cgroup_mount)
@@ -63,6 +64,13 @@ def inside(wanted: Any, bundle: Path, look: Callable[[], Result], host: Host = R
         enter(facts.root_fd)
         return look()
     return forked(act, CLONE_NEWNS)
+
+
+def own_user_namespace() -> None:
+    """Make this process root of a new user namespace, where nobody else is mapped, with its own mount namespace."""
+    assert lib.pr_unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0
+    for name, text in (("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")):
+        Path(f"/proc/self/{name}").write_text(text)
 
 
 def enter(root_fd: int) -> None:

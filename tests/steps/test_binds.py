@@ -19,9 +19,20 @@ from pyrunc.step import CHILD, PARENT
 from pyrunc.steps import mounts
 
 from ..forked import forked
-from .rootfs import CLONE_NEWNS, ROOT, apply, config, enter, inside, mountinfo, refused, steps, tree
+from .rootfs import (
+    CLONE_NEWNS,
+    ROOT,
+    apply,
+    config,
+    enter,
+    inside,
+    mountinfo,
+    own_user_namespace,
+    refused,
+    steps,
+    tree,
+)
 
-CLONE_NEWUSER = 0x10000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 1, 2, 4, 8, 1024
 
 
@@ -301,9 +312,9 @@ def test_what_the_container_mounts_below_a_volume(tmp_path: Path, rootfs: str, o
 # ---- user namespaces ----------------------------------------------------------------------------------------------
 
 def as_userns_root(act: Callable[[], Any]) -> Any:
-    """act() as root of a new user namespace with its own mount namespace, for which the host's ids are nobody."""
+    """act() as root of a new user namespace."""
     def inner() -> Any:
-        assert lib.pr_unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0
+        own_user_namespace()
         return act()
     return forked(inner)
 
@@ -348,13 +359,9 @@ def test_an_option_that_asks_to_clear_a_locked_flag_is_an_error(tmp_path: Path, 
 
 
 def test_the_init_of_an_unprivileged_runtime_takes_its_sources_itself(tmp_path: Path) -> None:
-    (tmp_path / "vol").mkdir(mode=0o755)
-    for directory in (tmp_path, *tmp_path.parents[:-2]):
-        directory.chmod(0o755)
+    (tmp_path / "vol").mkdir()
     wanted = config(tmp_path, [bind("vol", "/m", "ro"), {"destination": "/t", "type": "tmpfs", "options": ["ro"]}],
                     namespaces=("mount", "user"))
-    (tmp_path / "rootfs/m").mkdir()
-    (tmp_path / "rootfs/t").mkdir()
 
     def act() -> Any:
         facts = Facts()

@@ -19,7 +19,7 @@ from pyrunc.recorder import FILE, Recorder
 from pyrunc.steps import paths
 
 from ..forked import forked
-from .rootfs import CLONE_NEWNS, ROOT, apply, config, enter, inside, mountinfo, steps, tree
+from .rootfs import ROOT, apply, config, enter, inside, mountinfo, own_user_namespace, steps, tree
 
 DEV = {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]}
 PROC = {"destination": "/proc", "type": "proc", "source": "proc"}
@@ -179,15 +179,12 @@ def test_there_is_no_moment_when_the_path_could_be_written(tmp_path: Path) -> No
 
 def test_locked_mounts_of_a_user_namespace_can_be_made_read_only(tmp_path: Path, image: Path) -> None:
     def act() -> Any:
-        from pyrunc._native import lib
-        assert lib.pr_unshare(0x10000000 | CLONE_NEWNS) == 0
+        own_user_namespace()
         facts = Facts()
         apply(steps(wanted, tmp_path, Host(in_userns=True)), Kernel(), facts)
         enter(facts.root_fd)
         return refusal(lambda: os.open("/secret", os.O_WRONLY))
     wanted = config(tmp_path, readonlyPaths=["/secret"], namespaces=("mount", "user"))
-    for directory in (tmp_path, *tmp_path.parents[:-2]):
-        directory.chmod(0o755)
     assert forked(act) == errno.EROFS
 
 
