@@ -164,14 +164,14 @@ class Engine:
                 self.warnings.append(f"undo of {step.name}: {strerror(fault.errno or errno.EIO)}: {fault.filename}")
 
     # ---- the child's walk: Python until the root is switched, then C -------------------------------------
-    def _child(self, index: int) -> NoReturn:
+    def _child(self, clone: int) -> NoReturn:
         kernel, facts, page = self.kernel, self.facts, self.facts.page
-        step = self.steps[index]
+        step = self.steps[clone]
         try:
             kernel.become_child()
             page.phase = PHASE_CHILD
             now, times = time.monotonic_ns, page.times
-            for index in range(index + 1, len(self.steps)):
+            for index in range(clone + 1, len(self.steps)):
                 step = self.steps[index]
                 if isinstance(step, Barrier):
                     page.child_step = kernel.step = index

@@ -64,7 +64,13 @@ class Kernel(Files):
 
     def map_page(self, name: str, dirfd: int, parent_step: int) -> object:
         """Make the journal page (native.h page_t) as a file and map it."""
-        fd = self.open(name, posix.O_RDWR | posix.O_CREAT | posix.O_EXCL, 0o600, dirfd)
+        return self._map(self.open(name, posix.O_RDWR | posix.O_CREAT | posix.O_EXCL, 0o600, dirfd), parent_step)
+
+    def memory_page(self, parent_step: int) -> object:
+        """The same page without a file."""
+        return self._map(posix.memfd_create("journal", posix.MFD_CLOEXEC), parent_step)
+
+    def _map(self, fd: int, parent_step: int) -> object:
         page = lib.pr_page_map(fd, 1)
         if page == ffi.NULL:
             raise fail("map the journal")

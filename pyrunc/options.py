@@ -19,6 +19,8 @@ class Options:
     console_socket: str = ""
     pidfd_socket: str = ""
     pid_file: str = ""
+    cgroup: str = ""                     # exec --cgroup: a cgroup below the container's own
+    joins: bool = False                  # exec: one more process in a container that exists
     preserve_fds: int = 0
     listen_fds: int = 0                  # LISTEN_FDS, when LISTEN_PID was ours
     notify_socket: str = ""              # NOTIFY_SOCKET of the caller

@@ -22,6 +22,7 @@ from .steps import (
     network,
     paths,
     personality,
+    pidfd,
     process,
     root,
     scheduling,
@@ -112,6 +113,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     # P: the last things that only the runtime may do
     yield Barrier(label="the container is set up", waits=PARENT)
     yield from terminal.receive(config, options, host)
+    yield from pidfd.send(config, options, host)
     yield from process.rlimits(config, options, host)
     yield from state.save(config, options, host)
     yield Barrier(label="limits and state are written", waits=CHILD)
@@ -150,15 +152,15 @@ def exec(config: Config, options: Options, host: Host, container: Mapping[str, A
 
 def _exec(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
     # P: what is there already is opened, and proved to be the container's
-    yield from state.page(config, options, host)
-    yield from cgroup.existing(config, options, host, container)
+    yield from state.page()
+    yield from join.cgroup(config, options, host, container)
     yield from seccomp.compile(config, options, host)
     yield from terminal.sources(config, options, host)
     yield from scheduling.initial_affinity(config, options, host)
 
     # P, C: the new process, born in the container's cgroup and namespaces
-    joining = list(join.clone(config, options, host, container))
-    yield from joining
+    cloning = list(join.clone(config, options, host, container))
+    yield from cloning
     yield from process.oom_score_adj(config, options, host)
     yield from scheduling.final_affinity(config, options, host)
     yield Barrier(label="the runtime has done its part", waits=CHILD)
@@ -172,7 +174,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from terminal.stdio(config, options, host)
 
     # L: from the mount namespace on, C
-    yield from join.mount(joining)
+    yield from join.switch(cloning)
     yield from process.umask(config, options, host)
     yield from process.no_new_privileges(config, options, host)
     yield from scheduling.all(config, options, host)
@@ -180,6 +182,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from memory_policy.all(config, options, host)
     yield Barrier(label="the process is set up", waits=PARENT)
     yield from terminal.receive(config, options, host)
+    yield from pidfd.send(config, options, host)
     yield from process.rlimits(config, options, host)
     yield from state.pid_file(config, options, host)
     yield Barrier(label="limits are set", waits=CHILD)

@@ -116,6 +116,11 @@ class Recorder(Kernel):
     def remove_tree(self, path: str) -> None:
         self._note("remove_tree", path)
 
+    def memory_page(self, parent_step: int) -> object:
+        self._note("memory_page", parent_step)
+        from .engine import Page
+        return Page()
+
     def map_page(self, name: str, dirfd: int, parent_step: int) -> object:
         self._note("map_page", name, dirfd, parent_step)
         from .engine import Page

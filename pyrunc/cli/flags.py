@@ -132,7 +132,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str], values: dict[str, Any], s
         if flag.kind is list:
             values.setdefault(flag.name, []).append(value)
         else:
-            values[flag.name] = _integer(name, value) if flag.kind is int else value
+            values[flag.name] = integer(name, value) if flag.kind is int else value
     return arguments
 
 
@@ -142,7 +142,8 @@ def _boolean(name: str, value: str) -> bool:
     return value in TRUE
 
 
-def _integer(name: str, value: str) -> int:
+def integer(name: str, value: str) -> int:
+    """The value of a flag as a decimal number."""
     digits = value[1:] if value[:1] in ("-", "+") else value
     # int() also takes "1_000", " 1" and the digits of every script (security.md 1b, CVE-2026-30892)
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):

@@ -22,7 +22,7 @@ LATER_HOOKS = ("poststart", "poststop")
 
 def rootfs(config: Config, options: Options) -> str:
     """The root file system's absolute path on the host; root.path counts from the bundle (config.md#root)."""
-    given = config["root"]["path"] if config.get("root") else ""
+    given = config["root"]["path"]
     if given.startswith("/"):
         return f"/{path.clean(given)}"
     return f"/{path.clean(f'{options.bundle}/{given}')}"

@@ -10,7 +10,7 @@ import errno
 import posix
 
 from ..errors import NOT_RUNNING, StateError
-from ..last import OP_SETNS
+from ..last import OP_CHROOT, OP_SETNS
 from ..step import LAST, Step
 from .namespaces import KINDS, Clone, CloneAgain, Enter, Join, Namespaces, Open, Return, adoption
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..kernel import Kernel
     from ..options import Options
 
+RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH = 0x04, 0x08          # <linux/openat2.h>
 SPEC = "runtime.md#operations"
 
 
@@ -64,6 +65,60 @@ class Verify(Step):
             raise StateError(NOT_RUNNING)
 
 
+class Cgroup(Step):
+    """Where the process is born: the container's cgroup, or one below it that the caller names.
+
+    A container that manages cgroups of its own has moved its init into an inner one, and cgroup v2 then takes no
+    process in the outer one: the process joins the init instead (as runc does).
+    """
+    name = "join.cgroup"
+    spec = SPEC
+    path: str
+    below: str
+    pid: int
+    mounted: str              # where the host has cgroup2
+
+    def describe(self) -> str:
+        return f"open cgroup {self.path}" + (f"/{self.below}" if self.below else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        directory = posix.O_RDONLY | posix.O_DIRECTORY
+        try:
+            fd = kernel.open(self.path, directory | posix.O_NOFOLLOW)
+        except FileNotFoundError:
+            if self.below:
+                raise
+            facts.cgroup_fd = kernel.open(self.of_init(kernel), directory)
+            return
+        if self.below:
+            facts.cgroup_fd = kernel.open_in_root(fd, self.below, directory, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+            kernel.close(fd)
+        elif kernel.read_file("cgroup.subtree_control", fd).strip():
+            kernel.close(fd)
+            facts.cgroup_fd = kernel.open(self.of_init(kernel), directory)
+        else:
+            facts.cgroup_fd = fd
+
+    def of_init(self, kernel: Kernel) -> str:
+        for line in kernel.read_file(f"/proc/{self.pid}/cgroup").splitlines():
+            if line.startswith("0::"):
+                return self.mounted + line[3:]
+        raise OSError(errno.ENOENT, posix.strerror(errno.ENOENT), f"cgroup of process {self.pid}")
+
+
+class Chroot(Step):
+    """A container without a mount namespace: its root is all it has of its own."""
+    name = "join.root_directory"
+    spec = SPEC
+    side = LAST
+
+    def describe(self) -> str:
+        return "change root to the container's"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(OP_CHROOT, facts.root_fd)
+
+
 class Mount(Step):
     """Enter the container's mount namespace, in C: no Python runs with the container's files in reach."""
     name = "join.mount"
@@ -100,10 +155,16 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from adoption()
 
 
-def mount(steps: list[Step]) -> Iterator[Step]:
-    """LAST: the switch of exec; steps are those planned so far."""
-    for step in steps:
-        if isinstance(step, Open) and step.kind == "mount":
-            yield Mount(target=step, where=step.where)
+def cgroup(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
+    """PARENT: facts.cgroup_fd."""
+    if container["cgroup"]:
+        yield Cgroup(path=container["cgroup"], below=options.cgroup, pid=container["pid"], mounted=host.cgroup_mount)
 
 
+def switch(cloning: list[Step]) -> Iterator[Step]:
+    """LAST: exec's way into the container's root; cloning are the steps that clone() gave."""
+    mounts = [step for step in cloning if isinstance(step, Open) and step.kind == "mount"]
+    for step in mounts:
+        yield Mount(target=step, where=step.where)
+    if not mounts:
+        yield Chroot()

@@ -16,6 +16,7 @@ from ..step import CHILD, PARENT, Barrier, Step
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from ..config.types import Config
     from ..facts import Facts
@@ -306,6 +307,7 @@ def join_mount(cloning: list[Step]) -> Iterator[Step]:
 
 def _time(config: Config, spaces: Namespaces, side: str) -> TimeOffsets:
     lines = []
-    for clock, offset in (config.get("linux", {}).get("timeOffsets") or {}).items():
+    offsets: dict[str, Any] = dict(config.get("linux", {}).get("timeOffsets") or {})
+    for clock, offset in offsets.items():
         lines.append(f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n")
     return TimeOffsets(offsets="".join(lines), side=side, where="linux.timeOffsets" if lines else spaces.new["time"])

@@ -83,6 +83,18 @@ class Journal(Step):
         facts.page = kernel.map_page(store.JOURNAL, facts.state_fd, facts.page.parent_step)
 
 
+class Page(Step):
+    """The page for a process of exec, which has no journal: nothing of it has to be found again after a crash."""
+    name = "state.page"
+    spec = SPEC
+
+    def describe(self) -> str:
+        return "map a page for the step that each process is in"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        facts.page = kernel.memory_page(facts.page.parent_step)
+
+
 class Fifo(Step):
     """The init holds it open for reading and writing, so `start` never finds it without a reader."""
     name = "state.fifo"
@@ -142,6 +154,11 @@ def reserve(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield Intent(intent=record.intent(config, options, host))
     yield Journal()
     yield Fifo()
+
+
+def page() -> Iterator[Step]:
+    """PARENT: the first step of exec."""
+    yield Page()
 
 
 def save(config: Config, options: Options, host: Host) -> Iterator[Step]:

@@ -1,0 +1,156 @@
+"""exec: one more process in a container."""
+from __future__ import annotations
+
+from .. import plan
+from ..absolute import absolute
+from ..config.check import check_process
+from ..config.load import load
+from ..engine import execute
+from ..errors import NOT_RUNNING, StateError, UsageError
+from ..host import probe
+from ..kernel import Kernel
+from ..options import Options
+from ..state import store
+from ..state.container import PAUSED, STOPPED, Container
+from .bundle import check_descriptors, check_terminal, listen_fds
+from .flags import Command, Flag, integer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..config.types import Config, Process
+    from .flags import Call
+
+COMMAND = Command(
+    "exec", "run one more process in a container",
+    (Flag("process", str, "the process as JSON, in the form of config.json's `process`", short="p", value="FILE"),
+     Flag("detach", bool, "return once the process runs", short="d"),
+     Flag("tty", bool, "give it a terminal", short="t"),
+     Flag("console-socket", str, "unix socket that is sent the terminal's master end", value="SOCKET"),
+     Flag("pidfd-socket", str, "unix socket that is sent a pidfd of the process", value="SOCKET"),
+     Flag("pid-file", str, "write the process's pid to this file", value="FILE"),
+     Flag("cwd", str, "working directory in the container", value="DIR"),
+     Flag("env", list, "add an environment variable", short="e", value="NAME=VALUE"),
+     Flag("user", str, "user and group id", short="u", value="UID[:GID]"),
+     Flag("additional-gids", list, "add a supplementary group", short="g", value="GID"),
+     Flag("cap", list, "add a capability", short="c", value="CAP"),
+     Flag("no-new-privs", bool, "set no_new_privs"),
+     Flag("apparmor", str, "AppArmor profile", value="PROFILE"),
+     Flag("process-label", str, "SELinux label", value="LABEL"),
+     Flag("preserve-fds", int, "hand on N descriptors after 0, 1, 2 and those of LISTEN_FDS", value="N"),
+     Flag("cgroup", list, "run in this cgroup below the container's; names of controllers before it mean the same",
+          value="[CONTROLLERS:]PATH"),
+     Flag("ignore-paused", bool, "also in a paused container, which then has to be resumed")),
+    arguments="<container-id> [command [arguments]]", least=1, most=-1, stop=1, prefix="exec failed: ", failure=255,
+    shares=True)
+
+ID_LIMIT = 2**32 - 2             # 2^32-1 means "leave as it is" to the kernel (setresuid(2))
+
+
+def run(call: Call) -> int:
+    """The exit status is the process's, or 128 and the number of the signal that killed it; 0 when detached."""
+    container = Container.load(call.root, call.id)
+    status = container.status()
+    if status == STOPPED or not container.pid:
+        raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}")
+    if status == PAUSED and not call.on("ignore-paused"):
+        raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
+    saved: Config = store.read(call.root, call.id, store.CONFIG)
+    config: Any = {**saved, "process": process_of(call, saved)}
+    options = options_of(call, container)
+    check_terminal(options, bool(config["process"].get("terminal")))
+    check_descriptors(options)
+    if not options.detach:
+        from .foreground import hold_signals
+        hold_signals()
+    steps = plan.exec(config, options, probe(), container.state)
+    facts = execute(steps, Kernel(), call.trace, log=call.log)
+    if options.detach:
+        return 0
+    from .foreground import stay
+    return stay(facts, call.log)
+
+
+def options_of(call: Call, container: Container) -> Options:
+    """The flags as the planner takes them."""
+    path = {name: absolute(call.text(name)) if call.text(name) else ""
+            for name in ("console-socket", "pidfd-socket", "pid-file")}
+    return Options(
+        id=call.id, root=call.root, bundle=container.state["bundle"], joins=True, detach=call.on("detach"),
+        console_socket=path["console-socket"], pidfd_socket=path["pidfd-socket"], pid_file=path["pid-file"],
+        preserve_fds=call.number("preserve-fds"), listen_fds=listen_fds(), cgroup=cgroup_of(call.list("cgroup")))
+
+
+def process_of(call: Call, saved: Config) -> Process:
+    """The process to run: of the file that --process names, or the container's own with what the flags change."""
+    process: Any
+    if call.given("process"):
+        file = absolute(call.text("process"))
+        process = load("", file)
+        check_process(process, call.text("process"))
+        given: Process = changed(call, process) if call.arguments[1:] else process
+        return given
+    args = call.arguments[1:]
+    if not args:
+        raise UsageError("exec args cannot be empty")
+    process = saved.get("process")
+    if process is None:
+        raise UsageError("the container has no process to take the rest from: use --process")
+    return changed(call, process)
+
+
+def changed(call: Call, base: Any) -> Process:
+    """A copy of the process with the arguments and every flag applied."""
+    process: Any = {**base, "args": call.arguments[1:] or base["args"], "terminal": call.on("tty")}
+    for flag, name in (("cwd", "cwd"), ("apparmor", "apparmorProfile"), ("process-label", "selinuxLabel")):
+        if call.given(flag):
+            process[name] = call.text(flag)
+    if call.given("no-new-privs"):
+        process["noNewPrivileges"] = call.on("no-new-privs")
+    process["env"] = [*(base.get("env") or ()), *call.list("env")]
+    user = dict(base.get("user") or {"uid": 0, "gid": 0})
+    if call.given("user"):
+        uid, colon, gid = call.text("user").partition(":")
+        user["uid"] = id_of(uid, "user")
+        user["gid"] = id_of(gid, "user") if colon else user["gid"]
+    if call.given("additional-gids"):
+        user["additionalGids"] = [*(user.get("additionalGids") or ()),
+                                  *(id_of(gid, "additional-gids") for gid in call.list("additional-gids"))]
+    process["user"] = user
+    if call.given("cap"):
+        process["capabilities"] = with_capabilities(base.get("capabilities") or {}, call.list("cap"))
+    done: Process = process
+    check_process(done, "the process")
+    return done
+
+
+def with_capabilities(sets: dict[str, list[str]], added: list[str]) -> dict[str, list[str]]:
+    """Added to what the process may have; to the ambient set only where there is an inheritable one, which is never
+    added to (CVE-2022-29162)."""
+    kinds = ["bounding", "effective", "permitted"]
+    if sets.get("inheritable"):
+        kinds.append("ambient")
+    return {**sets, **{kind: [*(sets.get(kind) or ()), *added] for kind in kinds}}
+
+
+def id_of(text: str, flag: str) -> int:
+    """A user or group id in decimal digits; nothing else, above all no name (CVE-2016-3697, CVE-2026-30892)."""
+    number = integer(flag, text)
+    if not 0 <= number <= ID_LIMIT or not text.isdigit():
+        raise UsageError(f'invalid value "{text}" for flag -{flag}: not an id')
+    return number
+
+
+def cgroup_of(values: list[str]) -> str:
+    """The one path of --cgroup. In cgroup v2 there is one hierarchy, so naming controllers changes nothing."""
+    paths = {value.rpartition(":")[2] for value in values}
+    if len(paths) > 1:
+        raise UsageError("--cgroup names several paths, and cgroup v2 has one hierarchy")
+    path = paths.pop() if paths else ""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise UsageError(f"--cgroup {path} leads out of the container's cgroup")
+    return "/".join(parts)
+
+
