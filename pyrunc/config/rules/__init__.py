@@ -31,6 +31,7 @@ EVERY: list[Rule] = [
     ((NAMESPACES, "mounts"), mounts.rules),
     ((NAMESPACES,), linux.namespaces),
     ((NAMESPACES, "linux.uidMappings", "linux.gidMappings"), ids.user_namespace),
+    ((NAMESPACES, "linux.uidMappings", "linux.gidMappings", "process"), ids.user),
     ((NAMESPACES, "linux.timeOffsets"), linux.time_offsets),
     (("linux.devices",), linux.devices),
     ((NAMESPACES, "linux.netDevices"), linux.net_devices),

@@ -36,6 +36,20 @@ def user_namespace(config: Config) -> Iterator[ConfigError]:
     yield from runs(gids, "linux.gidMappings")
 
 
+def user(config: Config) -> Iterator[ConfigError]:
+    """The process's ids exist in its new user namespace; otherwise setuid(2) and its kin give EINVAL."""
+    linux, user = config.get("linux", {}), config.get("process", {}).get("user")
+    entry = namespace(config, "user")
+    if user is None or entry is None or entry.get("path"):
+        return
+    uids, gids = linux.get("uidMappings", ()), linux.get("gidMappings", ())
+    groups = [(f"additionalGids[{index}]", id, gids) for index, id in enumerate(user.get("additionalGids", ()))]
+    for where, id, mappings in [("uid", user["uid"], uids), ("gid", user["gid"], gids), *groups]:
+        if mappings and not any(run["containerID"] <= id < run["containerID"] + run["size"] for run in mappings):
+            kind = "uid" if where == "uid" else "gid"
+            yield ConfigError(f"cannot set {kind} to unmapped user in user namespace: {id}", f"process.user.{where}")
+
+
 def runs(mappings: Sequence[IDMapping], where: str) -> Iterator[ConfigError]:
     """What the kernel refuses with EINVAL: too many runs, runs past the last id, runs that overlap on either side."""
     if len(mappings) > MOST:

@@ -19,8 +19,9 @@ def rules(config: Config) -> Iterator[ConfigError]:
     if process is None:
         return
     if process.get("terminal"):
-        for key, size in process.get("consoleSize", {}).items():
-            if key in ("height", "width") and isinstance(size, int) and size > LARGEST_TERMINAL:
+        console = process.get("consoleSize", {"height": 0, "width": 0})
+        for key, size in (("height", console["height"]), ("width", console["width"])):
+            if size > LARGEST_TERMINAL:
                 yield ConfigError(f"{size} is more than {LARGEST_TERMINAL}", f"process.consoleSize.{key}")
     for index, entry in enumerate(process.get("env", ())):
         name, equals, _ = entry.partition("=")       # the value may be a secret: it is in no message
