@@ -23,7 +23,8 @@ def config(**parts: Any) -> dict[str, Any]:
 
 
 def plan(planner: Planner, wanted: dict[str, Any], *, host: Host | None = None, **options: Any) -> list[Step]:
-    return list(planner(wanted, Options(**{"id": "c1", "bundle": "/bundle", "root": "/state", **options}), host or Host()))
+    given = Options(**{"id": "c1", "bundle": "/bundle", "root": "/state", **options})
+    return list(planner(wanted, given, host or Host()))
 
 
 def facts() -> Facts:

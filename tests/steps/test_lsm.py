@@ -23,7 +23,8 @@ def opened(path: str, flags: int) -> tuple[object, ...]:
     return ("open_in_root", facts().proc_fd, path, flags, 0, ON_PROCFS)
 
 
-# config.md#linux-process: "apparmorProfile (string, OPTIONAL) specifies the name of the AppArmor profile for the process."
+# config.md#linux-process: "apparmorProfile (string, OPTIONAL) specifies the name of the AppArmor profile for the
+# process."
 def test_apparmor_is_noted_by_descriptor_and_read_back() -> None:
     [step] = plan(lsm.exec_labels, config(process={"apparmorProfile": "acme"}), host=BOTH)
     assert story([step]) == [("lsm.apparmor", "process.apparmorProfile", "AppArmor profile acme from exec on")]
@@ -62,9 +63,10 @@ def test_selinux_is_noted_by_descriptor_and_read_back() -> None:
         step.apply(Recorder(files={OLD: ""}), facts())
 
 
-# runtime.md#create: "If the runtime cannot apply a property as specified in the configuration, it MUST generate an error
-# and a new container MUST NOT be created."
-@pytest.mark.parametrize("key, fault", [("apparmorProfile", "AppArmor is not enabled"), ("selinuxLabel", "selinux is disabled")])
+# runtime.md#create: "If the runtime cannot apply a property as specified in the configuration, it MUST generate an
+# error and a new container MUST NOT be created."
+@pytest.mark.parametrize("key, fault",
+                         [("apparmorProfile", "AppArmor is not enabled"), ("selinuxLabel", "selinux is disabled")])
 def test_a_label_that_this_host_cannot_apply(key: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=fault) as caught:
         plan(lsm.exec_labels, config(process={key: "x"}))

@@ -13,8 +13,8 @@ from .planned import config, done, plan, story
 
 
 # config-linux.md#memory-policy: "nodes (string, OPTIONAL) - list of memory nodes from which nodemask is constructed to
-# set_mempolicy(2). This is a comma-separated list, with dashes to represent ranges. For example, 0-3,7 represents memory
-# nodes 0,1,2,3, and 7."
+# set_mempolicy(2). This is a comma-separated list, with dashes to represent ranges. For example, 0-3,7 represents
+# memory nodes 0,1,2,3, and 7."
 @pytest.mark.parametrize("policy, text, mode, bits, words", [
     ({"mode": "MPOL_DEFAULT"}, "MPOL_DEFAULT", 0, 0, []),
     ({"mode": "MPOL_LOCAL", "nodes": ""}, "MPOL_LOCAL", 4, 0, []),

@@ -31,7 +31,8 @@ def attr(policy: int, flags: int = 0, nice: int = 0, priority: int = 0, runtime:
      "SCHED_FIFO | SCHED_FLAG_RESET_ON_FORK: priority 10", attr(1, flags=1, priority=10)),
     ({"policy": "SCHED_IDLE"}, "SCHED_IDLE", attr(5)),
     ({"policy": "SCHED_DEADLINE", "runtime": 10_000_000, "deadline": 20_000_000, "period": 2**33},
-     "SCHED_DEADLINE: runtime 10000000, deadline 20000000, period 8589934592", attr(6, 0, 0, 0, 10_000_000, 20_000_000, 2**33)),
+     "SCHED_DEADLINE: runtime 10000000, deadline 20000000, period 8589934592",
+     attr(6, runtime=10_000_000, deadline=20_000_000, period=2**33)),
     ({"policy": "SCHED_RR", "priority": 1, "flags": ["SCHED_FLAG_UTIL_CLAMP_MIN", "SCHED_FLAG_KEEP_PARAMS"]},
      "SCHED_RR | SCHED_FLAG_UTIL_CLAMP_MIN | SCHED_FLAG_KEEP_PARAMS: priority 1", attr(2, flags=0x30, priority=1)),
 ])
@@ -60,9 +61,9 @@ def test_the_init_may_run_on_any_cpu() -> None:
     assert done(scheduling.any_cpu, config()) == [("sched_setaffinity", PID, b"\xff" * 1024)]
 
 
-# config.md#linux-process: "initial (string, OPTIONAL) is a list of CPUs a runtime parent process to be run on initially,
-# before the transition to container's cgroup." "final (string, OPTIONAL) is a list of CPUs the process will be run on
-# after the transition to container's cgroup. … If omitted or empty, runtime SHOULD NOT change process' CPU affinity
+# config.md#linux-process: "initial (string, OPTIONAL) is a list of CPUs a runtime parent process to be run on
+# initially, before the transition to container's cgroup." "final (string, OPTIONAL) is a list of CPUs the process will be run
+# on after the transition to container's cgroup. … If omitted or empty, runtime SHOULD NOT change process' CPU affinity
 # after the process is moved to container's cgroup"
 @pytest.mark.parametrize("affinity, before, after", [
     ({"initial": "0-1,64", "final": "7"}, [(0, b"\x03" + bytes(7) + b"\x01" + bytes(7))], [(PID, b"\x80" + bytes(7))]),

@@ -13,7 +13,8 @@ from pyrunc.steps import sysctl
 from .planned import applied, config, facts, plan, story
 
 
-# config-linux.md#sysctl: "sysctl (object, OPTIONAL) allows kernel parameters to be modified at runtime for the container."
+# config-linux.md#sysctl: "sysctl (object, OPTIONAL) allows kernel parameters to be modified at runtime for the
+# container."
 def test_each_parameter_is_a_step_with_its_place() -> None:
     steps = plan(sysctl.all, config(linux={"sysctl": {"net.ipv4.ip_forward": "1", "kernel/msgmax": "9999"}}))
     assert story(steps) == [

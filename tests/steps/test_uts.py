@@ -6,8 +6,8 @@ from pyrunc.steps import uts
 from .planned import config, done, plan, story
 
 
-# config.md#hostname: "hostname (string, OPTIONAL) specifies the container's hostname as seen by processes running inside
-# the container."
+# config.md#hostname: "hostname (string, OPTIONAL) specifies the container's hostname as seen by processes running
+# inside the container."
 def test_both_names() -> None:
     wanted = config(hostname="box", domainname="example.test")
     assert story(plan(uts.all, wanted)) == [("uts.hostname", "hostname", "set hostname box"),
