@@ -62,9 +62,9 @@ def test_the_init_may_run_on_any_cpu() -> None:
 
 
 # config.md#linux-process: "initial (string, OPTIONAL) is a list of CPUs a runtime parent process to be run on
-# initially, before the transition to container's cgroup." "final (string, OPTIONAL) is a list of CPUs the process will be run
-# on after the transition to container's cgroup. … If omitted or empty, runtime SHOULD NOT change process' CPU affinity
-# after the process is moved to container's cgroup"
+# initially, before the transition to container's cgroup." "final (string, OPTIONAL) is a list of CPUs the process will
+# be run on after the transition to container's cgroup. … If omitted or empty, runtime SHOULD NOT change process' CPU
+# affinity after the process is moved to container's cgroup"
 @pytest.mark.parametrize("affinity, before, after", [
     ({"initial": "0-1,64", "final": "7"}, [(0, b"\x03" + bytes(7) + b"\x01" + bytes(7))], [(PID, b"\x80" + bytes(7))]),
     ({"initial": "3"}, [(0, b"\x08" + bytes(7))], []),
