@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from ._native._native import CData
     from .kernel import Kernel  # so that a Recorder may be handed to whatever wants a Kernel
 else:
     Kernel = object                  # kernel.py needs the native module, which need not exist here
@@ -391,6 +392,6 @@ class Recorder(Kernel):
         self._note("last", code, a, b, c, data)
         self.queue.append((code, self.step, a, b, c, data))
 
-    def run_last(self, page: object) -> None:
+    def run_last(self, page: CData) -> None:
         """Unlike Kernel's, this one returns."""
         self._note("run_last", page)
