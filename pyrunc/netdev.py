@@ -42,28 +42,35 @@ def move(setns: Callable[[int, int], None], name: str, new_name: str, source: in
             setns(own, CLONE_NEWNET)
         with here, there:
             outside, inside = (here, there) if own == source else (there, here)
-            return _move(outside, inside, name, new_name, target)
+            return _move(outside, inside, name, new_name, source, target)
     except NetlinkError as fault:
         number = abs(fault.code)
         raise OSError(number, posix.strerror(number), f"network device {name}") from None
 
 
-def _move(outside: Any, inside: Any, name: str, new_name: str, target: int) -> str:
+def _move(outside: Any, inside: Any, name: str, new_name: str, source: int, target: int) -> str:
     indexes = outside.link_lookup(ifname=name)
     if not indexes:
         raise OSError(errno.ENODEV, posix.strerror(errno.ENODEV), f"network device {name}")
+    # config-linux.md#network-devices: "If a network device with the specified name already exists in the container
+    # namespace, the runtime MUST generate an error, unless the user has provided a template by appending %d". The
+    # kernel would notice only when the device is there under its old name.
+    if "%d" not in new_name and inside.link_lookup(ifname=new_name):
+        raise OSError(errno.EEXIST, posix.strerror(errno.EEXIST), f"network device {new_name} in the container")
     index: int = indexes[0]
     addresses = [a for a in outside.get_addr(index=index) if _kept_address(a)]
     routes = [r for r in outside.get_routes() if r.get_attr("RTA_OIF") == index and _kept_route(r)]
     before = {link["index"] for link in inside.get_links()}
     outside.link("set", index=index, state="down")
     try:
-        # One message: were the device renamed afterwards, it would be there under its old name for a while.
         outside.link("set", index=index, net_ns_fd=target, ifname=new_name)
+        link = next(link for link in inside.get_links() if link["index"] not in before)
     except NetlinkError:
-        _restore(outside, index, name, addresses, routes)
+        for link in inside.get_links():
+            if link["index"] not in before:      # moved, but not renamed
+                inside.link("set", index=link["index"], net_ns_fd=source, ifname=name)
+        _restore(outside, outside.link_lookup(ifname=name)[0], name, addresses, routes)
         raise
-    link = next(link for link in inside.get_links() if link["index"] not in before)
     _restore(inside, link["index"], link.get_attr("IFLA_IFNAME"), addresses, routes)
     moved: str = link.get_attr("IFLA_IFNAME")
     return moved
@@ -115,7 +122,9 @@ def _add_route(ip: Any, index: int, route: Any) -> None:
                               "scope": route["scope"], "type": route["type"], "tos": route["tos"],
                               "flags": route["flags"] & 0x4}      # RTNH_F_ONLINK
     for key, attribute in (("dst", "RTA_DST"), ("gateway", "RTA_GATEWAY"), ("prefsrc", "RTA_PREFSRC"),
-                           ("priority", "RTA_PRIORITY"), ("metrics", "RTA_METRICS")):
+                           ("priority", "RTA_PRIORITY")):
         if (value := route.get_attr(attribute)) is not None:
             wanted[key] = value
+    if metrics := route.get_attr("RTA_METRICS"):
+        wanted["metrics"] = {name.removeprefix("RTAX_").lower(): value for name, value in metrics["attrs"]}
     ip.route("add", **wanted)
