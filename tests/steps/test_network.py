@@ -190,3 +190,14 @@ def test_what_cannot_be_moved_stays_as_it_is(name: str, new: str, number: int, s
         after = addresses(ip_here, "veth0"), routes(ip_here), [link["ifname"] for link in ip_here("link")]
         return caught.value.errno, caught.value.filename, before == after, [link["ifname"] for link in inside("link")]
     assert with_two_namespaces(act) == (number, said, True, ["lo"])
+
+
+def test_a_device_that_moved_but_could_not_be_renamed_comes_back() -> None:
+    """An alternative name is taken, too, and the kernel finds out when the device is over there already."""
+    def act(move: Any, inside: Any) -> Any:
+        inside("link", "property", "add", "dev", "lo", "altname", "taken")
+        before = addresses(ip_here, "veth0"), routes(ip_here)
+        with pytest.raises(FileExistsError):
+            move("veth0", "taken")
+        return before == (addresses(ip_here, "veth0"), routes(ip_here)), [link["ifname"] for link in inside("link")]
+    assert with_two_namespaces(act) == (True, ["lo"])
