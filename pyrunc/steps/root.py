@@ -178,6 +178,17 @@ class Unbind(Step):
             kernel.umount(self.path, MNT_DETACH | UMOUNT_NOFOLLOW)
 
 
+class Unmount(Unbind):
+    """The same at the end of the container, by delete."""
+    name = "root.unmount"
+
+    def describe(self) -> str:
+        return f"unmount what the container got on {self.path}, in the runtime's own mount namespace"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        self.undo(kernel, facts)
+
+
 def escaped(path: str) -> str:
     """A path as mountinfo writes it."""
     for character, written in reversed(ESCAPES):

@@ -215,6 +215,18 @@ def test_without_a_mount_namespace_the_undo_leaves_the_host_as_it_was(tmp_path: 
     assert tree(tmp_path / "rootfs") == ["proc 40755", "t 40755"]
 
 
+def test_delete_does_the_same(tmp_path: Path) -> None:
+    def act() -> bool:
+        kernel, before = Kernel(), Path("/proc/self/mountinfo").read_text()
+        apply(steps(wanted, tmp_path), kernel, Facts())
+        step = root.Unmount(path=str(tmp_path / "rootfs"))
+        step.apply(kernel, Facts())
+        step.apply(kernel, Facts())
+        return Path("/proc/self/mountinfo").read_text() == before
+    wanted = config(tmp_path, [{"destination": "/t", "type": "tmpfs"}], namespaces=())
+    assert forked(act, CLONE_NEWNS)
+
+
 def test_the_undo_leaves_a_mount_alone_that_is_not_the_runtimes(tmp_path: Path) -> None:
     def act() -> bool:
         kernel = Kernel()
