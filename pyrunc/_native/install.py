@@ -17,6 +17,10 @@ import sys
 import tomllib
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TREE = Path(__file__).resolve().parent.parent.parent
 #: cffi and pycparser build modules; of them, only this is used at run time.
@@ -41,19 +45,27 @@ def needed(requirements: list[str]) -> dict[str, Distribution]:
     return found
 
 
+def files(dist: Distribution) -> Iterator[Path]:
+    """The files of a distribution, from the directory it is installed in."""
+    if dist.read_text("RECORD"):
+        yield from map(Path, dist.files or ())
+    else:                                       # as setup.py installed it, without a wheel
+        for line in (dist.read_text("installed-files.txt") or "").split("\n"):
+            if line.startswith("../"):          # from its .egg-info
+                yield Path(line[3:])
+
+
 def copy_library(library: Path) -> None:
     """pyrunc with its native modules, and what it depends on, without programs and tests."""
     unused = shutil.ignore_patterns("__pycache__", "*.c", "*.h", "*.o")
     shutil.copytree(TREE / "pyrunc", library / "pyrunc", ignore=unused)
     project = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
     for name, dist in needed(list(project["dependencies"])).items():
-        for file in dist.files or ():
-            if file.parts[0] == ".." or "__pycache__" in file.parts or "tests" in file.parts or (
-                    name in ("cffi", "pycparser") and not file.name.startswith(BACKEND)):
-                continue
-            target = library / file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(str(file.locate()), target)
+        for file in files(dist):
+            if file.parts[0] != ".." and not {"__pycache__", "tests"} & set(file.parts) and (
+                    name not in ("cffi", "pycparser") or file.name.startswith(BACKEND)):
+                (library / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(str(dist.locate_file(file)), library / file)
     # Never compared with the sources again: nobody edits them here, and it saves a look at each.
     compileall.compile_dir(library, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 

@@ -23,6 +23,9 @@ def test_commands_start_with_the_core_only(toy: Launcher) -> None:
     held = set(toy("modules").stdout.split())
     assert held & COMPLETE == (set() if quick(toy) else COMPLETE)
     assert "site" not in held
+    done = toy("held_after_ordinary_work").stdout.split("\n")
+    assert done[0].startswith("ü False 2 ")
+    assert set(done[1].split()) & COMPLETE == (set() if quick(toy) else COMPLETE)
 
 
 def test_a_core_start_opens_no_file_of_python(toy: Launcher) -> None:

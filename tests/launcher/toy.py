@@ -17,6 +17,16 @@ def modules() -> None:
     print(*HELD_AT_START)
 
 
+def held_after_ordinary_work() -> None:
+    """What hot modules do: import what is built in or frozen, ask sys for what it has, convert UTF-8, print."""
+    import errno
+    from sys import byteorder
+
+    from .. import __version__
+    print("ü".encode().decode(), hasattr(sys, "__nonsense"), errno.ENOENT, byteorder, __version__, f"{1.5:8.2f}")
+    print(*sorted(sys.modules))
+
+
 def echo(*words: str) -> None:
     posix.write(1, b"\0".join(word.encode(errors="surrogateescape") for word in words))
 
