@@ -40,7 +40,8 @@ CONSTANTS = """
 
 #: Strict on what only costs compile time; full RELRO because nothing may be bound lazily in the container's root.
 COMPILE = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers",
-           "-fvisibility=hidden", "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+           "-fvisibility=hidden", "-fstack-protector-strong", "-fstack-clash-protection",
+           "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
 LINK = ["-Wl,-z,relro,-z,now", "-Wl,--as-needed"]
 
 

@@ -41,13 +41,10 @@ static int skip_strings(const struct blob *blob, size_t *at, size_t end, uint64_
     return 0;
 }
 
-/* The data is exactly count strings. The NUL of the last one may be the byte after the data. */
 static int is_strings(const op_t *op, const struct blob *blob, uint64_t count)
 {
     size_t at = op->data, end = at + op->len;
-    if (skip_strings(blob, &at, end < blob->len ? end + 1 : end, count) < 0)
-        return 0;
-    return at == end || at == end + 1;
+    return skip_strings(blob, &at, end, count) == 0 && at == end;
 }
 
 static int is_exec(const op_t *op, const struct blob *blob, int64_t *pointers)

@@ -15,6 +15,26 @@ static void close_span(unsigned first, unsigned last)
         close((int)fd);
 }
 
+/* Whether a descriptor tells somebody that the exec has happened, by being closed by it. */
+static int tells_of_exec(const struct stage *stage, int fd)
+{
+    for (unsigned i = 0; i < stage->n; i++)
+        if (stage->ops[i].a == fd && (stage->ops[i].code == OP_BARRIER || stage->ops[i].code == OP_WAIT_START))
+            return 1;
+    return 0;
+}
+
+/* What stays open until exec must lead nowhere, as a directory would (CVE-2024-21626), or a file. */
+static void check_channel(struct stage *stage, int fd)
+{
+    struct stat file;
+    must(stage, fstat(fd, &file), "look at a descriptor");
+    if (!S_ISFIFO(file.st_mode) && !S_ISSOCK(file.st_mode)) {
+        errno = ENOTSOCK;
+        fail(stage, "neither a socket nor a fifo to wait at");
+    }
+}
+
 /* Only what an operation names is still needed. All else from the first descriptor that the container does not get
  * is closed now, while the root is still the host's: a directory of the host must not survive the switch. What is
  * kept is closed by exec at the latest, which is how the runtime sees that the exec succeeded. */
@@ -37,23 +57,13 @@ void close_unnamed(struct stage *stage)
         if (next == INT_MAX)
             return;
         fcntl(next, F_SETFD, FD_CLOEXEC);
+        if (tells_of_exec(stage, next))
+            check_channel(stage, next);
         low = next + 1;
     }
 }
 
-/* Whether a descriptor tells somebody that the exec has happened, by being closed by it. Nothing can be reached
- * through a socket or a FIFO, so it may stay until then (unlike a directory: CVE-2024-21626). */
-static int tells_of_exec(const struct stage *stage, int fd)
-{
-    for (unsigned i = 0; i < stage->n; i++)
-        if (stage->ops[i].a == fd && (stage->ops[i].code == OP_BARRIER || stage->ops[i].code == OP_WAIT_START)) {
-            struct stat file;
-            return fstat(fd, &file) == 0 && (S_ISFIFO(file.st_mode) || S_ISSOCK(file.st_mode));
-        }
-    return 0;
-}
-
-/* close_unnamed has left nothing but named ones, so that this needs no system call but close. */
+/* close_unnamed has left nothing but named ones, so that this needs no system call but close: a filter is in force. */
 void close_from(struct stage *stage, int first)
 {
     for (unsigned i = 0; i < stage->n; i++) {

@@ -99,21 +99,22 @@ static void load_filter(struct stage *stage, const op_t *op)
         stage->page->value = stage->listener = fd;
 }
 
-/* Not below our root (CVE-2024-21626): getcwd says "(unreachable)/...". A filter that was loaded since may refuse
- * getcwd itself; the directory has not changed since then. */
+/* Not below our root (CVE-2024-21626): getcwd says "(unreachable)/...". Under a filter of ours it is not asked again:
+ * the filter may not know getcwd, and nothing has changed the directory since. */
 static void verify_cwd(struct stage *stage)
 {
     static char path[PATH_MAX];
+    if (stage->filtered && stage->cwd_is_safe)
+        return;
     long n = syscall(SYS_getcwd, path, sizeof path);
-    if (n > 0 && path[0] == '/') {
-        stage->cwd_is_safe = 1;
-    } else if (n > 0 || errno == ENOENT) {
+    if (n < 0 && errno != ENOENT)
+        fail(stage, "ask for the current working directory");
+    if (n < 0 || path[0] != '/') {
         errno = 0;
         fail(stage, "current working directory is outside of container mount namespace root "
                     "-- possible container breakout detected");
-    } else if (!stage->cwd_is_safe) {
-        fail(stage, "ask for the current working directory");
     }
+    stage->cwd_is_safe = 1;
 }
 
 /* The directory may be out of reach for root (a network file system) or for the container's user: it is tried as

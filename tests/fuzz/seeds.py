@@ -32,9 +32,9 @@ def stages() -> dict[str, list[Op]]:
                op(last.OP_CLOSE_FROM, 3), op(last.OP_EXEC, data=last.pack_exec(["sh", "-c", "true"], environment))]
     allow = struct.pack("HBBI", 6, 0, 0, 0x7fff0000)
     identity = [
-        op(last.OP_CHDIR, 1, data=b"/work"), op(last.OP_BOUNDING, 0x20), op(last.OP_KEEP_CAPS, 1),
+        op(last.OP_CHDIR, 1, data=b"/work\0"), op(last.OP_BOUNDING, 0x20), op(last.OP_KEEP_CAPS, 1),
         op(last.OP_CHOWN_STDIO, 1000), op(last.OP_SETGROUPS, data=last.pack_groups([5, 6])), op(last.OP_SETGID, 1000),
-        op(last.OP_SETUID, 1000), op(last.OP_CHDIR, data=b"/work"), op(last.OP_VERIFY_CWD),
+        op(last.OP_SETUID, 1000), op(last.OP_CHDIR, data=b"/work\0"), op(last.OP_VERIFY_CWD),
         op(last.OP_CAPSET, 0x20, 0x20, 0x20), op(last.OP_AMBIENT, 0x20),
         op(last.OP_VERIFY, data=last.pack_verify(1000, 1000, [5, 6], 0x20, 0x20, 0x20, 0x20, 0x20, True, True))]
     nodes, mask = last.pack_nodes([0, 70])

@@ -58,7 +58,7 @@ def test_directories_are_closed_before_the_root_is_switched(tmp_path: Path) -> N
     # CVE-2024-21626: a descriptor of a directory of the host, by name
     def act() -> list[Op]:
         os.dup2(os.open("/", os.O_PATH), 9, inheritable=True)
-        return [*in_root(tmp_path, op(OP_CHDIR, data=b"/proc/self/fd/9"))(), *shell("pwd")]
+        return [*in_root(tmp_path, op(OP_CHDIR, data=b"/proc/self/fd/9\0"))(), *shell("pwd")]
     assert run(act, lib.CLONE_NEWNS).failure == ('chdir to cwd ("/proc/self/fd/9") set in config.json failed',
                                                  errno.ENOENT)
 
@@ -66,7 +66,7 @@ def test_directories_are_closed_before_the_root_is_switched(tmp_path: Path) -> N
 def test_directory_of_the_host_as_cwd_is_refused(tmp_path: Path) -> None:
     def act() -> list[Op]:
         os.dup2(os.open("/", os.O_PATH), 3, inheritable=True)        # as if --preserve-fds had let it in
-        return [*in_root(tmp_path, op(OP_CHDIR, data=b"/proc/self/fd/3"), op(OP_VERIFY_CWD))(),
+        return [*in_root(tmp_path, op(OP_CHDIR, data=b"/proc/self/fd/3\0"), op(OP_VERIFY_CWD))(),
                 op(OP_CLOSE_FROM, 4), op(OP_EXEC, data=pack_exec(["/bin/sh"], []))]
     text, number = run(act, lib.CLONE_NEWNS).failure
     assert "outside of container mount namespace root" in text

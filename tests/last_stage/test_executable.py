@@ -14,6 +14,7 @@ from pyrunc.kernel import Kernel
 from pyrunc.last import (
     OP_CHDIR,
     OP_SETUID,
+    pack_strings,
 )
 
 from .stage import Op, Stage, execute, op, run
@@ -73,12 +74,12 @@ def test_look_up_in_path(programs: Path, path: str, found: bool) -> None:
 @pytest.mark.parametrize("path", ["", ".", "bin/..", "/nowhere:"])
 def test_executable_relative_to_the_current_directory_is_refused(programs: Path, path: str) -> None:
     (programs / "bin").mkdir()
-    told = run([op(OP_CHDIR, data=bytes(programs)), *execute("good", env=[f"PATH={path}:/bin"])])
+    told = run([op(OP_CHDIR, data=pack_strings([str(programs)])), *execute("good", env=[f"PATH={path}:/bin"])])
     assert told.failure == ('exec: "good": cannot run executable found relative to current directory', 0)
 
 
 def test_argument_with_a_slash_is_relative_to_the_cwd(programs: Path) -> None:
-    told = run([op(OP_CHDIR, data=bytes(programs)), *execute("./good")])
+    told = run([op(OP_CHDIR, data=pack_strings([str(programs)])), *execute("./good")])
     assert told.out == "good ./good\n"
 
 

@@ -19,6 +19,7 @@ from pyrunc.last import (
     OP_VERIFY_CWD,
     pack_nodes,
     pack_scheduler,
+    pack_strings,
 )
 
 from .stage import Op, execute, op, run, shell
@@ -62,16 +63,25 @@ print(value.value)""")]
     assert run(act).out == "0\n"
 
 
+def first_try(directory: Path) -> Op:
+    """As root; EACCES is left for the second try."""
+    return op(OP_CHDIR, 1, data=pack_strings([str(directory)]))
+
+
+def second_try(directory: Path) -> Op:
+    """As the container's user."""
+    return op(OP_CHDIR, data=pack_strings([str(directory)]))
+
 
 def test_cwd(tmp_path: Path) -> None:
-    told = run([op(OP_CHDIR, 1, data=bytes(tmp_path)), op(OP_CHDIR, data=bytes(tmp_path)), op(OP_VERIFY_CWD),
+    told = run([first_try(tmp_path), second_try(tmp_path), op(OP_VERIFY_CWD),
                 *execute("/bin/pwd")])
     assert told.out == f"{tmp_path}\n"
 
 
 def test_cwd_that_only_root_may_enter(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    told = run([op(OP_CHDIR, 1, data=bytes(tmp_path)), op(OP_SETUID, 1000), op(OP_CHDIR, data=bytes(tmp_path)),
+    told = run([first_try(tmp_path), op(OP_SETUID, 1000), second_try(tmp_path),
                 op(OP_VERIFY_CWD), *execute("/bin/pwd")])
     assert told.out == f"{tmp_path}\n"
 
@@ -83,13 +93,13 @@ def test_cwd_that_only_the_user_may_enter(tmp_path: Path) -> None:
     os.chown(tmp_path, 1000, 1000)
     tmp_path.chmod(0o700)
     drop = op(OP_CAPSET, 1 << 7, 1 << 7, 0)                                   # keeps CAP_SETUID
-    told = run([drop, op(OP_CHDIR, 1, data=bytes(tmp_path)), op(OP_SETUID, 1000), op(OP_CHDIR, data=bytes(tmp_path)),
+    told = run([drop, first_try(tmp_path), op(OP_SETUID, 1000), second_try(tmp_path),
                 op(OP_VERIFY_CWD), *execute("/bin/pwd")])
     assert told.out == f"{tmp_path}\n"
-    told = run([drop, op(OP_CHDIR, 1, data=bytes(tmp_path)), op(OP_CHDIR, data=bytes(tmp_path)), *shell("true")])
+    told = run([drop, first_try(tmp_path), second_try(tmp_path), *shell("true")])
     assert told.failure == (f'chdir to cwd ("{tmp_path}") set in config.json failed', errno.EACCES)
 
 
 def test_cwd_that_is_not_there() -> None:
-    told = run([op(OP_CHDIR, 1, data=b'/no"where\n'), *shell("true")])
+    told = run([op(OP_CHDIR, 1, data=b'/no"where\n\0'), *shell("true")])
     assert told.failure == (r'chdir to cwd ("/no\"where\n") set in config.json failed', errno.ENOENT)

@@ -20,7 +20,7 @@ from pyrunc.last import (
     pack_exec,
 )
 
-from .stage import Stage, op, shell
+from .stage import Stage, op, run, shell
 
 
 def test_barrier_meets_the_parent() -> None:
@@ -45,6 +45,12 @@ def test_barrier_without_a_parent_ends_the_stage() -> None:
     told = stage.told()
     assert told.failure == ("the runtime has gone", errno.ECONNRESET)
     assert told.out == ""
+
+
+@pytest.mark.parametrize("path", ["/", "/dev/null"])
+def test_only_sockets_and_fifos_may_stay_open_until_exec(path: str) -> None:
+    told = run(lambda: [op(OP_WAIT_START, os.open(path, os.O_RDONLY)), *shell("true")])
+    assert told.failure == ("neither a socket nor a fifo to wait at", errno.ENOTSOCK)
 
 
 def start(fifo: Path) -> int:
