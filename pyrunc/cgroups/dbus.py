@@ -169,9 +169,13 @@ class Bus:
         self.serial = 0
         self.received = b""
         self.signals: list[Message] = []
-        self._authenticate()
-        if not direct:
-            self.call(*BUS, "Hello")
+        try:
+            self._authenticate()
+            if not direct:
+                self.call(*BUS, "Hello")
+        except (OSError, BusError):
+            self.close()
+            raise
 
     def close(self) -> None:
         if self.fd >= 0:
@@ -207,16 +211,16 @@ class Bus:
 
     def _next(self, end: float, doing: str) -> Message:
         """The next message that comes in."""
-        size = 16
+        while len(self.received) < 16:
+            self._receive(end, doing)
+        # yyyyuu, then the array of fields, padded to 8, then the body.
+        order: Any = "big" if self.received[:1] == b"B" else "little"
+        fields = int.from_bytes(self.received[12:16], order)
+        size = 16 + fields + -fields % 8 + int.from_bytes(self.received[4:8], order)
+        if size > MESSAGE_LIMIT:
+            raise OSError(errno.EBADMSG, posix.strerror(errno.EBADMSG), doing)
         while len(self.received) < size:
             self._receive(end, doing)
-            if size == 16 and len(self.received) >= 16:
-                # yyyyuu, then the array of fields, padded to 8, then the body.
-                order: Any = "big" if self.received[:1] == b"B" else "little"
-                fields = int.from_bytes(self.received[12:16], order)
-                size = 16 + fields + -fields % 8 + int.from_bytes(self.received[4:8], order)
-                if size > MESSAGE_LIMIT:
-                    raise OSError(errno.EBADMSG, posix.strerror(errno.EBADMSG), doing)
         data, self.received = self.received[:size], self.received[size:]
         return Message(data)
 
