@@ -77,6 +77,11 @@ def destroy(container: Container, trace: str, log: Log) -> None:
     if container.state["cgroup"]:
         steps.append(Cgroup(container=container))
     kernel = Files()
+    if not container.state.get("mount_namespace", True):
+        from ..kernel import Kernel
+        from ..steps.root import Unmount
+        kernel = Kernel()
+        steps.append(Unmount(path=container.state["rootfs"]))
     hooks = container.state["hooks"].get("poststop", ())
     if hooks:
         from ..kernel import Kernel

@@ -47,6 +47,8 @@ def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
         "mark": path.mark(options),
         # One of its own, not joined: then SIGKILL to its init takes every process of the container along.
         "pid_namespace": any(entry["type"] == "pid" and not entry.get("path") for entry in namespaces),
+        # Without one, the container's mounts are the runtime's, and do not go with its last process.
+        "mount_namespace": any(entry["type"] == "mount" for entry in namespaces),
         "process": bool(config.get("process")),
         "hooks": {kind: hooks[kind] for kind in LATER_HOOKS if hooks.get(kind)},
         "notify_socket": options.notify_socket,

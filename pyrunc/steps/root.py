@@ -366,7 +366,10 @@ class WorkingDirectory(Step):
         return f"make the working directory {self.cwd} where it is missing"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.close(destination.directory(kernel, facts.root_fd, self.cwd))
+        try:
+            kernel.close(destination.directory(kernel, facts.root_fd, self.cwd))
+        except PermissionError:      # the container's user may be able to go where root may not (NFS): process.cwd
+            pass
 
 
 def finish(config: Config, options: Options, host: Host) -> Iterator[Step]:

@@ -90,9 +90,9 @@ def test_the_switch(tmp_path: Path) -> None:
 def test_a_procfs_only_for_those_who_write_to_it(tmp_path: Path) -> None:
     wanted = config(tmp_path, sysctl={"net.ipv4.ip_forward": "1"})
     assert "root.proc" in names(wanted)
-    assert "root.proc" in names({**config(tmp_path), "process": {"apparmorProfile": "x"}})
-    assert "root.proc" in names({**config(tmp_path), "process": {"selinuxLabel": "x"}})
-    assert "root.proc" not in names({**config(tmp_path), "process": {}})
+    assert "root.proc" in names({**config(tmp_path), "process": {"cwd": "/", "apparmorProfile": "x"}})
+    assert "root.proc" in names({**config(tmp_path), "process": {"cwd": "/", "selinuxLabel": "x"}})
+    assert "root.proc" not in names({**config(tmp_path), "process": {"cwd": "/"}})
 
 
 # ---- the root file system is not there ------------------------------------------------------------------------------
@@ -189,6 +189,38 @@ def test_a_procfs_that_may_not_be_made_is_the_hosts_if_it_is_one() -> None:
     assert kernel.fds[facts.proc_fd] == "/proc"
     with pytest.raises(PermissionError):
         root.Proc().apply(Recorder(errors={"fsmount": [errno.EPERM]}, fs_types={"/proc": 0x01021994}), Facts())
+
+
+def test_a_missing_working_directory_is_made(tmp_path: Path) -> None:
+    wanted = {**config(tmp_path, readonly=True), "process": {"cwd": "/link/a/b"}}
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "rootfs/link").symlink_to(outside)
+    place = inside(wanted, tmp_path, lambda: f"{os.stat('/link/a/b').st_mode:o}")
+    assert place == "40755" and tree(outside) == []
+
+
+def test_a_working_directory_that_is_a_file(tmp_path: Path) -> None:
+    wanted = {**config(tmp_path), "process": {"cwd": "/file/x"}}
+    (tmp_path / "rootfs/file").touch()
+    error = refused(wanted, tmp_path)
+    assert "not a directory" in error and "at process.cwd in config.json" in error
+
+
+def test_a_leaked_descriptor_is_no_working_directory(tmp_path: Path) -> None:
+    # CVE-2024-21626
+    host = os.open("/", os.O_PATH)
+    wanted = config(tmp_path, [{"destination": "/proc", "type": "proc"}])
+    wanted["process"] = {"cwd": f"/proc/self/fd/{host}"}
+    assert "symbolic links" in refused(wanted, tmp_path)
+    os.close(host)
+
+
+def test_a_working_directory_out_of_reach_of_root_is_left_to_the_containers_user() -> None:
+    step = root.WorkingDirectory(cwd="/nfs/home", where="process.cwd")
+    step.apply(Recorder(errors={"open_in_root": [errno.EACCES]}), Facts())
+    with pytest.raises(OSError):
+        step.apply(Recorder(errors={"open_in_root": [errno.EROFS]}), Facts())
 
 
 # ---- without a mount namespace --------------------------------------------------------------------------------------
