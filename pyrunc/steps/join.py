@@ -12,7 +12,19 @@ import posix
 from ..errors import NOT_RUNNING, StateError
 from ..last import OP_CHROOT, OP_SETNS
 from ..step import LAST, Step
-from .namespaces import KINDS, Clone, CloneAgain, Enter, Join, Namespaces, Open, Return, adoption
+from .namespaces import (
+    BY_CHILD,
+    KINDS,
+    Clone,
+    CloneAgain,
+    Enter,
+    Join,
+    Namespaces,
+    Open,
+    Return,
+    adoption,
+    join_cgroup,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,11 +155,12 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield Root(pid=pid)
     yield Verify(pid=pid, start_time=start_time)
     if not spaces.private("user"):
-        entered = [Enter(target=t, kind=t.kind, where=t.where) for t in targets if t.kind != "mount"]
+        entered = [Enter(target=t, kind=t.kind, where=t.where) for t in targets if t.kind not in BY_CHILD]
         yield from entered
         yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
         for entry in entered:
             yield Return(entered=entry, where=entry.where)
+        yield from join_cgroup(targets)
         return
     yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
     yield Join(targets=[t for t in targets if t.kind != "mount"], where="linux.namespaces")

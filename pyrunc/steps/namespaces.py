@@ -35,6 +35,8 @@ KINDS = {
     "mount": (0x00020000, "mnt"),
     "user": (0x10000000, "user"),
 }
+#: Joined by the container's process itself, not by the runtime for it.
+BY_CHILD = ("cgroup", "mount")
 CLONE_PARENT = 0x00008000
 SIGKILL = 9
 PR_SET_DUMPABLE = 4
@@ -258,7 +260,7 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
     if "user" not in spaces.joined:
         entered: list[Enter | TimeOffsets] = []
         for target in targets:
-            if target.kind != "mount":
+            if target.kind not in BY_CHILD:
                 enter = Enter(target=target, where=target.where, kind=target.kind)
                 entered.append(enter)
                 yield enter
@@ -269,6 +271,7 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
                     dumpable="user" in spaces.new and not host.privileged)
         for entry in entered:
             yield Return(entered=entry, where=entry.where)
+        yield from join_cgroup(targets)
     else:
         yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces")
         yield Join(targets=[t for t in targets if t.kind != "mount"], where="linux.namespaces")
@@ -276,6 +279,14 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
             yield _time(config, spaces, CHILD)
         yield CloneAgain(flags=flags, kinds=kinds, where="linux.namespaces")
         yield from adoption()
+
+
+def join_cgroup(targets: list[Open]) -> Iterator[Step]:
+    """CHILD: a joined cgroup namespace. In it the runtime could not make a child in a cgroup outside of it
+    (cgroup-v2.rst, nsdelegate)."""
+    found = [target for target in targets if target.kind == "cgroup"]
+    if found:
+        yield Join(targets=found, where=found[0].where)
 
 
 def adoption() -> Iterator[Step]:

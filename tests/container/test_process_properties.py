@@ -1,0 +1,193 @@
+"""Scheduler, I/O priority, personality, memory policy, keyring, labels, affinity: the kernel's word on the process."""
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import bundles
+from tests.bundles import docker_like, merge
+from tests.runtimes import Init, Runtime
+
+libc = ctypes.CDLL(None, use_errno=True)
+SYS_IOPRIO_GET, SYS_SCHED_GETATTR = 252, 315
+
+
+def started(runtime: Runtime, place: Path, name: str, changes: dict[str, Any], script: str = "exec sleep 1000") -> Init:
+    bundle = bundles.bundle(place / "bundle", merge(docker_like(process={"args": ["sh", "-c", script]}), changes))
+    init = runtime.create(name, bundle)
+    runtime.ok("start", name)
+    runtime.wait_for(name, "running")
+    return init
+
+
+def ran(runtime: Runtime, place: Path, name: str, changes: dict[str, Any], script: str) -> str:
+    config = merge(docker_like(process={"args": ["sh", "-c", script]}), changes)
+    return runtime.run(name, bundles.bundle(place / "bundle", config)).stdout
+
+
+def scheduling(pid: int) -> tuple[int, int, int, int]:
+    """(policy, flags, nice, priority) by sched_getattr(2)."""
+    attr = ctypes.create_string_buffer(56)
+    assert libc.syscall(SYS_SCHED_GETATTR, pid, attr, 56, 0) == 0
+    policy, flags, nice, priority = struct.unpack_from("=IQiI", attr, 4)
+    return policy, flags, nice, priority
+
+
+# config.md#linux-process: "scheduler (object, OPTIONAL) is an object describing the scheduler properties for the
+# process."
+@pytest.mark.parametrize("scheduler, seen", [
+    ({"policy": "SCHED_OTHER", "nice": 7}, (0, 0, 7, 0)),
+    ({"policy": "SCHED_BATCH", "nice": -3}, (3, 0, -3, 0)),
+    ({"policy": "SCHED_IDLE"}, (5, 0, 0, 0)),
+    ({"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_RESET_ON_FORK"]}, (0, 1, 0, 0))])
+def test_scheduler(scheduler: dict[str, Any], seen: tuple[int, ...], runtime: Runtime, place: Path, name: str) -> None:
+    assert scheduling(started(runtime, place, name, {"process": {"scheduler": scheduler}}).pid) == seen
+
+
+@pytest.mark.guest
+def test_realtime_scheduler(runtime: Runtime, place: Path, name: str) -> None:
+    fifo = {"policy": "SCHED_FIFO", "priority": 10, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
+    assert scheduling(started(runtime, place, name, {"process": {"scheduler": fifo}}).pid) == (1, 1, 0, 10)
+
+
+@pytest.mark.guest
+def test_deadline_scheduler(runtime: Runtime, place: Path, name: str) -> None:
+    deadline = {"policy": "SCHED_DEADLINE", "runtime": 10_000_000, "deadline": 20_000_000, "period": 30_000_000}
+    assert scheduling(started(runtime, place, name, {"process": {"scheduler": deadline}}).pid)[0] == 6
+
+
+# config.md#linux-process: "The I/O priority settings will be automatically applied to the entire process group,
+# affecting all processes within the container."
+@pytest.mark.parametrize("kind, number", [("RT", 1), ("BE", 2), ("IDLE", 3)])
+def test_io_priority(kind: str, number: int, runtime: Runtime, place: Path, name: str) -> None:
+    priority = {"class": f"IOPRIO_CLASS_{kind}", "priority": 5}
+    init = started(runtime, place, name, {"process": {"ioPriority": priority}}, "sleep 1000 & wait")
+    child = next(int(pid) for pid in Path(f"/proc/{init.pid}/task/{init.pid}/children").read_text().split())
+    assert [libc.syscall(SYS_IOPRIO_GET, 1, pid) for pid in (init.pid, child)] == [number << 13 | 5] * 2
+
+
+# config-linux.md#personality: "LINUX32 will set the uname system call to show a 32 bit CPU type, such as i686."
+@pytest.mark.parametrize("personality, machine, number", [
+    ({"domain": "LINUX"}, "x86_64", "00000000"), ({"domain": "LINUX32"}, "i686", "00000008"),
+    ({"domain": "LINUX32", "flags": ["ADDR_NO_RANDOMIZE"]}, "i686", "00040008")])
+def test_personality(personality: dict[str, Any], machine: str, number: str, runtime: Runtime, place: Path,
+                     name: str) -> None:
+    said = ran(runtime, place, name, {"linux": {"personality": personality}}, "uname -m; cat /proc/self/personality")
+    assert said.split() == [machine, number]
+
+
+# config-linux.md#memory-policy: "memoryPolicy (object, OPTIONAL) sets the NUMA memory policy for the container."
+@pytest.mark.parametrize("policy, seen", [
+    ({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]}, "bind=static:0"),
+    ({"mode": "MPOL_INTERLEAVE", "nodes": "0"}, "interleave:0"),
+    ({"mode": "MPOL_PREFERRED", "nodes": "0", "flags": ["MPOL_F_RELATIVE_NODES"]}, "prefer=relative:0"),
+    ({"mode": "MPOL_LOCAL"}, "local"), ({"mode": "MPOL_DEFAULT"}, "default")])
+def test_memory_policy(policy: dict[str, Any], seen: str, runtime: Runtime, place: Path, name: str) -> None:
+    if not Path("/proc/self/numa_maps").exists():
+        pytest.skip("this kernel knows no NUMA: the operation is tested in tests/last_stage")
+    init = started(runtime, place, name, {"linux": {"memoryPolicy": policy}})
+    policies = {line.split()[1] for line in Path(f"/proc/{init.pid}/numa_maps").read_text().splitlines()}
+    assert seen in policies
+
+
+def test_session_keyring(runtime: Runtime, place: Path, name: str) -> None:
+    """The container has a session keyring of its own, which its user may search."""
+    unmasked: dict[str, Any] = {"linux": {"maskedPaths": []}}
+    said = ran(runtime, place, name, unmasked, "cat /proc/keys")
+    [line] = [line for line in said.splitlines() if f"_ses.{name}:" in line]
+    assert int(line.split()[4], 16) & 0x00080000, "its owner's processes may not search it"
+
+
+def test_no_new_keyring(runtime: Runtime, place: Path, name: str) -> None:
+    config = docker_like(process={"args": ["cat", "/proc/keys"]}, linux={"maskedPaths": []})
+    said = runtime.run(name, bundles.bundle(place / "bundle", config), "--no-new-keyring").stdout
+    assert f"_ses.{name}:" not in said
+
+
+# config.md#linux-process: "Any value which cannot be mapped to a relevant kernel interface, or cannot be granted
+# otherwise MUST be logged as a warning by the runtime."
+def test_unknown_capability_is_a_warning(runtime: Runtime, place: Path, name: str) -> None:
+    sets = {"bounding": ["CAP_KILL", "CAP_TEST"], "permitted": ["CAP_KILL"]}
+    config = docker_like(process={"args": ["grep", "CapPrm", "/proc/self/status"], "capabilities": sets})
+    outcome = runtime("--debug", "run", "--bundle", bundles.bundle(place / "bundle", config), name)
+    assert (outcome.status, outcome.stdout.split()[1]) == (0, f"{1 << 5:016x}")
+    assert "CAP_TEST is unknown to this kernel: at process.capabilities.bounding[1]" in outcome.stderr
+
+
+def test_engines_own_affinity_is_not_the_containers(runtime: Runtime, place: Path, name: str) -> None:
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(every)})
+    try:
+        init = started(runtime, place, name, {})
+    finally:
+        os.sched_setaffinity(0, every)
+    assert os.sched_getaffinity(init.pid) >= every
+
+
+# config.md#linux-process: "initial (string, OPTIONAL) is a list of CPUs a runtime parent process to be run on
+# initially …", "final (string, OPTIONAL) is a list of CPUs the process will be run on after the transition to
+# container's cgroup."
+def test_affinity_of_exec(runtime: Runtime, place: Path, name: str) -> None:
+    last = str(max(os.sched_getaffinity(0)))
+    started(runtime, place, name, {"process": {"execCPUAffinity": {"initial": "0", "final": last}}})
+    said = runtime.ok("exec", name, "grep", "Cpus_allowed_list", "/proc/self/status").stdout
+    assert said.split() == ["Cpus_allowed_list:", last]
+
+
+# ---- AppArmor: the guest's kernel has it -----------------------------------------------------------------------
+PROFILE = """
+profile pyrunc-test flags=(attach_disconnected,mediate_deleted) {
+  file, capability, network, signal, ptrace, umount, mount,
+  deny /etc/passwd r,
+}
+"""
+
+
+@pytest.fixture
+def apparmor(tmp_path: Path) -> Iterator[None]:
+    policy = tmp_path / "profile"
+    policy.write_text(PROFILE)
+    subprocess.run(["apparmor_parser", "--replace", "--skip-cache", policy], check=True)
+    yield
+    subprocess.run(["apparmor_parser", "--remove", policy], check=True)
+
+
+# config.md#linux-process: "apparmorProfile (string, OPTIONAL) specifies the name of the AppArmor profile for the
+# process."
+@pytest.mark.guest
+@pytest.mark.parametrize("nnp", [False, True])
+def test_apparmor_profile_confines(nnp: bool, apparmor: None, runtime: Runtime, place: Path, name: str) -> None:
+    said = ran(runtime, place, name, {"process": {"apparmorProfile": "pyrunc-test", "noNewPrivileges": nnp}},
+               "cat /proc/self/attr/current; cat /etc/group >/dev/null && echo may; cat /etc/passwd 2>&1")
+    assert said.splitlines() == ["pyrunc-test (enforce)", "may", "cat: can't open '/etc/passwd': Permission denied"]
+
+
+@pytest.mark.guest
+def test_apparmor_profile_of_exec(apparmor: None, runtime: Runtime, place: Path, name: str) -> None:
+    started(runtime, place, name, {})
+    said = runtime.ok("exec", "--apparmor", "pyrunc-test", name, "cat", "/proc/self/attr/current").stdout
+    assert said.strip() == "pyrunc-test (enforce)"
+
+
+@pytest.mark.guest
+def test_apparmor_profile_that_is_not_loaded(runtime: Runtime, place: Path, name: str) -> None:
+    config = docker_like(process={"apparmorProfile": "no-such-profile"})
+    outcome = runtime.run(name, bundles.bundle(place / "bundle", config))
+    assert outcome.status == 1
+    assert re.search(r"AppArmor profile no-such-profile .*no such file or directory: at process\.apparmorProfile in "
+                     r"config\.json: step lsm\.apparmor .*hint: the profile is not loaded", outcome.stderr)
+
+
+def test_label_without_its_security_module(runtime: Runtime, place: Path, name: str) -> None:
+    """runtime.md#create: what cannot be applied is an error, before anything is made."""
+    outcome = runtime.run(name, bundles.bundle(place / "bundle", docker_like(process={"selinuxLabel": "a:b:c:s0"})))
+    assert outcome.status == 1 and "selinux label is specified in config, but selinux is disabled" in outcome.stderr
+    assert "at process.selinuxLabel in config.json" in outcome.stderr
