@@ -81,6 +81,18 @@ class Create(CgroupStep):
             cgroup.close()
 
 
+class LeaveOut(CgroupStep):
+    """A warning: a limit that only cgroup v1 could hold. An error would end most containers of older engines."""
+    name = "cgroup.leave_out"
+    reason: str
+
+    def describe(self) -> str:
+        return f"leave out a limit: {self.reason}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        facts.warnings.append(f"{self.reason}: at {self.where} in config.json")
+
+
 class CheckUsage(CgroupStep):
     """memory.checkBeforeUpdate: a limit below what is in use is refused, not left to the OOM killer."""
     name = "cgroup.usage"
@@ -176,6 +188,8 @@ def create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT, before anything that is charged to the container or has to be killed with it; well before the clone."""
     path = place.directory(config, options, host)
     wanted = limit.settings(_resources(config))
+    for where, reason in limit.ignored(_resources(config)):
+        yield LeaveOut(reason=reason, where=where)
     required = [setting for setting in wanted if not setting.optional]
     spare = _rootless(options, host) and not required and not _cgroups_path(config)
     if not path:

@@ -6,7 +6,7 @@ import errno
 from ..cgroups import resources, update, write
 from ..cgroups.v2 import Cgroup, refusal
 from ..step import Step
-from .cgroup import CgroupStep, CheckUsage
+from .cgroup import CgroupStep, CheckUsage, LeaveOut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def plan(new: Resources, saved: Resources, host: Host, path: str, mark: str, uni
 
 
 def _plan(new: Resources, saved: Resources, host: Host, path: str, mark: str, unit: str, user: bool) -> Iterator[Step]:
+    for where, reason in resources.ignored(new):
+        yield LeaveOut(reason=reason, where=where)
     yield Open(path=path, mark=mark)
     memory = new.get("memory") or {}
     ceiling, swap = memory.get("limit") or 0, memory.get("swap") or 0

@@ -73,6 +73,23 @@ def test_one_step_for_each_value() -> None:
         ("cgroup.devices", "linux.resources.devices", "device filter: deny all but 11 exceptions")]
 
 
+# config-linux.md#unified: "If the conversion is not possible the runtime MUST generate an error." For these, runc and
+# the validation suite have it otherwise: engines send them to every host.
+def test_what_only_v1_has_is_left_out_with_a_warning() -> None:
+    data = config({"memory": {"kernel": 5, "swappiness": 1}, "pids": {"limit": 5}})
+    steps = plan(data)
+    assert described(steps)[:2] == [
+        ("cgroup.leave_out", "linux.resources.memory.kernel",
+         "leave out a limit: cgroup v2 counts kernel memory as memory"),
+        ("cgroup.leave_out", "linux.resources.memory.swappiness",
+         "leave out a limit: cgroup v2 has no swappiness of its own")]
+    facts = Facts()
+    steps[0].apply(Recorder(), facts)
+    assert facts.warnings == [
+        "cgroup v2 counts kernel memory as memory: at linux.resources.memory.kernel in config.json"]
+    assert [step.name for step in steps[2:]] == ["cgroup.create", "cgroup.limit", "cgroup.devices"]
+
+
 def test_privileged_and_unprivileged_need_no_device_filter() -> None:
     everything = config({"devices": [{"allow": True, "access": "rwm"}]})
     assert [step.name for step in plan(everything)] == ["cgroup.create"]

@@ -125,6 +125,11 @@ def test_burst_is_tried_before_and_after_the_quota() -> None:
     assert plan({}, {"cpu": {"burst": 5000}})[1:] == ["update.limit: cpu.max.burst = 5000"]
 
 
+def test_what_only_v1_has_is_left_out() -> None:
+    assert plan({}, {"memory": {"kernel": 5}})[0] == \
+        "cgroup.leave_out: leave out a limit: cgroup v2 counts kernel memory as memory"
+
+
 def test_only_einval_is_put_off() -> None:
     setting = resources.Setting("cpu.max.burst", "5", "linux.resources.cpu.burst")
     change = steps.Change(setting=setting, mount="/m", path="/m/c", put_off=True)
