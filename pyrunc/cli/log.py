@@ -6,7 +6,6 @@ as one JSON object. So a failing command writes one record and a successful one 
 from __future__ import annotations
 
 import posix
-import time
 
 from ..errors import UsageError, strerror
 
@@ -56,6 +55,8 @@ class Log:
             self._write(self.fd, self._record("debug", message))
 
     def _record(self, level: str, message: str) -> str:
+        import time
+
         from ..config.dump import dumps
         now = time.gmtime()
         stamp = (f"{now.tm_year:04}-{now.tm_mon:02}-{now.tm_mday:02}T"

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import errno
 import posix
-import time
 
-from ..config.dump import dumps
 from ..config.load import loads
 from ..errors import DOES_NOT_EXIST, EMPTY_ID, INVALID_ID, StateError, UsageError
-from ..files import Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from ..files import Files
 
 VERSION = 1
 INTENT, STATE, CONFIG, LOCK, FIFO, JOURNAL = "intent.json", "state.json", "config.json", "lock", "exec.fifo", "journal"
@@ -95,6 +94,8 @@ def exists(root: str, id: str) -> bool:
 
 def write(root: str, id: str, name: str, record: object) -> None:
     """Replace a JSON file of a container as a whole; the caller holds the lock."""
+    from ..config.dump import dumps
+    from ..files import Files
     directory = posix.open(f"{root}/{id}", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     try:
         Files().write_new(name, dumps(record).encode(), 0o600, directory)
@@ -116,6 +117,7 @@ class Lock:
 
     def __init__(self, root: str, id: str, seconds: float = PATIENCE, make: bool = False) -> None:
         import fcntl
+        import time
         path = f"{root}/{id}/{LOCK}"
         flags = posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW | (posix.O_CREAT if make else 0)
         deadline = time.monotonic() + seconds
