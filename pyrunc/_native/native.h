@@ -114,9 +114,11 @@ enum {
     OP_PERSONALITY,      /* a = persona */
     OP_MEMPOLICY,        /* a = mode | flags, b = highest node + 1, data = node mask, 64-bit words */
     OP_BARRIER,          /* a = sync fd: tell the parent, wait for its answer */
-    OP_SECCOMP,          /* a = flags (SECCOMP_FILTER_FLAG_*), data = sock_filter[]; b = 1: NEW_LISTENER, its number goes to page.value */
+    OP_SECCOMP,          /* a = flags (SECCOMP_FILTER_FLAG_*), data = sock_filter[]; b = 1: NEW_LISTENER, its number goes to
+                          * page.value; b = 2: and the listener itself, with one byte, over the unix socket c */
     OP_CLOSE_FD,         /* a = fd */
-    OP_CHDIR,            /* data = path; a = 1: EACCES is left for the second try as the container's user */
+    OP_CHDIR,            /* data = path; a = 1: EACCES is left for the second try as the container's user, which does
+                          * nothing if this one succeeded; verified like OP_VERIFY_CWD */
     OP_CHOWN_STDIO,      /* a = uid: 0..2 unless /dev/null or already its own */
     OP_BOUNDING,         /* a = mask to keep */
     OP_KEEP_CAPS,        /* a = 0 or 1 */
@@ -125,14 +127,16 @@ enum {
     OP_SETUID,           /* a */
     OP_CAPSET,           /* a = effective, b = permitted, c = inheritable */
     OP_AMBIENT,          /* a = mask: clear all, raise these; a refusal is not an error (runc warns) */
-    OP_VERIFY,           /* data = struct verify: what must be true now, else EPERM with what differs in the text */
+    OP_VERIFY,           /* data = struct packed_verify: what must be true now, else EPERM with what differs in the text */
     OP_VERIFY_CWD,       /* getcwd must succeed and be absolute (CVE-2024-21626) */
     OP_FIND_EXECUTABLE,  /* data = args[0] NUL PATH NUL: remembers the path for OP_EXEC */
     OP_WAIT_START,       /* a = fifo fd (O_RDWR): read one byte; phase is PHASE_WAITING meanwhile */
-    OP_HOOK,             /* data = packed hook (last_stage.h), run with pr_run */
+    OP_HOOK,             /* data = struct packed_hook, run with pr_run */
     OP_NO_PDEATHSIG,
-    OP_CLOSE_FROM,       /* a = first: close_range(a, ~0, 0) but the page needs none */
-    OP_EXEC,             /* data = packed argv and envp; signals reset before */
+    OP_CLOSE_FROM,       /* a = the first descriptor that the container does not get. What no operation names is closed
+                          * before the first operation, what one names here; but for the sockets and fifos that are
+                          * waited at (OP_BARRIER, OP_WAIT_START): exec closes those, and so tells that it happened */
+    OP_EXEC,             /* data = struct packed_exec; the last operation, and the only one of its kind */
     OP_SETATTR_ROOT,     /* a = fd, b = attr_set, c = attr_clr: mount_setattr on a descriptor after the switch */
     OP_WRITE,            /* a = fd opened before the switch, data = bytes: one write(2), then close */
     OP_SETNS,            /* a = fd, b = CLONE_NEW*: exec joins the container's mount namespace here, and only here */
