@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -109,6 +110,12 @@ ssize_t __wrap_read(int fd, void *data, size_t len)
     (void)fd;
     memset(data, '#', len);
     return works(EINTR) ? (ssize_t)(len < 200 ? len : 200) : works(0) ? -1 : 0;
+}
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    (void)fd, (void)flags;
+    touch(message->msg_control, message->msg_controllen);
+    return works(EPIPE) ? 1 : -1;
 }
 void *__wrap_mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
 {

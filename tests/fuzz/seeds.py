@@ -48,6 +48,7 @@ def stages() -> dict[str, list[Op]]:
         "scheduling": [op(last.OP_CHROOT, 7), op(last.OP_SCHEDULER, data=last.pack_scheduler(3, nice=5)),
                        op(last.OP_IOPRIO, 2 << 13), op(last.OP_PERSONALITY, 8),
                        op(last.OP_MEMPOLICY, 2, nodes, 0, mask), op(last.OP_WRITE, 9, data=b"value"), *execute],
+        "rootless": [op(last.OP_SECCOMP, 0, 2, 5, allow), op(last.OP_BARRIER, 5), *identity, *execute],
         "exec": [op(last.OP_SETNS, 8, 0x20000), *identity, *execute],
         "least": [op(last.OP_EXEC, data=last.pack_exec(["/bin/true"], []))],
     }
