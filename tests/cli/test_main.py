@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,6 @@ import pytest
 from pyrunc.cli import main as cli
 
 from ..state.made import World
-
-
-@pytest.fixture(autouse=True)
-def process() -> Iterator[None]:
-    """main changes this process as it may its own: handlers, and the working directory."""
-    before, directory = [(number, signal.getsignal(number)) for number in cli.STOPPING], os.getcwd()
-    yield
-    os.chdir(directory)
-    for number, handler in before:
-        signal.signal(number, handler)
 
 
 def records(log: Path) -> list[dict[str, str]]:
