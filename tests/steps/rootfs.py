@@ -10,7 +10,7 @@ from pyrunc._native import lib
 from pyrunc.engine import failure_text
 from pyrunc.errors import ConfigError, StepError
 from pyrunc.facts import Facts
-from pyrunc.host import Host, probe
+from pyrunc.host import Host
 from pyrunc.kernel import Kernel
 from pyrunc.options import Options
 from pyrunc.step import Step
@@ -21,7 +21,7 @@ from ..forked import forked
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 Result = TypeVar("Result")
 #: Root of the initial user namespace, without security modules.
-ROOT = Host(cgroup_mount=probe().cgroup_mount)
+ROOT = Host()
 _proc = -1
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pyrunc.errors import ConfigError
 from pyrunc.facts import Facts
-from pyrunc.host import Host
+from pyrunc.host import Host, probe
 from pyrunc.kernel import Kernel
 from pyrunc.options import Options
 from pyrunc.recorder import Recorder
@@ -175,7 +175,7 @@ def test_the_usual_mounts(tmp_path: Path) -> None:
         {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]},
         {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
         {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "ro"]}]
-    seen = inside(config(tmp_path, entries), tmp_path, mountinfo)
+    seen = inside(config(tmp_path, entries), tmp_path, mountinfo, Host(cgroup_mount=probe().cgroup_mount))
     assert {point: seen[point]["type"] for point in seen if point != "/"} == {
         "/proc": "proc", "/dev": "tmpfs", "/dev/pts": "devpts", "/dev/shm": "tmpfs", "/dev/mqueue": "mqueue",
         "/sys": "sysfs", "/sys/fs/cgroup": "cgroup2"}
