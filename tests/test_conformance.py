@@ -51,7 +51,8 @@ def test_a_whole_run(folder: Path) -> None:
         argv += [f"--{kind}", str(folder / kind)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1, done.stderr
-    verdicts = {entry["test"]: entry["verdict"] for entry in json.loads((folder / "json").read_text())["results"]["fake"]}
+    column = json.loads((folder / "json").read_text())["results"]["fake"]
+    verdicts = {entry["test"]: entry["verdict"] for entry in column}
     assert verdicts == {"create": "pass", "hostname": "fail", "kill": "time is over", "hooks": "no checks",
                         "delete": "fail", "linux_ns_itype": "not run"}
     assert not (folder / "harmed").exists()

@@ -44,6 +44,16 @@ def test_nothing_is_opened_after_the_switch(path: str, runtime: Runtime, place: 
     assert not (bundle / "rootfs/tmp/poisoned").exists()
 
 
+# CVE-2019-14271 and its kin: who joins a container must not load anything from it either.
+def test_nothing_is_opened_after_exec_has_joined(runtime: Runtime, place: Path, name: str) -> None:
+    bundle = bundles.bundle(place / "bundle", merge(RICH, {"process": {"args": ["sleep", "1000"]}}))
+    runtime.create(name, bundle)
+    runtime.ok("start", name)
+    lines = after_the_switch(followed(runtime.argv("exec", name, "true"), place / "strace"), "setns(")
+    joined = next(index for index, line in enumerate(lines) if "CLONE_NEWNS" in line and line.startswith("setns("))
+    assert [line for line in lines[joined:] if OPENING.search(line)] == []
+
+
 @pytest.mark.parametrize(("call", "step"), [
     ("keyctl", "keyring.session"), ("symlinkat", "devices.ptmx"), ("sethostname", "uts.hostname"),
     ("pivot_root", "root.switch"), ("setresuid:when=2", "identity.uid"), ("capset", "capabilities.set")])
