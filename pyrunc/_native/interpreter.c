@@ -138,47 +138,59 @@ static int complete(void)
     return set_directories();
 }
 
-/* A ModuleSpec for the extension module in directory, or NULL; without an exception when there is no such file. */
-static PyObject *extension(const char *directory, PyObject *name)
+/* A ModuleSpec for the extension module in a directory, or NULL; without an exception when there is no such file. */
+static PyObject *extension(PyObject *importlib, PyObject *name, const char *directory, const char *suffix)
 {
     char path[PATH_MAX];
     const char *word = PyUnicode_AsUTF8(name);
-    if (!word)
+    if (!word || snprintf(path, sizeof path, "%s/%s%s", directory, word, suffix) >= (int)sizeof path)
         return NULL;
-    size_t begin = strlen(directory) + 1;
-    if (snprintf(path, sizeof path, "%s/%s" EXT_SUFFIX, directory, word) >= (int)sizeof path)
-        return NULL;
-    for (size_t i = begin; i < begin + strlen(word); i++)
-        if (path[i] == '.')
-            path[i] = '/';
+    char *part = path + strlen(directory) + 1;
+    for (char *end = part + strlen(word); part < end; part++)
+        if (*part == '.')
+            *part = '/';
     if (access(path, R_OK))
         return NULL;
-    PyObject *importlib = PyImport_ImportModule("_frozen_importlib");
-    PyObject *spec = importlib ? PyObject_CallMethod(importlib, "ModuleSpec", "OO", name, launcher) : NULL;
+    PyObject *spec = PyObject_CallMethod(importlib, "ModuleSpec", "OO", name, launcher);
     PyObject *origin = spec ? PyUnicode_DecodeFSDefault(path) : NULL;
-    if (origin && PyObject_SetAttrString(spec, "origin", origin))
+    if (spec && (!origin || PyObject_SetAttrString(spec, "origin", origin)))
         Py_CLEAR(spec);
     Py_XDECREF(origin);
-    Py_XDECREF(importlib);
     return spec;
 }
 
-/* sys.meta_path[-1].find_spec(name, path, target): neither built in nor frozen. An extension module needs no more than
- * its file; for anything else, complete the start: that appends the finder of files to sys.meta_path, and the search
- * goes on there. */
+/* The ModuleSpec of what needs no complete start, or NULL: a built-in module of a package, which CPython 3.11 does not
+ * look for, or an extension module. */
+static PyObject *simple(PyObject *importlib, PyObject *name)
+{
+    static const char *const suffixes[] = { EXT_SUFFIX, ".abi3.so" };
+    for (struct _inittab *module = built_in_modules; module->name; module++)
+        if (PyUnicode_CompareWithASCIIString(name, module->name) == 0) {
+            PyObject *importer = PyObject_GetAttrString(importlib, "BuiltinImporter");
+            PyObject *spec = importer ? PyObject_CallMethod(importer, "find_spec", "O", name) : NULL;
+            Py_XDECREF(importer);
+            return spec;
+        }
+    PyObject *spec = NULL;
+    for (int i = 0; i < 2 && !spec && !PyErr_Occurred(); i++)
+        spec = extension(importlib, name, library_path, suffixes[i]);
+    return spec || PyErr_Occurred() ? spec : extension(importlib, name, DYNLOAD, EXT_SUFFIX);
+}
+
+/* sys.meta_path[-1].find_spec(name, path, target): for anything that is not simple, complete the start: that appends
+ * the finder of files to sys.meta_path, and the search goes on there. */
 static PyObject *find_spec(PyObject *self, PyObject *args)
 {
-    PyObject *name, *path = Py_None, *target = Py_None;
+    PyObject *name, *path = Py_None, *target = Py_None, *spec = NULL;
     if (!PyArg_ParseTuple(args, "U|OO", &name, &path, &target))
         return NULL;
     if (owner) {
-        PyObject *spec = extension(library_path, name);
-        if (!spec && !PyErr_Occurred() && path == Py_None)
-            spec = extension(DYNLOAD, name);
-        if (spec || PyErr_Occurred())
+        PyObject *importlib = PyImport_ImportModule("_frozen_importlib");
+        if (importlib)
+            spec = simple(importlib, name);
+        Py_XDECREF(importlib);
+        if (spec || PyErr_Occurred() || complete())
             return spec;
-        if (complete())
-            return NULL;
     }
     Py_RETURN_NONE;
 }

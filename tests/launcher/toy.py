@@ -57,10 +57,12 @@ def of_sys() -> None:
 
 
 def extension() -> None:
+    """Extension modules, built in or from a file, do not count as more than ordinary."""
     import _json
 
     from pyrunc._native import lib
-    print(lib.PR_SET_DUMPABLE, _json.encode_basestring("x"))
+    print(lib.PR_SET_DUMPABLE, _json.encode_basestring("x"), sys.modules["pyrunc._native._native"].__spec__.origin)
+    print(*sorted(sys.modules))
 
 
 def handled() -> None:
