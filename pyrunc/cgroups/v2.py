@@ -24,6 +24,7 @@ MARKS = ("trusted.pyrunc", "user.pyrunc")
 STICKY = 0o1000
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW
 SIGKILL = 9
+GONE = (errno.ENOENT, errno.ENODEV)  # what the files of a cgroup answer that has been removed
 FREEZE_SECONDS = 10.0
 REMOVE_TRIES = 12                    # 1, 2, 4 ... ms between them: 4 s in all
 
@@ -66,7 +67,7 @@ def members(kernel: Files, name: str, dirfd: int) -> list[int]:
     try:
         text = kernel.read_file(f"{name}/cgroup.procs", dirfd)
     except OSError as fault:
-        if fault.errno in (errno.ENOENT, errno.ENODEV):
+        if fault.errno in GONE:
             return []                # removed meanwhile
         if fault.errno != errno.EOPNOTSUPP:
             raise
@@ -177,7 +178,7 @@ class Cgroup:
         try:
             return self.fd >= 0 and events(self.kernel, self.fd).get(name, False)
         except OSError as fault:
-            if fault.errno in (errno.ENOENT, errno.ENODEV):
+            if fault.errno in GONE:
                 return False         # removed meanwhile
             raise
 
@@ -192,8 +193,12 @@ class Cgroup:
 
     def thaw(self) -> None:
         """Let them run again. A frozen ancestor keeps them stopped; that is not waited for."""
-        if self.fd >= 0:
-            self.kernel.write_file("cgroup.freeze", "0", self.fd)
+        try:
+            if self.fd >= 0:
+                self.kernel.write_file("cgroup.freeze", "0", self.fd)
+        except OSError as fault:
+            if fault.errno not in GONE:
+                raise
 
     def kill(self) -> None:
         """SIGKILL to every process in it and below, also to those that are being forked. Does not wait for the end."""
@@ -202,10 +207,8 @@ class Cgroup:
         try:
             self.kernel.write_file("cgroup.kill", "1", self.fd)
         except OSError as fault:
-            if fault.errno == errno.ENODEV:
-                return
-            # Before Linux 5.14, and in a threaded cgroup.
-            if fault.errno not in (errno.ENOENT, errno.EOPNOTSUPP):
+            # Before Linux 5.14, in a threaded cgroup, or when it has been removed meanwhile.
+            if fault.errno not in (*GONE, errno.EOPNOTSUPP):
                 raise
             self._kill_each()
 
@@ -237,7 +240,7 @@ class Cgroup:
         try:
             return self.fd < 0 or wait_event(self.kernel, self.fd, "populated", False, seconds)
         except OSError as fault:
-            if fault.errno in (errno.ENOENT, errno.ENODEV):
+            if fault.errno in GONE:
                 return True
             raise
 

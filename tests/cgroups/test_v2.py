@@ -184,6 +184,18 @@ def test_removing_again_and_again(tree: Tree) -> None:
     assert not tree.top.exists() and not cgroup.populated() and cgroup.procs() == []
 
 
+def test_one_that_goes_meanwhile(tree: Tree) -> None:
+    """systemd removes a scope as soon as its last process has ended."""
+    cgroup = tree.make("x")
+    os.rmdir(tree.path("x"))
+    assert cgroup.exists()           # its descriptor still is
+    cgroup.kill()
+    cgroup.thaw()
+    assert cgroup.wait_empty(1) and cgroup.procs() == [] and not cgroup.populated() and not cgroup.frozen()
+    cgroup.remove()
+    assert not tree.top.exists()
+
+
 def test_a_tree_deeper_than_any_path_and_than_python_recurses(tree: Tree) -> None:
     """With a delegated cgroup the container decides how deep it gets."""
     cgroup = tree.make("x")
