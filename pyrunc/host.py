@@ -19,6 +19,7 @@ class Host:
     cgroup_mount: str = "/sys/fs/cgroup"  # where cgroup2 is mounted, "" when nowhere
     cgroup_own: str = "/"                # this process's cgroup in it
     cgroup_hybrid: bool = False          # some controllers sit in cgroup v1 hierarchies
+    resctrl: str = ""                    # where resctrl is mounted, "" when nowhere
     apparmor: bool = False
     selinux: bool = False
     capabilities: int = (1 << 41) - 1    # that this process may hand on: its permitted set
@@ -46,7 +47,7 @@ def _read(path: str) -> str:
 
 def probe() -> Host:
     """Read the facts of the host this process runs on. No effects."""
-    mount, hybrid, selinux = "", False, False
+    mount, hybrid, selinux, resctrl = "", False, False, ""
     for line in _read("/proc/self/mounts").splitlines():
         fields = line.split(" ")
         if fields[2] == "cgroup2" and (not mount or fields[1] == "/sys/fs/cgroup"):
@@ -55,6 +56,8 @@ def probe() -> Host:
             hybrid = True
         elif fields[2] == "selinuxfs":
             selinux = True
+        elif fields[2] == "resctrl":
+            resctrl = fields[1]
     own = "/"
     for line in _read("/proc/self/cgroup").splitlines():
         if line.startswith("0::"):
@@ -63,7 +66,7 @@ def probe() -> Host:
     _, _, permitted = _read("/proc/self/status").partition("\nCapPrm:\t")
     return Host(euid=posix.geteuid(), egid=posix.getegid(),
                 in_userns=uid_map[:3] != ["0", "0", "4294967295"],
-                cgroup_mount=mount, cgroup_own=own, cgroup_hybrid=hybrid,
+                cgroup_mount=mount, cgroup_own=own, cgroup_hybrid=hybrid, resctrl=resctrl,
                 apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"), selinux=selinux,
                 capabilities=int(permitted[:16] or "0", 16),
                 last_capability=int(_read("/proc/sys/kernel/cap_last_cap") or "40"))

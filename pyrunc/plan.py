@@ -13,6 +13,7 @@ from .steps import (
     devices,
     hooks,
     identity,
+    intel_rdt,
     join,
     keyring,
     lsm,
@@ -60,6 +61,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from mounts.sources(config, options, host)
     yield from terminal.sources(config, options, host)
     yield from cgroup.limits(config, options, host)
+    yield from intel_rdt.group(config, options, host)
 
     # P, C: two processes
     into_cgroup = cgroup.born_inside(config, options, host)
@@ -67,6 +69,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from cloning
     yield from mounts.release(config, options, host)
     yield from cgroup.join(config, options, host)
+    yield from intel_rdt.join(config, options, host)
     yield from scheduling.any_cpu(config, options, host)
     yield from process.oom_score_adj(config, options, host)
     yield from user.maps(config, options, host)
@@ -137,7 +140,9 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
 
 def ready_for_child(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """One barrier if the parent had anything to do for the new process before it may go on."""
-    if user.mapped(config) or cgroup.joins_later(config, options, host) or config.get("linux", {}).get("netDevices"):
+    linux = config.get("linux", {})
+    if (user.mapped(config) or cgroup.joins_later(config, options, host) or linux.get("netDevices")
+            or linux.get("intelRdt") is not None):
         yield Barrier(label="the runtime has done its part", waits=CHILD)
 
 
@@ -161,6 +166,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     # P, C: the new process, born in the container's cgroup and namespaces
     cloning = list(join.clone(config, options, host, container))
     yield from cloning
+    yield from intel_rdt.enter(container)
     yield from process.oom_score_adj(config, options, host)
     yield from scheduling.final_affinity(config, options, host)
     yield Barrier(label="the runtime has done its part", waits=CHILD)

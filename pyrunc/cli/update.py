@@ -68,7 +68,8 @@ def run(call: Call) -> int:
     with store.Lock(call.root, call.id):
         if container.status() == STOPPED:
             raise StateError(NOT_RUNNING)
-        if any(call.text(name) for name in RDT):
+        shares = {key: call.text(flag) for flag, key in RDT.items() if call.text(flag) and not call.text("resources")}
+        if shares and "resctrl" not in container.state:
             raise StateError("updating a non-existent Intel RDT configuration is not supported")
         if any(call.text(name) for name in IGNORED):
             call.log.warning("limits of kernel memory are ignored: cgroup v2 has none")
@@ -78,6 +79,10 @@ def run(call: Call) -> int:
         state = container.state
         steps = plan(new, saved, probe(), state["cgroup"], state["mark"], state.get("unit", ""),
                      state.get("user_manager", False))
+        if shares:
+            from ..steps import intel_rdt
+            steps += intel_rdt.update(state, shares)
+            linux["intelRdt"].update(shares)
         execute(steps, Files(), call.trace, log=call.log)
         linux["resources"] = merged(saved, new)
         store.write(call.root, call.id, store.CONFIG, config)

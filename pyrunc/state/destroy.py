@@ -76,6 +76,9 @@ def destroy(container: Container, trace: str, log: Log) -> None:
     steps: list[Step] = [Kill(container=container)]
     if container.state["cgroup"]:
         steps.append(Cgroup(container=container))
+    if "resctrl" in container.state:
+        from ..steps import intel_rdt
+        steps += intel_rdt.delete(container.state)
     kernel = Files()
     if not container.state.get("mount_namespace", True):
         from ..kernel import Kernel

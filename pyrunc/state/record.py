@@ -53,6 +53,9 @@ def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
         "hooks": {kind: hooks[kind] for kind in LATER_HOOKS if hooks.get(kind)},
         "notify_socket": options.notify_socket,
     }
+    if config.get("linux", {}).get("intelRdt") is not None:
+        from ..steps import intel_rdt
+        record["resctrl"] = intel_rdt.groups(config, options, host)
     if path.systemd_driver(options):
         from ..cgroups.systemd import Unit
         unit = Unit(config, options, host)

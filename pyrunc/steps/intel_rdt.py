@@ -1,0 +1,281 @@
+"""linux.intelRdt: the container's share of caches and memory bandwidth, by a group of resctrl (kernel, resctrl.rst).
+
+Groups are made and checked before the clone; the init's pid goes into their `tasks` right after it, and whatever the
+init forks is in them too. A group that pyrunc made for one container has the container's mark, as its cgroup has: only
+such a group is removed with the container. One that closID names belongs to all who name it.
+"""
+from __future__ import annotations
+
+from ..cgroups.path import mark
+from ..cgroups.v2 import DIRECTORY, MARKS, STICKY, marked
+from ..errors import ConfigError
+from ..step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from ..config.types import Config, IntelRdt
+    from ..facts import Facts
+    from ..files import Files
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+SPEC = "config-linux.md#intelrdt"
+WHERE = "linux.intelRdt"
+
+
+class RdtStep(Step):
+    """What concerns one group. resctrl says in a file of its own why it refused the last command."""
+    spec = SPEC
+    root: str                        # where resctrl is mounted
+    path: str                        # the group's directory
+
+    def refused(self, kernel: Files, fault: OSError) -> OSError:
+        try:
+            said = kernel.read_file(f"{self.root}/info/last_cmd_status").strip()
+        except OSError:
+            said = ""
+        return OSError(fault.errno, fault.strerror, said if said != "ok" else "")
+
+
+class Make(RdtStep):
+    """A group for this container alone, of either kind. The sticky bit and the mark tell whose it is."""
+    name: str  # type: ignore[misc]  # intel_rdt.group or intel_rdt.monitor
+    mark: str
+    made: bool = False
+
+    def describe(self) -> str:
+        return f"make resctrl group {self.path}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            kernel.mkdir(self.path, 0o755 | STICKY)
+            self.made = True
+            fd = kernel.open(self.path, DIRECTORY)
+            kernel.setxattr(fd, MARKS[0], self.mark.encode())
+            kernel.close(fd)
+        except OSError as fault:
+            raise self.refused(kernel, fault) from None
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if self.made:
+            remove(kernel, self.path, self.mark)
+
+
+class Find(RdtStep):
+    """closID without anything to set: somebody has prepared the group."""
+    name = "intel_rdt.find"
+
+    def describe(self) -> str:
+        return f"find resctrl group {self.path}"
+
+    def failure(self, fault: OSError) -> str:
+        return f"clos dir not accessible (must be pre-created when schemata, l3CacheSchema and memBwSchema are " \
+               f"empty): {self.path}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.stat_path(self.path)
+
+
+class Share(RdtStep):
+    """closID with something to set: the group is made unless it is there. One that is there must say the same."""
+    name = "intel_rdt.share"
+    lines: Mapping[str, str]         # l3CacheSchema, memBwSchema
+    made: bool = False
+
+    def describe(self) -> str:
+        return f"make resctrl group {self.path}, or check it"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            kernel.mkdir(self.path, 0o755)
+            self.made = True
+        except FileExistsError:
+            self.check(kernel)
+        except OSError as fault:
+            raise self.refused(kernel, fault) from None
+
+    def check(self, kernel: Kernel) -> None:
+        # "… runtimes MUST compare l3CacheSchema and/or memBwSchema value with schemata file, and generate an error if
+        # doesn't match."
+        there = kernel.read_file(f"{self.path}/schemata").splitlines()
+        for key, line in self.lines.items():
+            resource, wanted = parse(line)
+            found = next((parse(other)[1] for other in there if other.strip().startswith(f"{resource}:")), {})
+            step = self.granularity(kernel) if resource == "MB" else 1
+            if any(found.get(domain) != value + -value % step for domain, value in wanted.items()):
+                raise ConfigError(f"resctrl group {self.path} exists and has something else than {line}",
+                                  f"{WHERE}.{key}")
+
+    def granularity(self, kernel: Kernel) -> int:
+        """The kernel rounds bandwidths up to multiples of this."""
+        try:
+            return int(kernel.read_file(f"{self.root}/info/MB/bandwidth_gran"))
+        except OSError:
+            return 1
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        # Somebody else may have come in meanwhile: removing the group would put them out.
+        if self.made and not kernel.read_file(f"{self.path}/tasks").strip():
+            kernel.rmdir(self.path)
+
+
+class Schemata(RdtStep):
+    """All lines in one write, in the order that the spec gives; the kernel takes all or none."""
+    name = "intel_rdt.schemata"
+    lines: list[str]
+
+    def describe(self) -> str:
+        return f"schemata of {self.path}: {', '.join(self.lines)}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            kernel.write_file(f"{self.path}/schemata", "".join(f"{line}\n" for line in self.lines))
+        except OSError as fault:
+            raise self.refused(kernel, fault) from None
+
+
+class Change(Schemata):
+    """update: as Schemata, and undone by writing what was there."""
+    name = "update.intel_rdt"
+    before: str = ""
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        before = kernel.read_file(f"{self.path}/schemata")
+        super().apply(kernel, facts)
+        self.before = before
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if self.before:
+            kernel.write_file(f"{self.path}/schemata", self.before)
+
+
+class Join(RdtStep):
+    """The process, before it has children."""
+    name = "intel_rdt.join"
+
+    def describe(self) -> str:
+        return f"put the process into resctrl group {self.path}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            kernel.write_file(f"{self.path}/tasks", str(facts.pid))
+        except OSError as fault:
+            raise self.refused(kernel, fault) from None
+
+
+class Remove(Step):
+    """delete: the monitoring group and the container's own one; what is gone already is fine."""
+    name = "delete.intel_rdt"
+    spec = SPEC
+    groups: list[str]
+    mark: str
+
+    def describe(self) -> str:
+        return f"remove resctrl group {', '.join(self.groups)}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        for path in self.groups:
+            remove(kernel, path, self.mark)
+
+
+def remove(kernel: Files, path: str, mark: str) -> None:
+    """Remove a group that has the mark, or has none yet because its making was cut short; nobody else's."""
+    try:
+        fd = kernel.open(path, DIRECTORY)
+    except FileNotFoundError:
+        return
+    try:
+        if kernel.stat(fd).st_mode & STICKY and marked(kernel, fd) in (b"", mark.encode()):
+            kernel.rmdir(path)
+    finally:
+        kernel.close(fd)
+
+
+def parse(line: str) -> tuple[str, dict[str, int]]:
+    """"L3:0=ff;1=f0" -> ("L3", {"0": 0xff, "1": 0xf0}); bandwidth ("MB") is decimal."""
+    resource, _, domains = line.strip().partition(":")
+    base = 10 if "MB" in resource else 16
+    values = {}
+    for domain in domains.split(";"):
+        number, _, value = domain.partition("=")
+        try:
+            values[number.strip()] = int(value, base)
+        except ValueError:
+            raise ConfigError(f'"{line.strip()}" is no line of schemata: number=value; … is', WHERE) from None
+    return resource, values
+
+
+# ---- planner functions ------------------------------------------------------------------------------------------
+def groups(config: Config, options: Options, host: Host) -> dict[str, Any]:
+    """For the container's state: where resctrl is mounted, the group, whether that is the container's own, and the
+    monitoring group ("" for none). Raises ConfigError where resctrl is not mounted."""
+    rdt = config["linux"]["intelRdt"]
+    if not host.resctrl:
+        raise ConfigError("intelRdt is specified in config, but Intel RDT is not enabled: resctrl is not mounted",
+                          WHERE)
+    path = _path(rdt, options, host)
+    return {"root": host.resctrl, "group": path, "own": not rdt.get("closID"),
+            "monitor": f"{path}/mon_groups/{options.id}" if rdt.get("enableMonitoring") else ""}
+
+
+def group(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, before the clone: everything but the process is there."""
+    # "If intelRdt is not set, the runtime MUST NOT manipulate any resctrl pseudo-filesystems."
+    rdt = config.get("linux", {}).get("intelRdt")
+    if rdt is None:
+        return
+    made = groups(config, options, host)
+    place = {"root": made["root"], "path": made["group"]}
+    single = {key: text for key in ("l3CacheSchema", "memBwSchema") if (text := str(rdt.get(key) or ""))}
+    lines = [*single.values(), *(rdt.get("schemata") or ())]
+    if made["own"]:
+        yield Make(name="intel_rdt.group", **place, mark=mark(options), where=WHERE)
+    elif lines:
+        for line in single.values():
+            parse(line)
+        yield Share(**place, lines=single, where=f"{WHERE}.closID")
+    else:
+        yield Find(**place, where=f"{WHERE}.closID")
+    if lines:
+        yield Schemata(**place, lines=lines, where=WHERE)
+    if made["monitor"]:
+        yield Make(name="intel_rdt.monitor", root=made["root"], path=made["monitor"], mark=mark(options),
+                   where=f"{WHERE}.enableMonitoring")
+
+
+def join(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, after the clone; the init waits until it is done."""
+    if config.get("linux", {}).get("intelRdt") is not None:
+        yield from enter({"resctrl": groups(config, options, host)})
+
+
+def enter(container: Mapping[str, Any]) -> Iterator[Step]:
+    """PARENT, of create and exec: the process joins the groups that the container's state names."""
+    made = container.get("resctrl", {})
+    for path in (made.get("group"), made.get("monitor")):
+        if path:
+            yield Join(root=made["root"], path=path, where=WHERE)
+
+
+def delete(container: Mapping[str, Any]) -> Iterator[Step]:
+    """What goes with the container: never a group that closID named."""
+    made = container["resctrl"]
+    own = [path for path in (made["monitor"], made["group"] if made["own"] else "") if path]
+    if own:
+        yield Remove(groups=own, mark=container["mark"])
+
+
+def update(container: Mapping[str, Any], changes: Mapping[str, str]) -> Iterator[Step]:
+    """The step of `update` for l3CacheSchema and memBwSchema."""
+    made = container["resctrl"]
+    yield Change(root=made["root"], path=made["group"], lines=list(changes.values()), where=WHERE)
+
+
+def _path(rdt: IntelRdt, options: Options, host: Host) -> str:
+    """"As a special case, value / means that the container MUST be assigned to the default CLOS"."""
+    name = rdt.get("closID") or options.id
+    return host.resctrl if name == "/" else f"{host.resctrl}/{name}"
