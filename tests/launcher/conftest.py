@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +29,11 @@ class Launcher:
 
     def traced(self, *argv: str, calls: str) -> str:
         """The system calls of a run (strace -f), its output dropped."""
-        log = self.path.parent / "strace.log"
-        strace: list[str | Path] = ["strace", "-f", "-qq", "-s", "256", "-e", f"trace={calls}", "-o", log]
-        subprocess.run([*strace, self.path, *argv], cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        return log.read_text()
+        with tempfile.NamedTemporaryFile("r") as log:
+            strace: list[str | Path] = ["strace", "-f", "-qq", "-s", "256", "-e", f"trace={calls}", "-o", log.name]
+            subprocess.run([*strace, self.path, *argv], cwd="/", stdin=subprocess.DEVNULL, capture_output=True,
+                           check=False)
+            return log.read()
 
 
 def build(tree: Path, program: Path, work: Path, kind: str) -> Launcher:

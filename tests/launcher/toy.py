@@ -22,7 +22,7 @@ def held_after_ordinary_work() -> None:
     import errno
     from sys import byteorder
 
-    from .. import __version__
+    from pyrunc import __version__
     print("ü".encode().decode(), hasattr(sys, "__nonsense"), errno.ENOENT, byteorder, __version__, f"{1.5:8.2f}")
     print(*sorted(sys.modules))
 
@@ -61,7 +61,8 @@ def extension() -> None:
     import _json
 
     from pyrunc._native import lib
-    print(lib.PR_SET_DUMPABLE, _json.encode_basestring("x"), sys.modules["pyrunc._native._native"].__spec__.origin)
+    native = sys.modules["pyrunc._native._native"].__spec__
+    print(lib.PR_SET_DUMPABLE, _json.encode_basestring("x"), native and native.origin)
     print(*sorted(sys.modules))
 
 
