@@ -22,13 +22,27 @@ if TYPE_CHECKING:
 # What stops the command itself until the program runs; everything else waits for stay().
 STOPPING = {_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP}
 SIGINFO = 128             # sizeof(struct signalfd_siginfo); the signal's number is its first 32 bits
+early: list[int] = []     # signals that came before they were blocked
 UNKNOWN = 255             # the exit status of an init that another process has reaped
 OWN = (_signal.SIGCHLD, _signal.SIGURG)     # not for the container: our children's, and what nobody sends on purpose
 
 
 def hold_signals() -> None:
-    """Keep signals for the container from now on; the ones that stop a create still do."""
+    """Keep signals for the container from now on; the ones that stop a plan still do while one is run."""
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals() - STOPPING)
+    for number in STOPPING:
+        _signal.signal(number, _remember)
+
+
+def hold_all() -> None:
+    """The same for all signals, the ones included that have come between two plans: they wait for stay()."""
+    lib.pr_signals_block()
+    while early:
+        posix.kill(posix.getpid(), early.pop(0))
+
+
+def _remember(number: int, _frame: object) -> None:
+    early.append(number)
 
 
 def stay(facts: Facts, log: Log) -> int:
@@ -36,7 +50,7 @@ def stay(facts: Facts, log: Log) -> int:
 
     Takes over facts.pidfd and facts.console_fd.
     """
-    lib.pr_signals_block()
+    hold_all()
     signals = lib.pr_signalfd()
     console: Console | None = None
     try:

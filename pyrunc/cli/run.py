@@ -40,6 +40,9 @@ def run(call: Call) -> int:
         lib.pr_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     facts = runtime.create(config, options, trace=call.trace, log=call.log)
     try:
+        if not detach:
+            from .foreground import hold_all
+            hold_all()
         let_go(call, facts)
         start(call.root, call.id, call.trace, call.log)
         if detach:

@@ -1,14 +1,18 @@
 """`start`: the init that waits at the fifo is let go, and execs the configured program."""
 from __future__ import annotations
 
+import _signal
 import posix
 import sys
 
+from ..engine import STOPPING, Interrupted
 from ..errors import StateError, StepError
 from ..step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from ..facts import Facts
     from ..kernel import Kernel
     from ..state.container import Container
@@ -32,14 +36,11 @@ class Release(Step):
         return "write to the fifo and wait until the init has become the configured program"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        import select
         fifo = self.container.path("exec.fifo")
         fd = kernel.open(fifo, posix.O_WRONLY | posix.O_NONBLOCK)
         try:
             kernel.write(fd, b"0")
-            poll = select.poll()
-            poll.register(fd, 0)
-            poll.poll()
+            interrupted = wait_error(fd)
         finally:
             kernel.close(fd)
         fd = kernel.open(self.container.path("journal"), posix.O_RDONLY)
@@ -48,8 +49,39 @@ class Release(Step):
         finally:
             kernel.close(fd)
         if int.from_bytes(page[PHASE:ERROR], sys.byteorder) != PHASE_EXEC:
-            raise last_words(self.container, page)
+            raise interrupted or last_words(self.container, page)
+        if interrupted:           # too late for us: the program runs. A caller that keeps signals for it gets this one
+            posix.kill(posix.getpid(), interrupted.number)
         kernel.unlink(fifo)
+
+
+def wait_error(fd: int) -> Interrupted | None:
+    """Wait until poll(2) reports POLLERR, or until a signal asks the command to stop: then that.
+
+    A startContainer hook may take for ever, so this wait can be interrupted, also by signals that are blocked
+    around it.
+    """
+    import select
+    poll = select.poll()
+    poll.register(fd, 0)
+    handlers = [(number, _signal.signal(number, _interrupt)) for number in STOPPING]
+    mask = _signal.pthread_sigmask(_signal.SIG_UNBLOCK, STOPPING)
+    try:
+        try:
+            poll.poll()
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+    except Interrupted as interrupted:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+        return interrupted
+    finally:
+        for number, handler in handlers:
+            _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
+    return None
+
+
+def _interrupt(number: int, _frame: object) -> NoReturn:
+    raise Interrupted(number)
 
 
 def last_words(container: Container, page: bytes) -> StepError | StateError:

@@ -16,7 +16,8 @@ ALLOWED = {"_cffi_backend", "_json", "_signal", "_socket", "_struct", "errno", "
            "select", "time"}
 #: What CPython itself has imported before, and __future__, which the program's frozen modules do not import.
 STARTED = {"__future__", "__main__", "_abc", "_codecs", "_frozen_importlib", "_frozen_importlib_external", "_imp",
-           "_io", "_thread", "_warnings", "_weakref", "abc", "builtins", "codecs", "encodings", "io", "sys", "zipimport"}
+           "_io", "_thread", "_warnings", "_weakref", "abc", "builtins", "codecs", "encodings", "io", "sys",
+           "zipimport"}
 
 RUN = """
 import sys

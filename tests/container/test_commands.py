@@ -1,0 +1,280 @@
+"""The commands beside the life of a container: pause, resume, ps, events, update, kill of everything, run's flags."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import bundles, world
+from tests.bundles import docker_like, namespaces
+from tests.runtimes import Init, Runtime
+from tests.world import Snapshot
+
+#: Counts as long as it runs; a process in the background besides.
+COUNTING = "sleep 1000 & while :; do echo .; sleep 0.01; done"
+
+
+@pytest.fixture
+def counting(runtime: Runtime, place: Path, name: str) -> Init:
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["sh", "-c", COUNTING]}))
+    init = runtime.create(name, bundle)
+    runtime.ok("start", name)
+    return init
+
+
+def end(runtime: Runtime, name: str, init: Init) -> None:
+    runtime.ok("kill", name, "KILL")
+    assert init.wait() == 137
+    runtime.ok("delete", name)
+
+
+def test_pause_and_resume(runtime: Runtime, counting: Init, name: str) -> None:
+    assert runtime("resume", name).stderr.rstrip().endswith('msg="container not paused"')
+    runtime.ok("pause", name)
+    assert runtime.status(name) == "paused"
+    time.sleep(0.05)
+    counted = len(counting.outcome.stdout)
+    time.sleep(0.2)
+    assert len(counting.outcome.stdout) == counted
+    assert "container not running" in runtime("pause", name).stderr
+    assert "cannot start a container in the paused state" in runtime("start", name).stderr
+    assert f"cannot delete container {name} that is not stopped: paused" in runtime("delete", name).stderr
+    runtime.ok("resume", name)
+    assert runtime.status(name) == "running"
+    deadline = time.monotonic() + 10
+    while len(counting.outcome.stdout) == counted:
+        assert time.monotonic() < deadline
+    end(runtime, name, counting)
+
+
+def test_a_paused_one_can_be_killed_and_deleted(runtime: Runtime, counting: Init, name: str) -> None:
+    before = Snapshot.take(name, runtime.root)
+    assert before.cgroups
+    runtime.ok("pause", name)
+    runtime.ok("delete", "--force", name)
+    assert counting.wait() == 137
+    after = Snapshot.take(name, runtime.root)
+    assert not after.cgroups and not after.processes
+
+
+def test_a_created_one_can_be_paused(runtime: Runtime, place: Path, name: str) -> None:
+    init = runtime.create(name, bundles.bundle(place / "bundle", docker_like(process={"args": ["true"]})))
+    runtime.ok("pause", name)
+    assert runtime.status(name) == "paused"
+    runtime.ok("resume", name)
+    assert runtime.status(name) == "created"
+    runtime.ok("start", name)
+    assert init.wait() == 0
+    for command in ("pause", "resume"):
+        assert runtime(command, name).status == 1
+    runtime.ok("delete", name)
+
+
+def test_ps(runtime: Runtime, counting: Init, name: str) -> None:
+    pids = json.loads(runtime.ok("ps", "--format", "json", name).stdout)
+    assert counting.pid in pids and len(pids) >= 2
+    heading, *lines = runtime.ok("ps", name).stdout.splitlines()
+    assert "PID" in heading.split() and any(str(counting.pid) in line.split() for line in lines)
+    assert all("sleep" in line or "sh" in line for line in lines)
+    heading, *lines = runtime.ok("ps", name, "-o", "pid,comm").stdout.splitlines()
+    assert heading.split() == ["PID", "COMMAND"] and [str(counting.pid), "sh"] in [line.split() for line in lines]
+    assert "couldn't find PID field in ps output" in runtime("ps", name, "-o", "comm").stderr
+    end(runtime, name, counting)
+    assert runtime("ps", name).status == 1
+
+
+def test_stats(runtime: Runtime, counting: Init, name: str) -> None:
+    event = json.loads(runtime.ok("events", "--stats", name).stdout)
+    assert (event["type"], event["id"]) == ("stats", name)
+    assert {"cpu", "memory", "pids", "blkio", "hugetlb", "intel_rdt"} <= set(event["data"])
+    end(runtime, name, counting)
+
+
+def test_events_until_the_end(runtime: Runtime, counting: Init, name: str) -> None:
+    watcher = runtime.popen("events", "--interval", "50ms", name, stdout=subprocess.PIPE)
+    assert watcher.stdout is not None
+    first, second = (json.loads(watcher.stdout.readline()) for _ in range(2))
+    assert first["type"] == second["type"] == "stats"
+    runtime.ok("kill", name, "KILL")
+    assert counting.wait() == 137
+    assert watcher.wait(10) == 0
+    watcher.stdout.close()
+    outcome = runtime("events", name)
+    assert outcome.status == 1 and f"container with id {name} is not running" in outcome.stderr
+    runtime.ok("delete", name)
+
+
+@pytest.mark.guest
+def test_an_oom_kill_is_an_event(runtime: Runtime, place: Path, name: str) -> None:
+    limits = {"memory": {"limit": 16 << 20, "swap": 16 << 20}}
+    hungry = "while :; do dd if=/dev/zero of=/dev/null bs=64M count=1; sleep 0.1; done"
+    init = runtime.create(name, bundles.bundle(place / "bundle", docker_like(
+        process={"args": ["sh", "-c", hungry]}, linux={"resources": limits})))
+    runtime.ok("start", name)
+    watcher = runtime.popen("events", "--interval", "1h", name, stdout=subprocess.PIPE)
+    assert watcher.stdout is not None
+    assert json.loads(watcher.stdout.readline()) == {"type": "oom", "id": name}
+    runtime.ok("delete", "--force", name)
+    assert init.wait() == 137
+    watcher.stdout.close()
+    watcher.wait(10)
+
+
+@pytest.mark.guest
+def test_update(runtime: Runtime, place: Path, name: str) -> None:
+    limits = {"memory": {"limit": 64 << 20, "swap": 128 << 20}, "pids": {"limit": 20},
+              "cpu": {"quota": 50000, "period": 100000}}
+    init = runtime.create(name, bundles.bundle(place / "bundle", docker_like(
+        process={"args": ["sleep", "1000"]}, linux={"resources": limits})))
+    runtime.ok("start", name)
+    cgroup = world.CGROUP / name
+
+    def files(*wanted: str) -> list[str]:
+        return [(cgroup / file).read_text().strip() for file in wanted]
+
+    runtime.ok("update", "--memory", "32m", "--pids-limit", "7", name)
+    assert files("memory.max", "pids.max", "cpu.max") == [str(32 << 20), "7", "50000 100000"]
+    runtime.ok("update", "--cpu-quota", "25000", name)             # the period stays
+    assert files("cpu.max") == ["25000 100000"]
+    with open(place / "resources", "w+") as file:
+        file.write('{"memory": null, "pids": {"limit": -1}, "cpu": {"shares": 2048}}')
+        file.seek(0)
+        runtime.ok("update", "--resources=-", name, stdin=file)
+    assert files("memory.max", "pids.max") == [str(32 << 20), "max"]
+    assert files("cpu.weight") != ["100"]
+
+    before = files("memory.max", "pids.max", "cpu.max", "cpuset.cpus")
+    outcome = runtime("update", "--pids-limit", "3", "--memory", "48m", "--cpuset-cpus", "4095", name)
+    assert outcome.status == 1 and outcome.stderr.count("\n") == 1
+    assert files("memory.max", "pids.max", "cpu.max", "cpuset.cpus") == before       # all or nothing
+    end(runtime, name, init)
+    assert "container not running" in runtime("update", "--pids-limit", "3", name).stderr or \
+        "does not exist" in runtime("update", "--pids-limit", "3", name).stderr
+
+
+def test_kill_without_a_pid_namespace_reaches_everything(runtime: Runtime, place: Path, name: str) -> None:
+    """The init is not pid 1, so its death takes nobody along: the cgroup says who belongs to it."""
+    shared = docker_like(process={"args": ["sh", "-c", "sleep 1000 & sleep 1000 & wait"]},
+                         linux={"namespaces": namespaces("mount", "ipc", "uts", "network")})
+    bundle = bundles.bundle(place / "bundle", shared)
+    for signals in (["KILL"], ["--all", "TERM"]):
+        init = runtime.create(name, bundle)
+        runtime.ok("start", name)
+        while len(world.processes_of(name)) < 3:
+            time.sleep(0.01)
+        runtime.ok("kill", *signals[:-1], name, signals[-1])
+        assert init.wait() in (137, 143)
+        deadline = time.monotonic() + 10
+        while world.processes_of(name):
+            world.children()                  # the orphans are ours to reap
+            assert time.monotonic() < deadline
+        runtime.ok("delete", name)
+
+
+def test_delete_takes_orphans_of_a_shared_pid_namespace_along(runtime: Runtime, place: Path, name: str) -> None:
+    shared = docker_like(process={"args": ["sh", "-c", "sleep 1000 & sleep 1000 &"]},
+                         linux={"namespaces": namespaces("mount", "ipc", "uts", "network")})
+    init = runtime.create(name, bundles.bundle(place / "bundle", shared))
+    runtime.ok("start", name)
+    assert init.wait() == 0
+    assert runtime.status(name) == "stopped" and len(world.processes_of(name)) == 2
+    runtime.ok("delete", name)
+    world.children()
+    assert not world.processes_of(name)
+
+
+def test_run_keep(runtime: Runtime, place: Path, name: str) -> None:
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["sh", "-c", "exit 4"]}))
+    assert runtime.run(name, bundle, "--keep").status == 4
+    assert runtime.status(name) == "stopped"
+    runtime.ok("delete", name)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_run_that_cannot_start_leaves_nothing(runtime: Runtime, place: Path, name: str, keep: bool) -> None:
+    before = Snapshot.take(name, runtime.root)
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "exit 3"]}
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["sleep", "1000"]},
+                                                          hooks={"poststart": [hook]}))
+    outcome = runtime.run(name, bundle, *(["--keep"] if keep else []))
+    assert outcome.status == 1 and "hooks.poststart[0]" in outcome.stderr
+    assert before.settle(name, runtime.root) == before
+
+
+def test_run_reaps_what_the_init_left(runtime: Runtime, place: Path, name: str) -> None:
+    """A foreground run is a subreaper; orphans of a shared pid namespace come to it and go with it."""
+    shared = docker_like(process={"args": ["sh", "-c", "(sleep 0.1; exit 9) & (sleep 1000 & ) ; sleep 0.3; exit 5"]},
+                         linux={"namespaces": namespaces("mount", "ipc", "uts", "network")})
+    before = Snapshot.take(name, runtime.root)
+    assert runtime.run(name, bundles.bundle(place / "bundle", shared)).status == 5
+    world.children()
+    assert before.settle(name, runtime.root) == before
+
+
+def test_run_hands_on_every_signal_it_gets(runtime: Runtime, place: Path, name: str) -> None:
+    text = 'for s in HUP INT QUIT USR1 USR2 TERM CONT WINCH; do trap "echo $s" $s; done; echo ready; ' \
+           "while :; do sleep 0.02; done"
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["sh", "-c", text]}))
+    process = runtime.popen("run", "--bundle", bundle, name, stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM,
+                   signal.SIGCONT, signal.SIGWINCH):
+        process.send_signal(number)
+        assert process.stdout.readline().decode().strip() == signal.Signals(number).name[3:]
+    runtime.ok("kill", name, "KILL")
+    assert process.wait(20) == 137
+    process.stdout.close()
+
+
+def test_a_start_that_is_interrupted(runtime: Runtime, place: Path, name: str) -> None:
+    """SIGTERM while a startContainer hook runs: `start` ends, the container stays what it is, delete --force works."""
+    before = Snapshot.take(name, runtime.root)
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "exec sleep 1000"]}
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["true"]}, hooks={"startContainer": [hook]}))
+    init = runtime.create(name, bundle)
+    starter = runtime.popen("start", name, stderr=subprocess.PIPE)
+    while os.readlink(f"/proc/{starter.pid}/exe").endswith("sh") or runtime.status(name) != "created":
+        time.sleep(0.01)
+    time.sleep(0.3)
+    starter.send_signal(signal.SIGTERM)
+    assert starter.wait(10) == 143 and starter.stderr is not None
+    assert b"interrupted by signal 15" in starter.stderr.read()
+    starter.stderr.close()
+    runtime.ok("delete", "--force", name)
+    assert init.wait() == 137
+    assert before.settle(name, runtime.root) == before
+
+
+def test_delete_force_ends_a_start_that_hangs(runtime: Runtime, place: Path, name: str) -> None:
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "exec sleep 1000"]}
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["true"]}, hooks={"startContainer": [hook]}))
+    init = runtime.create(name, bundle)
+    starter = runtime.popen("start", name, stderr=subprocess.PIPE)
+    time.sleep(0.3)
+    began = time.monotonic()
+    assert runtime.status(name) == "created"               # `state` waits for no lock
+    runtime.ok("kill", name, "0")                          # nor does kill
+    runtime.ok("delete", "--force", name)
+    assert time.monotonic() - began < 5
+    assert init.wait() == 137
+    assert starter.wait(10) == 1 and starter.stderr is not None
+    starter.stderr.close()
+
+
+def test_the_trace_of_a_run(runtime: Runtime, place: Path, name: str) -> None:
+    trace = place / "trace"
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["true"]}))
+    argv = runtime.argv("run", "--bundle", bundle, name)
+    subprocess.run([argv[0], "--trace", str(trace), *argv[1:]], check=True)
+    steps = [json.loads(line)["step"] for line in trace.read_text().splitlines()]
+    assert steps[0] == "state.reserve" and "start.release" in steps and steps[-1] == "delete.forget"
+    (runtime.root / "trace").touch()                       # the switch that engines cannot drop
+    runtime.run(name, bundle)
+    assert "start.release" in (runtime.root / "trace.jsonl").read_text()
+    (runtime.root / "trace").unlink()
+    (runtime.root / "trace.jsonl").unlink()
