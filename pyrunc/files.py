@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import posix
+from sys import byteorder
 
 AT_FDCWD = -100
 O_CLOEXEC = posix.O_CLOEXEC
@@ -199,10 +200,11 @@ class Files:
     def send_fd(self, path: str, data: bytes, fd: int) -> None:
         """Connect to the unix stream socket at path (host) and send data with one descriptor."""
         import _socket
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        sock.connect(path)
-        sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))])
-        sock.close()
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, self.connect(path))
+        try:
+            sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, byteorder))])
+        finally:
+            sock.close()
 
     def connect(self, path: str) -> int:
         """A descriptor connected to the unix stream socket at a path of the host, of any length."""
@@ -224,7 +226,7 @@ class Files:
         import _socket
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, sock_fd)
         try:
-            sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))])
+            sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, byteorder))])
         finally:
             sock.detach()
 
@@ -238,7 +240,7 @@ class Files:
             sock.detach()
         for level, kind, data in rights:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                return int.from_bytes(data[:4], "little")
+                return int.from_bytes(data[:4], byteorder)
         raise OSError(errno.EPIPE, posix.strerror(errno.EPIPE), "no descriptor came")
 
     # ---- processes --------------------------------------------------------------------------------------

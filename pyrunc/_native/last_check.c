@@ -118,8 +118,9 @@ static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *po
     case OP_SETGROUPS:
         return op->len % 4 || op->len / 4 > NGROUPS_MAX ? "not a list of groups" : NULL;
     case OP_SECCOMP:
-        return op->len % sizeof(struct sock_filter) || !op->len || op->len / sizeof(struct sock_filter) > BPF_MAXINSNS
-            ? "not a filter" : NULL;
+        if (op->len % sizeof(struct sock_filter) || !op->len || op->len / sizeof(struct sock_filter) > BPF_MAXINSNS)
+            return "not a filter";
+        return op->b < 0 || op->b > 2 || (op->b == 2 && (op->c < 0 || op->c > INT_MAX)) ? "not a descriptor" : NULL;
     case OP_SCHEDULER:
         return is_scheduler(op, blob) ? NULL : "not a struct sched_attr";
     case OP_MEMPOLICY:

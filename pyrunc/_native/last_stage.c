@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 enum { IOPRIO_WHO_PROCESS = 1 };
 
@@ -85,6 +86,21 @@ static void wait_start(struct stage *stage, int fifo)
 
 /* ---- single operations ---- */
 
+/* To a runtime that may not take it out of this process (pidfd_getfd wants the right to trace). */
+static void pass_listener(struct stage *stage, int sync)
+{
+    char byte = '\n';
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+    struct iovec bytes = { &byte, 1 };
+    struct msghdr message = { .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control,
+                              .msg_controllen = sizeof control };
+    memcpy(CMSG_DATA(&control.header), &stage->listener, sizeof(int));
+    must(stage, sendmsg(sync, &message, MSG_NOSIGNAL), "pass the filter's listener on");
+}
+
 static void load_filter(struct stage *stage, const op_t *op)
 {
     struct sock_fprog program = {
@@ -97,6 +113,8 @@ static void load_filter(struct stage *stage, const op_t *op)
     must(stage, fd, "load the seccomp filter");
     if (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
         stage->page->value = stage->listener = fd;
+    if (op->b == 2)
+        pass_listener(stage, (int)op->c);
 }
 
 /* Not below our root (CVE-2024-21626): getcwd says "(unreachable)/...". Under a filter of ours it is not asked again:

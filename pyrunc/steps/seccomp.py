@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SPEC = "config-linux.md#seccomp"
 WHERE = "linux.seccomp"
+#: How the listener reaches the runtime: it takes it by its number, or the init sends it.
+NO_LISTENER, LISTENER, PASSED_ON = 0, 1, 2
 
 
 class Compile(Step):
@@ -52,7 +54,7 @@ class Load(Step):
     spec = SPEC
     side = LAST
     flags: int
-    listener: bool
+    listener: int                    # NO_LISTENER, LISTENER or PASSED_ON
 
     def describe(self) -> str:
         prefix = "SECCOMP_FILTER_FLAG_"
@@ -62,7 +64,8 @@ class Load(Step):
         return "load the system call filter" + (f" ({', '.join(names)})" if names else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(OP_SECCOMP, self.flags, int(self.listener), data=facts.seccomp)
+        kernel.last(OP_SECCOMP, self.flags, self.listener, facts.sync_fd if self.listener == PASSED_ON else 0,
+                    data=facts.seccomp)
 
 
 class Notify(Step):
@@ -72,6 +75,7 @@ class Notify(Step):
     path: str
     metadata: str
     state: dict[str, Any]
+    passed_on: bool
 
     def describe(self) -> str:
         return f"send the filter's listener to {self.path}"
@@ -82,7 +86,13 @@ class Notify(Step):
         if self.metadata:
             message["metadata"] = self.metadata
         message["state"] = {**self.state, "pid": facts.pid}
-        listener = kernel.pidfd_getfd(facts.pidfd, facts.page.value)
+        if self.passed_on:
+            try:
+                listener = kernel.receive_on(facts.sync_fd)
+            except (BrokenPipeError, ConnectionResetError):
+                return               # the init is gone: the barrier that follows finds out why
+        else:
+            listener = kernel.pidfd_getfd(facts.pidfd, facts.page.value)
         try:
             kernel.send_fd(self.path, dumps(message).encode(), listener)
         finally:
@@ -99,25 +109,30 @@ def compile(config: Config, options: Options, host: Host) -> Iterator[Step]:
 def load_early(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """LAST, while the init still has CAP_SYS_ADMIN: without noNewPrivileges."""
     if not config.get("process", {}).get("noNewPrivileges"):
-        yield from _load(config, options)
+        yield from _load(config, options, host)
 
 
 def load_late(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """LAST, when nothing is left to do but to wait and to execute: with noNewPrivileges."""
     if config.get("process", {}).get("noNewPrivileges"):
-        yield from _load(config, options)
+        yield from _load(config, options, host)
 
 
-def _load(config: Config, options: Options) -> Iterator[Step]:
+def _load(config: Config, options: Options, host: Host) -> Iterator[Step]:
     seccomp = config.get("linux", {}).get("seccomp")
     if not seccomp:
         return
     from ..seccomp import profile
-    listener = profile.asks_agent(seccomp)
+    if not profile.asks_agent(seccomp):
+        yield Load(flags=profile.flags(seccomp), listener=NO_LISTENER, where=WHERE)
+        return
+    from .hooks import oci_state
+    # Taking a descriptor out of a process that is not dumpable is a right of root.
+    listener = LISTENER if host.euid == 0 else PASSED_ON
+    notify = Notify(path=seccomp["listenerPath"], metadata=seccomp.get("listenerMetadata", ""),
+                    state=oci_state(config, options, "creating"), passed_on=listener == PASSED_ON,
+                    where=f"{WHERE}.listenerPath")
+    there = Barrier(label="the filter's listener is there", waits=PARENT)
     yield Load(flags=profile.flags(seccomp), listener=listener, where=WHERE)
-    if listener:
-        from .hooks import oci_state
-        yield Barrier(label="the filter's listener is there", waits=PARENT)
-        yield Notify(path=seccomp["listenerPath"], metadata=seccomp.get("listenerMetadata", ""),
-                     state=oci_state(config, options, "creating"), where=f"{WHERE}.listenerPath")
-        yield Barrier(label="the agent has the listener", waits=CHILD)
+    yield from [notify, there] if notify.passed_on else [there, notify]
+    yield Barrier(label="the agent has the listener", waits=CHILD)

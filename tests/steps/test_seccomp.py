@@ -1,12 +1,14 @@
 """The steps of the filter on the Recorder. The program: tests/seccomp; from inside: tests/container/test_seccomp.py."""
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pyrunc.host import Host
 from pyrunc.last import OP_SECCOMP
 from pyrunc.recorder import PID, Recorder
 from pyrunc.seccomp import cache
@@ -95,6 +97,20 @@ def test_listener_goes_to_the_agent_while_the_init_waits(nnp: bool) -> None:
     assert json.loads(send[2]) == {
         "ociVersion": "1.3.0", "fds": ["seccompFd"], "pid": PID, "metadata": "words",
         "state": {"ociVersion": "1.3.0", "id": "c1", "status": "creating", "bundle": "/bundle", "pid": PID}}
+
+
+def test_a_runtime_that_may_not_take_the_listener_is_sent_it() -> None:
+    """pidfd_getfd(2) wants the right to trace a process that is not dumpable."""
+    load, notify, there, has = plan(seccomp.load_late, filtered(ASKING), host=Host(euid=1000))
+    assert applied(load)[0][:5] == ("last", OP_SECCOMP, 4, 2, facts().sync_fd)
+    assert isinstance(there, Barrier) and isinstance(has, Barrier)
+    receive, send = applied(notify)
+    assert receive == ("receive_on", facts().sync_fd) and send[:2] == ("send_fd", "/run/agent") and send[3] == 100
+
+
+def test_an_init_that_died_instead_is_the_barriers_affair() -> None:
+    _, notify, _, _ = plan(seccomp.load_late, filtered(ASKING), host=Host(euid=1000))
+    assert applied(notify, Recorder(errors={"receive_on": [errno.EPIPE]})) == [("receive_on", facts().sync_fd)]
 
 
 # config-linux.md#seccomp: "If sending to this socket fails, the runtime MUST generate an error."
