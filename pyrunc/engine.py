@@ -117,9 +117,13 @@ class Engine:
             self._lost()
 
     def _alive(self) -> bool:
-        """Whether the child closed its end on purpose: it has executed its program, or it is still there."""
-        phase = int(self.facts.page.phase)
-        return phase == PHASE_EXEC or (phase != PHASE_FAILED and not self.kernel.readable(self.facts.pidfd))
+        """Whether the child closed its end on purpose: it has executed its program, or come to the barrier and lives.
+
+        Where it is counts, for the descriptors of a process that is killed close before its pidfd tells.
+        """
+        page = self.facts.page
+        return page.phase == PHASE_EXEC or (page.phase != PHASE_FAILED and page.child_step >= page.parent_step
+                                            and not self.kernel.readable(self.facts.pidfd))
 
     def _lost(self) -> NoReturn:
         """The child is gone: its last words are in the page, or else how it died tells."""
