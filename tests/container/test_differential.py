@@ -26,6 +26,7 @@ NOT_IN_RUNC = {
 }
 #: Where pyrunc is meant to differ: (bundle, start of the path) -> why.
 MEANT = {
+    ("user_namespace", "devices./dev/mqueue"): "runc makes it before it has a group of the namespace",
     ("propagation", "mounts."): "runc 1.1 forgets rshared when it switches the root",
     ("many_mounts", "mounts./var[0].super"): "the mode of what a tmpfs with tmpcopyup covers, said at once",
     ("minimal", "status.Cap"): "without process.capabilities runc 1.1 drops all, newer ones leave the sets alone",

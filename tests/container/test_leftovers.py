@@ -28,6 +28,7 @@ def life(runtime: Runtime, bundle: Path, name: str) -> None:
     runtime.ok("delete", name)
 
 
+@pytest.mark.timeout(600)
 def test_200_lives_in_a_row(runtime: Runtime, place: Path, name: str) -> None:
     bundle = bundles.bundle(place / "bundle", RICH)
     life(runtime, bundle, name)         # what is kept on purpose, such as compiled filters, is there from now on
@@ -37,6 +38,7 @@ def test_200_lives_in_a_row(runtime: Runtime, place: Path, name: str) -> None:
     assert before.settle(name, runtime.root) == before
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("command", ["life", "run"])
 def test_20_at_a_time(command: str, runtime: Runtime, place: Path, name: str) -> None:
     bundle = bundles.bundle(place / "bundle", RICH)
