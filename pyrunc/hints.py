@@ -43,7 +43,24 @@ HINTS: list[tuple[str, int, str]] = [
     ("lsm.apparmor", errno.ENOENT, "the profile is not loaded (apparmor_parser -r)"),
     ("lsm.apparmor", errno.EINVAL, "the profile is not loaded (apparmor_parser -r)"),
     ("process.rlimits", errno.EPERM, "raising a hard limit needs CAP_SYS_RESOURCE"),
+    # proc_pid_oom_score_adj(5)
+    ("process.oom_score_adj", errno.EACCES, "going below the lowest value so far needs CAP_SYS_RESOURCE"),
+    ("process.oom_score_adj", errno.EPERM, "going below the lowest value so far needs CAP_SYS_RESOURCE"),
     ("scheduling", errno.EPERM, "real-time and deadline policies need CAP_SYS_NICE, and deadline no cpuset"),
+    ("scheduling.affinity", errno.EINVAL, "none of these CPUs is online and in the cgroup's cpuset"),
+    ("scheduling.scheduler", errno.EINVAL, "the kernel does not have this policy, or not with these flags"),
+    # set_mempolicy(2)
+    ("memory_policy", errno.EINVAL, "a node is not there or not in the cgroup's cpuset, or the kernel lacks the mode"),
+    # moby#42681, moby#42871, crun#867: the filter's answer looks like any other
+    ("process.exec", errno.EPERM, "a seccomp profile may refuse execve"),
+    # seccomp(2)
+    ("seccomp.load", errno.EACCES, "without noNewPrivileges this needs CAP_SYS_ADMIN"),
+    ("seccomp.load", errno.EINVAL, "the kernel does not know a flag or an action of the profile"),
+    ("seccomp.load", errno.EBUSY, "a filter of an outer container has a listener, and there can be one only"),
+    ("seccomp.notify", errno.ENOENT, "no agent listens there"),
+    ("seccomp.notify", errno.ECONNREFUSED, "no agent listens there"),
+    # keyrings(7); moby#22336: a key for each container, and a quota for each user
+    ("keyring", errno.EDQUOT, "the user's quota of keys is used up (/proc/sys/kernel/keys/maxkeys)"),
     # runc#4972, moby#51405: AppArmor saw a detached procfs
     ("sysctl", errno.EACCES, "a security module may refuse it (see dmesg)"),
 ]

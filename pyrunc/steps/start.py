@@ -65,9 +65,10 @@ def wait_error(fd: int) -> Interrupted | None:
     poll = select.poll()
     poll.register(fd, 0)
     handlers = [(number, _signal.signal(number, _interrupt)) for number in STOPPING]
-    mask = _signal.pthread_sigmask(_signal.SIG_UNBLOCK, STOPPING)
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     try:
         try:
+            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, STOPPING)     # one that waited is raised here
             poll.poll()
         finally:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
@@ -91,6 +92,10 @@ def last_words(container: Container, page: bytes) -> StepError | StateError:
     what, hint, *_ = (text.decode(errors="replace") for text in page[TEXT:].split(b"\0", 2))
     number = int.from_bytes(page[ERROR:ERROR + 4], sys.byteorder)
     step = failed_step(container, int.from_bytes(page[CHILD_STEP:PHASE], sys.byteorder))
+    if not hint:
+        from ..facts import Facts
+        from ..hints import hint_for
+        hint = hint_for(step, number, Facts())
     return StepError(what, number, step.where, step.name, step.spec, hint)
 
 
