@@ -254,6 +254,25 @@ class TestMounts:
         assert kinds == ([field] if field else []) or kinds == [field, "master"] == ["shared", "master"]
 
 
+    # config.md#posix-platform-mounts: "uidMappings … The mapping to convert UIDs from the source file system to the
+    # destination mount point."
+    @pytest.mark.parametrize(("option", "below"), [("idmap", "0:0"), ("ridmap", "5000:6000")])
+    def test_idmapped(self, option: str, below: str, runtime: Runtime, place: Path, name: str) -> None:
+        source = place / "source"
+        (source / "below").mkdir(parents=True)
+        world.mount(str(place), source / "below", "", 1 << 12)            # MS_BIND: a mount of its own
+        (source / "file").touch()
+        entry = {"destination": "/mnt", "type": "bind", "source": str(source), "options": ["rbind", option],
+                 "uidMappings": [{"containerID": 0, "hostID": 5000, "size": 10}],
+                 "gidMappings": [{"containerID": 0, "hostID": 6000, "size": 10}]}
+        try:
+            script = "stat -c %u:%g /mnt/file /mnt/below"
+            assert self.seen(runtime, place, name, [entry], script) == ["5000:6000", below]
+            assert (source / "file").stat().st_uid == 0
+        finally:
+            world.unmount(source / "below")
+
+
 # config-linux.md#rootfs-mount-propagation: "rootfsPropagation … sets the rootfs's mount propagation"
 @pytest.mark.parametrize(("value", "expected"), [("shared", "shared"), ("slave", ""), ("private", ""),
                                                  ("unbindable", "unbindable")])
