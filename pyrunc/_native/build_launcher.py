@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 COMPILE = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers",
            "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
 #: Everything is bound before main: nothing is looked up once a container's root is the root.
-LINK = ["-Wl,-O1,--hash-style=gnu,--as-needed", "-Wl,-z,relro,-z,now"]
+LINK = ["-Wl,-O1,--hash-style=gnu,--as-needed,--strip-debug", "-Wl,-z,relro,-z,now"]
 
 
 def variable(name: str) -> str:
@@ -60,7 +60,7 @@ def objects(sources: Sequence[str | Path], flags: Sequence[str], work: Path) -> 
     for source in map(Path, sources):
         out, path = work / f"{source.stem}.o", TREE / source
         if not out.exists() or out.stat().st_mtime < max(path.stat().st_mtime, headers):
-            commands.append([*compiler(), *COMPILE, *flags, "-c", path, "-o", out])
+            commands.append([*compiler(), *COMPILE, *flags, "-c", os.path.relpath(path, TREE), "-o", out])
         made.append(out)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(run, commands))

@@ -13,6 +13,7 @@ import py_compile
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -66,8 +67,7 @@ def copy_library(library: Path) -> None:
                     name not in ("cffi", "pycparser") or file.name.startswith(BACKEND)):
                 (library / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(str(dist.locate_file(file)), library / file)
-    # Never compared with the sources again: nobody edits them here, and it saves a look at each.
-    compileall.compile_dir(library, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    subprocess.run(["strip", "--strip-debug", *(library / "pyrunc/_native").glob("*.so")], check=True)
 
 
 def install(prefix: Path, destination: Path) -> None:
@@ -79,6 +79,9 @@ def install(prefix: Path, destination: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.mkdir(parents=True)
     copy_library(fresh)
+    # Never compared with the sources again: nobody edits them here, and it saves a look at each.
+    compileall.compile_dir(fresh, quiet=1, stripdir=fresh, prependdir=prefix / "lib/pyrunc",
+                           invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
     if library.exists():
         library.rename(old)
     fresh.rename(library)

@@ -9,6 +9,8 @@ import pytest
 
 from .conftest import Launcher
 
+pytestmark = pytest.mark.timeout(600)       # launchers are built here
+
 VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 #: A command that needs the interpreter's core only, and two that complete its start.
 COMMANDS = (["state", "no-such-container"], ["--version"], ["--help"])

@@ -18,6 +18,8 @@ from tests.runtimes import Runtime
 
 from .conftest import KINDS, TREE, Launcher, build
 
+pytestmark = pytest.mark.timeout(600)       # launchers are built here
+
 MS_RDONLY = 1
 SEALS = 0xf     # F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
 

@@ -10,6 +10,8 @@ import pytest
 
 from .conftest import Launcher
 
+pytestmark = pytest.mark.timeout(600)       # launchers are built here
+
 #: What a complete start of CPython imports and a start of its core does not.
 COMPLETE = {"encodings", "codecs", "io", "abc", "_frozen_importlib_external"}
 
