@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +34,16 @@ def plan(wanted: Any, host: Host = ROOT) -> list[Any]:
 
 
 @pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    volume = tmp_path / "vol"
-    volume.mkdir()
-    os.chown(volume, 1000, 1000)
-    (volume / "f").touch()
-    os.chown(volume / "f", 1000, 1003)
-    (volume / "g").touch()
-    os.chown(volume / "g", 7, 7)
-    return volume
+def volume(tmp_path: Path) -> Iterator[Path]:
+    """tmp_path/vol, on a disk: a tmpfs can be id-mapped since Linux 6.3 only."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        volume = Path(name)
+        (tmp_path / "vol").symlink_to(volume)
+        for path, uid, gid in ((volume, 1000, 1000), (volume / "f", 1000, 1003), (volume / "g", 7, 7)):
+            if path != volume:
+                path.touch()
+            os.chown(path, uid, gid)
+        yield volume
 
 
 def owner(name: str) -> tuple[int, int]:
