@@ -22,7 +22,7 @@ from .rootfs import CLONE_NEWNS, ROOT, apply, config, enter, inside, refused, st
 
 UIDS = [{"containerID": 1000, "hostID": 0, "size": 1}, {"containerID": 0, "hostID": 2000, "size": 1000}]
 GIDS = [{"containerID": 1000, "hostID": 50, "size": 10}]
-MS_RDONLY = 1
+MS_RDONLY, MS_REMOUNT, MS_BIND = 1, 32, 4096
 
 
 def entry(*options: str, **mappings: Any) -> dict[str, Any]:
@@ -119,8 +119,9 @@ def test_owners_are_those_of_the_mapping(tmp_path: Path, volume: Path, option: s
 def test_only_ridmap_maps_what_is_mounted_below(tmp_path: Path, volume: Path) -> None:
     def act() -> Any:
         kernel = Kernel()
-        (volume / "sub").mkdir(exist_ok=True)
-        kernel.mount("t", str(volume / "sub"), "tmpfs", 0)
+        for name in ("sub", "other"):
+            (volume / name).mkdir(exist_ok=True)
+        kernel.mount(str(volume / "other"), str(volume / "sub"), "", MS_BIND)
         (volume / "sub/f").touch()
         os.chown(volume / "sub/f", 1000, 1000)
         facts = Facts()
@@ -135,8 +136,8 @@ def test_only_ridmap_maps_what_is_mounted_below(tmp_path: Path, volume: Path) ->
 def test_a_mapped_source_of_a_container_with_a_user_namespace_keeps_its_locks(tmp_path: Path, volume: Path) -> None:
     def act() -> Any:
         kernel, facts = Kernel(), Facts()
-        kernel.mount(str(volume), str(volume), "", 4096)
-        kernel.mount("", str(volume), "", 4096 | 32 | MS_RDONLY)
+        kernel.mount(str(volume), str(volume), "", MS_BIND)
+        kernel.mount("", str(volume), "", MS_BIND | MS_REMOUNT | MS_RDONLY)
         apply(plan_here, kernel, facts)
         fd = facts.mount_fds[0]
         try:
