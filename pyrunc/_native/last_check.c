@@ -132,7 +132,7 @@ static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *po
     case OP_VERIFY:
         return is_verify(op, blob) ? NULL : "not a struct packed_verify";
     case OP_HOOK:
-        return is_hook(op, blob, pointers) ? NULL : "not a packed hook";
+        return op->a >= 0 && is_hook(op, blob, pointers) ? NULL : "not a packed hook";
     case OP_EXEC:
         return is_exec(op, blob, pointers) ? NULL : "not packed arguments";
     case OP_PROPAGATION:

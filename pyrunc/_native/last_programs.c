@@ -32,20 +32,20 @@ void run_hook(struct stage *stage, const op_t *op)
         return;
     int cause = status == -1 ? errno : 0;
     struct line text = begin_text(stage);
-    say(&text, "hook ");
-    say_quoted(&text, path);
+    say(&text, "error running startContainer hook #");      /* as steps/hooks.py has it for those of the runtime */
+    say_number(&text, (uint64_t)op->a, 10);
+    say(&text, ": ");
+    say(&text, path);
     if (status == -1)
         give_up(stage, cause, &text, "");
     if (status == -2) {
-        say(&text, " killed after its timeout");
+        say(&text, ": hook ran past its timeout");
     } else {
-        say(&text, WIFEXITED(status) ? " exited with status " : " killed by signal ");
+        say(&text, WIFEXITED(status) ? ": exit status " : ": killed by signal ");
         say_number(&text, (uint64_t)(WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status)), 10);
     }
-    if (*output) {
-        say(&text, ": ");
-        say(&text, output);
-    }
+    say(&text, ", stdout: ");
+    say(&text, output);
     give_up(stage, 0, &text, "");
 }
 

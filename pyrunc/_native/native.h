@@ -131,7 +131,7 @@ enum {
     OP_VERIFY_CWD,       /* getcwd must succeed and be absolute (CVE-2024-21626) */
     OP_FIND_EXECUTABLE,  /* data = args[0] NUL PATH NUL: remembers the path for OP_EXEC */
     OP_WAIT_START,       /* a = fifo fd (O_RDWR): read one byte; phase is PHASE_WAITING meanwhile */
-    OP_HOOK,             /* data = struct packed_hook, run with pr_run */
+    OP_HOOK,             /* a = its number, for the error; data = struct packed_hook, run with pr_run */
     OP_NO_PDEATHSIG,
     OP_CLOSE_FROM,       /* a = the first descriptor that the container does not get. What no operation names is closed
                           * before the first operation, what one names here; but for the sockets and fifos that are

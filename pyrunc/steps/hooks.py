@@ -104,6 +104,7 @@ class RunLast(Step):
     spec = SPEC
     side = LAST
     hook: Hook
+    index: int
     state: dict[str, Any]
     environment: Environment
 
@@ -116,7 +117,7 @@ class RunLast(Step):
         state = dumps({**self.state, "pid": kernel.getpid()}).encode()
         data = last.pack_hook(self.hook["path"], _args(self.hook),
                               self.environment.complete(facts) if env is None else env, state, self.hook.get("timeout"))
-        kernel.last(last.OP_HOOK, data=data)
+        kernel.last(last.OP_HOOK, self.index, data=data)
 
 
 class PoststopAfterFailure(Step):
@@ -172,8 +173,8 @@ def start_container(config: Config, options: Options, host: Host) -> Iterator[St
     if not config.get("process"):
         return
     environment, state = Environment(config, options), oci_state(config, options, "created")
-    for where, hook in _entries("startContainer", config):
-        yield RunLast(hook=hook, state=state, environment=environment, where=where)
+    for index, (where, hook) in enumerate(_entries("startContainer", config)):
+        yield RunLast(hook=hook, index=index, state=state, environment=environment, where=where)
 
 
 def _runs(kind: Kind, name: str, side: str, config: Config, state: dict[str, Any]) -> Iterator[Step]:

@@ -15,7 +15,7 @@ from .stage import Op, execute, op, run, shell
 
 
 def hook(script: str, stdin: bytes = b"", timeout: float | None = None, env: Sequence[str] = ()) -> Op:
-    return op(OP_HOOK, data=pack_hook("/bin/sh", ["hook", "-c", script], env, stdin, timeout))
+    return op(OP_HOOK, 4, data=pack_hook("/bin/sh", ["hook", "-c", script], env, stdin, timeout))
 
 
 def test_hooks_run_in_order_with_state_and_environment(tmp_path: Path) -> None:
@@ -30,24 +30,26 @@ def test_hooks_run_in_order_with_state_and_environment(tmp_path: Path) -> None:
 
 def test_hook_that_fails_stops_everything() -> None:
     told = run([hook("echo one; echo two >&2; exit 3"), *shell("echo on")])
-    assert told.failure == ('hook "/bin/sh" exited with status 3: one two ', 0)
+    assert told.failure == ('error running startContainer hook #4: /bin/sh: exit status 3, stdout: one two ', 0)
     assert told.out == ""
 
 
 def test_hook_that_is_killed() -> None:
-    assert run([hook("kill -TERM $$"), *shell("true")]).failure == ('hook "/bin/sh" killed by signal 15', 0)
+    told = run([hook("kill -TERM $$"), *shell("true")])
+    assert told.failure == ('error running startContainer hook #4: /bin/sh: killed by signal 15, stdout: ', 0)
 
 
 def test_hook_that_runs_out_of_time() -> None:
     began = time.monotonic()
     told = run([hook("echo slow; sleep 60", timeout=0.2), *shell("true")])
-    assert told.failure == ('hook "/bin/sh" killed after its timeout: slow ', 0)
+    assert told.failure == (
+        'error running startContainer hook #4: /bin/sh: hook ran past its timeout, stdout: slow ', 0)
     assert time.monotonic() - began < 10
 
 
 def test_hook_that_is_not_there() -> None:
     told = run([op(OP_HOOK, data=pack_hook("/nowhere", [], [], b"", None)), *shell("true")])
-    assert told.failure == ('hook "/nowhere"', errno.ENOENT)
+    assert told.failure == ("error running startContainer hook #0: /nowhere", errno.ENOENT)
 
 
 def test_hook_without_arguments_and_with_an_endless_output(tmp_path: Path) -> None:
@@ -55,5 +57,6 @@ def test_hook_without_arguments_and_with_an_endless_output(tmp_path: Path) -> No
     script.write_text("#!/bin/sh\nyes | head -c 300000\nexit 1\n")
     script.chmod(0o755)
     told = run([op(OP_HOOK, data=pack_hook(str(script), ["h"], [], b"", None)), *shell("true")])
-    assert told.failure[0].startswith(f'hook "{script}" exited with status 1: y y y')
+    assert told.failure[0].startswith(
+        f"error running startContainer hook #0: {script}: exit status 1, stdout: y y y")
     assert len(told.text) < 2048

@@ -84,10 +84,11 @@ def test_start_container_is_queued_with_the_environment_of_the_process() -> None
         {"path": "/x", "timeout": 2}, {"path": "/y", "args": ["y", "z"], "env": []}]})
     first, second = plan(hooks.start_container, whole)
     assert story([first]) == [("hooks.start_container", "hooks.startContainer[0]", "run /x in the container")]
-    for step, numbers, text in ((first, (2000, 1, 2), b"/x\0/x\0HOME=/h\0A=1\0"), (second, (0, 2, 0), b"/y\0y\0z\0")):
+    for index, step, numbers, text in ((0, first, (2000, 1, 2), b"/x\0/x\0HOME=/h\0A=1\0"),
+                                       (1, second, (0, 2, 0), b"/y\0y\0z\0")):
         _, call = applied(step)
         data = call[5]
-        assert call[:5] == ("last", last.OP_HOOK, 0, 0, 0)
+        assert call[:5] == ("last", last.OP_HOOK, index, 0, 0)
         assert struct.unpack("=III", data[:12]) == numbers and data[16:].startswith(text)
         assert json.loads(data[16 + len(text):]) == {**STATE, "status": "created", "pid": 1}
 
