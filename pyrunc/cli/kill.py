@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import _signal
-import posix
 
-from ..errors import NOT_RUNNING, StateError, UsageError
+from ..errors import StateError, UsageError
 from ..state.container import Container
+from ..steps.signal import Send, send
 from .flags import Command, Flag
 
 TYPE_CHECKING = False
@@ -22,56 +22,27 @@ COMMAND = Command(
 def run(call: Call) -> int:
     """No lock is taken: a signal must get through whatever other commands are doing."""
     number = signal_number(call.arguments[1] if len(call.arguments) > 1 and call.arguments[1] else "SIGTERM")
-    if call.on("regex"):
-        from .matching import ids
-        for id in ids(call.root, call.id):
-            try:
-                kill(Container.load(call.root, id), number, call.on("all"))
-            except StateError:       # it ended meanwhile, or does not run
-                continue
+    if not call.on("regex"):
+        kill(call, call.id, number)
         return 0
-    kill(Container.load(call.root, call.id), number, call.on("all"))
+    from .matching import ids
+    for id in ids(call.root, call.id):
+        try:
+            kill(call, id, number)
+        except StateError:       # it ended meanwhile, or does not run
+            continue
     return 0
 
 
-def kill(container: Container, number: int, all: bool) -> None:
-    """Signal the init, or every process of the container's cgroup.
-
-    SIGKILL reaches all of them anyway when the init has a pid namespace of its own; when it has not, the cgroup
-    says who belongs to the container, whether the init still lives or not.
-    """
-    everything = all or (number == _signal.SIGKILL and not container.state["pid_namespace"])
-    if everything and container.made and container.state["cgroup"]:
-        signal_cgroup(container, number)
+def kill(call: Call, id: str, number: int) -> None:
+    """A plan of one step; the engine would only cost time where nobody looks."""
+    container, all = Container.load(call.root, id), call.on("all")
+    if call.trace or call.log.verbose:
+        from ..engine import execute
+        from ..files import Files
+        execute([Send(container=container, number=number, all=all)], Files(), call.trace, log=call.log)
     else:
-        try:
-            container.signal(number)
-        except StateError:
-            if not all:
-                raise
-
-
-def signal_cgroup(container: Container, number: int) -> None:
-    """Signal every process below the container's cgroup; StateError when there is none."""
-    cgroup = container.cgroup()
-    pids = cgroup.procs()
-    if not pids:
-        raise StateError(NOT_RUNNING)
-    if number == _signal.SIGKILL:
-        cgroup.kill()
-        return
-    for pid in pids:
-        try:
-            fd = posix.pidfd_open(pid)
-        except OSError:
-            continue
-        try:
-            if pid in cgroup.procs():     # the pidfd is of the process that was listed, not of a later one
-                _signal.pidfd_send_signal(fd, number)
-        except ProcessLookupError:
-            pass
-        finally:
-            posix.close(fd)
+        send(container, number, all)
 
 
 def signal_number(name: str) -> int:

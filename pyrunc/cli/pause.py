@@ -1,9 +1,12 @@
 """pause: stop every process of a container by the cgroup freezer."""
 from __future__ import annotations
 
+from ..engine import execute
 from ..errors import NOT_RUNNING, StateError
+from ..files import Files
 from ..state.container import CREATED, RUNNING, Container
 from ..state.store import Lock
+from ..steps.signal import Freeze
 from .flags import Command
 
 TYPE_CHECKING = False
@@ -18,5 +21,5 @@ def run(call: Call) -> int:
     with Lock(call.root, call.id):
         if container.status() not in (CREATED, RUNNING):
             raise StateError(NOT_RUNNING)
-        container.cgroup().freeze()
+        execute([Freeze(container=container)], Files(), call.trace, log=call.log)
     return 0

@@ -1,9 +1,12 @@
 """resume: let the processes of a paused container run again."""
 from __future__ import annotations
 
+from ..engine import execute
 from ..errors import NOT_PAUSED, StateError
+from ..files import Files
 from ..state.container import PAUSED, Container
 from ..state.store import Lock
+from ..steps.signal import Thaw
 from .flags import Command
 
 TYPE_CHECKING = False
@@ -18,5 +21,5 @@ def run(call: Call) -> int:
     with Lock(call.root, call.id):
         if container.status() != PAUSED:
             raise StateError(NOT_PAUSED)
-        container.cgroup().thaw()
+        execute([Thaw(container=container)], Files(), call.trace, log=call.log)
     return 0

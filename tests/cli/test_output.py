@@ -49,7 +49,8 @@ def user() -> str:
 def test_list(made: World, capfd: pytest.CaptureFixture[str], user: str) -> None:
     made.running("long-enough-to-widen-the-column")
     made.stopped("b")
-    (made.root / "trace").touch()                  # the switch file is no container
+    (made.root / "trace").touch()                  # neither the switch file nor the cache is a container
+    (made.root / "@seccomp").mkdir()
     (made.root / "empty").mkdir()
     pid = made.processes[0].pid
     assert main(["--root", str(made.root), "list"]) == 0

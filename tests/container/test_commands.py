@@ -273,6 +273,11 @@ def test_the_trace_of_a_run(runtime: Runtime, place: Path, name: str) -> None:
     subprocess.run([argv[0], "--trace", str(trace), *argv[1:]], check=True)
     steps = [json.loads(line)["step"] for line in trace.read_text().splitlines()]
     assert steps[0] == "state.reserve" and "start.release" in steps and steps[-1] == "delete.forget"
+    runtime.create(name, bundle)
+    for words, step in ((["pause"], "pause.freeze"), (["resume"], "resume.thaw"), (["kill"], "kill.send")):
+        subprocess.run([argv[0], "--trace", str(trace), *argv[1:3], *words, name], check=True)
+        assert json.loads(trace.read_text().splitlines()[-1])["step"] == step
+    runtime.ok("delete", "--force", name)
     (runtime.root / "trace").touch()                       # the switch that engines cannot drop
     runtime.run(name, bundle)
     assert "start.release" in (runtime.root / "trace.jsonl").read_text()
