@@ -73,7 +73,6 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
     _check_choices(GLOBALS, settings)
     chosen = module(words[0])
     command: Command = chosen.COMMAND
-    reporter.command = command
     log.shared = command.shares
     values: dict[str, Any] = {}
     arguments = parse((*command.flags, *HELP), words[1:], values, command.stop)
@@ -88,6 +87,7 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
         print_misuse(command)
         raise
     root = state_root(settings)
+    reporter.command = command
     status: int = chosen.run(Call(command, values, arguments, settings, root, log, trace_file(settings, root)))
     return status
 
