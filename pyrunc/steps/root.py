@@ -96,10 +96,10 @@ class Propagation(Step):
         kernel.close(fd)
 
 
-class ParentPrivate(Step):
-    """The mount that the root file system lies on must not be shared: pivot_root(2) refuses that, and what is attached
-    there would propagate to the host."""
-    name = "root.parent_private"
+class Parent(Step):
+    """Where not all mounts are cut off, the one that the root file system lies on is: pivot_root(2) refuses a shared
+    one, and what is attached there would propagate to the host."""
+    name = "root.parent"
     spec = PROPAGATION_SPEC
     side = CHILD
     path: str
@@ -110,22 +110,16 @@ class ParentPrivate(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         fd = kernel.open(self.path, posix.O_PATH | posix.O_DIRECTORY)
-        while not self.done(kernel, fd):
+        # Up to the root of the mount: ".." is another mount then, or for "/" itself.
+        while True:
             above = kernel.open("..", posix.O_PATH | posix.O_DIRECTORY, 0, fd)
-            if destination.is_root(kernel, fd, above):       # "/" that is not a mount: a chroot
-                raise OSError(errno.EINVAL, posix.strerror(errno.EINVAL), self.path)
+            if kernel.mount_id(above) != kernel.mount_id(fd) or destination.is_root(kernel, fd, above):
+                break
             kernel.close(fd)
             fd = above
+        kernel.mount_setattr(fd, propagation=self.kind)
         kernel.close(fd)
-
-    def done(self, kernel: Kernel, fd: int) -> bool:
-        try:
-            kernel.mount_setattr(fd, propagation=self.kind)
-        except OSError as fault:
-            if fault.errno == errno.EINVAL:      # a directory that is not the root of a mount
-                return False
-            raise
-        return True
+        kernel.close(above)
 
 
 class Bind(Step):
@@ -134,6 +128,7 @@ class Bind(Step):
     spec = SPEC
     side = CHILD
     path: str
+    private: bool             # else it receives what the host mounts below it later
 
     def describe(self) -> str:
         return f"bind {self.path} over itself, as the container's root"
@@ -150,7 +145,9 @@ class Bind(Step):
         facts.root_fd = mount
 
     def cut_off(self, kernel: Kernel, mount: int) -> None:
-        """Nothing to do: in a mount namespace of its own the mount below is private already."""
+        """The new mount itself; those below it are as the namespace has them."""
+        if self.private:
+            kernel.mount_setattr(mount, propagation=PRIVATE)
 
 
 class BindHere(Bind):
@@ -335,15 +332,17 @@ def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
     wanted = config.get("linux", {}).get("rootfsPropagation", "")
     where = "linux.rootfsPropagation" if wanted else "root.path"
     yield Umask()
+    slave = "slave" in wanted
     # A namespace that others live in, the runtime's own above all, keeps its propagation (runc 1.5.3).
     if "mount" in spaces.new and "shared" not in wanted:
         private = "private" in wanted or "unbindable" in wanted
         yield Propagation(kind=PRIVATE if private else SLAVE, where=where)
+    elif spaces.private("mount"):
+        yield Parent(path=rootfs, kind=SLAVE if slave else PRIVATE, where=where)
     if spaces.private("mount"):
-        yield ParentPrivate(path=rootfs, kind=SLAVE if "slave" in wanted else PRIVATE, where=where)
-        yield Bind(path=rootfs, where="root.path")
+        yield Bind(path=rootfs, private=not slave, where="root.path")
     else:
-        yield BindHere(path=rootfs, where="root.path")
+        yield BindHere(path=rootfs, private=True, where="root.path")
     yield from proc(config, options, host)
 
 

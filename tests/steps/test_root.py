@@ -37,8 +37,7 @@ def names(wanted: Any, **options: Any) -> list[str]:
 # ---- which steps --------------------------------------------------------------------------------------------------
 
 def test_a_new_mount_namespace(tmp_path: Path) -> None:
-    assert names(config(tmp_path)) == ["root.check", "root.umask", "root.propagation", "root.parent_private",
-                                       "root.bind", "root.switch"]
+    assert names(config(tmp_path)) == ["root.check", "root.umask", "root.propagation", "root.bind", "root.switch"]
     assert names(config(tmp_path, readonly=True))[-2:] == ["root.readonly", "root.switch"]
 
 
@@ -46,7 +45,7 @@ def test_a_joined_mount_namespace_keeps_its_propagation(tmp_path: Path) -> None:
     wanted = config(tmp_path)
     wanted["linux"]["namespaces"] = [{"type": "mount", "path": "/proc/1/ns/mnt"}]
     # The path of the root means something there, and nothing here: it is not checked by the runtime.
-    assert names(wanted) == ["root.umask", "root.parent_private", "root.bind", "root.switch"]
+    assert names(wanted) == ["root.umask", "root.parent", "root.bind", "root.switch"]
 
 
 def test_no_mount_namespace_touches_no_propagation_of_the_host(tmp_path: Path) -> None:
@@ -63,17 +62,20 @@ def test_no_mount_namespace_touches_no_propagation_of_the_host(tmp_path: Path) -
     assert kernel.queue[0][:3] == (OP_CHROOT, 0, clone)        # the clone, not the host's mount
 
 
-@pytest.mark.parametrize(("wanted", "first", "parent", "final"), [
+@pytest.mark.parametrize(("wanted", "everything", "root_itself", "final"), [
     # config-linux.md#rootfs-mount-propagation: "Its value is either shared, slave, private or unbindable."
-    ("", SLAVE, PRIVATE, None), ("slave", SLAVE, SLAVE, None), ("private", PRIVATE, PRIVATE, None),
+    ("", SLAVE, PRIVATE, None), ("slave", SLAVE, None, None), ("private", PRIVATE, PRIVATE, None),
     ("shared", None, PRIVATE, SHARED), ("unbindable", PRIVATE, PRIVATE, UNBINDABLE),
-    ("rslave", SLAVE, SLAVE, None), ("rprivate", PRIVATE, PRIVATE, None), ("rshared", None, PRIVATE, SHARED | REC),
+    ("rslave", SLAVE, None, None), ("rprivate", PRIVATE, PRIVATE, None), ("rshared", None, PRIVATE, SHARED | REC),
     ("runbindable", PRIVATE, PRIVATE, UNBINDABLE | REC)])
-def test_propagation(tmp_path: Path, wanted: str, first: int | None, parent: int, final: int | None) -> None:
-    kernel = Recorder()
-    apply(plan(config(tmp_path, rootfsPropagation=wanted)), kernel, Facts())
-    changes = [(call[4], call[5]) for call in kernel.calls if call[0] == "mount_setattr"]
-    assert changes == [(first, True)] * (first is not None) + [(parent, False)]
+def test_propagation(tmp_path: Path, wanted: str, everything: int | None, root_itself: int | None,
+                     final: int | None) -> None:
+    kernel, facts = Recorder(), Facts()
+    apply(plan(config(tmp_path, rootfsPropagation=wanted)), kernel, facts)
+    changes = [call[1:] for call in kernel.calls if call[0] == "mount_setattr"]
+    assert [call[3:5] for call in changes if call[0] != facts.root_fd] == \
+        ([(everything, True)] if everything else [(PRIVATE, False)])         # else of what the root lies on
+    assert [call[3:5] for call in changes if call[0] == facts.root_fd] == [(root_itself, False)] * bool(root_itself)
     assert [(code, a) for code, _, a, *_ in kernel.queue if code == OP_PROPAGATION] == \
         ([(OP_PROPAGATION, final)] if final else [])
 
