@@ -21,6 +21,7 @@ from .steps import (
     mounts,
     namespaces,
     network,
+    notify,
     paths,
     personality,
     pidfd,
@@ -52,9 +53,12 @@ def create(config: Config, options: Options, host: Host) -> list[Step]:
 
 
 def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    config = notify.mounted(config, options)
+
     # P: what must be there first, so that whatever happens from here on can be found and undone
     yield from hooks.poststop_after_failure(config, options, host)
     yield from state.reserve(config, options, host)
+    yield from notify.folder(config, options, host)
     yield from cgroup.create(config, options, host)
     yield from root.check(config, options, host)
     yield from seccomp.compile(config, options, host)

@@ -16,6 +16,7 @@ from ..state.identity import wait_end
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..facts import Facts
+    from ..notify import Proxy
     from .console import Console
     from .log import Log
 
@@ -45,7 +46,7 @@ def _remember(number: int, _frame: object) -> None:
     early.append(number)
 
 
-def stay(facts: Facts, log: Log) -> int:
+def stay(facts: Facts, log: Log, notify: Proxy | None = None) -> int:
     """Forward signals and copy the terminal until the container's init has ended; its exit status, 128+n for signal n.
 
     Takes over facts.pidfd and facts.console_fd.
@@ -60,6 +61,8 @@ def stay(facts: Facts, log: Log) -> int:
         poll = select.poll()
         poll.register(facts.pidfd, select.POLLIN)
         poll.register(signals, select.POLLIN)
+        if notify is not None:
+            poll.register(notify.fileno(), select.POLLIN)
         while (status := reap(facts)) is None:
             wanted = console.wanted() if console is not None else {}
             for fd, events in wanted.items():
@@ -71,6 +74,8 @@ def stay(facts: Facts, log: Log) -> int:
                 forward(signals, facts.pidfd, console, log)
             if console is not None:
                 console.copy(ready)
+            if notify is not None:
+                notify.forward(facts.pid)
         if console is not None:
             console.drain()
         return status

@@ -44,11 +44,17 @@ def run(call: Call) -> int:
             from .foreground import hold_all
             hold_all()
         let_go(call, facts)
-        start(call.root, call.id, call.trace, call.log)
+        notify = None
+        if options.notify_socket:
+            from ..notify import of_caller
+            notify = of_caller(call.root, call.id, call.log)
+        container = start(call.root, call.id, call.trace, call.log, notify)
         if detach:
+            if notify is not None:
+                notify.wait(container)
             return 0
         from .foreground import stay
-        return stay(facts, call.log)
+        return stay(facts, call.log, notify)
     except BaseException:
         detach = False              # a container that failed to start is not left behind
         raise

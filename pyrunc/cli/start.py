@@ -1,6 +1,8 @@
 """start: let a created container run its program."""
 from __future__ import annotations
 
+import posix
+
 from ..state.start import start
 from .flags import Command
 
@@ -12,5 +14,11 @@ COMMAND = Command("start", "run the program of a created container")
 
 
 def run(call: Call) -> int:
-    start(call.root, call.id, call.trace, call.log)
+    notify = None
+    if posix.environ.get(b"NOTIFY_SOCKET"):
+        from ..notify import of_caller
+        notify = of_caller(call.root, call.id, call.log)
+    container = start(call.root, call.id, call.trace, call.log, notify)
+    if notify is not None:
+        notify.wait(container)
     return 0

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..cli.log import Log
+    from ..notify import Proxy
 
 REFUSALS = {
     STOPPED: "cannot start a container that has stopped",
@@ -20,11 +21,12 @@ REFUSALS = {
 }
 
 
-def start(root: str, id: str, trace: str, log: Log) -> Container:
+def start(root: str, id: str, trace: str, log: Log, notify: Proxy | None = None) -> Container:
     """Let the init of a created container exec its program, and run the poststart hooks.
 
     The lock is held until the program runs: of two starts one wins. It is not held for the hooks, which may take
     long and call pyrunc themselves. runtime.md#lifecycle 7 and 9: a failing hook ends the container.
+    notify begins to listen before the program runs; the caller goes on with it.
     Raises StateError, StepError.
     """
     container = Container.load(root, id)
@@ -35,6 +37,8 @@ def start(root: str, id: str, trace: str, log: Log) -> Container:
             raise StateError(REFUSALS.get(status) or f"cannot start a container in the {status} state")
         if not container.state["process"]:
             raise StateError("cannot start a container without a process: process is not set in config.json")
+        if notify is not None:
+            notify.listen()
         try:
             execute([Release(container=container)], Files(), trace, log=log)
         except StepError as fault:

@@ -1,0 +1,54 @@
+"""sd_notify(3) through the runtime: the container gets a socket of its own to say that it is ready on.
+
+The socket's folder, <root>/<id>/notify, is bound on /run/notify like any mount of config.json, after all of them; the
+socket is made in it when the container is started (pyrunc/notify.py).
+"""
+from __future__ import annotations
+
+import posix
+
+from ..step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..config.types import Config, Mount
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+FOLDER = "notify"
+DESTINATION = "/run/notify"
+
+
+class Folder(Step):
+    """Anybody in the container may reach what is in it, whoever the user is there."""
+    name = "notify.folder"
+    spec = "runtime-linux.md#linux-runtime"
+
+    def describe(self) -> str:
+        return f"make the folder for the container's notify socket, to be bound on {DESTINATION}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.mkdir(FOLDER, 0o755, facts.state_fd)
+        fd = kernel.open(FOLDER, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW, 0, facts.state_fd)
+        kernel.chmod(fd, 0o755)              # whatever the caller's umask is
+        kernel.close(fd)
+
+
+def folder(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, once the container has a directory."""
+    if options.notify_socket:
+        yield Folder()
+
+
+def mounted(config: Config, options: Options) -> Config:
+    """The config with the mount, if the caller has a notify socket and nothing is mounted there already."""
+    mounts = config.get("mounts") or []
+    if not options.notify_socket or any(mount["destination"] == DESTINATION for mount in mounts):
+        return config
+    mount: Mount = {"destination": DESTINATION, "source": f"{options.root}/{options.id}/{FOLDER}",
+                    "options": ["bind", "nosuid", "noexec", "nodev", "ro"]}
+    return {**config, "mounts": [*mounts, mount]}
