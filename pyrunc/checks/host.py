@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..absolute import absolute
 from ..config.rules.sysctl import path as sysctl_path
 from ..config.where import at, quoted
+from ..environment import DEFAULT_PATH
 from ..errors import strerror
 from .findings import Finding, error, warning
 from .in_root import Hidden, find, find_program
@@ -24,7 +25,6 @@ NAMESPACES = {"pid": ("pid", 0x20000000), "network": ("net", 0x40000000), "mount
               "cgroup": ("cgroup", 0x02000000), "time": ("time", 0x80)}
 NS_GET_NSTYPE = 0xB703           # ioctl_ns(2)
 NEWEST = (1, 3)
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def findings(config: Config, bundle: str, host: Host) -> Iterator[Finding]:
