@@ -281,8 +281,9 @@ def full_mounts(mountinfo: str, rootfs: str) -> list[str]:
         before, _, after = line.partition(" - ")
         root, point = before.split(" ")[3:5]
         if root == "/" and after.split(" ")[0] in ("proc", "sysfs"):
-            point = point.encode().decode("unicode_escape")      # \040 and its kin
-            if not f"{point}/".startswith(f"{rootfs}/"):
+            if not f"{point}/".startswith(f"{escaped(rootfs)}/"):
+                for character, written in ESCAPES:
+                    point = point.replace(written, character)
                 points.append(point)
     return points
 
