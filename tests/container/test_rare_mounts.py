@@ -122,7 +122,7 @@ def test_a_network_device(runtime: Runtime, place: Path, name: str) -> None:
 
 @pytest.mark.parametrize(("mount", "said"), [
     ({"destination": "/m", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "sise=64k"]},
-     ['error mounting "tmpfs" to rootfs at "/m"', "the option sise=64k", "invalid argument: at mounts[7].options[1] in"]),
+     ['error mounting "tmpfs" to rootfs at "/m"', "option sise=64k", "invalid argument: at mounts[7].options[1] in"]),
     ({"destination": "/m", "type": "bogusfs", "source": "x"}, ["no such device: at mounts[7].type in config.json"]),
     ({"destination": "/m", "source": "/nope", "options": ["bind"]},
      ['error mounting "/nope" to rootfs at "/m"', "no such file or directory: at mounts[7] in config.json"]),
