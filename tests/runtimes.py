@@ -1,15 +1,15 @@
 """Drive an OCI runtime by its command line, as an engine does: pyrunc, runc or crun, by path."""
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,32 +31,27 @@ def name(path: str) -> str:
 
 @dataclass
 class Outcome:
-    """One finished command. Its output is a file, so that a container which outlives the command can go on writing."""
+    """One finished command. Its output is in files, so that a container which outlives it can go on writing."""
     argv: list[str]
     status: int
     seconds: float
-    _out: IO[bytes] = field(repr=False)
-    _err: IO[bytes] = field(repr=False)
-
-    @staticmethod
-    def _text(file: IO[bytes]) -> str:
-        file.seek(0)
-        return file.read().decode(errors="replace")
+    files: Path
 
     @property
     def stdout(self) -> str:
-        return self._text(self._out)
+        return self.files.with_suffix(".out").read_text(errors="replace")
 
     @property
     def stderr(self) -> str:
-        return self._text(self._err)
+        return self.files.with_suffix(".err").read_text(errors="replace")
 
 
 class Runtime:
-    """One runtime with its own state root. Calls return an Outcome; ok() wants exit status 0."""
+    """One runtime with its own state root. Calls return an Outcome, kept beside that root; ok() wants exit status 0."""
 
     def __init__(self, path: str, root: Path) -> None:
         self.path, self.root = path, root
+        self._numbers = itertools.count()
         root.mkdir(mode=0o700, exist_ok=True)
         self.name = name(path)
         self.options: list[str] = []
@@ -71,12 +66,13 @@ class Runtime:
 
     def __call__(self, *args: str | Path, stdin: int | IO[bytes] = subprocess.DEVNULL, cwd: Path | None = None,
                  env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = (), timeout: float = 60) -> Outcome:
-        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         argv = self.argv(*args)
+        files = self.root.parent / f"{self.root.name}-{next(self._numbers)}"
         began = time.monotonic()
-        done = subprocess.run(argv, stdin=stdin, stdout=out, stderr=err, cwd=cwd, pass_fds=pass_fds, timeout=timeout,
-                              env=dict(env) if env is not None else None, check=False)
-        return Outcome(argv, done.returncode, time.monotonic() - began, out, err)
+        with files.with_suffix(".out").open("wb") as out, files.with_suffix(".err").open("wb") as err:
+            done = subprocess.run(argv, stdin=stdin, stdout=out, stderr=err, cwd=cwd, pass_fds=pass_fds, check=False,
+                                  timeout=timeout, env=dict(env) if env is not None else None)
+        return Outcome(argv, done.returncode, time.monotonic() - began, files)
 
     def ok(self, *args: str | Path, **options: Any) -> Outcome:
         outcome = self(*args, **options)

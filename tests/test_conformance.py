@@ -11,6 +11,7 @@ import pytest
 
 from conformance import suite
 from conformance.stale import GUEST_ONLY, STALE
+from tests.guest.machine import CHECKOUT
 
 SCRIPTS = {
     "create": 'echo "ok 1 - $RUNTIME"; echo "ok 2"; echo 1..2',
@@ -49,7 +50,7 @@ def test_a_whole_run(folder: Path) -> None:
             "--timeout", "1"]
     for kind in ("text", "json", "junit"):
         argv += [f"--{kind}", str(folder / kind)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, cwd=CHECKOUT)
     assert done.returncode == 1, done.stderr
     column = json.loads((folder / "json").read_text())["results"]["fake"]
     verdicts = {entry["test"]: entry["verdict"] for entry in column}
@@ -69,11 +70,11 @@ def test_a_whole_run(folder: Path) -> None:
 def test_only_stale_failures_are_no_failure(folder: Path) -> None:
     argv = [sys.executable, "-m", "conformance", "--runtime", str(folder / "fake"), "--runtime-tools", str(folder),
             "--test", "create", "--test", "delete"]
-    assert subprocess.run(argv, capture_output=True, check=False, timeout=60).returncode == 0
+    assert subprocess.run(argv, capture_output=True, check=False, timeout=60, cwd=CHECKOUT).returncode == 0
 
 
 def test_a_folder_without_the_suite_is_told(folder: Path) -> None:
     (folder / "runtimetest").unlink()
     argv = [sys.executable, "-m", "conformance", "--runtime", str(folder / "fake"), "--runtime-tools", str(folder)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, cwd=CHECKOUT)
     assert done.returncode == 2 and "build runtime-tools first" in done.stderr
