@@ -24,7 +24,14 @@ HINTS: list[tuple[str, int, str]] = [
     # fsopen(2): ENODEV is an unknown file system type
     ("mounts", errno.ENODEV, "the kernel knows no such file system (see /proc/filesystems)"),
     # moby#36428, runc#3318
-    ("mounts", errno.ENOTDIR, "source and destination must both be directories or both be files"),
+    ("binds.attach", errno.ENOTDIR, "source and destination must both be directories or both be files"),
+    # mount_namespaces(7): a part of a locked tree could uncover what its mounts cover
+    ("binds.source", errno.EINVAL, "for a container with a user namespace a tree of mounts is bound whole (rbind)"),
+    ("devices.node", errno.EEXIST, "the image has something else at the path of the device"),
+    ("devices.bind", errno.ENOENT, "in a user namespace devices are bound: the host must have this one at the same path"),
+    # unix(7), devpts: no mount of type devpts on /dev/pts
+    ("terminal.open", errno.ENOENT, "process.terminal needs a devpts mounted on /dev/pts"),
+    ("terminal.open", errno.ENODEV, "process.terminal needs a devpts mounted on /dev/pts"),
     # runc#1658, runc#2639, podman#20453: locked mounts below the outer /proc
     ("mounts.proc", errno.EPERM, _MASKED),
     ("root.proc", errno.EPERM, _MASKED),

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from pyrunc._native import lib
+from pyrunc.engine import Engine
+from pyrunc.errors import PyruncError
 from pyrunc.facts import Facts
 from pyrunc.host import Host
 from pyrunc.kernel import Kernel
@@ -342,6 +344,26 @@ def test_the_flags_of_the_hosts_mount_are_locked(tmp_path: Path, options: list[s
     flags, refusals = forked(act, CLONE_NEWNS)
     assert flags == MS_RDONLY | MS_NOSUID | MS_NODEV     # kept, though none but ro was asked for
     assert refusals == [errno.EPERM] * 3
+
+
+def test_a_part_of_a_locked_tree_is_not_bound_and_the_hint_says_why(tmp_path: Path) -> None:
+    def act() -> Any:
+        tmpfs(tmp_path / "vol")
+        tmpfs(tmp_path / "vol/sub")
+        found = []
+        for option in ("bind", "rbind"):
+            entry = {"destination": "/m", "source": "vol", "options": [option]}
+            wanted: Any = config(tmp_path, [entry], namespaces=("mount", "user"))
+            engine = Engine(list(mounts.sources(wanted, Options(id="t", bundle=str(tmp_path)), ROOT)), Kernel())
+            try:
+                engine.run()
+                found.append("")
+            except PyruncError as error:
+                found.append(str(error))
+        return found
+    part, whole = forked(act, CLONE_NEWNS)
+    assert whole == ""
+    assert "invalid argument: at mounts[0] in config.json" in part and "hint: " in part and "(rbind)" in part
 
 
 @pytest.mark.parametrize("option", ["rw", "dev", "atime"])
