@@ -75,6 +75,7 @@ class Notify(Step):
     path: str
     metadata: str
     state: dict[str, Any]
+    init_pid: int                    # of exec: the pid in the state is not that of the new process
     passed_on: bool
 
     def describe(self) -> str:
@@ -85,7 +86,7 @@ class Notify(Step):
         message: dict[str, Any] = {"ociVersion": self.state["ociVersion"], "fds": ["seccompFd"], "pid": facts.pid}
         if self.metadata:
             message["metadata"] = self.metadata
-        message["state"] = {**self.state, "pid": facts.pid}
+        message["state"] = {**self.state, "pid": self.init_pid or facts.pid}
         if self.passed_on:
             try:
                 listener = kernel.receive_on(facts.sync_fd)
@@ -130,8 +131,8 @@ def _load(config: Config, options: Options, host: Host) -> Iterator[Step]:
     # Taking a descriptor out of a process that is not dumpable is a right of root.
     listener = LISTENER if host.euid == 0 else PASSED_ON
     notify = Notify(path=seccomp["listenerPath"], metadata=seccomp.get("listenerMetadata", ""),
-                    state=oci_state(config, options, "creating"), passed_on=listener == PASSED_ON,
-                    where=f"{WHERE}.listenerPath")
+                    state=oci_state(config, options, "running" if options.joins else "creating"),
+                    init_pid=options.init_pid, passed_on=listener == PASSED_ON, where=f"{WHERE}.listenerPath")
     there = Barrier(label="the filter's listener is there", waits=PARENT)
     yield Load(flags=profile.flags(seccomp), listener=listener, where=WHERE)
     yield from [notify, there] if notify.passed_on else [there, notify]

@@ -99,6 +99,14 @@ def test_listener_goes_to_the_agent_while_the_init_waits(nnp: bool) -> None:
         "state": {"ociVersion": "1.3.0", "id": "c1", "status": "creating", "bundle": "/bundle", "pid": PID}}
 
 
+def test_of_exec_the_agent_is_told_both_processes() -> None:
+    _, _, notify, _ = plan(seccomp.load_late, filtered(ASKING), joins=True, init_pid=77)
+    known = facts()
+    known.page = type("page", (), {"value": 6})
+    told = json.loads(applied(notify, known=known)[1][2])
+    assert (told["pid"], told["state"]["pid"], told["state"]["status"]) == (PID, 77, "running")
+
+
 def test_a_runtime_that_may_not_take_the_listener_is_sent_it() -> None:
     """pidfd_getfd(2) wants the right to trace a process that is not dumpable."""
     load, notify, there, has = plan(seccomp.load_late, filtered(ASKING), host=Host(euid=1000))
