@@ -28,7 +28,7 @@ HINTS: list[tuple[str, int, str]] = [
     # mount_namespaces(7): a part of a locked tree could uncover what its mounts cover
     ("binds.source", errno.EINVAL, "for a container with a user namespace a tree of mounts is bound whole (rbind)"),
     ("devices.node", errno.EEXIST, "the image has something else at the path of the device"),
-    ("devices.bind", errno.ENOENT, "in a user namespace devices are bound: the host must have this one at the same path"),
+    ("devices.bind", errno.ENOENT, "in a user namespace devices are bound, and the host has none at this path"),
     # unix(7), devpts: no mount of type devpts on /dev/pts
     ("terminal.open", errno.ENOENT, "process.terminal needs a devpts mounted on /dev/pts"),
     ("terminal.open", errno.ENODEV, "process.terminal needs a devpts mounted on /dev/pts"),

@@ -151,8 +151,7 @@ class Bind(Step):
 
 
 class BindHere(Bind):
-    """The same in the runtime's own mount namespace, which the container shares: what is mounted below the root stays
-    below it, and goes with it."""
+    """The same in the runtime's own mount namespace: what is mounted below the root stays below it, and goes with it."""
 
     def cut_off(self, kernel: Kernel, mount: int) -> None:
         kernel.mount_setattr(mount, propagation=PRIVATE, recursive=True)
@@ -331,9 +330,8 @@ def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD: facts.root_fd, and facts.proc_fd if something is going to be written below /proc."""
     spaces, rootfs = Namespaces(config), path(config, options)
     wanted = config.get("linux", {}).get("rootfsPropagation", "")
-    where = "linux.rootfsPropagation" if wanted else "root.path"
+    where, slave = "linux.rootfsPropagation" if wanted else "root.path", "slave" in wanted
     yield Umask()
-    slave = "slave" in wanted
     # A namespace that others live in, the runtime's own above all, keeps its propagation (runc 1.5.3).
     if "mount" in spaces.new and "shared" not in wanted:
         private = "private" in wanted or "unbindable" in wanted
