@@ -91,6 +91,8 @@ def process_of(call: Call, saved: Config) -> Process:
         process = load("", file)
         check_process(process, call.text("process"))
         given: Process = changed(call, process) if call.arguments[1:] else process
+        if "oomScoreAdj" in saved.get("process", {}):        # rather the container's than that of whoever calls
+            given.setdefault("oomScoreAdj", saved["process"]["oomScoreAdj"])
         return given
     args = call.arguments[1:]
     if not args:

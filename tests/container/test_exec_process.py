@@ -48,6 +48,15 @@ def test_properties(process: dict[str, Any], script: str, lines: list[str], runt
     assert ran(runtime, name, running, process, script) == lines
 
 
+def test_oom_score_adj_is_otherwise_the_containers(runtime: Runtime, place: Path, name: str) -> None:
+    config = docker_like(process={"args": ["sleep", "1000"], "oomScoreAdj": 432})
+    bundle = bundles.bundle(place / "bundle", config)
+    runtime.create(name, bundle)
+    runtime.ok("start", name)
+    assert ran(runtime, name, bundle, {}, "cat /proc/self/oom_score_adj") == ["432"]
+    assert runtime.ok("exec", name, "cat", "/proc/self/oom_score_adj").stdout == "432\n"
+
+
 # The filter is the container's (config.linux), whatever the process object says.
 @pytest.mark.parametrize("nnp", [True, False])
 def test_filter(nnp: bool, runtime: Runtime, running: Path, name: str) -> None:
