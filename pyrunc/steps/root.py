@@ -129,6 +129,7 @@ class Bind(Step):
     side = CHILD
     path: str
     private: bool             # else it receives what the host mounts below it later
+    shared: bool              # the mount namespace is the runtime's own: what is mounted below must stay below
 
     def describe(self) -> str:
         return f"bind {self.path} over itself, as the container's root"
@@ -139,22 +140,11 @@ class Bind(Step):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         below = kernel.open(self.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW)
         mount = kernel.open_tree("", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH, below)
-        self.cut_off(kernel, mount)
+        if self.private:
+            kernel.mount_setattr(mount, propagation=PRIVATE, recursive=self.shared)
         kernel.move_mount(mount, below)
         kernel.close(below)
         facts.root_fd = mount
-
-    def cut_off(self, kernel: Kernel, mount: int) -> None:
-        """The new mount itself; those below it are as the namespace has them."""
-        if self.private:
-            kernel.mount_setattr(mount, propagation=PRIVATE)
-
-
-class BindHere(Bind):
-    """The same in the runtime's own mount namespace: what is mounted below the root stays below it, and goes with it."""
-
-    def cut_off(self, kernel: Kernel, mount: int) -> None:
-        kernel.mount_setattr(mount, propagation=PRIVATE, recursive=True)
 
 
 class Unbind(Step):
@@ -279,11 +269,11 @@ def full_mounts(mountinfo: str, rootfs: str) -> list[str]:
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         root, point = before.split(" ")[3:5]
-        if root == "/" and after.split(" ")[0] in ("proc", "sysfs"):
-            if not f"{point}/".startswith(f"{escaped(rootfs)}/"):
-                for character, written in ESCAPES:
-                    point = point.replace(written, character)
-                points.append(point)
+        whole = root == "/" and after.split(" ")[0] in ("proc", "sysfs")
+        if whole and not f"{point}/".startswith(f"{escaped(rootfs)}/"):
+            for character, written in ESCAPES:
+                point = point.replace(written, character)
+            points.append(point)
     return points
 
 
@@ -338,10 +328,8 @@ def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
         yield Propagation(kind=PRIVATE if private else SLAVE, where=where)
     elif spaces.private("mount"):
         yield Parent(path=rootfs, kind=SLAVE if slave else PRIVATE, where=where)
-    if spaces.private("mount"):
-        yield Bind(path=rootfs, private=not slave, where="root.path")
-    else:
-        yield BindHere(path=rootfs, private=True, where="root.path")
+    here = not spaces.private("mount")
+    yield Bind(path=rootfs, private=here or not slave, shared=here, where="root.path")
     yield from proc(config, options, host)
 
 
