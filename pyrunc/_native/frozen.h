@@ -1,4 +1,4 @@
-/* frozen.h: what freeze.py writes for interpreter.c. */
+/* frozen.h: the frozen modules: what freeze.py writes, and the short way to import them. */
 #ifndef PYRUNC_FROZEN_H
 #define PYRUNC_FROZEN_H
 
@@ -8,5 +8,8 @@ extern const struct _frozen frozen_modules[];           /* pyrunc's, then the st
 extern const int frozen_own;                            /* how many are pyrunc's */
 extern struct _inittab built_in_modules[];              /* the extension modules that are linked into the launcher */
 extern const struct frozen_source frozen_sources[];     /* to be compared with the files; empty once installed */
+
+/* From here on, importing pyrunc's frozen modules does without importlib. -1 with an exception. */
+int import_frozen_quickly(const char *library);
 
 #endif

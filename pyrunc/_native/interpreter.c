@@ -256,7 +256,7 @@ static int bridge(void)
     PyObject *methods = PyModule_GetDict(launcher);
     return PySys_SetObject("__getattr__", PyDict_GetItemString(methods, "__getattr__")) ||
            PyDict_SetItemString(PyEval_GetBuiltins(), "open", PyDict_GetItemString(methods, "open")) ||
-           _PySignal_Init(0) ? -1 : 0;
+           _PySignal_Init(0) || import_frozen_quickly(library_path) ? -1 : 0;
 }
 #else
 static int bridge(void) { return 0; }

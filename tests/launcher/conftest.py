@@ -53,15 +53,14 @@ def launcher(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session", params=KINDS)
 def toy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Launcher:
-    """A launcher of toy.py in place of pyrunc's command line."""
+    """A launcher of the toy in place of pyrunc's command line."""
     place = tmp_path_factory.mktemp(f"toy-{request.param}")
     package = place / "lib/pyrunc/pyrunc"
-    (package / "cli").mkdir(parents=True)
+    package.mkdir(parents=True)
     for name in ("__init__.py", "__main__.py", "_native"):
         copy = shutil.copytree if name == "_native" else shutil.copy
         copy(TREE / "pyrunc" / name, package / name)
-    (package / "cli/__init__.py").touch()
-    shutil.copy(Path(__file__).with_name("toy.py"), package / "cli/main.py")
+    shutil.copytree(Path(__file__).with_name("toy"), package / "cli")
     backend = f"_cffi_backend{sysconfig.get_config_var('EXT_SUFFIX')}"
     os.symlink(Path(sysconfig.get_path("platlib"), backend), package.parent / backend)
     return build(package.parent, place / "bin/pyrunc", place / "work", request.param)

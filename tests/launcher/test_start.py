@@ -46,6 +46,11 @@ def test_what_the_core_lacks_comes_when_asked_for(toy: Launcher) -> None:
     assert toy("of_sys").stdout == "of_sys pyrunc False none\n"
 
 
+def test_imports_do_what_they_do_elsewhere(toy: Launcher) -> None:
+    assert toy("imports").stdout.split("\n") == [
+        "3 3 True True True", "2.0 True", "not today False", "not today False", "True ModuleNotFoundError", ""]
+
+
 def test_arguments_are_bytes(toy: Launcher) -> None:
     words: list[bytes] = ["ü".encode(), b"\xff\xfe", b"", b"a b"]
     for locale in ({}, {"LC_ALL": "C"}, {"LANG": "C.UTF-8"}, {"LC_ALL": "nonsense"}):

@@ -35,6 +35,27 @@ def environment() -> None:
     posix.write(1, b"\n".join(sorted(name + b"=" + value for name, value in posix.environ.items())))
 
 
+def imports() -> None:
+    """Relative, circular, failing and repeated imports do what they do elsewhere."""
+    from .inner.deep import DEPTH
+    package = sys.modules[f"{__package__}.inner"]
+    directory = str(package.__file__).removesuffix("/__init__.py")
+    deep = sys.modules[f"{__package__}.inner.deep"]
+    print(DEPTH, package.DEPTH, package.deep is deep, package.__path__ == [directory],
+          package.__name__ == package.__package__ == getattr(package.__spec__, "name", ""))
+    from . import square
+    print(square.radius(), sys.modules[f"{__package__}.circle"].__package__ == __package__)
+    for _ in range(2):
+        try:
+            from . import failing
+        except LookupError as error:
+            print(error, failing if "failing" in locals() else f"{__package__}.failing" in sys.modules)
+    try:
+        __import__(f"{__package__}.nowhere")
+    except ImportError as error:
+        print(error.name == f"{__package__}.nowhere", type(error).__name__)
+
+
 def status(code: str) -> int:
     return int(code)
 

@@ -1,0 +1,4 @@
+"""Imports square, which imports this."""
+from .square import SIDE
+
+RADIUS = SIDE / 2

@@ -1,0 +1,2 @@
+"""Cannot be imported."""
+raise LookupError("not today")

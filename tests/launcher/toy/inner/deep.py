@@ -1,0 +1,2 @@
+"""A module of a package."""
+DEPTH = 3
