@@ -231,6 +231,7 @@ GOOD_STATE: dict[str, Any] = {"ociVersion": "1.3.0", "id": "box", "status": "run
                               "annotations": {"a.b": ""}}
 
 
+@pytest.mark.spec("runtime.md#state", "status")
 def test_state_of_every_status() -> None:
     STATE.validate(GOOD_STATE)
     STATE.validate({**GOOD_STATE, "rootfs": "/b/rootfs", "created": "2026-01-02T03:04:05Z", "owner": ""})
@@ -240,6 +241,7 @@ def test_state_of_every_status() -> None:
 
 
 # runtime.md#state: "pid (int, REQUIRED when status is created or running on Linux ...)"
+@pytest.mark.spec("runtime.md#state", "pid")
 @pytest.mark.parametrize("bad", [
     *(without(GOOD_STATE, (key,)) for key in ("ociVersion", "id", "status", "pid", "bundle")),
     without({**GOOD_STATE, "status": "created"}, ("pid",)),
@@ -280,6 +282,7 @@ GOOD_FEATURES: dict[str, Any] = {
 
 # features.md: "All properties in the Features structure except ociVersionMin and ociVersionMax MAY either be absent
 # or have the null value."
+@pytest.mark.spec("features.md#features-structure", "null is not an empty value")
 def test_features_may_be_null_or_absent() -> None:
     FEATURES.validate(GOOD_FEATURES)
     for path in paths(GOOD_FEATURES):

@@ -62,6 +62,7 @@ def test_a_privileged_container_needs_no_program() -> None:
 
 
 # config-linux.md#allowed-device-list: "The runtime MUST apply entries in the listed order."
+@pytest.mark.spec("config-linux.md#allowed-device-list", "rules apply in the listed order")
 def test_order() -> None:
     assert allowed([DENY_ALL, allow("b", 8, 0, "rw")], BLOCK, READ | WRITE, 8, 0)
     assert not allowed([allow("b", 8, 0, "rw"), DENY_ALL], BLOCK, READ, 8, 0)
@@ -179,6 +180,7 @@ RULES = st.lists(st.one_of(
     st.builds(lambda a: {"allow": a, "type": "a", "access": "rwm"}, st.booleans())), max_size=8)
 
 
+@pytest.mark.spec("config-linux.md#allowed-device-list", "allow", "type", "major, minor", "access")
 @given(RULES, st.sampled_from([BLOCK, CHAR]), st.integers(1, ALL), NUMBERS.filter(lambda n: n != ANY),
        NUMBERS.filter(lambda n: n != ANY))
 def test_program_and_rules_agree(rules: list[Rule], kind: int, access: int, major: int, minor: int) -> None:

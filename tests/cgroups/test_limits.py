@@ -68,6 +68,12 @@ def fault(tree: Tree, resources: dict[str, typing.Any], **data: typing.Any) -> s
 
 
 # ---- values ---------------------------------------------------------------------------------------------------------
+@pytest.mark.spec("config-linux.md#memory", "limit", "reservation", "swap")
+@pytest.mark.spec("config-linux.md#cpu", "cpu", "shares", "quota", "period", "burst", "idle", "cpus", "mems")
+@pytest.mark.spec("config-linux.md#pids", "limit", "0 is a limit")
+@pytest.mark.spec("config-linux.md#huge-page-limits", "hugepageLimits", "pageSize", "limit")
+@pytest.mark.spec("config-linux.md#unified", "unified", "unknown files are written, too")
+@pytest.mark.spec("config-linux.md#control-groups", "resources")
 @pytest.mark.parametrize(("resources", "files"), [
     ({"pids": {"limit": 17}}, {"pids.max": "17"}),
     ({"pids": {"limit": 0}}, {"pids.max": "1"}),
@@ -102,13 +108,21 @@ def test_values_read_back(tree: Tree, resources: dict[str, typing.Any], files: d
 
 
 # config-linux.md#unified: "The OCI runtime MUST ensure that the needed cgroup controllers are enabled for the cgroup."
+@pytest.mark.spec("config-linux.md#unified", "controllers that are needed are enabled")
 def test_every_controller_of_the_host_is_passed_on(tree: Tree) -> None:
     made = container(tree, {}, path="a/b/c")
     assert set(made.read("cgroup.controllers").split()) == set((MOUNT / "cgroup.controllers").read_text().split())
 
 
+@pytest.mark.spec("config-linux.md#memory", "kernel", "kernelTCP", "swappiness", "disableOOMKiller", "useHierarchy")
+@pytest.mark.spec("config-linux.md#cpu", "realtimeRuntime", "realtimePeriod")
+@pytest.mark.spec("config-linux.md#block-io", "leafWeight")
+@pytest.mark.spec("config-linux.md#network", "network", "classID", "priorities", "priorities.name",
+                  "priorities.priority")
+@pytest.mark.spec("config-linux.md#unified", "what cannot be converted from cgroup v1 is an error")
 def test_v1_only_properties_are_accepted(tree: Tree) -> None:
-    container(tree, {"memory": {"kernel": MIB, "kernelTCP": MIB, "swappiness": 5, "disableOOMKiller": True},
+    container(tree, {"memory": {"kernel": MIB, "kernelTCP": MIB, "swappiness": 5, "disableOOMKiller": True,
+                                "useHierarchy": True},
                      "cpu": {"realtimeRuntime": 5, "realtimePeriod": 10}, "blockIO": {"leafWeight": 500},
                      "network": {"classID": 1, "priorities": [{"name": "lo", "priority": 1}]}})
 
@@ -129,6 +143,8 @@ def numbers(disk: str) -> dict[str, int]:
     return {"major": int(major), "minor": int(minor)}
 
 
+@pytest.mark.spec("config-linux.md#block-io", "blockIO", "throttleReadBpsDevice", "throttleWriteBpsDevice",
+                  "throttleReadIOPSDevice", "throttleWriteIOPSDevice", "throttle….major, minor", "throttle….rate")
 def test_throttling(tree: Tree, disk: str) -> None:
     limits = {f"throttle{key}Device": [{**numbers(disk), "rate": rate}]
               for key, rate in (("ReadBps", 1048576), ("WriteBps", 2097152), ("ReadIOPS", 100), ("WriteIOPS", 200))}
@@ -136,6 +152,8 @@ def test_throttling(tree: Tree, disk: str) -> None:
     assert made.read("io.max") == f"{disk} rbps=1048576 wbps=2097152 riops=100 wiops=200"
 
 
+@pytest.mark.spec("config-linux.md#block-io", "weight", "weightDevice", "weightDevice.major, minor",
+                  "weightDevice.weight")
 def test_weights_of_iocost(tree: Tree, disk: str) -> None:
     """Without BFQ: io.weight, also by device (where runc and crun have nothing)."""
     (MOUNT / "io.cost.qos").write_text(f"{disk} enable=1")
@@ -146,6 +164,7 @@ def test_weights_of_iocost(tree: Tree, disk: str) -> None:
         (MOUNT / "io.cost.qos").write_text(f"{disk} enable=0")
 
 
+@pytest.mark.spec("config-linux.md#block-io", "weight", "weightDevice", "weightDevice.weight")
 def test_weights_of_bfq(tree: Tree, disk: str) -> None:
     scheduler = Path("/sys/block/nullb0/queue/scheduler")
     subprocess.run(["modprobe", "bfq"], check=True)
@@ -170,6 +189,8 @@ def test_no_such_device(tree: Tree) -> None:
 
 
 # ---- rdma -----------------------------------------------------------------------------------------------------------
+@pytest.mark.spec("config-linux.md#rdma", "rdma", "hcaHandles", "hcaObjects")
+@pytest.mark.spec("features-linux.md#cgroup", "rdma")
 def test_rdma(tree: Tree) -> None:
     subprocess.run(["modprobe", "-a", "dummy", "rdma_rxe"], check=True)
     subprocess.run("ip link add rd0 type dummy && ip link set rd0 up && rdma link add rxe0 type rxe netdev rd0",
@@ -192,6 +213,7 @@ def test_rdma_without_the_device(tree: Tree) -> None:
 # ---- what is refused ------------------------------------------------------------------------------------------------
 # config-linux.md#unified: "The runtime MUST generate an error when the configuration refers to a cgroup controller that
 # is not present or that cannot be enabled."
+@pytest.mark.spec("config-linux.md#unified", "a controller that is not there is an error")
 @pytest.mark.parametrize(("key", "words"), [
     ("nosuch.max", "controller nosuch is not available in the cgroup v2 hierarchy at /sys/fs/cgroup"),
     ("memory.nosuch", "this kernel has no memory.nosuch"),
@@ -202,6 +224,7 @@ def test_unified_unknown(tree: Tree, key: str, words: str) -> None:
         "(config-linux.md#control-groups)"
 
 
+@pytest.mark.spec("config.md#valid-values", "invalid and unsupported values are errors")
 @pytest.mark.parametrize(("resources", "words"), [
     ({"cpu": {"cpus": "4096"}}, "cpuset.cpus = 4096: "),
     ({"cpu": {"mems": "x"}}, "cpuset.mems = x: invalid argument: at linux.resources.cpu.mems in config.json"),
@@ -213,6 +236,7 @@ def test_values_the_kernel_refuses(tree: Tree, resources: dict[str, typing.Any],
     assert fault(tree, resources).startswith(words)
 
 
+@pytest.mark.spec("config-linux.md#memory", "checkBeforeUpdate", "a limit below the use is refused")
 def test_check_before_update_refuses(tree: Tree) -> None:
     (tree.top / "c").mkdir(parents=True)
     (MOUNT / "cgroup.subtree_control").write_text("+memory")
@@ -233,6 +257,7 @@ def test_check_before_update_refuses(tree: Tree) -> None:
 
 
 # ---- what limits do -------------------------------------------------------------------------------------------------
+@pytest.mark.spec("config-linux.md#memory", "limit", "swap")
 def test_memory_is_limited_and_kills_are_counted(tree: Tree) -> None:
     made = container(tree, {"memory": {"limit": 16 * MIB, "swap": 16 * MIB}})
     ended = made.run('exec "$1" -c "bytearray(64 << 20)"', sys.executable)
@@ -240,6 +265,7 @@ def test_memory_is_limited_and_kills_are_counted(tree: Tree) -> None:
     assert tree.find("c", "c1:n").oom_kills() == Kernel().oom_kills(made.facts.cgroup_fd) == 1
 
 
+@pytest.mark.spec("config-linux.md#pids", "limit")
 def test_pids_are_limited(tree: Tree) -> None:
     made = container(tree, {"pids": {"limit": 2}})
     assert "fork" in made.run("true & true & true & wait").stderr
@@ -266,17 +292,21 @@ def opens(made: Container, mode: str) -> set[str]:
 
 
 # GHSA-g54h-m393-cpwq: "resources: {}" must not mean that every device may be used.
+@pytest.mark.spec("config-linux.md#allowed-device-list", "devices")
 def test_the_default_is_deny(tree: Tree) -> None:
     made = container(tree, {})
     assert opens(made, "<") == opens(made, "<>") == {"null", "zero", "full", "urandom"}
 
 
+@pytest.mark.spec("config-linux.md#allowed-device-list", "allow", "type", "major, minor", "access",
+                  "rules apply in the listed order")
 def test_rules(tree: Tree) -> None:
     made = container(tree, {"devices": [{"allow": False, "access": "rwm"},
                                         {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "r"}]})
     assert "kmsg" in opens(made, "<") and "kmsg" not in opens(made, "<>") and "mem" not in opens(made, "<")
 
 
+@pytest.mark.spec("config-linux.md#allowed-device-list", "rules apply in the listed order")
 def test_all_but_one(tree: Tree) -> None:
     made = container(tree, {"devices": [{"allow": True, "access": "rwm"},
                                         {"allow": False, "type": "c", "major": 1, "minor": 11, "access": "w"}]})
@@ -313,6 +343,8 @@ def test_a_big_rule_list_passes_the_verifier(tree: Tree) -> None:
 
 
 # ---- delegation -----------------------------------------------------------------------------------------------------
+@pytest.mark.spec("config-linux.md#cgroup-ownership", "the cgroup is delegated where it is mounted to be written",
+                  "only the files meant for it are delegated")
 def test_delegation(tree: Tree) -> None:
     """The container's root owns the directory and the files of /sys/kernel/cgroup/delegate, and no limit."""
     made = container(tree, {"pids": {"limit": 50}}, process={"user": {"uid": 5, "gid": 5}},

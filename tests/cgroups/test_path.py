@@ -27,6 +27,7 @@ def directory(cgroups_path: str | None, own: str = "/user.slice/session-1.scope"
 
 # config-linux.md#cgroups-path: "In the case of an absolute path (starting with /), the runtime MUST take the path to
 # be relative to the cgroups mount point."
+@pytest.mark.spec("config-linux.md#cgroups-path", "an absolute path counts from the mount point")
 @pytest.mark.parametrize(("given_path", "mount", "expected"), [
     ("/a/b", "/sys/fs/cgroup", "/sys/fs/cgroup/a/b"),
     ("/a/b", HYBRID, f"{HYBRID}/a/b"),
@@ -53,6 +54,7 @@ def test_relative_is_beside_the_runtime(given_path: str | None, own: str, expect
 
 # config-linux.md#cgroups-path: "If the value is specified, the runtime MUST consistently attach to the same place in
 # the cgroups hierarchy given the same value of cgroupsPath."
+@pytest.mark.spec("config-linux.md#cgroups-path", "the same path is the same place")
 def test_the_same_value_is_the_same_place_whatever_the_container() -> None:
     host = Host(cgroup_own="/x")
     places = {path.directory(config("a/b"), Options(id=name), host) for name in ("c1", "c2", "c3")}
@@ -61,6 +63,7 @@ def test_the_same_value_is_the_same_place_whatever_the_container() -> None:
 
 # config-linux.md#cgroups-path: "Runtimes MAY consider certain cgroupsPath values to be invalid, and MUST generate an
 # error if this is the case."
+@pytest.mark.spec("config-linux.md#cgroups-path", "an invalid path is an error")
 @pytest.mark.parametrize("given_path", ["/", ".", "..", "/..", "a/..", "./", "//"])
 def test_a_path_to_nowhere_is_refused(given_path: str) -> None:
     with pytest.raises(ConfigError) as caught:

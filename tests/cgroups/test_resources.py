@@ -34,6 +34,7 @@ def test_cpu_weight_table(shares: int, weight: int) -> None:
     assert written({"cpu": {"shares": shares}}) == [("cpu.weight", str(weight))]
 
 
+@pytest.mark.spec("config-linux.md#cpu", "shares")
 def test_cpu_weight_is_its_definition_for_every_value() -> None:
     """ceil(10^((l^2 + 125 l)/612 - 7/34)), l = log2(shares), checked without the same floating point: w is the weight
     when 10^e(s) is above w-1 and not above w, by the exponents, with a tolerance for the one exact case (1024)."""
@@ -77,6 +78,7 @@ def test_an_idle_cgroup_has_no_weight() -> None:
 
 # config-linux.md#cpu: burst: "If specified, this value MUST be no larger than any positive quota (runtimes MAY
 # generate an error)."
+@pytest.mark.spec("config-linux.md#cpu", "quota is not smaller than burst", "burst is not larger than a positive quota")
 def test_burst_above_quota_is_refused() -> None:
     assert refused({"cpu": {"quota": 1000, "burst": 1001}}).where == "linux.resources.cpu.burst"
     assert written({"cpu": {"quota": -1, "burst": 1001}})[0] == ("cpu.max.burst", "1001")
@@ -119,6 +121,7 @@ def test_memory_refused(memory: dict[str, int], where: str, text: str) -> None:
     assert fault.where == f"linux.resources.memory.{where}" and text in fault.what
 
 
+@pytest.mark.spec("config-linux.md#memory", "swap")
 @given(st.integers(-1, 1 << 40), st.integers(-1, 1 << 41))
 def test_swap_is_what_is_left_above_memory(limit: int, swap: int) -> None:
     try:
@@ -142,6 +145,7 @@ def test_swap_is_forgiven_only_where_none_is_the_same() -> None:
 
 
 # ---- pids -------------------------------------------------------------------------------------------------------
+@pytest.mark.spec("config-linux.md#pids", "0 is a limit")
 @pytest.mark.parametrize(("limit", "value"), [(5, "5"), (1, "1"), (0, "1"), (-1, "max"), (-7, "max")])
 def test_pids(limit: int, value: str) -> None:
     assert written({"pids": {"limit": limit}}) == [("pids.max", value)]
@@ -208,6 +212,7 @@ def test_rdma() -> None:
 
 
 # config-linux.md#rdma: "You MUST specify at least one of the hcaHandles or hcaObjects in a given entry"
+@pytest.mark.spec("config-linux.md#rdma", "an entry has one of the limits")
 @pytest.mark.parametrize("rdma", [{"mlx": {}}, {"a b": {"hcaHandles": 1}}, {"": {"hcaHandles": 1}},
                                   {"a\nb": {"hcaHandles": 1}}])
 def test_rdma_refused(rdma: dict[str, dict[str, int]]) -> None:
@@ -216,6 +221,7 @@ def test_rdma_refused(rdma: dict[str, dict[str, int]]) -> None:
 
 # ---- unified ----------------------------------------------------------------------------------------------------
 # config-linux.md#unified: "Configuration unknown to the runtime MUST still be written to the relevant file."
+@pytest.mark.spec("config-linux.md#unified", "unknown files are written, too")
 def test_unified_comes_last_in_its_order_line_by_line() -> None:
     assert written({"unified": {"memory.high": "1073741824", "io.max": "259:0 rbps=2097152 wiops=120\n253:0 rbps=1\n",
                                 "future.knob": "on", "cgroup.max.depth": "3"},
@@ -272,6 +278,8 @@ def test_empty_is_nothing() -> None:
     assert written(dict.fromkeys(FULL)) == []
 
 
+@pytest.mark.spec("config-linux.md#block-io", "leafWeight", "weightDevice.leafWeight")
+@pytest.mark.spec("config-linux.md#unified", "what cannot be converted from cgroup v1 is an error")
 def test_v1_only_properties_are_named_and_not_written() -> None:
     data: dict[str, typing.Any] = {
         "memory": {"kernel": 1, "kernelTCP": 1, "swappiness": 60, "disableOOMKiller": True, "useHierarchy": False},

@@ -395,6 +395,8 @@ def test_owner() -> None:
 
 # "A runtime SHOULD NOT change the ownership of a container cgroup unless it will also create a new cgroup namespace",
 # "if and only if the cgroup filesystem is to be mounted read/write"
+@pytest.mark.spec("config-linux.md#cgroup-ownership", "without a cgroup namespace of its own it is not delegated",
+                  "the cgroup is delegated where it is mounted to be written")
 @pytest.mark.parametrize(("mount", "namespaces"), [
     ({"options": ["rw", "ro"]}, None), ({"source": "cgroup2"}, None), ({"destination": "/sys/fs"}, None),
     ({}, [{"type": "user"}]), ({}, [{"type": "cgroup", "path": "/proc/1/ns/cgroup"}, {"type": "user"}]),
@@ -410,6 +412,8 @@ def test_without_a_user_namespace_uids_are_the_host_s() -> None:
 
 # config-linux.md#cgroup-ownership: "Note that not all files listed in /sys/kernel/cgroup/delegate necessarily exist in
 # every cgroup. Runtimes MUST NOT fail in this scenario"
+@pytest.mark.spec("config-linux.md#cgroup-ownership", "a listed file that is not there is no error",
+                  "only the files meant for it are delegated")
 def test_delegated_files() -> None:
     step = cgroup.Delegate(uid=7)
     kernel = Recorder(files={"/sys/kernel/cgroup/delegate": "cgroup.procs\nmemory.reclaim\n"},
@@ -420,6 +424,7 @@ def test_delegated_files() -> None:
 
 
 # "If the /sys/kernel/cgroup/delegate file does not exist, the runtime MUST fall back to using the following list"
+@pytest.mark.spec("config-linux.md#cgroup-ownership", "an old kernel has a list, too")
 def test_delegated_files_of_an_old_kernel() -> None:
     opened = [call[1] for call in applied(cgroup.Delegate(uid=7), Recorder()) if call[0] == "open"]
     assert opened == ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]

@@ -106,6 +106,7 @@ def made(name: str) -> Iterator[typing.Callable[..., Container]]:
 Make = typing.Callable[..., Container]
 
 
+@pytest.mark.spec("features-linux.md#cgroup", "systemd")
 def test_a_scope_around_the_init(made: Make) -> None:
     container = made({"memory": {"limit": 64 * MIB}, "pids": {"limit": 9}}).create()
     assert container.unit.cgroup == f"pyrunc.slice/pyrunc-test.slice/{container.unit.name}"
@@ -311,6 +312,7 @@ def as_the_user(act: typing.Callable[[], object]) -> str:
     return as_user(UID, inside)
 
 
+@pytest.mark.spec("features-linux.md#cgroup", "systemdUser")
 def test_rootless(user: int, name: str) -> None:
     own = f"/user.slice/user-{user}.slice/session-1.scope"
     host = Host(euid=user, cgroup_own=own)

@@ -203,6 +203,7 @@ def test_a_failure_takes_everything_back(tree: Tree, disk: str) -> None:
         assert values(tree) == before
 
 
+@pytest.mark.spec("config-linux.md#memory", "a limit below the use is refused")
 @pytest.mark.guest
 def test_usage_is_checked(tree: Tree) -> None:
     saved = {"memory": {"limit": 64 * MIB, "checkBeforeUpdate": True}}

@@ -48,6 +48,7 @@ def test_a_mount_point_of_another_name(tree: Tree, tmp_path: Path) -> None:
 
 
 # config-linux.md#control-groups: "a non-empty cgroup": "MUST generate an error if such a check fails"
+@pytest.mark.spec("config-linux.md#control-groups", "a cgroup that is not fit is an error")
 def test_a_cgroup_with_processes_is_refused_and_left_alone(tree: Tree) -> None:
     (tree.top / "used").mkdir(parents=True)
     tree.sleep("used")
@@ -71,6 +72,7 @@ def test_processes_further_down_are_found_too(tree: Tree) -> None:
 
 
 # config-linux.md#control-groups: "For example, a frozen cgroup ..."
+@pytest.mark.spec("config-linux.md#control-groups", "a cgroup that is not fit is an error")
 @pytest.mark.parametrize("frozen", ["held", "held/it"])
 def test_a_frozen_cgroup_is_refused(tree: Tree, frozen: str) -> None:
     """Its own freezer or an ancestor's: an init born there would never run."""
@@ -124,6 +126,7 @@ def test_an_empty_one_of_an_older_container_changes_hands(tree: Tree) -> None:
 
 
 # runtime.md#delete: "resources associated with the container, but not created by this container, MUST NOT be deleted"
+@pytest.mark.spec("runtime.md#delete", "delete leaves what create did not make")
 def test_a_cgroup_that_was_there_stays(tree: Tree) -> None:
     (tree.top / "given").mkdir(parents=True)
     cgroup = tree.make("given")

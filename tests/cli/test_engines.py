@@ -61,6 +61,9 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
         assert moby_version(out)[:2] == ("pyrunc", __version__) and moby_version(out)[2]
 
 
+@pytest.mark.spec("features.md#specification-version", "ociVersionMin", "ociVersionMax")
+@pytest.mark.spec("features-linux.md#mountextensions", "mountExtensions", "idmap", "idmap.enabled",
+                  "id-mapped mounts are announced")
 def test_features(capfd: pytest.CaptureFixture[str]) -> None:
     from pyrunc.config.schema import Schemas
     status, out, err = call(capfd, "features")

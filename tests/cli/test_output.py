@@ -16,6 +16,8 @@ from pyrunc.errors import UsageError
 from ..state.made import World
 
 
+@pytest.mark.spec("runtime.md#state", "annotations", "id", "bundle")
+@pytest.mark.spec("runtime.md#query-state", "state says the container's state")
 def test_state(made: World, capfd: pytest.CaptureFixture[str]) -> None:
     made.running("c", annotations={"a": "ü"})
     assert main(["--root", str(made.root), "state", "c"]) == 0
@@ -33,6 +35,7 @@ def test_state_of_a_stopped_one(made: World, capfd: pytest.CaptureFixture[str]) 
     assert (state["pid"], state["status"]) == (0, "stopped") and "annotations" not in state
 
 
+@pytest.mark.spec("runtime.md#state", "status")
 def test_state_while_it_is_created(made: World, capfd: pytest.CaptureFixture[str]) -> None:
     """buildah polls `state` and accepts this; other runtimes say that the container does not exist."""
     made.intent("c", creator=made.sleeper())

@@ -33,6 +33,7 @@ def end(runtime: Runtime, name: str, init: Init) -> None:
     runtime.ok("delete", name)
 
 
+@pytest.mark.spec("runtime.md#state", "additional states are new ones")
 def test_pause_and_resume(runtime: Runtime, counting: Init, name: str) -> None:
     assert runtime("resume", name).stderr.rstrip().endswith('msg="container not paused"')
     runtime.ok("pause", name)

@@ -31,6 +31,19 @@ def configure(bundle: Path, hooks: dict[str, list[dict[str, Any]]], args: tuple[
 
 # runtime.md#lifecycle gives the order; config.md#posix-platform-hooks: "The state of the container MUST be passed to
 # hooks over stdin so that they may do work appropriate to the current state of the container."
+@pytest.mark.spec("config.md#posix-platform-hooks", "hooks", "the state is on a hook's standard input")
+@pytest.mark.spec("runtime.md#state", "pid")
+@pytest.mark.spec("config.md#prestart", "prestart", "prestart is part of create, before the root is switched",
+                  "prestart comes before createRuntime")
+@pytest.mark.spec("config.md#createruntime-hooks", "createRuntime",
+                  "createRuntime is part of create, before the root is switched")
+@pytest.mark.spec("config.md#createcontainer-hooks", "createContainer",
+                  "createContainer is part of create, before the root is switched",
+                  "createContainer comes after createRuntime")
+@pytest.mark.spec("config.md#startcontainer-hooks", "startContainer")
+@pytest.mark.spec("config.md#poststart", "poststart")
+@pytest.mark.spec("config.md#poststop", "poststop")
+@pytest.mark.spec("features.md#hooks", "each kind is supported")
 def test_order_and_state(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
     record = place / "record"
     record.mkdir()
@@ -55,6 +68,13 @@ def test_order_and_state(runtime: Runtime, bundle: Path, place: Path, name: str)
 # hooks MUST be executed in the runtime namespace."; createContainer: "… path MUST resolve in the runtime namespace …
 # MUST be executed in the container namespace"; startContainer: "… path MUST resolve in the container namespace …
 # MUST be executed in the container namespace."
+@pytest.mark.spec("config.md#createruntime-hooks", "the path is of the runtime namespace",
+                  "it runs in the runtime namespace")
+@pytest.mark.spec("config.md#createcontainer-hooks", "the path is of the runtime namespace",
+                  "it runs in the container namespace")
+@pytest.mark.spec("config.md#startcontainer-hooks", "the path is of the container namespace",
+                  "it runs in the container namespace")
+@pytest.mark.spec("config.md#poststart", "the path is of the runtime namespace", "it runs in the runtime namespace")
 def test_namespaces_and_folders(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
     script = ("readlink /proc/self/ns/uts; readlink /proc/self/ns/mnt; pwd; "
               "ls /usr/bin/env >/dev/null 2>&1 && echo host; true")
@@ -74,6 +94,7 @@ def test_namespaces_and_folders(runtime: Runtime, bundle: Path, place: Path, nam
     assert container_side[2:] == [str(bundle / "rootfs"), "host"] and started[2:] == ["/"]
 
 
+@pytest.mark.spec("config.md#posix-platform-hooks", "path", "args", "env")
 def test_environment_and_arguments(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
     hooks = {"createRuntime": [hook(f'(env; echo "$0 $1 $2") >{place}/out', "zero", "a b", "", env=["A=b c"])]}
     configure(bundle, hooks)
@@ -82,6 +103,10 @@ def test_environment_and_arguments(runtime: Runtime, bundle: Path, place: Path, 
     assert "A=b c" in lines and lines[-1] == "zero a b " and not [line for line in lines if line.startswith("PATH=")]
 
 
+@pytest.mark.spec("runtime.md#lifecycle", "prestart hooks run, and one that fails ends the container",
+                  "createRuntime hooks run, and one that fails ends the container",
+                  "createContainer hooks run, and one that fails ends the container")
+@pytest.mark.spec("runtime.md#errors", "an error leaves everything as it was")
 @pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer"])
 def test_a_failure_fails_create(kind: str, runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
     before = Snapshot.take(name, runtime.root)
@@ -97,6 +122,8 @@ def test_a_failure_fails_create(kind: str, runtime: Runtime, bundle: Path, place
     assert (place / "stopped").exists()
 
 
+@pytest.mark.spec("runtime.md#lifecycle", "startContainer hooks run, and one that fails ends the container")
+@pytest.mark.spec("config.md#startcontainer-hooks", "startContainer comes before the program")
 def test_a_failing_start_container_hook_fails_start(runtime: Runtime, bundle: Path, name: str) -> None:
     configure(bundle, {"startContainer": [hook("exit 3")]}, ("touch", "/ran"))
     init = runtime.create(name, bundle)
@@ -106,6 +133,9 @@ def test_a_failing_start_container_hook_fails_start(runtime: Runtime, bundle: Pa
     assert outcome.status == 1 and "hook" in outcome.stderr
 
 
+@pytest.mark.spec("runtime.md#lifecycle", "poststop hooks run, and one that fails is a warning")
+@pytest.mark.spec("runtime.md#warnings", "a warning changes nothing")
+@pytest.mark.spec("config.md#poststop", "poststop comes when the container is deleted, before delete returns")
 def test_a_failing_poststop_hook_is_a_warning(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
     configure(bundle, {"poststop": [hook("exit 3"), hook(f"touch {place}/second")]})
     init = runtime.create(name, bundle)
@@ -118,6 +148,7 @@ def test_a_failing_poststop_hook_is_a_warning(runtime: Runtime, bundle: Path, pl
 
 
 # config.md#posix-platform-hooks: "timeout (int, OPTIONAL) is the number of seconds before aborting the hook."
+@pytest.mark.spec("config.md#posix-platform-hooks", "timeout")
 def test_timeout(runtime: Runtime, bundle: Path, name: str) -> None:
     configure(bundle, {"createRuntime": [hook("sleep 30", timeout=1)]})
     began = time.monotonic()

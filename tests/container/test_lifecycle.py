@@ -43,6 +43,14 @@ def wait_for_file(path: Path) -> None:
 # runtime.md#lifecycle: "The runtime environment MUST be created according to the configuration in config.json. …
 # While the resources requested in the config.json MUST be created, the user-specified program MUST NOT be run at
 # this time."
+@pytest.mark.spec("runtime.md#lifecycle", "create makes what config.json asks for", "create does not run the program",
+                  "start runs the program", "delete undoes what create made")
+@pytest.mark.spec("runtime.md#state", "id", "status", "pid", "bundle", "ociVersion")
+@pytest.mark.spec("runtime.md#create", "create makes a container", "args wait for start")
+@pytest.mark.spec("runtime.md#start", "start runs the configured program")
+@pytest.mark.spec("runtime.md#kill", "only a created or running container gets a signal")
+@pytest.mark.spec("runtime.md#delete", "delete deletes what create made")
+@pytest.mark.spec("runtime.md#query-state", "state of no container is an error", "state says the container's state")
 def test_from_created_to_deleted(runtime: Runtime, waiting: Path, name: str) -> None:
     before = Snapshot.take(name, runtime.root)
     init = runtime.create(name, waiting)
@@ -79,6 +87,8 @@ def refused(runtime: Runtime, *args: str | Path) -> str:
 # runtime.md#create: "This operation MUST generate an error if it is not provided a path to the bundle and the
 # container ID to associate with the container. If the ID provided is not unique across all containers within the
 # scope of the runtime, or is not valid in any other way, the implementation MUST generate an error"
+@pytest.mark.spec("runtime.md#create", "an id that is taken or invalid is an error")
+@pytest.mark.spec("runtime.md#state", "an id is unique")
 def test_ids_are_unique_and_valid(runtime: Runtime, waiting: Path, name: str) -> None:
     runtime.create(name, waiting)
     assert "container with given ID already exists" in refused(runtime, "create", "--bundle", waiting, name)
@@ -89,6 +99,7 @@ def test_ids_are_unique_and_valid(runtime: Runtime, waiting: Path, name: str) ->
 
 # runtime.md#start: "Attempting to start a container that is not created MUST have no effect on the container and MUST
 # generate an error."
+@pytest.mark.spec("runtime.md#start", "only a created container starts")
 def test_start_only_what_is_created(runtime: Runtime, waiting: Path, name: str) -> None:
     assert "does not exist" in refused(runtime, "start", name)
     init = runtime.create(name, waiting)
@@ -102,6 +113,7 @@ def test_start_only_what_is_created(runtime: Runtime, waiting: Path, name: str) 
 
 # runtime.md#delete: "Attempting to delete a container that is not stopped MUST have no effect on the container and
 # MUST generate an error." (Engines count on runc's exception: a created container is deleted.)
+@pytest.mark.spec("runtime.md#delete", "only a stopped container is deleted")
 def test_delete(runtime: Runtime, waiting: Path, name: str) -> None:
     assert "does not exist" in refused(runtime, "delete", name)
     runtime.ok("delete", "--force", name)
@@ -120,6 +132,7 @@ def test_delete(runtime: Runtime, waiting: Path, name: str) -> None:
     assert before.settle(name, runtime.root) == before
 
 
+@pytest.mark.spec("runtime.md#kill", "the signal arrives")
 def test_kill_by_name_and_number(runtime: Runtime, shell: Path, name: str) -> None:
     text = "for s in HUP USR1 USR2 TERM; do trap \"echo $s >>/got\" $s; done; touch /ready; "
     init = runtime.create(name, script(shell, text + "while :; do sleep 0.05; done"))
@@ -189,6 +202,8 @@ def test_preserved_descriptors_must_exist(runtime: Runtime, shell: Path, name: s
     assert "preserved" in refused(runtime, "run", "--preserve-fds", "40", "--bundle", shell, name)
 
 
+@pytest.mark.spec("config.md#process", "args")
+@pytest.mark.spec("runtime.md#errors", "an error leaves everything as it was")
 @pytest.mark.parametrize(("args", "said"), [
     (["nonesuch"], "executable file not found in $PATH"),
     (["/nonesuch"], "no such file or directory"),
@@ -205,6 +220,10 @@ def test_what_cannot_be_executed(args: list[str], said: str, runtime: Runtime, s
     assert "does not exist" in refused(runtime, "state", name)
 
 
+@pytest.mark.spec("runtime.md#lifecycle", "what cannot be made is an error")
+@pytest.mark.spec("runtime.md#create", "what cannot be applied is an error")
+@pytest.mark.spec("runtime.md#errors", "an error leaves everything as it was")
+@pytest.mark.spec("config.md#root", "a directory is at root.path")
 @pytest.mark.parametrize(("changes", "said"), [
     ({"root": {"path": "nowhere"}}, "no such file or directory"),
     ({"mounts": [bundles.PROC, {"destination": "/mnt", "type": "nosuchfs", "source": "x"}]}, "no such device"),
@@ -222,6 +241,7 @@ def test_a_failed_create_leaves_nothing(changes: dict[str, object], said: str, r
     assert before.settle(name, runtime.root) == before
 
 
+@pytest.mark.spec("runtime.md#state", "an id is unique")
 def test_one_of_many_creates_wins(runtime: Runtime, waiting: Path, name: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda _: runtime("create", "--bundle", waiting, name), range(8)))
@@ -238,6 +258,8 @@ def test_a_process_that_ends_before_anyone_looks(runtime: Runtime, shell: Path, 
     assert runtime.state(name)["status"] == "stopped"
 
 
+@pytest.mark.spec("runtime-linux.md#file-descriptors", "only the standard streams are kept open")
+@pytest.mark.spec("config.md#process", "env")
 def test_nothing_of_the_host_is_held_open(runtime: Runtime, shell: Path, name: str) -> None:
     init = runtime.create(name, bundles.write(shell, docker_like(process={"args": ["sleep", "1000"]})))
     runtime.ok("start", name)

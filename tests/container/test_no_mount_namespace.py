@@ -14,6 +14,7 @@ SHARING = minimal(linux={"namespaces": namespaces("pid")}, mounts=[PROC, {"desti
                   process={"args": ["sleep", "1000"]})
 
 
+@pytest.mark.spec("config-linux.md#namespaces", "mount", "a type that is not listed is inherited")
 def test_its_mounts_are_there_while_it_is(runtime: Runtime, place: Path, name: str) -> None:
     # config-linux.md#namespaces: "If a namespace type is not specified in the namespaces array, the container MUST
     # inherit the runtime namespace of that type."

@@ -115,6 +115,7 @@ def test_in_a_user_namespace_and_under_a_strict_umask(runtime: Runtime, place: P
 
 # runtime-linux.md#file-descriptors: "The runtime MAY pass additional file descriptors to the application to support
 # features such as socket activation."
+@pytest.mark.spec("runtime-linux.md#file-descriptors", "descriptors for socket activation are passed on")
 @pytest.mark.parametrize("preserved", [0, 1])
 def test_listen_fds(preserved: int, runtime: Runtime, place: Path, name: str) -> None:
     script = ("echo $LISTEN_FDS $LISTEN_PID; "

@@ -43,6 +43,7 @@ def scheduling(pid: int) -> tuple[int, int, int, int]:
 
 # config.md#linux-process: "scheduler (object, OPTIONAL) is an object describing the scheduler properties for the
 # process."
+@pytest.mark.spec("config.md#linux-process", "scheduler", "scheduler.policy", "scheduler.nice", "scheduler.flags")
 @pytest.mark.parametrize("scheduler, seen", [
     ({"policy": "SCHED_OTHER", "nice": 7}, (0, 0, 7, 0)),
     ({"policy": "SCHED_BATCH", "nice": -3}, (3, 0, -3, 0)),
@@ -52,6 +53,7 @@ def test_scheduler(scheduler: dict[str, Any], seen: tuple[int, ...], runtime: Ru
     assert scheduling(started(runtime, place, name, {"process": {"scheduler": scheduler}}).pid) == seen
 
 
+@pytest.mark.spec("config.md#linux-process", "scheduler.policy", "scheduler.priority", "scheduler.flags")
 @pytest.mark.guest
 def test_realtime_scheduler(runtime: Runtime, place: Path, name: str) -> None:
     fifo = {"policy": "SCHED_FIFO", "priority": 10, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
@@ -66,6 +68,7 @@ def test_deadline_scheduler(runtime: Runtime, place: Path, name: str) -> None:
 
 # config.md#linux-process: "The I/O priority settings will be automatically applied to the entire process group,
 # affecting all processes within the container."
+@pytest.mark.spec("config.md#linux-process", "ioPriority", "ioPriority.class", "ioPriority.priority")
 @pytest.mark.parametrize("kind, number", [("RT", 1), ("BE", 2), ("IDLE", 3)])
 def test_io_priority(kind: str, number: int, runtime: Runtime, place: Path, name: str) -> None:
     priority = {"class": f"IOPRIO_CLASS_{kind}", "priority": 5}
@@ -75,6 +78,7 @@ def test_io_priority(kind: str, number: int, runtime: Runtime, place: Path, name
 
 
 # config-linux.md#personality: "LINUX32 will set the uname system call to show a 32 bit CPU type, such as i686."
+@pytest.mark.spec("config-linux.md#personality", "personality", "domain", "flags")
 @pytest.mark.parametrize("personality, machine, number", [
     ({"domain": "LINUX"}, "x86_64", "00000000"), ({"domain": "LINUX32"}, "i686", "00000008"),
     ({"domain": "LINUX32", "flags": ["ADDR_NO_RANDOMIZE"]}, "i686", "00040008")])
@@ -85,6 +89,7 @@ def test_personality(personality: dict[str, Any], machine: str, number: str, run
 
 
 # config-linux.md#memory-policy: "memoryPolicy (object, OPTIONAL) sets the NUMA memory policy for the container."
+@pytest.mark.spec("config-linux.md#memory-policy", "memoryPolicy", "mode", "nodes", "flags")
 @pytest.mark.parametrize("policy, seen", [
     ({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]}, "bind=static:0"),
     ({"mode": "MPOL_INTERLEAVE", "nodes": "0"}, "interleave:0"),
@@ -114,6 +119,8 @@ def test_no_new_keyring(runtime: Runtime, place: Path, name: str) -> None:
 
 # config.md#linux-process: "Any value which cannot be mapped to a relevant kernel interface, or cannot be granted
 # otherwise MUST be logged as a warning by the runtime."
+@pytest.mark.spec("config.md#linux-process", "capabilities that cannot be granted are a warning")
+@pytest.mark.spec("runtime.md#warnings", "a warning changes nothing")
 def test_unknown_capability_is_a_warning(runtime: Runtime, place: Path, name: str) -> None:
     sets = {"bounding": ["CAP_KILL", "CAP_TEST"], "permitted": ["CAP_KILL"]}
     config = docker_like(process={"args": ["grep", "CapPrm", "/proc/self/status"], "capabilities": sets})
@@ -135,6 +142,7 @@ def test_engines_own_affinity_is_not_the_containers(runtime: Runtime, place: Pat
 # config.md#linux-process: "initial (string, OPTIONAL) is a list of CPUs a runtime parent process to be run on
 # initially …", "final (string, OPTIONAL) is a list of CPUs the process will be run on after the transition to
 # container's cgroup."
+@pytest.mark.spec("config.md#linux-process", "execCPUAffinity", "execCPUAffinity.final")
 def test_affinity_of_exec(runtime: Runtime, place: Path, name: str) -> None:
     last = str(max(os.sched_getaffinity(0)))
     started(runtime, place, name, {"process": {"execCPUAffinity": {"initial": "0", "final": last}}})
@@ -162,6 +170,7 @@ def apparmor(tmp_path: Path) -> Iterator[None]:
 
 # config.md#linux-process: "apparmorProfile (string, OPTIONAL) specifies the name of the AppArmor profile for the
 # process."
+@pytest.mark.spec("config.md#linux-process", "apparmorProfile")
 @pytest.mark.guest
 @pytest.mark.parametrize("nnp", [False, True])
 def test_apparmor_profile_confines(nnp: bool, apparmor: None, runtime: Runtime, place: Path, name: str) -> None:
@@ -177,6 +186,7 @@ def test_apparmor_profile_of_exec(apparmor: None, runtime: Runtime, place: Path,
     assert said.strip() == "pyrunc-test (enforce)"
 
 
+@pytest.mark.spec("config.md#linux-process", "apparmorProfile")
 @pytest.mark.guest
 def test_apparmor_profile_that_is_not_loaded(runtime: Runtime, place: Path, name: str) -> None:
     config = docker_like(process={"apparmorProfile": "no-such-profile"})
@@ -186,6 +196,8 @@ def test_apparmor_profile_that_is_not_loaded(runtime: Runtime, place: Path, name
                      r"config\.json: step lsm\.apparmor .*hint: the profile is not loaded", outcome.stderr)
 
 
+@pytest.mark.spec("config.md#linux-process", "selinuxLabel")
+@pytest.mark.spec("runtime.md#create", "what cannot be applied is an error")
 def test_label_without_its_security_module(runtime: Runtime, place: Path, name: str) -> None:
     """runtime.md#create: what cannot be applied is an error, before anything is made."""
     outcome = runtime.run(name, bundles.bundle(place / "bundle", docker_like(process={"selinuxLabel": "a:b:c:s0"})))

@@ -47,6 +47,7 @@ def test_no_pivot(runtime: Runtime, place: Path, name: str) -> None:
     assert seen[0] == "/" and {"/proc", "/sys", "/dev/pts"} <= set(seen) and "busybox" not in seen
 
 
+@pytest.mark.spec("config-linux.md#namespaces", "mount", "path", "the process is in the namespace that path names")
 def test_a_joined_mount_namespace(runtime: Runtime, place: Path, name: str) -> None:
     # config-linux.md#namespaces: "The runtime MUST place the container process in the namespace associated with that
     # path."
@@ -66,6 +67,8 @@ def test_a_joined_mount_namespace(runtime: Runtime, place: Path, name: str) -> N
         holder.stdout.close()
 
 
+@pytest.mark.spec("config.md#linux-mount-options", "an idmap mount has its mapping", "ridmap")
+@pytest.mark.spec("config.md#posix-platform-mounts", "uidMappings", "gidMappings")
 def test_id_mapped_sources(runtime: Runtime, place: Path, name: str, disk: Path) -> None:
     mapping = [{"containerID": 1234, "hostID": 7, "size": 1}]
     volume = {"destination": "/data", "source": str(disk), "options": ["rbind", "ridmap", "ro"], "uidMappings": mapping,

@@ -60,6 +60,9 @@ def test_the_files_say_so(resources: dict[str, Any], expected: dict[str, str], r
     assert before.settle(name, runtime.root) == before
 
 
+@pytest.mark.spec("config-linux.md#unified", "a controller that is not there is an error")
+@pytest.mark.spec("runtime.md#create", "what cannot be applied is an error")
+@pytest.mark.spec("config-linux.md#huge-page-limits", "pageSize")
 @pytest.mark.parametrize(("resources", "said"), [
     ({"memory": {"limit": 64 * MIB, "swap": 1 * MIB}}, "swap"),
     ({"unified": {"no.such": "1"}}, "no.such"),
@@ -76,6 +79,7 @@ def test_what_cannot_be_had_is_an_error(resources: dict[str, Any], said: str, ru
     assert before.settle(name, runtime.root) == before
 
 
+@pytest.mark.spec("config-linux.md#memory", "memory", "limit", "swap")
 def test_too_much_memory_is_killed(runtime: Runtime, place: Path, name: str) -> None:
     init = create(runtime, place, name, {"memory": {"limit": 16 * MIB, "swap": 16 * MIB}},
                   "dd", "if=/dev/zero", "of=/dev/null", "bs=32M", "count=1")
@@ -85,6 +89,7 @@ def test_too_much_memory_is_killed(runtime: Runtime, place: Path, name: str) -> 
     assert int(events["oom_kill"]) == 1
 
 
+@pytest.mark.spec("config-linux.md#pids", "pids", "limit")
 def test_too_many_processes_are_refused(runtime: Runtime, place: Path, name: str) -> None:
     init = create(runtime, place, name, {"pids": {"limit": 3}},
                   "sh", "-c", "sleep 100 & sleep 100 & sleep 100 & sleep 100 & wait")
@@ -106,6 +111,8 @@ def test_a_limit_too_small_for_the_setup_names_the_cause(runtime: Runtime, place
 
 # config-linux.md#cgroups-path: "If the value is specified, the runtime MUST consistently attach to the same place in
 # the cgroups hierarchy given the same value of cgroupsPath."
+@pytest.mark.spec("config-linux.md#cgroups-path", "cgroupsPath", "a path is absolute or relative",
+                  "an absolute path counts from the mount point", "the same path is the same place")
 def test_cgroups_path(runtime: Runtime, place: Path, name: str) -> None:
     for letter, path in (("a", f"/pyrunc-test/{name}/deep/er"), ("b", f"pyrunc-rel/{name}"), ("c", None)):
         id = f"{name}-{letter}"
@@ -118,6 +125,7 @@ def test_cgroups_path(runtime: Runtime, place: Path, name: str) -> None:
         init.wait()
 
 
+@pytest.mark.spec("config-linux.md#control-groups", "a cgroup that is not fit is an error")
 def test_another_containers_cgroup_is_refused(runtime: Runtime, place: Path, name: str) -> None:
     init = create(runtime, place, name, {})
     bundle = bundles.bundle(place / "other", docker_like(linux={"cgroupsPath": f"/pyrunc-test/{name}"}))

@@ -37,6 +37,9 @@ def calls(runtime: Runtime, place: Path, name: str, profile: dict[str, Any], *wo
     return outcome.status, (outcome.stdout + outcome.stderr).splitlines()
 
 
+@pytest.mark.spec("config-linux.md#seccomp", "seccomp", "syscalls", "syscalls.names", "syscalls.action",
+                  "syscalls.errnoRet", "syscalls.args", "syscalls.args.index", "syscalls.args.value",
+                  "syscalls.args.valueTwo", "syscalls.args.op")
 @pytest.mark.parametrize("no_new_privileges", [False, True])
 def test_errno_arguments_and_masks(no_new_privileges: bool, runtime: Runtime, place: Path, name: str) -> None:
     status, said = calls(runtime, place, name, small(), f"{MKDIR} 0", f"{SOCKET} 16 3 0", f"{SOCKET} 1 1 0",
@@ -46,10 +49,12 @@ def test_errno_arguments_and_masks(no_new_privileges: bool, runtime: Runtime, pl
     assert said[2].isdigit() and said[3:5] == ["Operation not permitted"] * 2 and said[5] == "0"
 
 
+@pytest.mark.spec("config-linux.md#seccomp", "syscalls.action")
 def test_kill_process(runtime: Runtime, place: Path, name: str) -> None:
     assert calls(runtime, place, name, small(), f"{SWAPON} 0 0") == (128 + 31, [])
 
 
+@pytest.mark.spec("config-linux.md#seccomp", "seccomp", "defaultAction", "architectures")
 def test_the_profile_engines_send(runtime: Runtime, place: Path, name: str) -> None:
     status, said = calls(runtime, place, name, engine_sized(), f"{GETPPID}", f"{PERSONALITY} 0x40000", "272 0",
                          f"{SOCKET} 40 1 0", f"{NEWER}")
@@ -59,6 +64,9 @@ def test_the_profile_engines_send(runtime: Runtime, place: Path, name: str) -> N
 
 # config-linux.md#seccomp: "listenerPath … specifies the path of UNIX domain socket over which the runtime will send the
 # container process state data structure when the SCMP_ACT_NOTIFY action is used."
+@pytest.mark.spec("config-linux.md#seccomp", "listenerPath", "listenerMetadata")
+@pytest.mark.spec("config-linux.md#the-container-process-state", "the state is JSON, descriptors come by SCM_RIGHTS",
+                  "descriptors come with the first message", "fds", "pid", "metadata", "state")
 def test_notify_listener(runtime: Runtime, place: Path, name: str) -> None:
     path = place / "listener"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

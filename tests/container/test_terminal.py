@@ -29,6 +29,8 @@ def script(bundle: Path, text: str, **process: object) -> Path:
 
 # config.md#process: "terminal … specifies whether a terminal is attached to the process … a pseudoterminal pair is
 # allocated for the process and the pseudoterminal pty is duplicated on the process's standard streams."
+@pytest.mark.spec("config.md#process", "terminal", "consoleSize", "consoleSize.height", "consoleSize.width")
+@pytest.mark.spec("config-linux.md#default-devices", "/dev/console, with a terminal")
 def test_console_socket(runtime: Runtime, terminal: Path, name: str) -> None:
     script(terminal, "tty; stty size; for f in 0 1 2; do test -t $f && echo $f is a terminal; done; "
                      "echo console is a $(ls -l /dev/console | head -c 1); read line; echo got $line",
@@ -94,6 +96,7 @@ def read(master: int, until: str, seconds: float = 10) -> str:
     return data.decode()
 
 
+@pytest.mark.spec("config.md#process", "terminal")
 def test_foreground(runtime: Runtime, terminal: Path, name: str) -> None:
     script(terminal, "trap 'echo now $(stty size)' WINCH; stty size; echo ready; "
                      "while :; do read -t 1 line && break; done; echo got $line; exit 6")

@@ -81,6 +81,8 @@ def profiles(draw: st.DrawFn) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.spec("config-linux.md#seccomp", "defaultAction", "syscalls.action", "syscalls.args", "syscalls.args.index",
+                  "syscalls.args.value", "syscalls.args.valueTwo", "syscalls.args.op")
 @given(profiles(), st.lists(st.lists(NUMBERS, min_size=6, max_size=6), min_size=1, max_size=2))
 @settings(max_examples=300, deadline=None)
 def test_random_profiles(seccomp: dict[str, Any], arguments: list[list[int]]) -> None:
@@ -99,6 +101,7 @@ def answer(seccomp: dict[str, Any], name: str, *args: int) -> int:
 
 
 # config-linux.md#seccomp: "The default is `EPERM`."
+@pytest.mark.spec("config-linux.md#seccomp", "defaultErrnoRet", "syscalls.errnoRet")
 def test_errno_without_a_number_is_eperm() -> None:
     rule = {"names": ["uname"], "action": "SCMP_ACT_ERRNO"}
     assert answer({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}, "uname") == ERRNO | 1
@@ -140,11 +143,14 @@ def test_no_rules_at_all() -> None:
     assert answer({"defaultAction": "SCMP_ACT_KILL"}, "read") == KILL
 
 
+@pytest.mark.spec("config-linux.md#seccomp", "architectures")
 def test_native_architecture_is_always_covered() -> None:
     seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"]}
     assert answer(seccomp, "read") == ALLOW
 
 
+@pytest.mark.spec("config-linux.md#seccomp", "architectures")
+@pytest.mark.spec("features-linux.md#seccomp", "archs", "each architecture is recognized")
 def test_every_architecture_of_the_library() -> None:
     names = ["X86", "X86_64", "X32", "ARM", "AARCH64", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC64LE", "RISCV64"]
     seccomp = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": [f"SCMP_ARCH_{name}" for name in names],

@@ -79,6 +79,8 @@ def test_profile_of_an_engine(name: str, args: tuple[int, ...], answer: int) -> 
     assert filtered(engine_sized(), lambda: call(name, *args)) == answer
 
 
+@pytest.mark.spec("config-linux.md#seccomp", "syscalls.action")
+@pytest.mark.spec("features-linux.md#seccomp", "each action is recognized")
 @pytest.mark.parametrize("action, ending", [
     ("SCMP_ACT_KILL_PROCESS", -signal.SIGSYS), ("SCMP_ACT_KILL", -signal.SIGSYS), ("SCMP_ACT_TRAP", -signal.SIGSYS),
     ("SCMP_ACT_TRACE", errno.ENOSYS), ("SCMP_ACT_LOG", errno.EFAULT), ("SCMP_ACT_ERRNO", errno.EPERM)])
@@ -87,6 +89,8 @@ def test_actions(action: str, ending: int) -> None:
     assert filtered(seccomp, lambda: call("uname", 0)) == ending
 
 
+@pytest.mark.spec("config-linux.md#seccomp", "flags")
+@pytest.mark.spec("features-linux.md#seccomp", "supportedFlags", "each supported flag is supported")
 @pytest.mark.parametrize("flags", [None, [], ["LOG"], ["TSYNC", "SPEC_ALLOW"], ["WAIT_KILLABLE_RECV"]])
 def test_flags_are_taken_by_the_kernel(flags: list[str] | None) -> None:
     seccomp: dict[str, Any] = {"defaultAction": "SCMP_ACT_ALLOW"}

@@ -148,6 +148,7 @@ def test_a_read_only_bind_cannot_be_written_and_leaves_the_source_as_it_is(tmp_p
     (tmp_path / "vol/f").write_text("new")
 
 
+@pytest.mark.spec("config.md#mounts", "source")
 def test_a_bind_writes_to_its_source(tmp_path: Path) -> None:
     # config.md#mounts: "Path values for bind mounts are either absolute or relative to the bundle."
     (tmp_path / "vol").mkdir()
@@ -186,6 +187,7 @@ def test_recursive_attributes(tmp_path: Path, options: list[str], top: str, belo
         assert set(below.split(",")) <= seen["/m/sub"]["flags"]
 
 
+@pytest.mark.spec("config.md#mounts", "source")
 def test_a_single_file(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("127.0.0.1")
     wanted = config(tmp_path, [bind("hosts", "/etc/hosts", "ro"), bind("hosts", "/dangling")])

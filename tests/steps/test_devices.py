@@ -79,6 +79,7 @@ def test_the_links(tmp_path: Path) -> None:
                      "stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx"}
 
 
+@pytest.mark.spec("config-linux.md#devices", "devices", "listed devices are there", "type", "path")
 def test_configured_devices(tmp_path: Path) -> None:
     # config-linux.md#devices: "linux.devices lists devices that MUST be available in the container." "The path MAY be
     # anywhere in the container filesystem, notably outside of /dev."
@@ -121,6 +122,7 @@ def test_an_existing_node_that_is_right_stays_as_it_is(tmp_path: Path) -> None:
     assert os.readlink(tmp_path / "rootfs/dev/fd") == "images/own"
 
 
+@pytest.mark.spec("config-linux.md#devices", "another file at path is an error")
 @pytest.mark.parametrize("kind", ["file", "link", "directory", "other device", "fifo"])
 def test_something_else_in_its_place_is_an_error(tmp_path: Path, kind: str) -> None:
     # config-linux.md#devices: "If a file already exists at path that does not match the requested device, the runtime

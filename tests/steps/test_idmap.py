@@ -85,6 +85,7 @@ def test_without_mappings_the_containers_user_namespace_is_the_mapping(tmp_path:
     assert kernel.calls[-3][6] == kernel.calls[-1][1]         # the namespace is used, and closed at the end
 
 
+@pytest.mark.spec("config.md#linux-mount-options", "without mappings and user namespace idmap is an error")
 def test_refused(tmp_path: Path) -> None:
     maps = {"uidMappings": UIDS, "gidMappings": GIDS}
     for host in (Host(euid=1000), Host(in_userns=True)):
@@ -99,6 +100,9 @@ def test_refused(tmp_path: Path) -> None:
 
 # ---- on the real kernel ---------------------------------------------------------------------------------------------
 
+@pytest.mark.spec("config.md#linux-mount-options", "an idmap mount has its mapping",
+                  "the mount's own mappings are used")
+@pytest.mark.spec("config.md#posix-platform-mounts", "uidMappings", "gidMappings")
 @pytest.mark.parametrize("option", ["idmap", "ridmap", ""])
 def test_owners_are_those_of_the_mapping(tmp_path: Path, volume: Path, option: str) -> None:
     # config.md#linux-mount-options: "Indicates that the mount MUST have an idmapping applied. ... If uidMappings or
@@ -116,6 +120,7 @@ def test_owners_are_those_of_the_mapping(tmp_path: Path, volume: Path, option: s
     assert owner(str(volume / "f")) == (1000, 1003)
 
 
+@pytest.mark.spec("config.md#linux-mount-options", "ridmap maps recursively")
 def test_only_ridmap_maps_what_is_mounted_below(tmp_path: Path, volume: Path) -> None:
     def act() -> Any:
         kernel = Kernel()

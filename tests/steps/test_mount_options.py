@@ -52,6 +52,8 @@ def test_each_option_of_the_spec(name: str) -> None:
         assert not changed
 
 
+@pytest.mark.spec("features.md#mount-options", "mountOptions", "each option is recognized",
+                  "no option of a file system is there")
 def test_the_features_list_is_the_specs() -> None:
     # features-linux.md says nothing more of it than features.md#mount-options: the names that are recognized
     assert set(NAMES) == set(SPEC)
@@ -69,6 +71,7 @@ def test_numbers_are_those_of_the_kernel_headers() -> None:
         assert getattr(options, name) == 1 << int(shifts[name])
 
 
+@pytest.mark.spec("config.md#mounts", "unknown options go to the file system")
 def test_what_is_unknown_is_for_the_file_system_in_order_with_its_place() -> None:
     # config.md#linux-mount-options: "Runtimes SHOULD treat unknown options as filesystem-specific ones and pass those
     # as a comma-separated string to the fifth argument of mount(2)"

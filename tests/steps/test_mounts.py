@@ -57,6 +57,7 @@ def test_read_only_file_systems_are_so_from_the_beginning_but_for_those_to_be_fi
         assert any(call[:1] == ("fsconfig",) and call[3] == "ro" for call in calls) == early
 
 
+@pytest.mark.spec("config-linux.md#mount-label", "mountLabel")
 def test_selinux_contexts_where_there_is_selinux(tmp_path: Path) -> None:
     # config-linux.md#mount-label: "mountLabel (string, OPTIONAL) will set the Selinux context for the mounts"
     label, enforcing = "system_u:object_r:svirt_sandbox_file_t:s0:c715,c811", Host(selinux=True)
@@ -151,6 +152,7 @@ def test_what_lxcfs_emulates_may_be_covered(tmp_path: Path, name: str) -> None:
 
 # ---- on the real kernel -----------------------------------------------------------------------------------------
 
+@pytest.mark.spec("config.md#mounts", "mounts", "mounts are made in the listed order")
 def test_entries_are_mounted_in_the_listed_order(tmp_path: Path) -> None:
     # config.md#mounts: "The runtime MUST mount entries in the listed order."
     entries = [{"destination": "/a", "type": "tmpfs", "source": "first"},
@@ -163,6 +165,9 @@ def test_entries_are_mounted_in_the_listed_order(tmp_path: Path) -> None:
     assert covered == []
 
 
+@pytest.mark.spec("config-linux.md#default-filesystems", "/proc is a procfs", "/sys is a sysfs", "/dev/pts is a devpts",
+                  "/dev/shm is a tmpfs")
+@pytest.mark.spec("config.md#posix-platform-mounts", "type")
 def test_the_usual_mounts(tmp_path: Path) -> None:
     # config-linux.md#default-filesystems: /proc proc, /sys sysfs, /dev/pts devpts, /dev/shm tmpfs
     entries: list[dict[str, Any]] = [
@@ -226,6 +231,7 @@ def test_read_only_tmpfs_and_dev_at_the_end(tmp_path: Path) -> None:
     assert filled and number == errno.EROFS and "rw" in seen["/t/below"]["flags"]
 
 
+@pytest.mark.spec("config.md#mounts", "destination", "a relative destination counts from /")
 def test_a_relative_destination_is_below_the_root(tmp_path: Path) -> None:
     # config.md#mounts: "it MAY be a relative path, in which case it MUST be interpreted as relative to "/""
     entries = [{"destination": "a/./b/../c", "type": "tmpfs"}]
@@ -301,6 +307,8 @@ def test_a_link_to_the_root_itself_is_refused(tmp_path: Path) -> None:
 
 # ---- errors that say what is wrong (each was a complaint about another runtime) ------------------------------------
 
+@pytest.mark.spec("runtime.md#create", "what cannot be applied is an error")
+@pytest.mark.spec("config.md#valid-values", "invalid and unsupported values are errors")
 @pytest.mark.parametrize(("entry", "said"), [
     ({"destination": "/m", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "sise=64k"]},
      ['error mounting "tmpfs" to rootfs at "/m"', "tmpfs refuses the option sise=64k", "invalid argument",

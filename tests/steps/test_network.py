@@ -136,6 +136,7 @@ def ip_here(*arguments: str) -> Any:
     return json.loads(run("ip", "-j", *arguments) or "[]")
 
 
+@pytest.mark.spec("config-linux.md#network-devices", "permanent addresses of global scope stay", "the device is up")
 def test_addresses_routes_and_attributes_move_along() -> None:
     # config-linux.md#network-devices: "The runtime MUST preserve existing network interface attributes, including all
     # permanent IP addresses of any family with global scope" and "MUST set the network device state to "up""
@@ -161,6 +162,7 @@ def test_there_and_back_again_is_as_before() -> None:
     assert before == after and left == ["lo"]
 
 
+@pytest.mark.spec("config-linux.md#network-devices", "permanent addresses of global scope stay")
 def test_addresses_of_other_scopes_stay_behind() -> None:
     def act(move: Any, inside: Any) -> Any:
         move("veth0", "veth0")
@@ -169,6 +171,7 @@ def test_addresses_of_other_scopes_stay_behind() -> None:
     assert sorted(with_two_namespaces(act)) == ["10.1.2.3", "10.9.0.1"]
 
 
+@pytest.mark.spec("config-linux.md#network-devices", "a name with %d gets a number from the kernel")
 def test_a_template_lets_the_kernel_choose_the_name() -> None:
     # config-linux.md#network-devices: "In that case, the runtime MUST allow the move, and the kernel will generate a
     # unique name for the interface within the container's network namespace."
@@ -177,6 +180,8 @@ def test_a_template_lets_the_kernel_choose_the_name() -> None:
     assert with_two_namespaces(act) == ("eth0", "eth1", ["eth0", "eth1", "lo"])
 
 
+@pytest.mark.spec("config-linux.md#network-devices", "whether the move is possible is checked",
+                  "a name that is taken is an error")
 @pytest.mark.parametrize(("name", "new", "number", "said"), [
     ("veth0", "lo", errno.EEXIST, "network device lo in the container"),
     ("nope", "x", errno.ENODEV, "network device nope"), ("lo", "lo2", errno.EINVAL, "network device lo")])

@@ -99,6 +99,7 @@ def test_a_procfs_only_for_those_who_write_to_it(tmp_path: Path) -> None:
 
 # ---- the root file system is not there ------------------------------------------------------------------------------
 
+@pytest.mark.spec("config.md#root", "root.path", "a directory is at root.path")
 def test_a_missing_root_file_system(tmp_path: Path) -> None:
     # config.md#root: "path (string, REQUIRED on Linux) ... A directory MUST exist at the path declared by the field."
     wanted = config(tmp_path)
@@ -149,6 +150,7 @@ def test_a_root_that_is_a_mount_already(tmp_path: Path) -> None:
     assert (seen["source"], seen["flags"], seen["propagation"]) == ("image", {"rw", "nosuid", "relatime"}, [])
 
 
+@pytest.mark.spec("config.md#root", "root.readonly", "a readonly root cannot be written")
 def test_read_only_is_the_root_and_nothing_else(tmp_path: Path) -> None:
     # config.md#root: "readonly ... If true then the root filesystem MUST be read-only inside the container"
     wanted = config(tmp_path, [{"destination": "/t", "type": "tmpfs"}], readonly=True)
