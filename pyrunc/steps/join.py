@@ -25,6 +25,7 @@ from .namespaces import (
     adoption,
     join_cgroup,
 )
+from .process import own_oom_score_adj
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Cgroup(Step):
     """Where the process is born: the container's cgroup, or one below it that the caller names.
 
     A container that manages cgroups of its own has moved its init into an inner one, and cgroup v2 then takes no
-    process in the outer one: the process joins the init instead (as runc does).
+    process in the outer one: the process joins the init instead (as runc does). So it does where create was spared a
+    cgroup (--rootless), or stays in the runtime's, as the init has, where it may not.
     """
     name = "join.cgroup"
     spec = SPEC
@@ -100,7 +102,13 @@ class Cgroup(Step):
         except FileNotFoundError:
             if self.below:
                 raise
-            facts.cgroup_fd = kernel.open(self.of_init(kernel), directory)
+            fd = kernel.open(self.of_init(kernel), directory)
+            try:
+                kernel.close(kernel.open("cgroup.procs", posix.O_WRONLY, 0, fd))
+            except PermissionError:
+                kernel.close(fd)
+                return
+            facts.cgroup_fd = fd
             return
         if self.below:
             facts.cgroup_fd = kernel.open_in_root(fd, self.below, directory, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
@@ -163,6 +171,7 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
         yield from join_cgroup(targets)
         return
     yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
+    yield from own_oom_score_adj(config, options, host)
     yield Join(targets=[t for t in targets if t.kind != "mount"], where="linux.namespaces")
     yield CloneAgain(flags=0, kinds="")
     yield from adoption()

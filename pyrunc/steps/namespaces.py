@@ -273,7 +273,9 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
             yield Return(entered=entry, where=entry.where)
         yield from join_cgroup(targets)
     else:
+        from .process import own_oom_score_adj
         yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces")
+        yield from own_oom_score_adj(config, options, host)
         yield Join(targets=[t for t in targets if t.kind != "mount"], where="linux.namespaces")
         if "time" in spaces.new:
             yield _time(config, spaces, CHILD)

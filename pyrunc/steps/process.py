@@ -12,6 +12,7 @@ from ..environment import Environment, home_in
 from ..linux import RLIMITS
 from ..step import CHILD, LAST, PARENT, Step
 from . import destination
+from .namespaces import PR_SET_DUMPABLE, Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,10 +51,27 @@ class OOMScoreAdj(Step):
         try:
             kernel.write_file(path, str(self.value))
         except PermissionError:
-            # Lowering it takes privilege, and so does any write for a process that is not dumpable. An engine
-            # that knows passes the value it has itself.
+            # Lowering it takes privilege. An engine that knows passes the value it has itself.
             if int(kernel.read_file(path)) != self.value:
                 raise
+
+
+class OwnOOMScoreAdj(Step):
+    """By the process itself, where the runtime is an ordinary user's and joins a user namespace: the files below /proc
+    of a process that is not dumpable are root's. It is dumpable for this moment, in which nobody of the container
+    can see it yet."""
+    name = "process.oom_score_adj"
+    spec = LINUX_SPEC
+    side = CHILD
+    value: int
+
+    def describe(self) -> str:
+        return f"set oom_score_adj {self.value}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.prctl(PR_SET_DUMPABLE, 1)
+        kernel.write_file("/proc/self/oom_score_adj", str(self.value))
+        kernel.prctl(PR_SET_DUMPABLE, 0)
 
 
 class MakeDirectory(Step):
@@ -248,8 +266,20 @@ def limit_text(value: int) -> str:
 def oom_score_adj(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT, right after the clone."""
     process = config.get("process", {})
-    if "oomScoreAdj" in process:
+    if "oomScoreAdj" in process and not _writes_own_score(config, options, host):
         yield OOMScoreAdj(value=process["oomScoreAdj"], where="process.oomScoreAdj")
+
+
+def own_oom_score_adj(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """CHILD, before it joins a user namespace."""
+    process = config.get("process", {})
+    if "oomScoreAdj" in process and _writes_own_score(config, options, host):
+        yield OwnOOMScoreAdj(value=process["oomScoreAdj"], where="process.oomScoreAdj")
+
+
+def _writes_own_score(config: Config, options: Options, host: Host) -> bool:
+    spaces = Namespaces(config)
+    return host.euid != 0 and ("user" in spaces.joined or (options.joins and spaces.private("user")))
 
 
 def make_cwd(config: Config, options: Options, host: Host) -> Iterator[Step]:

@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import bundles
-from tests.bundles import docker_like, merge
+from tests.bundles import docker_like, merge, minimal, namespaces
 from tests.runtimes import Runtime
 from tests.seccomp_profile import small
 
@@ -77,3 +79,33 @@ def test_no_new_keyring_holds_for_exec(runtime: Runtime, place: Path, name: str)
     runtime.create(name, bundles.bundle(place / "bundle", config), "--no-new-keyring")
     runtime.ok("start", name)
     assert f"_ses.{name}:" not in runtime.ok("exec", name, "cat", "/proc/keys").stdout
+
+
+def test_exec_by_an_ordinary_user(runtime: Runtime, place: Path) -> None:
+    """Without a cgroup of its own and without the right to write below /proc of a process that is not dumpable."""
+    mapping = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    bundle = bundles.bundle(place / "bundle", minimal(
+        process={"args": ["sleep", "1000"], "oomScoreAdj": 500,
+                 "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]},
+        linux={"namespaces": namespaces("user", "pid", "mount"), "uidMappings": mapping, "gidMappings": mapping}))
+    state = place / "user"
+    state.mkdir()
+    for path in (bundle, state):
+        subprocess.run(["chown", "-R", "1000:1000", path], check=True)
+
+    def call(*args: str) -> str:
+        command = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", runtime.path,
+                   "--root", f"{state}/root", *args]
+        with tempfile.TemporaryFile("w+") as output:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=20,
+                                  check=False)
+            output.seek(0)
+            said = output.read()
+        assert done.returncode == 0, said
+        return said
+    call("run", "--detach", "--bundle", str(bundle), "rootless")
+    try:
+        assert call("exec", "rootless", "sh", "-c", "id -u; cat /proc/self/oom_score_adj; ulimit -n").split() == [
+            "0", "500", "100"]
+    finally:
+        call("delete", "--force", "rootless")

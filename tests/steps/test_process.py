@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pyrunc import last
+from pyrunc.host import Host
 from pyrunc.last import pack_exec, pack_strings
 from pyrunc.recorder import FILE, PID, Recorder
 from pyrunc.steps import process
@@ -42,6 +43,21 @@ def test_oom_score_adj_that_may_not_be_written_is_an_error_unless_it_is_so_alrea
     step.apply(Recorder(errors={"write_file": [errno.EACCES]}, files={path: "-500\n"}), facts())
     with pytest.raises(PermissionError):
         step.apply(Recorder(errors={"write_file": [errno.EACCES]}, files={path: "0\n"}), facts())
+
+
+@pytest.mark.parametrize("namespace, options", [({"type": "user", "path": "/proc/7/ns/user"}, {}),
+                                                ({"type": "user"}, {"joins": True})])
+def test_a_process_that_joins_a_user_namespace_of_an_ordinary_user_writes_its_own(
+        namespace: dict[str, str], options: dict[str, Any]) -> None:
+    """Its files below /proc are root's as long as it is not dumpable."""
+    wanted = config(process={"oomScoreAdj": 500}, linux={"namespaces": [namespace]})
+    assert plan(process.oom_score_adj, wanted, host=Host(euid=1000), **options) == []
+    [step] = plan(process.own_oom_score_adj, wanted, host=Host(euid=1000), **options)
+    assert (step.side, step.describe()) == ("child", "set oom_score_adj 500")
+    assert applied(step) == [("prctl", 4, 1, 0, 0, 0), ("write_file", "/proc/self/oom_score_adj", "500", -100),
+                             ("prctl", 4, 0, 0, 0, 0)]
+    assert plan(process.own_oom_score_adj, wanted, host=Host(), **options) == []
+    assert len(plan(process.oom_score_adj, wanted, host=Host(), **options)) == 1
 
 
 def test_missing_working_directory_is_made_by_descriptor() -> None:
