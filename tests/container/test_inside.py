@@ -115,6 +115,48 @@ CASES: dict[str, tuple[dict[str, Any], str, list[str] | re.Pattern[str]]] = {
         ["monotonic 86400 7", "boottime 172800 0", "later"]),
 }
 
+#: id -> what of the specification it holds, as in the marker `spec`.
+HOLDS: dict[str, list[tuple[str, ...]]] = {
+    "environment": [("config.md#process", "env")],
+    "cwd": [("config.md#process", "cwd")],
+    "user": [("config.md#posix-platform-user", "user", "uid", "gid", "additionalGids")],
+    "umask": [("config.md#posix-platform-user", "umask")],
+    "rlimits": [("config.md#posix-process", "rlimits", "rlimits.soft", "rlimits.hard", "rlim_cur is soft",
+                 "rlim_max is hard")],
+    "capabilities": [("config.md#linux-process", "capabilities", *(f"capabilities.{name}" for name in (
+        "effective", "bounding", "inheritable", "permitted", "ambient")))],
+    "no_capabilities": [("config.md#linux-process", "capabilities")],
+    "no_new_privileges": [("config.md#linux-process", "noNewPrivileges")],
+    "oom_score_adj": [("config.md#linux-process", "oomScoreAdj", "oom_score_adj is set to the value")],
+    "readonly_root": [("config.md#root", "root.readonly", "a readonly root cannot be written")],
+    "writable_root": [("config.md#root", "root", "root.path", "root.readonly")],
+    "hostname": [("config.md#hostname", "hostname"), ("config-linux.md#namespaces", "uts")],
+    "domainname": [("config.md#domainname", "domainname")],
+    "default_filesystems": [("config-linux.md#default-filesystems", "/proc is a procfs", "/sys is a sysfs",
+                             "/dev/pts is a devpts", "/dev/shm is a tmpfs")],
+    "default_devices": [
+        ("config-linux.md#default-devices", *(f"/dev/{name}" for name in (
+            "null", "zero", "full", "random", "urandom", "tty", "ptmx"))),
+        ("runtime-linux.md#dev-symbolic-links", *(f"/dev/{name}" for name in ("fd", "stdin", "stdout", "stderr")))],
+    "devices": [("config-linux.md#devices", "devices", "listed devices are there", "type", "path", "major, minor",
+                 "fileMode", "uid", "gid")],
+    "devices_are_refused": [("config-linux.md#allowed-device-list", "devices")],
+    "devices_are_allowed": [("config-linux.md#allowed-device-list", "devices", "rules apply in the listed order",
+                             "allow", "type", "major, minor", "access")],
+    "masked_paths": [("config-linux.md#masked-paths", "maskedPaths")],
+    "readonly_paths": [("config-linux.md#readonly-paths", "readonlyPaths")],
+    "sysctl": [("config-linux.md#sysctl", "sysctl")],
+    "loopback_is_up": [("config-linux.md#namespaces", "network")],
+    "cgroup_namespace": [("config-linux.md#namespaces", "cgroup")],
+    "pid_namespace": [("config-linux.md#namespaces", "pid")],
+    "user_namespace": [("config-linux.md#namespaces", "user"),
+                       ("config-linux.md#user-namespace-mappings", "uidMappings", "gidMappings", "containerID",
+                        "hostID", "size")],
+    "time_namespace": [("config-linux.md#namespaces", "time"),
+                       ("config-linux.md#offset-for-time-namespace", "timeOffsets", "monotonic", "boottime", "secs",
+                        "nanosecs")],
+}
+
 
 def run(runtime: Runtime, place: Path, name: str, changes: dict[str, Any], script: str) -> str:
     config = merge(docker_like(process={"args": ["sh", "-c", script]}), changes)
@@ -124,7 +166,8 @@ def run(runtime: Runtime, place: Path, name: str, changes: dict[str, Any], scrip
     return outcome.stdout
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.spec(*row) for row in HOLDS.get(case, ())])
+                                  for case in CASES])
 def test_seen_from_inside(case: str, runtime: Runtime, place: Path, name: str) -> None:
     changes, script, expected = CASES[case]
     said = run(runtime, place, name, changes, script)
@@ -141,6 +184,7 @@ def test_signals_are_as_new(runtime: Runtime, place: Path, name: str) -> None:
 
 
 # config.md#posix-process: the arguments arrive as they are
+@pytest.mark.spec("config.md#process", "args")
 def test_arguments(runtime: Runtime, place: Path, name: str) -> None:
     words = ["sh", "-c", 'printf "%s|" "$0" "$@"', "zero", "one two", "", "*", "ünï", "$HOME", 'quote"']
     bundle = bundles.bundle(place / "bundle", docker_like(process={"args": words}))
@@ -150,6 +194,9 @@ def test_arguments(runtime: Runtime, place: Path, name: str) -> None:
 # config-linux.md#namespaces: "The runtime MUST place the container process in the namespace associated with that
 # path."; "If path is not specified, the runtime MUST create a new container namespace of type type."; "If a namespace
 # type is not specified in the namespaces array, the container MUST inherit the runtime namespace of that type."
+@pytest.mark.spec("config-linux.md#namespaces", "namespaces", "type", "path", "network", "ipc", "uts", "cgroup", "time",
+                  "pid", "the process is in the namespace that path names", "without path the namespace is new",
+                  "a type that is not listed is inherited")
 @pytest.mark.parametrize("kind", ["pid", "network", "ipc", "uts", "cgroup", "time"])
 def test_namespaces_new_joined_inherited(kind: str, runtime: Runtime, place: Path, name: str) -> None:
     file = {"network": "net"}.get(kind, kind)
@@ -183,6 +230,7 @@ class TestMounts:
         return run(runtime, place, name, {"mounts": [*MOUNTS, *mounts]}, script).splitlines()
 
     # "The runtime MUST mount entries in the listed order."
+    @pytest.mark.spec("config.md#mounts", "mounts", "destination", "mounts are made in the listed order")
     def test_in_the_order_listed(self, runtime: Runtime, place: Path, name: str) -> None:
         listed = [{"destination": "/mnt", "type": "tmpfs", "source": "outer", "options": ["size=1m"]},
                   {"destination": "/mnt/in/side", "type": "tmpfs", "source": "inner", "options": ["size=2m"]},
@@ -191,6 +239,8 @@ class TestMounts:
         expected = ["outer /mnt", "inner /mnt/in/side", "over /mnt", "0"]
         assert self.seen(runtime, place, name, listed, script) == expected
 
+    @pytest.mark.spec("config.md#mounts", "options", "unknown options go to the file system")
+    @pytest.mark.spec("config.md#posix-platform-mounts", "type")
     def test_options(self, runtime: Runtime, place: Path, name: str) -> None:
         options = ["nosuid", "nodev", "noexec", "noatime", "size=64k", "mode=1750"]
         entry = {"destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": ["ro", "rw", *options]}
@@ -198,6 +248,7 @@ class TestMounts:
         assert set(line.split()[3].split(",")) >= {"rw", *options}
         assert mode == "1750"
 
+    @pytest.mark.spec("config.md#mounts", "source", "options")
     @pytest.mark.parametrize(("options", "expected"), [
         (["bind"], ["from the host", "writable"]), (["bind", "ro"], ["from the host", "read-only"]),
         (["rbind"], ["from the host", "from below", "writable"]),
@@ -218,6 +269,7 @@ class TestMounts:
         finally:
             world.unmount(source / "below")
 
+    @pytest.mark.spec("config.md#mounts", "source")
     def test_a_file_and_a_relative_source(self, runtime: Runtime, place: Path, name: str) -> None:
         (place / "bundle").mkdir()
         (place / "bundle/some").write_text("content\n")
@@ -274,6 +326,7 @@ class TestMounts:
 
 
 # config-linux.md#rootfs-mount-propagation: "rootfsPropagation … sets the rootfs's mount propagation"
+@pytest.mark.spec("config-linux.md#rootfs-mount-propagation", "rootfsPropagation")
 @pytest.mark.parametrize(("value", "expected"), [("shared", "shared"), ("slave", ""), ("private", ""),
                                                  ("unbindable", "unbindable")])
 def test_rootfs_propagation(value: str, expected: str, runtime: Runtime, place: Path, name: str) -> None:

@@ -296,7 +296,8 @@ listenerPath = socket that gets the notification descriptor
 * listenerPath is a unix stream socket
   > This socket MUST use `AF_UNIX` domain and `SOCK_STREAM` type.
 * one state for each connection, which is closed then
-  > MUST send exactly one container process state per connection. The connection MUST NOT be reused and it MUST be closed
+  > MUST send exactly one container process state per connection. The connection MUST NOT be reused and it MUST be
+  > closed after sending a seccomp state.
 * a listener that does not answer is an error
   > If sending to this socket fails, the runtime MUST generate an error.
 listenerMetadata = words for the listener

@@ -94,7 +94,8 @@ idmap = SHOULD
 * the mount's own mappings are used
   > If `uidMappings` or `gidMappings` are specified for the mount, the runtime MUST use those values
 * without mappings and user namespace idmap is an error
-  > no `uidMappings` and `gidMappings` specified and the container isn't using user namespaces, an error MUST be returned
+  > no `uidMappings` and `gidMappings` specified and the container isn't using user namespaces, an error MUST be
+  > returned
 ridmap = SHOULD
 * ridmap maps recursively
   > the mapping is applied recursively

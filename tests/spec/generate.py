@@ -4,6 +4,8 @@ The tests are collected, not run, as the whole suite would: what a row names is 
 """
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -54,10 +56,12 @@ class Collector:
 def collect() -> Collector:
     """Collect all tests. RuntimeError when that fails."""
     collector = Collector()
-    status = pytest.main(["--collect-only", "--quiet", "--here", "-p", "no:terminal", "-p", "no:cacheprovider",
-                          f"--rootdir={CHECKOUT}", str(CHECKOUT / "tests")], plugins=[collector])
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        status = pytest.main(["--collect-only", "-qq", "--here", "-p", "no:cacheprovider", f"--rootdir={CHECKOUT}",
+                              str(CHECKOUT / "tests")], plugins=[collector])
     if status != pytest.ExitCode.OK:
-        raise RuntimeError(f"the tests cannot be collected: {status!r}; see `pytest --collect-only`")
+        raise RuntimeError(f"the tests cannot be collected: {said.getvalue()[-2000:]}")
     return collector
 
 
