@@ -1,0 +1,113 @@
+"""What each command imports: only built-in modules, and of pyrunc only what the command is about.
+
+An import costs up to 15 ms (dataclasses), so the commands that engines call keep to a list. They are run here from
+their sources, because frozen or not they import the same; that the launcher then opens none of Python's files is
+looked at from outside.
+"""
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import bundles, runtimes
+from tests.bundles import docker_like
+from tests.runtimes import Runtime
+
+#: Every command takes these: main, flags, the log, a container's state. _json is an extension module in a file.
+OUTSIDE = {"errno", "_json"}
+INSIDE = {"absolute", "cli", "cli.flags", "cli.log", "cli.main", "config", "config.load", "errors", "state",
+          "state.container", "state.identity", "state.store"}
+#: What runs a short plan that only touches files.
+FILES = {"engine", "facts", "files", "last", "step", "steps"}
+ANY = {"*"}
+#: command -> (modules from outside, modules of pyrunc) that it may import; what makes a process takes the whole plan.
+ALLOWED = {
+    "create": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
+    "run": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
+    "exec": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
+    "start": (OUTSIDE | {"_struct", "fcntl", "select"}, INSIDE | FILES | {"cli.start", "state.start", "steps.start"}),
+    "state": (OUTSIDE, INSIDE | {"cli.output", "cli.state", "config.dump"}),
+    "kill": (OUTSIDE, INSIDE | {"cli.kill", "step", "steps", "steps.signal"}),
+    "delete": (OUTSIDE | {"_struct", "fcntl", "select"}, INSIDE | FILES | {
+        "cgroups", "cgroups.v2", "cli.delete", "state.destroy", "steps.delete"}),
+}
+
+DRIVER = """#!{python} -IS
+import sys
+began = set(sys.modules) | {{"__future__"}}
+sys.path[:0] = {path!r}
+from pyrunc.cli.main import main
+status = main(sys.argv[1:])
+import posix
+held = "\\n".join(sorted(set(sys.modules) - began))
+command = next(word for word in sys.argv[3:] if word[:1] != "-")
+fd = posix.open({out!r} + "/" + command + ".modules", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC)
+posix.write(fd, held.encode())
+posix._exit(status)
+"""
+
+
+@pytest.fixture
+def driver(private_world: None, place: Path) -> Iterator[Runtime]:
+    """A runtime that writes down what it has imported, each command into a file of its name."""
+    script = place / "driver"
+    path = [str(Path(__file__).parent.parent), sysconfig.get_path("platlib")]
+    script.write_text(DRIVER.format(python=Path(sys.executable).resolve(), path=path, out=str(place)))
+    script.chmod(0o755)
+    runtime = Runtime(str(script), place / "state")
+    yield runtime
+    for left in runtime.root.iterdir():
+        runtime("delete", "--force", left.name)
+
+
+def live(runtime: Runtime, place: Path, name: str) -> None:
+    """Every command of ALLOWED, on a container like Docker's."""
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["sleep", "1000"]}))
+    init = runtime.create(name, bundle)
+    runtime.ok("start", name)
+    runtime.ok("state", name)
+    runtime.ok("exec", name, "true")
+    runtime.ok("kill", name, "KILL")
+    init.wait()
+    runtime.ok("delete", name)
+    bundles.write(bundle, docker_like(process={"args": ["true"]}))
+    assert runtime.run(name, bundle).status == 0
+
+
+def test_each_command_imports_what_it_may(driver: Runtime, place: Path, name: str) -> None:
+    live(driver, place, name)
+    too_much = {}
+    for command, (outside, inside) in ALLOWED.items():
+        held = (place / f"{command}.modules").read_text().split()
+        allowed = outside | {f"pyrunc.{module}" for module in inside} | {"pyrunc"}
+        extra = [module for module in held if module not in allowed
+                 and not (inside is ANY and module.startswith("pyrunc."))]
+        if extra:
+            too_much[command] = extra
+    assert not too_much
+
+
+#: The libraries that a command may open besides the C library's; the native module is in the program.
+LIBRARIES = {"_json", "_cffi_backend", "libc", "libm", "libpthread"}
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the quick start is CPython 3.11's")
+def test_the_program_opens_no_file_of_python(private_world: None, place: Path, name: str) -> None:
+    """strace writes a log for each command; what the container's own processes open does not count."""
+    tracer = place / "tracer"
+    tracer.write_text("#!/bin/sh\n"
+                      f"exec strace -qq -e trace=open,openat,openat2 -o {place}/calls.$$ {runtimes.find()} \"$@\"\n")
+    tracer.chmod(0o755)
+    live(Runtime(str(tracer), place / "state"), place, name)
+    logs = list(place.glob("calls.*"))
+    assert len(logs) == len(ALLOWED)
+    for log in logs:
+        calls = log.read_text()
+        assert "__pycache__" not in calls and ".py" not in calls and "encodings" not in calls
+        assert {re.split(r"[.]", path.rpartition("/")[2])[0]
+                for path in re.findall(r'open[^"]*"([^"]*[.]so[^"]*)".* = \d', calls)} <= LIBRARIES | {"ld"}
