@@ -67,7 +67,7 @@ def test_a_text_that_is_no_json(root: pathlib.Path) -> None:
 
 
 # config.md#extensibility: "Runtimes MAY log unknown properties but MUST otherwise ignore them."
-@pytest.mark.spec("config.md#extensibility", "unknown properties")
+@pytest.mark.spec("config.md#extensibility", "unknown properties are ignored")
 @pytest.mark.parametrize(("change", "where", "hint"), [
     ({"linux": {"rootfsPropogation": "slave"}}, "linux.rootfsPropogation", "rootfsPropagation"),
     ({"linux": {"maskPaths": []}}, "linux.maskPaths", "maskedPaths"),

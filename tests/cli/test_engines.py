@@ -61,6 +61,10 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
         assert moby_version(out)[:2] == ("pyrunc", __version__) and moby_version(out)[2]
 
 
+@pytest.mark.spec("features.md#hooks", "hooks")
+@pytest.mark.spec("features.md#platform-specific-features", "linux")
+@pytest.mark.spec("features.md#annotations", "annotations", "annotations are a map of strings")
+@pytest.mark.spec("features.md#specification-version", "no property of a later version is there")
 @pytest.mark.spec("features.md#specification-version", "ociVersionMin", "ociVersionMax")
 @pytest.mark.spec("features-linux.md#mountextensions", "mountExtensions", "idmap", "idmap.enabled",
                   "id-mapped mounts are announced")

@@ -17,6 +17,7 @@ def linux(**members: Any) -> dict[str, Any]:
 
 # config-linux.md#namespaces: "If a namespaces field contains duplicated namespaces with same type, the runtime MUST
 # generate an error."
+@pytest.mark.spec("config-linux.md#namespaces", "a type that stands twice is an error")
 @pytest.mark.spec("config-linux.md#namespaces", "namespaces")
 def test_a_namespace_type_stands_once() -> None:
     refused(linux(namespaces=[*namespaces("mount", "uts"), {"type": "uts", "path": "/proc/1/ns/uts"}]),
@@ -25,6 +26,7 @@ def test_a_namespace_type_stands_once() -> None:
 
 # config-linux.md#namespaces: "path (string, OPTIONAL) - namespace file. This value MUST be an absolute path in the
 # runtime mount namespace."
+@pytest.mark.spec("config-linux.md#namespaces", "path is absolute")
 @pytest.mark.spec("config-linux.md#namespaces", "path")
 def test_a_namespace_file_is_absolute() -> None:
     entry = {"type": "network"}
@@ -120,6 +122,7 @@ def test_two_network_devices_cannot_have_one_name() -> None:
 
 # config-linux.md#cpu: "burst ... If specified, this value MUST be no larger than any positive quota (runtimes MAY
 # generate an error)."
+@pytest.mark.spec("config-linux.md#cpu", "quota is not smaller than burst", "burst is not larger than a positive quota")
 @pytest.mark.spec("config-linux.md#cpu", "burst")
 def test_burst_is_within_a_positive_quota() -> None:
     assert first(linux(resources={"cpu": {"quota": 100, "burst": 100}})) is None
@@ -128,7 +131,7 @@ def test_burst_is_within_a_positive_quota() -> None:
 
 
 # config-linux.md#memory: "Values for memory specify the limit in bytes, or -1 for unlimited memory."
-@pytest.mark.spec("config-linux.md#memory", "limit, reservation, swap, kernel, kernelTCP")
+@pytest.mark.spec("config-linux.md#memory", "limit", "reservation", "swap", "kernel", "kernelTCP")
 @pytest.mark.parametrize("key", ["limit", "reservation", "kernel", "kernelTCP"])
 def test_memory_is_bytes_or_minus_one(key: str) -> None:
     for value in (-1, 0, 2**63 - 1):
@@ -150,6 +153,7 @@ def test_swap_counts_memory_in(limit: int, swap: int, what: str) -> None:
 
 # config-linux.md#block-io: "You MUST specify at least one of weight or leafWeight in a given entry,
 # and MAY specify both."
+@pytest.mark.spec("config-linux.md#block-io", "an entry has one of the weights")
 @pytest.mark.spec("config-linux.md#block-io", "weightDevice")
 def test_a_weighted_device_has_a_weight() -> None:
     device = {"major": 8, "minor": 0}
@@ -173,6 +177,7 @@ def test_huge_page_sizes(size: str) -> None:
 
 # config-linux.md#rdma: "You MUST specify at least one of the hcaHandles or hcaObjects in a given entry, and MAY
 # specify both."
+@pytest.mark.spec("config-linux.md#rdma", "an entry has one of the limits")
 @pytest.mark.spec("config-linux.md#rdma", "rdma")
 def test_an_rdma_device_has_a_limit() -> None:
     assert first(linux(resources={"rdma": {"a": {"hcaHandles": 0}, "b": {"hcaObjects": 5}}})) is None
@@ -190,6 +195,7 @@ def test_unified_keys_are_names_of_controller_files(key: str) -> None:
 
 # config-linux.md#intelrdt: "memBwSchema ... The value MUST start with MB: and MUST NOT contain newlines." "schemata
 # ... The value MUST NOT contain newlines."
+@pytest.mark.spec("config-linux.md#intelrdt", "memBwSchema begins with MB:", "schemata are single lines")
 @pytest.mark.spec("config-linux.md#intelrdt", "memBwSchema")
 @pytest.mark.spec("config-linux.md#intelrdt", "schemata")
 def test_schemata_are_one_line_each() -> None:
@@ -249,7 +255,7 @@ def test_either_separator_and_no_way_out_of_the_subtree() -> None:
 
 
 # config-linux.md#seccomp: "names MUST contain at least one entry."
-@pytest.mark.spec("config-linux.md#seccomp", "names")
+@pytest.mark.spec("config-linux.md#seccomp", "syscalls.names", "names has an entry")
 def test_a_rule_names_a_system_call() -> None:
     refused(linux(seccomp={"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [], "action": "SCMP_ACT_LOG"}]}),
             "linux.seccomp.syscalls[0].names", "it is empty")
@@ -257,8 +263,8 @@ def test_a_rule_names_a_system_call() -> None:
 
 # config-linux.md#seccomp: "When the action doesn't support an errno, the runtime MUST print and error and fail."
 # (errnoRet and defaultErrnoRet)
-@pytest.mark.spec("config-linux.md#seccomp", "errnoRet")
-@pytest.mark.spec("config-linux.md#seccomp", "defaultErrnoRet")
+@pytest.mark.spec("config-linux.md#seccomp", "syscalls.errnoRet", "errnoRet without use is an error")
+@pytest.mark.spec("config-linux.md#seccomp", "defaultErrnoRet", "defaultErrnoRet without use is an error")
 @pytest.mark.parametrize("action", ["KILL", "KILL_PROCESS", "KILL_THREAD", "TRAP", "ERRNO", "TRACE", "ALLOW", "LOG"])
 def test_only_some_actions_have_an_errno(action: str) -> None:
     rule = {"names": ["read"], "action": f"SCMP_ACT_{action}", "errnoRet": 5}
@@ -273,6 +279,7 @@ def test_only_some_actions_have_an_errno(action: str) -> None:
 
 # config-linux.md#seccomp: "listenerMetadata ... This field MUST NOT be set if listenerPath is not set." "listenerPath
 # ... If the SCMP_ACT_NOTIFY action is not used this value is ignored."
+@pytest.mark.spec("config-linux.md#seccomp", "listenerMetadata needs listenerPath")
 @pytest.mark.spec("config-linux.md#seccomp", "listenerPath")
 @pytest.mark.spec("config-linux.md#seccomp", "listenerMetadata")
 def test_the_listener() -> None:
@@ -286,6 +293,8 @@ def test_the_listener() -> None:
 
 
 # config-linux.md#masked-paths and #readonly-paths: "The values MUST be absolute paths in the container namespace."
+@pytest.mark.spec("config-linux.md#masked-paths", "masked paths are absolute")
+@pytest.mark.spec("config-linux.md#readonly-paths", "read-only paths are absolute")
 @pytest.mark.spec("config-linux.md#masked-paths", "maskedPaths")
 @pytest.mark.spec("config-linux.md#readonly-paths", "readonlyPaths")
 @pytest.mark.parametrize("key", ["maskedPaths", "readonlyPaths"])

@@ -19,6 +19,9 @@ def refused(config: dict[str, Any], where: str, what: str) -> None:
 
 # config.md#specification-version: "ociVersion (string, REQUIRED) MUST be in SemVer v2.0.0 format and specifies the
 # version of the Open Container Initiative Runtime Specification with which the bundle complies."
+@pytest.mark.spec("config.md#specification-version", "ociVersion is a semantic version")
+@pytest.mark.spec("features.md#specification-version", "a config of ociVersionMin is accepted",
+                  "a config of ociVersionMax is accepted")
 @pytest.mark.spec("config.md#specification-version", "ociVersion")
 @pytest.mark.parametrize("version", ["1.0.0", "1.3.0", "1.0.2-dev", "1.0.0-rc5", "1.99.0", "1.1.0+build.007",
                                      "1.1.0-alpha.1.x-y+z", "1.0.0-0A", "1.0.0--"])
@@ -26,6 +29,7 @@ def test_semantic_versions_of_the_major_that_is_implemented(version: str) -> Non
     assert first(minimal(ociVersion=version)) is None
 
 
+@pytest.mark.spec("config.md#specification-version", "ociVersion is a semantic version")
 @pytest.mark.spec("config.md#specification-version", "ociVersion")
 @pytest.mark.parametrize("version", ["", "1", "1.0", "1.0.0.0", "v1.0.0", "01.0.0", "1.00.0", "1.0.0-", "1.0.0-01",
      "1.0.0+",
@@ -58,6 +62,7 @@ def test_a_destination_is_required_and_may_be_relative() -> None:
 
 
 # config.md#posix-platform-mounts: "If specified, it MUST be specified along with gidMappings." (and uidMappings)
+@pytest.mark.spec("config.md#posix-platform-mounts", "mappings of a mount come in pairs")
 @pytest.mark.spec("config.md#posix-platform-mounts", "uidMappings")
 @pytest.mark.spec("config.md#posix-platform-mounts", "gidMappings")
 def test_mappings_of_a_mount_come_in_pairs() -> None:
@@ -69,6 +74,7 @@ def test_mappings_of_a_mount_come_in_pairs() -> None:
 
 # config.md#linux-mount-options: "If there are no uidMappings and gidMappings specified and the container isn't using
 # user namespaces, an error MUST be returned." (idmap and ridmap)
+@pytest.mark.spec("config.md#linux-mount-options", "without mappings and user namespace idmap is an error")
 @pytest.mark.spec("config.md#linux-mount-options", "idmap")
 @pytest.mark.spec("config.md#linux-mount-options", "ridmap")
 @pytest.mark.parametrize("option", ["idmap", "ridmap"])
@@ -82,6 +88,7 @@ def test_an_idmapped_mount_has_mappings_from_somewhere(option: str) -> None:
 
 # config.md#process: "This property is REQUIRED when start is called." runtime.md#create: "All of the properties
 # configured in config.json except for process MUST be applied."
+@pytest.mark.spec("config.md#process", "start needs a process")
 @pytest.mark.spec("config.md#process", "process")
 def test_a_process_is_required_when_start_is_called() -> None:
     assert first(minimal(process=None)) is None
@@ -90,6 +97,7 @@ def test_a_process_is_required_when_start_is_called() -> None:
 
 
 # config.md#process: "Runtimes MUST ignore consoleSize if terminal is false or unset."
+@pytest.mark.spec("config.md#process", "consoleSize without a terminal is ignored")
 @pytest.mark.spec("config.md#process", "consoleSize")
 def test_a_console_size_without_a_terminal_is_ignored() -> None:
     size = {"height": 100000, "width": 1}
@@ -100,6 +108,7 @@ def test_a_console_size_without_a_terminal_is_ignored() -> None:
 
 
 # config.md#process: "cwd (string, REQUIRED) ... This value MUST be an absolute path."
+@pytest.mark.spec("config.md#process", "cwd is absolute")
 @pytest.mark.spec("config.md#process", "cwd")
 @pytest.mark.parametrize("cwd", [None, "", "tmp", "./tmp", "../tmp"])
 def test_the_working_directory_is_absolute(cwd: str | None) -> None:
@@ -107,6 +116,7 @@ def test_the_working_directory_is_absolute(cwd: str | None) -> None:
 
 
 # config.md#process: "at least one entry is REQUIRED (non-Windows)"
+@pytest.mark.spec("config.md#process", "args has an entry")
 @pytest.mark.spec("config.md#process", "args")
 @pytest.mark.parametrize("args", [None, []])
 def test_there_is_a_program_to_run(args: list[str] | None) -> None:
@@ -115,6 +125,7 @@ def test_there_is_a_program_to_run(args: list[str] | None) -> None:
 
 # config.md#posix-process: "The runtime MUST generate an error for any values which cannot be mapped to a relevant
 # kernel interface."
+@pytest.mark.spec("config.md#posix-process", "rlimits.type", "an unknown rlimit is an error")
 @pytest.mark.spec("config.md#posix-process", "rlimits")
 @pytest.mark.parametrize("kind", ["RLIMIT_TEST", "rlimit_nofile", "NOFILE", ""])
 def test_an_unknown_resource_limit_is_refused(kind: str) -> None:
@@ -123,6 +134,7 @@ def test_an_unknown_resource_limit_is_refused(kind: str) -> None:
 
 
 # config.md#posix-process: "If rlimits contains duplicated entries with same type, the runtime MUST generate an error."
+@pytest.mark.spec("config.md#posix-process", "a type that stands twice is an error")
 @pytest.mark.spec("config.md#posix-process", "rlimits")
 def test_a_resource_limit_stands_once() -> None:
     limit = {"type": "RLIMIT_NOFILE", "soft": 1, "hard": 1}
@@ -158,6 +170,7 @@ def test_schedulers_that_the_kernel_takes(scheduler: dict[str, Any]) -> None:
 
 # config.md#posix-platform-hooks: "This specification extends the IEEE standard in that path MUST be absolute." "If
 # set, timeout MUST be greater than zero."
+@pytest.mark.spec("config.md#posix-platform-hooks", "the path of a hook is absolute", "a timeout is greater than zero")
 @pytest.mark.spec("config.md#posix-platform-hooks", "path")
 @pytest.mark.spec("config.md#posix-platform-hooks", "timeout")
 @pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer", "startContainer", "poststart",
@@ -172,6 +185,8 @@ def test_hooks_of_every_kind(kind: str) -> None:
 
 # config.md#annotations: "Annotations MUST be a key-value map." "Keys MUST NOT be an empty string." "Values MUST be
 # strings. Values MAY be an empty string."
+@pytest.mark.spec("config.md#annotations", "annotations are a map", "keys are strings and not empty",
+                  "values are strings")
 @pytest.mark.spec("config.md#annotations", "annotations")
 def test_annotations() -> None:
     assert first(minimal(annotations={"a": "", "org.opencontainers.image.os": "linux", "unknown": "x"})) is None
@@ -183,7 +198,7 @@ def test_annotations() -> None:
 
 # config.md#extensibility: "Runtimes MAY log unknown properties but MUST otherwise ignore them. That includes not
 # generating errors if they encounter an unknown property."
-@pytest.mark.spec("config.md#extensibility", "unknown properties")
+@pytest.mark.spec("config.md#extensibility", "unknown properties are ignored")
 def test_unknown_properties_are_ignored_everywhere() -> None:
     odd: Any = {"new": [1.5, None, {"deep": True}]}
     config = docker_like(**odd, process=odd, root=odd, linux={**odd, "resources": odd}, hooks=odd)
@@ -193,7 +208,7 @@ def test_unknown_properties_are_ignored_everywhere() -> None:
 
 
 # Go, and so runc, matches names without regard to case: ignoring "NoNewPrivileges" would weaken a container
-@pytest.mark.spec("config.md#extensibility", "unknown properties")
+@pytest.mark.spec("config.md#extensibility", "unknown properties are ignored")
 def test_a_name_in_another_case_is_not_ignored() -> None:
     refused(minimal(process={"NONEWPRIVILEGES": True}), "process.NONEWPRIVILEGES", 'differs only in case')
     refused(minimal(linux={"\u017feccomp": {}}), 'linux["\\u017feccomp"]', 'from "seccomp"')
@@ -201,7 +216,7 @@ def test_a_name_in_another_case_is_not_ignored() -> None:
 
 
 # config.md#valid-values: "Runtimes MUST generate an error when invalid or unsupported values are encountered."
-@pytest.mark.spec("config.md#valid-values", "every property")
+@pytest.mark.spec("config.md#valid-values", "invalid and unsupported values are errors")
 @pytest.mark.parametrize(("change", "where"), [
     ({"process": {"scheduler": {"policy": "SCHED_NEW"}}}, "process.scheduler.policy"),
     ({"process": {"ioPriority": {"class": "IOPRIO_CLASS_NEW", "priority": 0}}}, "process.ioPriority.class"),

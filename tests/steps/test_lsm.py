@@ -53,6 +53,7 @@ def test_apparmor_stack_in_the_kernels_order() -> None:
 
 
 # config.md#linux-process: "selinuxLabel (string, OPTIONAL) specifies the SELinux label for the process."
+@pytest.mark.spec("config.md#linux-process", "selinuxLabel")
 def test_selinux_is_noted_by_descriptor_and_read_back() -> None:
     label = "system_u:system_r:svirt_lxc_net_t:s0:c124,c675"
     [step] = plan(lsm.exec_labels, config(process={"selinuxLabel": label}), host=BOTH)

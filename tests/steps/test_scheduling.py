@@ -65,6 +65,7 @@ def test_the_init_may_run_on_any_cpu() -> None:
 # initially, before the transition to container's cgroup." "final (string, OPTIONAL) is a list of CPUs the process will
 # be run on after the transition to container's cgroup. … If omitted or empty, runtime SHOULD NOT change process' CPU
 # affinity after the process is moved to container's cgroup"
+@pytest.mark.spec("config.md#linux-process", "execCPUAffinity.initial", "execCPUAffinity.final")
 @pytest.mark.parametrize("affinity, before, after", [
     ({"initial": "0-1,64", "final": "7"}, [(0, b"\x03" + bytes(7) + b"\x01" + bytes(7))], [(PID, b"\x80" + bytes(7))]),
     ({"initial": "3"}, [(0, b"\x08" + bytes(7))], []),
@@ -77,6 +78,7 @@ def test_exec_cpu_affinity(affinity: dict[str, str], before: list[Any], after: l
     assert done(scheduling.final_affinity, whole) == [("sched_setaffinity", *call) for call in after]
 
 
+@pytest.mark.spec("config.md#linux-process", "execCPUAffinity.initial")
 def test_affinity_in_the_kernel() -> None:
     def act() -> tuple[set[int], set[int]]:
         known, kernel, every = Facts(), Kernel(), os.sched_getaffinity(0)
