@@ -209,6 +209,8 @@ class Adopt(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         first, first_pidfd = facts.pid, facts.pidfd
+        # The init may have been heard of before the first child could write its pid down, and end.
+        kernel.wait_status(first_pidfd)
         pid = facts.page.value
         if pid <= 0:
             raise OSError(errno.ESRCH, "the first child made no init")
