@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .config.types import Config
+    from .criu.choices import Choices
     from .host import Host
     from .options import Options
     from .step import Step
@@ -170,6 +171,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     # P, C: the new process, born in the container's cgroup and namespaces
     cloning = list(join.clone(config, options, host, container))
     yield from cloning
+    yield from cgroup.attach(container)
     yield from intel_rdt.enter(container)
     yield from process.oom_score_adj(config, options, host)
     yield from scheduling.final_affinity(config, options, host)
@@ -207,3 +209,33 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from seccomp.load_late(config, options, host)
     yield from process.execute(config, options, host)
     yield Barrier(label="the process runs", waits=PARENT, parting=True, by_exec=True)
+
+
+def checkpoint(config: Config, options: Options, container: Mapping[str, Any], choices: Choices) -> list[Step]:
+    """The plan of `checkpoint`, all P. container: state.json of one that runs. PyruncError without criu; no effects."""
+    from .steps.checkpoint import dump
+    return list(dump(config, options, container, choices))
+
+
+def restore(config: Config, options: Options, host: Host, choices: Choices) -> list[Step]:
+    """The plan of `restore`, all P: criu makes the processes. PyruncError without criu; no effects."""
+    return list(_restore(config, options, host, choices))
+
+
+def _restore(config: Config, options: Options, host: Host, choices: Choices) -> Iterator[Step]:
+    from .steps.restore import Restore, reserve
+    criu = Restore(config, options, host, choices)
+    yield from hooks.poststop_after_failure(config, options, host)
+    yield from reserve(config, options, host)
+    yield from criu.prepare()
+    yield from cgroup.create(config, options, host)
+    yield from cgroup.limits(config, options, host)
+    yield from intel_rdt.group(config, options, host)
+    yield from criu.start()
+    yield from cgroup.join(config, options, host)
+    yield from intel_rdt.join(config, options, host)
+    yield from criu.processes()
+    yield from state.save(config, options, host)
+    yield from criu.run()
+    yield from pidfd.send(config, options, host)
+    yield from state.pid_file(config, options, host)

@@ -1,6 +1,7 @@
 """What intent.json and state.json say. A private format: other programs ask `pyrunc state`."""
 from __future__ import annotations
 
+import posix
 import time
 
 from ..cgroups import path
@@ -52,6 +53,7 @@ def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
         "process": bool(config.get("process")),
         "hooks": {kind: hooks[kind] for kind in LATER_HOOKS if hooks.get(kind)},
         "notify_socket": options.notify_socket,
+        "streams": streams(),
     }
     if config.get("linux", {}).get("intelRdt") is not None:
         from ..steps import intel_rdt
@@ -61,6 +63,22 @@ def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
         unit = Unit(config, options, host)
         record["unit"], record["user_manager"] = unit.name, unit.user
     return record
+
+
+def streams() -> list[str]:
+    """What descriptors 0, 1 and 2 are, which the container gets unless it has a terminal: as CRIU calls them, for a
+    restore that puts others in their place (criu(8), --inherit-fd)."""
+    found = []
+    for number in (0, 1, 2):
+        try:
+            name = posix.readlink(f"/proc/self/fd/{number}")
+            if posix.fstat(number).st_mode & 0o170000 == 0o100000:      # a file, of a mount that the container has not
+                _, _, mount = identity.read(f"/proc/self/fdinfo/{number}").partition("mnt_id:")
+                name = f"file[{int(mount.split()[0]):x}:{posix.fstat(number).st_ino:x}]"
+        except OSError:                # closed
+            name = ""
+        found.append(name)
+    return found
 
 
 def start_time(kernel: Files, pid: int) -> int:

@@ -1,0 +1,121 @@
+"""checkpoint: write a running container to image files, from which `restore` makes it again."""
+from __future__ import annotations
+
+import posix
+
+from .. import plan
+from ..absolute import absolute
+from ..criu.choices import Choices
+from ..criu.messages import CGROUP_MODES
+from ..engine import execute
+from ..errors import PyruncError, StateError, UsageError, describe, strerror
+from ..kernel import Kernel
+from ..options import Options
+from ..state import store
+from ..state.container import CREATED, CREATING, STOPPED, Container
+from ..state.destroy import destroy
+from .flags import Command, Flag, integer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .flags import Call
+
+#: What restore takes as well.
+COMMON = (
+    Flag("image-path", str, "directory of the images (default: ./checkpoint)", value="DIR"),
+    Flag("work-path", str, "directory of criu's log and statistics (default: that of the images)", value="DIR"),
+    Flag("tcp-established", bool, "take established TCP connections along"),
+    Flag("tcp-close", bool, "close established TCP connections"),
+    Flag("ext-unix-sk", bool, "allow unix sockets whose other end is outside"),
+    Flag("shell-job", bool, "allow a container at a terminal of the outside"),
+    Flag("file-locks", bool, "take file locks along"),
+    Flag("lazy-pages", bool, "fetch memory when it is used (userfaultfd(2))"),
+    Flag("auto-dedup", bool, "punch holes where a later image has the same memory"),
+    Flag("manage-cgroups-mode", str, "what of the cgroups is restored", value="MODE", default="soft",
+         choices=tuple(CGROUP_MODES)),
+    Flag("empty-ns", list, "a namespace whose content is left out: network, which always is", value="TYPE"),
+    Flag("parent-path", str, "images of a pre-dump to add to, relative to --image-path", value="DIR"),
+)
+COMMAND = Command(
+    "checkpoint", "write a running container to image files",
+    (*COMMON,
+     Flag("leave-running", bool, "do not end the container"),
+     Flag("pre-dump", bool, "write only memory, and let the container go on: a dump with --parent-path adds the rest"),
+     Flag("tcp-skip-in-flight", bool, "leave out TCP connections that are being made"),
+     Flag("link-remap", bool, "allow open files that were removed, by new links to them"),
+     Flag("status-fd", int, "descriptor that gets a NUL byte when lazy pages can be fetched", value="FD", default=-1),
+     Flag("page-server", str, "send memory to the page server there", value="ADDRESS:PORT")))
+
+
+def run(call: Call) -> int:
+    """The container is deleted when its processes have ended by it."""
+    container = Container.load(call.root, call.id)
+    with store.Lock(call.root, call.id):
+        status = container.status()
+        if status in (CREATED, CREATING, STOPPED):
+            raise StateError(f"Container cannot be checkpointed in {status} state")
+        choices = choices_of(call)
+        choices.leave_running, choices.pre_dump = call.on("leave-running"), call.on("pre-dump")
+        choices.tcp_skip_in_flight, choices.link_remap = call.on("tcp-skip-in-flight"), call.on("link-remap")
+        choices.status_fd, choices.page_server = status_fd(call), page_server(call)
+        config = store.read(call.root, call.id, store.CONFIG)
+        options = Options(**container.state["options"])
+        check_parent(choices)
+        execute(plan.checkpoint(config, options, container.state, choices), Kernel(), call.trace, log=call.log)
+        if not choices.leave_running and not choices.pre_dump:
+            try:
+                destroy(container, call.trace, call.log)
+            except (OSError, PyruncError) as fault:     # the checkpoint is there, and that was asked for
+                call.log.warning(f"delete {call.id}: {describe(fault) if isinstance(fault, OSError) else fault}")
+    return 0
+
+
+def choices_of(call: Call) -> Choices:
+    """The flags that both commands have. UsageError."""
+    for kind in call.list("empty-ns"):
+        if kind != "network":
+            raise UsageError(f'namespace "{kind}" is not supported')
+    given: dict[str, Any] = {flag.name.replace("-", "_"): call.on(flag.name) for flag in COMMON if flag.kind is bool}
+    return Choices(
+        **given, image_path=absolute(call.text("image-path") or "checkpoint"), parent_path=call.text("parent-path"),
+        work_path=absolute(call.text("work-path")) if call.text("work-path") else "",
+        manage_cgroups_mode=call.text("manage-cgroups-mode"))
+
+
+def check_parent(choices: Choices) -> None:
+    """--parent-path names images that are there, seen from where these will be: CRIU puts a link to them."""
+    parent = choices.parent_path
+    if not parent:
+        return
+    if parent.startswith("/"):
+        raise UsageError("--parent-path must be relative")
+    try:
+        posix.listdir(absolute(parent, choices.image_path))
+    except OSError as fault:
+        raise UsageError(f"invalid --parent-path: {describe(fault)}") from None
+
+
+def status_fd(call: Call) -> int:
+    """--status-fd, open for writing; -1 without lazy pages, for which alone it is."""
+    number = call.number("status-fd")
+    if number < 0 or not call.on("lazy-pages"):
+        return -1
+    try:
+        posix.write(number, b"")
+    except OSError as fault:
+        raise UsageError(f"invalid --status-fd argument {number}: {strerror(fault.errno or 0)}") from None
+    return number
+
+
+def page_server(call: Call) -> tuple[str, int] | None:
+    """--page-server, taken apart."""
+    text = call.text("page-server")
+    if not text:
+        return None
+    address, _, port = text.rpartition(":")
+    address = address.removeprefix("[").removesuffix("]")
+    if not address or not port:
+        raise UsageError("Use --page-server ADDRESS:PORT to specify page server")
+    return address, integer("page-server", port)

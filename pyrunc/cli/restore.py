@@ -1,0 +1,52 @@
+"""restore: make a container again from the images of a checkpoint, and run it."""
+from __future__ import annotations
+
+from .. import plan
+from ..engine import execute
+from ..host import probe
+from ..kernel import Kernel
+from ..state import store
+from .bundle import FLAGS, prepare
+from .checkpoint import COMMON, choices_of
+from .flags import Command, Flag
+from .run import PR_SET_CHILD_SUBREAPER, forget
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .flags import Call
+
+COMMAND = Command(
+    "restore", "make a container again from a checkpoint",
+    (*FLAGS, *COMMON,
+     Flag("detach", bool, "return once the processes run", short="d"),
+     Flag("keep", bool, "do not delete the container when it has ended"),
+     Flag("no-subreaper", bool, "let the container's orphans go to another process than this one"),
+     Flag("lsm-profile", str, "another AppArmor profile or SELinux label", value="TYPE:NAME"),
+     Flag("lsm-mount-context", str, "another SELinux context of the mounts that have one", value="CONTEXT")),
+    prefix="pyrunc restore failed: ", shares=True)
+
+
+def run(call: Call) -> int:
+    """The exit status is that of the restored init; 0 when detached."""
+    detach = call.on("detach")
+    choices = choices_of(call)
+    choices.lsm_profile, choices.lsm_mount_context = call.text("lsm-profile"), call.text("lsm-mount-context")
+    config, options = prepare(call, detach, start=True)
+    steps = plan.restore(config, options, probe(), choices)
+    if not detach:
+        from .foreground import hold_signals
+        hold_signals()
+    if not call.on("no-subreaper"):
+        from .._native import lib
+        lib.pr_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    facts = execute(steps, Kernel(), call.trace, log=call.log)
+    if detach:
+        return 0
+    try:
+        from .foreground import hold_all, stay
+        hold_all()
+        store.release(call.root, call.id)
+        return stay(facts, call.log)
+    finally:
+        if not call.on("keep"):
+            forget(call)

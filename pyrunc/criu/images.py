@@ -1,0 +1,121 @@
+"""A directory of images: where it is, what in it is refused, and the file that says what the init's streams were.
+
+Images are data of whoever had them in hand, like a container image, while CRIU reads and writes among them as root.
+"""
+from __future__ import annotations
+
+import posix
+import stat
+
+from ..config.dump import dumps
+from ..config.load import loads
+from ..errors import ConfigError, strerror
+from .service import CriuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..kernel import Kernel
+
+#: A JSON array of the links of descriptors 0, 1 and 2 of the init as it was created; runc's name for it.
+DESCRIPTORS = "descriptors.json"
+PARENT = "parent"
+STATISTICS = ("stats-dump", "stats-restore")
+DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY
+#: A chain of pre-dumps longer than this is a loop.
+MOST_PARENTS = 64
+
+
+def make(kernel: Kernel, path: str) -> int:
+    """Make a directory of the host (0700) with what is missing above it; its descriptor."""
+    try:
+        return kernel.open(path, DIRECTORY)
+    except FileNotFoundError:
+        pass
+    above = path.rstrip("/").rpartition("/")[0]
+    if above:
+        kernel.close(make(kernel, above))
+    try:
+        kernel.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    return kernel.open(path, DIRECTORY)
+
+
+def clear(directory: int, log: str) -> None:
+    """Remove what CRIU is about to write: it would follow a link that lies there."""
+    for name in (log, *STATISTICS):
+        try:
+            posix.unlink(name, dir_fd=directory)
+        except FileNotFoundError:
+            pass
+
+
+def check(directory: int, place: str) -> None:
+    """CriuError unless everything in the directory is a file or a directory, in those it builds upon, too.
+
+    Through a link, CRIU would read a file of the host into the container's memory, or write to one. The only link it
+    makes itself is `parent`, from a dump to the pre-dump that it adds to.
+    """
+    fd = posix.open(".", DIRECTORY | posix.O_CLOEXEC, dir_fd=directory)
+    try:
+        for _ in range(MOST_PARENTS):
+            above = _check(fd, place)
+            if not above:
+                return
+            try:
+                further = posix.open(PARENT, DIRECTORY | posix.O_CLOEXEC, dir_fd=fd)
+            except OSError as fault:
+                raise CriuError(f"the images in {place} build upon {above}: {strerror(fault.errno or 0)}") from None
+            posix.close(fd)
+            fd = further
+        raise CriuError(f"the images in {place} build upon each other without end")
+    finally:
+        posix.close(fd)
+
+
+def _check(fd: int, place: str) -> str:
+    """One directory; what its link to the one before says, "" for none."""
+    above = ""
+    for name in posix.listdir(fd):
+        mode = posix.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
+        if stat.S_ISLNK(mode) and name == PARENT:
+            above = posix.readlink(name, dir_fd=fd)
+            if above.startswith("/"):
+                raise CriuError(f"the images in {place} build upon an absolute path: {above}")
+        elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise CriuError(f"{place}/{name} is neither a file nor a directory: not an image of a checkpoint")
+    return above
+
+
+def write_streams(kernel: Kernel, directory: int, streams: list[str]) -> None:
+    """Write down the streams beside the images."""
+    kernel.write_new(DESCRIPTORS, dumps(streams).encode(), 0o600, directory)
+
+
+def inherited(directory: int, place: str) -> Mapping[str, int]:
+    """{what CRIU calls a stream: the number of the descriptor of ours that takes its place}, of a restore.
+
+    Pipes, and files that are not in the container; anything else CRIU finds again by itself, or says why not.
+    Raises CriuError when there is nothing to restore, or the file is not ours.
+    """
+    try:
+        fd = posix.open(DESCRIPTORS, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        raise CriuError(f"{place} holds no checkpoint: there is no {DESCRIPTORS} in it") from None
+    try:
+        record: Any = loads(posix.read(fd, 1 << 16), f"{place}/{DESCRIPTORS}")
+    except ConfigError as fault:
+        raise CriuError(str(fault)) from None
+    finally:
+        posix.close(fd)
+    if type(record) is not list or len(record) > 3 or not all(type(each) is str for each in record):
+        raise CriuError(f"{place}/{DESCRIPTORS} is not a list of at most three texts")
+    names: dict[str, int] = {}
+    for number, name in enumerate(record):
+        kind, _, rest = name.partition("[")
+        if kind in ("pipe:", "file") and rest.endswith("]") and set(rest[:-1]) <= set("0123456789abcdef:"):
+            names.setdefault(name, number)
+    return names

@@ -1,0 +1,140 @@
+"""The mounts that come from outside the container: bind mounts, device nodes that are bound, covers of masked files.
+
+CRIU does not save them; a checkpoint calls each by a name, and a restore says what the name stands for. The name is a
+digest of the destination in config.json, made anew from the config of the restore: nothing that a container can write
+becomes part of it, and no name is a path that CRIU might bind (CVE-2026-119101). Which mount of a running container
+has the name is told by the kernel, by its mount id, not by looking a path up twice.
+"""
+from __future__ import annotations
+
+import hashlib
+import posix
+
+from ..absolute import absolute
+from ..steps import devices
+from ..steps.mounts import entries
+from ..steps.paths import places
+from .service import CriuError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..config.types import Config
+    from ..kernel import Kernel
+    from ..options import Options
+
+MOUNTINFO_LIMIT = 64 << 20
+NULL = "/dev/null"
+
+
+class External:
+    """A mount that config.json asks for and the outside provides.
+
+    destination   in the container
+    source        the host's path
+    readonly      it must not come back writable
+    """
+    __slots__ = ("destination", "masks", "name", "readonly", "source")
+
+    def __init__(self, kind: str, destination: str, source: str, readonly: bool = False) -> None:
+        self.destination, self.source, self.readonly = destination, source, readonly
+        self.masks = kind == "mask"
+        self.name = f"{kind}-{hashlib.sha256(destination.encode(errors='surrogateescape')).hexdigest()[:32]}"
+
+
+def external(config: Config, bundle: str) -> list[External]:
+    """Every one that config.json may have led to; a restore offers them all, whichever the images ask for."""
+    found = [External("bind", fields["path"], absolute(fields["source"], bundle), parsed.readonly)
+             for parsed, fields in entries(config) if parsed.bind and not parsed.remount]
+    linux = config.get("linux", {})
+    nodes = [*devices.DEFAULT, *(device["path"] for device in linux.get("devices") or ())]
+    found += [External("device", path, path) for path in dict.fromkeys(nodes)]
+    found += [External("mask", path, NULL) for path, _ in places(linux.get("maskedPaths") or (), "linux.maskedPaths")]
+    return found
+
+
+class Line:
+    """A line of /proc/PID/mountinfo (proc_pid_mountinfo(5)). device: "major:minor"; root: within that file system."""
+    __slots__ = ("device", "id", "options", "place", "root")
+
+    def __init__(self, text: str) -> None:
+        fields = text.split(" ")
+        self.id, self.device = int(fields[0]), fields[2]
+        self.root, self.place = _plain(fields[3]), _plain(fields[4])
+        self.options = fields[5].split(",")
+
+
+def _plain(text: str) -> str:
+    """Without the escapes of mountinfo: \\040 for a space and the like."""
+    first, *rest = text.split("\\")
+    return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
+
+
+def mountinfo(kernel: Kernel, pid: int | str) -> dict[int, Line]:
+    """{mount id: line} of a process."""
+    lines = kernel.read_file(f"/proc/{pid}/mountinfo", limit=MOUNTINFO_LIMIT).splitlines()
+    return {line.id: line for line in map(Line, lines)}
+
+
+def names(kernel: Kernel, pid: int, config: Config, options: Options) -> Iterator[tuple[str, str]]:
+    """(where it is mounted, name) of each external mount that the container of this init has now."""
+    lines, root = mountinfo(kernel, pid), kernel.open(f"/proc/{pid}/root", posix.O_PATH | posix.O_DIRECTORY)
+    named: set[int] = set()
+    try:
+        for mount in external(config, options.bundle):
+            line = _mounted(kernel, root, mount, lines)
+            if line is None or line.id in named:
+                continue
+            # CRIU takes "mnt[KEY]:NAME" apart at the first "]:", and the container may rename what is above a mount.
+            if "]" in line.place:
+                raise CriuError(f'a mount with "]" in its path cannot be checkpointed: {line.place}')
+            named.add(line.id)
+            yield line.place, mount.name
+    finally:
+        kernel.close(root)
+
+
+def _mounted(kernel: Kernel, root: int, mount: External, lines: dict[int, Line]) -> Line | None:
+    """The mount whose top is at the destination; None when the container has unmounted it, or never had it."""
+    try:
+        fd = kernel.open_in_root(root, mount.destination, posix.O_PATH)
+    except OSError:
+        return None
+    try:
+        line = lines.get(kernel.mount_id(fd))
+        if line is None or kernel.fd_path(fd) != line.place:
+            return None
+        return None if mount.masks and not devices.is_device(kernel, fd, *devices.NULL) else line
+    finally:
+        kernel.close(fd)
+
+
+def check(kernel: Kernel, pid: int, config: Config, options: Options) -> None:
+    """CriuError when the images made a writable mount of what config.json gives read-only.
+
+    The flags of a restored mount are the images', not the config's.
+    """
+    wanted = external(config, options.bundle)
+    writable = {identity(kernel, mount.source) for mount in wanted if not mount.readonly and not mount.masks}
+    sources = {identity(kernel, mount.source): mount for mount in wanted if mount.readonly}
+    for line in mountinfo(kernel, pid).values():
+        mount = sources.get((line.device, line.root))
+        if mount is not None and "ro" not in line.options and (line.device, line.root) not in writable:
+            raise CriuError(f"the images mount {mount.source} writable at {line.place}; config.json has it read-only")
+
+
+def identity(kernel: Kernel, source: str) -> tuple[str, str]:
+    """(device, path in its file system) of a path of the host, as mountinfo will show it when it is bound."""
+    try:
+        fd = kernel.open(source, posix.O_PATH)
+    except FileNotFoundError:
+        return "", source
+    try:
+        line, path = mountinfo(kernel, "self").get(kernel.mount_id(fd)), kernel.fd_path(fd)
+    finally:
+        kernel.close(fd)
+    if line is None:
+        return "", path
+    inner = path[len(line.place.rstrip("/")):]
+    return line.device, (line.root.rstrip("/") + inner) or "/"

@@ -1,0 +1,203 @@
+"""`criu swrk`: CRIU as a child of ours for one request, on a socket (criu(8), "swrk").
+
+It asks back while it works: each notification waits for an answer, so that the steps of a plan can take place between
+two of them. It dies with this process, and when the socket closes before the end it undoes what it has begun.
+"""
+from __future__ import annotations
+
+import _socket
+import fcntl
+import posix
+from sys import byteorder
+
+from ..errors import PyruncError, strerror
+from . import log
+from .messages import NOTIFY, PRE_DUMP, Response, acknowledgement, request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..kernel import Kernel
+    from .wire import Value
+
+#: Of the caller's environment CRIU and the programs it runs (tar, ip) get none: in it, HOME would be a configuration.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SOCKET = 3                # its number in CRIU; what a restore hands on follows
+LARGEST = 1 << 16
+SIGKILL = 9
+PATIENCE = 10.0           # seconds for it to undo what it has begun
+ABOVE = 100               # descriptors wait up here until 0 to SOCKET and on are free
+
+
+class CriuError(OSError):
+    """CRIU failed; filename is the whole text, errno 0."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(0, "", text)
+
+    def __str__(self) -> str:
+        return str(self.filename)
+
+
+def search_path() -> str:
+    """Absolute directories of the caller's $PATH: programs of the host, never ones that lie where we happen to be."""
+    given = posix.environ.get(b"PATH", b"").decode(errors="surrogateescape")
+    return ":".join(part for part in given.split(":") if part.startswith("/")) or PATH
+
+
+def program(name: str) -> str:
+    """The path of a program of the host, "" for none."""
+    for directory in search_path().split(":"):
+        path = f"{directory}/{name}"
+        try:
+            if posix.stat(path).st_mode & 0o170000 == 0o100000 and posix.access(path, posix.X_OK):
+                return path
+        except OSError:
+            continue
+    return ""
+
+
+def find() -> str:
+    """The path of criu. PyruncError when the host has none."""
+    path = program("criu")
+    if not path:
+        raise PyruncError("checkpoint and restore need the program criu, and this host has none (apt-get install criu)")
+    return path
+
+
+class Criu:
+    """One CRIU at work. log: the name of its log in the directory work_fd, which place is the path of."""
+
+    def __init__(self, program: str, work_fd: int, place: str, log: str) -> None:
+        self.program, self.work_fd, self.place, self.log = program, work_fd, place, log
+        self.pid, self.pidfd, self.kind = 0, -1, 0
+        self.socket: _socket.socket | None = None
+
+    def start(self, kernel: Kernel, flags: int = 0, cgroup_fd: int = -1, streams: bool = False,
+              extra: Sequence[int] = (), prepare: Callable[[], None] | None = None) -> None:
+        """Run it. flags: of clone3; streams: with our standard streams, for a container to have; extra: descriptors
+        it gets from SOCKET + 1 on; prepare: run in the child before."""
+        ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+        told, tell = posix.pipe2(posix.O_CLOEXEC)
+        self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, ours.detach())
+        self.pid, self.pidfd = kernel.clone3(flags, cgroup_fd, SIGKILL)
+        if self.pid == 0:
+            self._become(kernel, its.fileno(), tell, streams, extra, prepare)
+        its.close()
+        posix.close(tell)
+        words = kernel.read(told, 4096).decode(errors="replace")
+        posix.close(told)
+        if words:
+            raise CriuError(words)
+
+    def _become(self, kernel: Kernel, its: int, tell: int, streams: bool, extra: Sequence[int],
+                prepare: Callable[[], None] | None) -> None:
+        try:
+            kernel.become_child()
+            if prepare is not None:
+                prepare()
+            wanted = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, ABOVE) for fd in (its, *extra)]
+            tell = fcntl.fcntl(tell, fcntl.F_DUPFD_CLOEXEC, ABOVE)
+            if not streams:
+                null = posix.open("/dev/null", posix.O_RDWR)
+                for number in (0, 1, 2):
+                    posix.dup2(null, number)
+            for number, fd in enumerate(wanted, SOCKET):
+                posix.dup2(fd, number)
+            posix.execve(self.program, ["criu", "swrk", str(SOCKET)], {"PATH": search_path()})
+        except OSError as fault:
+            posix.write(tell, f"{fault.filename or self.program}: {strerror(fault.errno or 0)}".encode())
+        except BaseException as fault:  # nothing may reach the interpreter's own printer
+            posix.write(tell, f"{type(fault).__name__}: {fault}".encode())
+        finally:
+            posix._exit(127)
+
+    def ask(self, kind: int, given: Mapping[str, Value | Sequence[Value]]) -> None:
+        """Send the request: messages.DUMP, PRE_DUMP or RESTORE, and its options."""
+        self.kind = kind
+        self._send(request(kind, given))
+
+    def go_on(self) -> None:
+        """Answer the notification that `until` has returned with."""
+        self._send(acknowledgement())
+
+    def until(self, wanted: str, others: Callable[[Response, int], None] | None = None) -> Response:
+        """Wait for a notification of that name, or, with "", for the end; the others are let pass.
+
+        others   is called with each, and the descriptor that came with it or -1
+        Raises CriuError when CRIU fails, or ends without it.
+        """
+        while True:
+            response, fd = self._receive()
+            if not response.success:
+                raise self.failure()
+            if response.kind != NOTIFY:
+                if wanted or response.kind != self.kind:
+                    raise self.failure(f"it was done without {wanted or 'an end'}")
+                return response
+            if others is not None:
+                others(response, fd)
+            elif fd >= 0:
+                posix.close(fd)
+            if wanted and response.script == wanted:
+                return response
+            self.go_on()
+
+    def _send(self, data: bytes) -> None:
+        assert self.socket is not None
+        try:
+            self.socket.send(data)
+        except OSError:
+            raise self.failure("it is gone") from None
+
+    def _receive(self) -> tuple[Response, int]:
+        assert self.socket is not None
+        try:
+            data, rights, _, _ = self.socket.recvmsg(LARGEST, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+            if not data:
+                raise self.failure("it ended without an answer")
+            response = Response(data)
+        except ValueError as fault:
+            raise self.failure(f"its answer is no message: {fault}") from None
+        except ConnectionResetError:
+            raise self.failure("it ended without an answer") from None
+        for level, kind, given in rights:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                return response, int.from_bytes(given[:4], byteorder)
+        return response, -1
+
+    def failure(self, otherwise: str = "it says nothing about the cause") -> CriuError:
+        """The cause out of its log first, then where the whole log is: engines show the first line, and cut it."""
+        self.end()
+        cause = log.errors(self.work_fd, self.log) or otherwise
+        return CriuError(f"criu failed: {cause}: log file {self.place}/{self.log}")
+
+    def finish(self) -> None:
+        """CRIU has answered: wait for its end. After a pre-dump it would wait for the next request."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+        if self.pid:
+            _, status = posix.waitpid(self.pid, 0)
+            posix.close(self.pidfd)
+            self.pid = 0
+            if status and self.kind != PRE_DUMP:
+                raise self.failure(f"it ended with wait status {status}")
+
+    def end(self) -> None:
+        """Let go of one that failed, or is not wanted any more: it undoes what it has begun, and ends. Repeatable."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+        if self.pid:
+            from ..state.identity import wait_end
+            if not wait_end(self.pidfd, PATIENCE):
+                posix.kill(self.pid, SIGKILL)
+            try:
+                posix.waitpid(self.pid, 0)
+            except ChildProcessError:
+                pass
+            posix.close(self.pidfd)
+            self.pid = 0
+

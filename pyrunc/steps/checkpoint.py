@@ -1,0 +1,146 @@
+"""`checkpoint`: CRIU writes the processes of a container into image files, and ends them unless they shall go on."""
+from __future__ import annotations
+
+import posix
+
+from ..criu import images, mounts
+from ..criu.choices import OUTSIDE, Choices, common
+from ..criu.messages import DUMP, PRE_DUMP, Response, pair
+from ..criu.service import Criu, CriuError, find
+from ..step import Step
+from .namespaces import Namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from ..config.types import Config
+    from ..criu.wire import Value
+    from ..facts import Facts
+    from ..kernel import Kernel
+    from ..options import Options
+
+LOG = "dump.log"
+
+
+class CriuStep(Step):
+    """A failure of CRIU's is a sentence of its own, and begins with the cause."""
+
+    def failure(self, fault: OSError) -> str:
+        return str(fault) if isinstance(fault, CriuError) else self.describe()
+
+
+class Directories(CriuStep):
+    """Where the images go and where the log does. fd, work_fd: open from apply() on."""
+    name = "checkpoint.directories"
+    path: str
+    work_path: str
+    fd: int = -1
+    work_fd: int = -1
+
+    @property
+    def log_place(self) -> str:
+        return self.work_path or self.path
+
+    def describe(self) -> str:
+        return f"make {self.path} for the images" + (f" and {self.work_path} for the log" if self.work_path else "")
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        self.fd = images.make(kernel, self.path)
+        self.work_fd = images.make(kernel, self.work_path) if self.work_path else self.fd
+        images.clear(self.work_fd, LOG)
+
+
+class Mounts(CriuStep):
+    """Name the mounts that CRIU is to leave out. found: (where, name)."""
+    name = "checkpoint.mounts"
+    pid: int
+    config: Config
+    options: Options
+    found: Sequence[tuple[str, str]] = ()
+
+    def describe(self) -> str:
+        return "find the mounts that come from outside the container"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        self.found = list(mounts.names(kernel, self.pid, self.config, self.options))
+
+
+class Streams(CriuStep):
+    """Which pipes the init's standard streams were, for the ones that take their place (criu(8), --inherit-fd)."""
+    name = "checkpoint.streams"
+    directories: Directories
+    streams: list[str]
+
+    def describe(self) -> str:
+        return f"write {images.DESCRIPTORS}: what the standard streams are"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        images.write_streams(kernel, self.directories.fd, self.streams)
+
+
+class Dump(CriuStep):
+    """One dump. With pre_dump memory only, while the processes go on."""
+    name = "checkpoint.dump"
+    program: str
+    directories: Directories
+    mounts: Mounts | None
+    pid: int
+    choices: Choices
+    outside: Sequence[str]               # types of namespaces that the container has joined
+    streams: Sequence[str]               # files of the host among the standard streams
+    given: Mapping[str, Value | Sequence[Value]]
+
+    def describe(self) -> str:
+        if self.choices.pre_dump:
+            return f"have criu write the memory of process {self.pid} and below, which go on"
+        then = "go on" if self.choices.leave_running else "end"
+        return f"have criu write process {self.pid} and all below it, which {then}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        external: list[Value] = [*self.streams]
+        for kind in self.outside:
+            word, key = OUTSIDE[kind]
+            inode = kernel.stat_path(f"/proc/{self.pid}/ns/{word}").st_ino
+            external.append(f"{word}[{inode}]:{key}")
+        if self.mounts is not None:
+            external += [f"mnt[{place}]:{name}" for place, name in self.mounts.found]
+        at = self.directories
+        criu = Criu(self.program, at.work_fd, at.log_place, LOG)
+        criu.start(kernel)
+        try:
+            criu.ask(PRE_DUMP if self.choices.pre_dump else DUMP, {
+                **self.given, "images_dir_fd": at.fd, "work_dir_fd": at.work_fd, "log_file": LOG, "pid": self.pid,
+                "external": external})
+            criu.until("", self._tell)
+            criu.finish()
+        finally:
+            criu.end()
+
+    def _tell(self, response: Response, fd: int) -> None:
+        """Lazy pages: whoever waits at --status-fd may begin to fetch them."""
+        if response.script == "status-ready" and self.choices.status_fd >= 0:
+            posix.write(self.choices.status_fd, b"\0")
+            posix.close(self.choices.status_fd)
+
+
+def dump(config: Config, options: Options, state: Mapping[str, Any], choices: Choices) -> Iterator[Step]:
+    """All of checkpoint, PARENT. state: state.json of a container whose init runs. PyruncError without criu."""
+    program, pid, streams = find(), state["pid"], list(state.get("streams", ()))
+    directories = Directories(path=choices.image_path, work_path=choices.work_path)
+    found = None
+    yield directories
+    if not choices.pre_dump:
+        found = Mounts(pid=pid, config=config, options=options)
+        yield found
+        yield Streams(directories=directories, streams=streams)
+    given: dict[str, Value | Sequence[Value]] = {
+        **common(choices, config), "root": state["rootfs"], "leave_running": choices.leave_running,
+        "tcp_skip_in_flight": choices.tcp_skip_in_flight, "link_remap": choices.link_remap,
+        "parent_img": choices.parent_path, "track_mem": bool(choices.parent_path), "freeze_cgroup": state["cgroup"]}
+    if choices.page_server is not None:
+        given["ps"] = pair(*choices.page_server)
+    yield Dump(program=program, directories=directories, mounts=found, pid=pid, choices=choices, given=given,
+               outside=[kind for kind in Namespaces(config).joined if kind in OUTSIDE],
+               streams=[name for name in streams if name.startswith("file[")])

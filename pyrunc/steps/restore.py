@@ -1,0 +1,319 @@
+"""`restore`: CRIU makes the processes of a checkpoint again, in a container that the runtime prepares around them.
+
+CRIU is started first and waits in the container's cgroup, so that what it makes is born there; its notifications are
+the places between which the other steps stand. It works in a mount namespace of its own: the mount of the root that it
+needs is nobody else's, and goes with it however it ends.
+"""
+from __future__ import annotations
+
+import posix
+
+from ..absolute import absolute
+from ..criu import images, mounts
+from ..criu.choices import OUTSIDE, Choices, common
+from ..criu.messages import RESTORE, Response, pair
+from ..criu.service import Criu, CriuError, find
+from ..errors import UsageError
+from ..state import record
+from ..step import Step
+from . import destination, hooks, terminal
+from .cgroup import born_inside, of_process
+from .checkpoint import CriuStep
+from .mounts import entries
+from .namespaces import KINDS, Namespaces
+from .state import Intent, Reserve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ..config.types import Config
+    from ..criu.wire import Value
+    from ..facts import Facts
+    from ..host import Host
+    from ..kernel import Kernel
+    from ..options import Options
+
+LOG = "restore.log"
+ROOT = "criu-root"                       # in the state directory: CRIU wants a root that is a mount point
+MS_BIND, MS_REC, MS_SLAVE = 4096, 16384, 1 << 19
+NEWNS, NEWNET = KINDS["mount"][0], KINDS["network"][0]
+
+
+class Images(CriuStep):
+    """Open the images, and refuse what is none. fd, work_fd, streams: from apply() on."""
+    name = "restore.images"
+    path: str
+    work_path: str
+    fd: int = -1
+    work_fd: int = -1
+    streams: Mapping[str, int] = {}
+
+    @property
+    def log_place(self) -> str:
+        return self.work_path or self.path
+
+    def describe(self) -> str:
+        return f"open the images in {self.path} and check that they are files"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        self.fd = kernel.open(self.path, images.DIRECTORY)
+        self.work_fd = images.make(kernel, self.work_path) if self.work_path else self.fd
+        images.clear(self.work_fd, LOG)
+        images.check(self.fd, self.path)
+        self.streams = images.inherited(self.fd, self.path)
+
+
+class MountPoints(CriuStep):
+    """A root that is new has not got the places that create made: make them, below no other mount."""
+    name = "restore.mount_points"
+    spec = "config.md#mounts"
+    rootfs: str
+    places: Sequence[tuple[str, str]]    # (destination, source of a bind mount or "")
+
+    def describe(self) -> str:
+        return "make the mount points that are missing in the root file system"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        root = kernel.open(self.rootfs, posix.O_PATH | posix.O_DIRECTORY)
+        for path, source in self.places:
+            directory = not source or kernel.stat_path(source).st_mode & destination.S_IFMT == destination.S_IFDIR
+            kernel.close(destination.place(kernel, root, path, directory)[0])
+        kernel.close(root)
+
+
+class Service(CriuStep):
+    """Start criu: in the container's cgroup, in a mount namespace with the root, and dead when the runtime dies.
+
+    criu, images_fd, work_fd   from apply() on; the descriptors are of its mount namespace: it mounts in there
+    inherit                    namespaces that are joined: (CRIU's name of it, path)
+    """
+    name = "restore.criu"
+    program: str
+    images: Images
+    rootfs: str
+    into_cgroup: bool
+    inherit: Sequence[tuple[str, str]]
+    criu: Criu | None = None
+    images_fd: int = -1
+    work_fd: int = -1
+    root: str = ""
+
+    def describe(self) -> str:
+        return f"start {self.program}, which waits, with {self.rootfs} mounted in a mount namespace of its own"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.mkdir(ROOT, 0o700, facts.state_fd)
+        root = self.root = kernel.fd_path(facts.state_fd) + f"/{ROOT}"
+
+        def prepare() -> None:
+            kernel.mount("none", "/", "", MS_REC | MS_SLAVE)
+            kernel.mount(self.rootfs, root, "", MS_BIND | MS_REC)
+
+        extra = [kernel.open(path, posix.O_RDONLY) for _, path in self.inherit]
+        criu = self.criu = Criu(self.program, self.images.work_fd, self.images.log_place, LOG)
+        criu.start(kernel, NEWNS, facts.cgroup_fd if self.into_cgroup else -1, True, extra, prepare)
+        for fd in extra:
+            kernel.close(fd)
+        seen = f"/proc/{criu.pid}/root"
+        self.images_fd = kernel.open(seen + self.images.path, images.DIRECTORY)
+        self.work_fd = kernel.open(seen + self.images.log_place, images.DIRECTORY)
+        facts.pid = criu.pid             # systemd makes the scope around it
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if self.criu is not None:
+            self.criu.end()
+
+
+class Begin(CriuStep):
+    """Ask for the restore and wait until the init exists in its namespaces, empty as yet."""
+    name = "restore.begin"
+    service: Service
+    images: Images
+    given: Mapping[str, Value | Sequence[Value]]
+    console: Console
+
+    def describe(self) -> str:
+        return "have criu make the init and its namespaces"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        service = self.service
+        criu = service.criu
+        assert criu is not None
+        inherit = [pair(name, 4 + number) for number, (name, _) in enumerate(service.inherit)]
+        inherit += [pair(name, number) for name, number in self.images.streams.items()]
+        criu.ask(RESTORE, {**self.given, "images_dir_fd": service.images_fd, "work_dir_fd": service.work_fd,
+                           "log_file": LOG, "root": service.root, "inherit_fd": inherit,
+                           "cg_root": [pair("", of_process(kernel, criu.pid))]})
+        facts.pid = criu.until("setup-namespaces", self.console.take).pid
+
+
+class Loopback(CriuStep):
+    """The network namespace is new and empty: its loopback device is up, as in a created container."""
+    name = "restore.loopback"
+    spec = "config-linux.md#network"
+
+    def describe(self) -> str:
+        return "set lo up in the container's network namespace"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        own, its = kernel.open("/proc/self/ns/net", posix.O_RDONLY), kernel.open(f"/proc/{facts.pid}/ns/net", 0)
+        kernel.setns(its, NEWNET)
+        try:
+            kernel.loopback_up()
+        finally:
+            kernel.setns(own, NEWNET)
+            kernel.close(own)
+            kernel.close(its)
+
+
+class Processes(CriuStep):
+    """Let CRIU go on until all processes are there and stand still; the init is a child of the runtime."""
+    name = "restore.processes"
+    service: Service
+    console: Console
+
+    def describe(self) -> str:
+        return "have criu make the mounts and the processes, which do not run yet"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        criu = self.service.criu
+        assert criu is not None
+        criu.go_on()
+        facts.pid = criu.until("post-restore", self.console.take).pid
+        facts.pidfd = kernel.pidfd_open(facts.pid)
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if facts.pidfd >= 0:
+            kernel.kill_and_reap(facts.pid, facts.pidfd)
+            facts.pidfd = -1
+
+
+class CheckMounts(CriuStep):
+    """What config.json gives read-only must not have come back writable."""
+    name = "restore.check_mounts"
+    spec = "config.md#mounts"
+    config: Config
+    options: Options
+
+    def describe(self) -> str:
+        return "check that read-only bind mounts are read-only"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        mounts.check(kernel, facts.pid, self.config, self.options)
+
+
+class Run(CriuStep):
+    """The processes run from here on, and CRIU ends."""
+    name = "restore.run"
+    service: Service
+    console: Console
+
+    def describe(self) -> str:
+        return "have criu let the processes run"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        criu = self.service.criu
+        assert criu is not None
+        criu.go_on()
+        criu.until("", self.console.take)
+        criu.finish()
+        kernel.rmdir(ROOT, facts.state_fd)
+
+
+class Console(CriuStep):
+    """The master of the restored terminal, which CRIU hands out while it works: to the engine, or for us to copy."""
+    name = "restore.console"
+    spec = terminal.SPEC
+    receiver: str
+    master: int = -1
+
+    def describe(self) -> str:
+        return f"send the terminal's master to {self.receiver}"
+
+    def take(self, response: Response, fd: int) -> None:
+        """Called with every notification."""
+        if response.script == "orphan-pts-master" and fd >= 0:
+            self.master = fd
+        elif fd >= 0:
+            posix.close(fd)
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        if self.master < 0:
+            raise CriuError("process.terminal is true, and the images have no terminal")
+        if facts.console_socket < 0:
+            facts.console_fd = self.master
+            return
+        kernel.send_on(facts.console_socket, terminal.NAME, self.master)
+        kernel.close(self.master)
+        kernel.close(facts.console_socket)
+        facts.console_socket = -1
+
+
+# ---- planner functions ------------------------------------------------------------------------------------------
+def reserve(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT: the container's directory, without a fifo: nobody waits for `start`."""
+    yield Reserve(root=options.root, id=options.id)
+    yield Intent(intent=record.intent(config, options, host))
+
+
+class Restore:
+    """The steps of one restore, which share the images, CRIU and the terminal. PyruncError without criu."""
+
+    def __init__(self, config: Config, options: Options, host: Host, choices: Choices) -> None:
+        self.config, self.options, self.host, self.choices = config, options, host, choices
+        self.rootfs = record.rootfs(config, options)
+        self.images = Images(path=choices.image_path, work_path=choices.work_path)
+        self.spaces = Namespaces(config)
+        if "cgroup" in self.spaces.joined:
+            raise UsageError("a container that joins a cgroup namespace cannot be restored: criu cannot do that")
+        self.service = Service(
+            program=find(), images=self.images, rootfs=self.rootfs, into_cgroup=born_inside(config, options, host),
+            inherit=[(OUTSIDE[kind][1], path) for kind, (path, _) in self.spaces.joined.items() if kind in OUTSIDE])
+        self.terminal = terminal.wants(config)
+        self.console = Console(receiver=options.console_socket or "the runtime", where="process.terminal")
+
+    def prepare(self) -> Iterator[Step]:
+        """PARENT, before anything is made outside the container's directory."""
+        yield self.images
+        if self.terminal and self.options.console_socket:
+            yield terminal.Connect(path=self.options.console_socket, where="process.terminal")
+        places: list[tuple[str, str]] = []
+        covered: list[str] = []
+        for parsed, fields in entries(self.config):
+            path = fields["path"]
+            if fields["kind"] != "cgroup2" and not any(path.startswith(f"{above}/") for above in covered):
+                places.append((path, absolute(fields["source"], self.options.bundle) if parsed.bind else ""))
+            covered.append(path)
+        yield MountPoints(rootfs=self.rootfs, places=places)
+
+    def start(self) -> Iterator[Step]:
+        """PARENT, when the cgroup is there."""
+        yield self.service
+
+    def processes(self) -> Iterator[Step]:
+        """PARENT, when CRIU is in the cgroup: to processes that stand still."""
+        joined = [encode_join(kind, path) for kind, (path, _) in self.spaces.joined.items() if kind not in OUTSIDE]
+        yield Begin(service=self.service, images=self.images, console=self.console, given={
+            **common(self.choices, self.config), "evasive_devices": True, "rst_sibling": True,
+            "ext_mnt": [pair(mount.name, mount.source)
+                        for mount in mounts.external(self.config, self.options.bundle)],
+            "join_ns": joined, "lsm_profile": self.choices.lsm_profile,
+            "lsm_mount_context": self.choices.lsm_mount_context})
+        if "network" in self.spaces.new:
+            yield Loopback()
+        yield from (step for step in hooks.create_runtime(self.config, self.options, self.host)
+                    if isinstance(step, hooks.Run))       # without the barriers: there is no second walk of the plan
+        yield Processes(service=self.service, console=self.console)
+        yield CheckMounts(config=self.config, options=self.options)
+
+    def run(self) -> Iterator[Step]:
+        """PARENT, when the state is saved."""
+        yield Run(service=self.service, console=self.console)
+        if self.terminal:
+            yield self.console
+
+
+def encode_join(kind: str, path: str) -> bytes:
+    """CRIU's name of a namespace to join, and where it is."""
+    return pair(KINDS[kind][1], path)
