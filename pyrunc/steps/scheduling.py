@@ -1,6 +1,7 @@
 """When and where the process runs: scheduler, I/O priority, CPU affinity."""
 from __future__ import annotations
 
+from ..errors import strerror
 from ..last import OP_IOPRIO, OP_SCHEDULER, pack_nodes, pack_scheduler
 from ..linux import IOPRIO_CLASS_SHIFT, IOPRIO_CLASSES, SCHED_FLAGS, SCHED_POLICIES
 from ..step import LAST, PARENT, Step
@@ -69,7 +70,13 @@ class SetAffinity(Step):
         return f"let {whose} run on CPUs {self.cpus}" if self.cpus else f"let {whose} run on any CPU of its cgroup"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.sched_setaffinity(0 if self.own else facts.pid, _mask(self.cpus) if self.cpus else ALL_CPUS)
+        try:
+            kernel.sched_setaffinity(0 if self.own else facts.pid, _mask(self.cpus) if self.cpus else ALL_CPUS)
+        except PermissionError as fault:
+            if self.cpus:
+                raise
+            # Nobody has asked for it; an outer container's filter may not know the call.
+            facts.warnings.append(f"{self.describe()}: {strerror(fault.errno or 0)}")
 
 
 def all(config: Config, options: Options, host: Host) -> Iterator[Step]:

@@ -1,8 +1,10 @@
 """Scheduler, I/O priority and CPU affinity. From inside a container: tests/container/test_properties.py."""
 from __future__ import annotations
 
+import errno
 import os
 import struct
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,11 +12,11 @@ import pytest
 from pyrunc.facts import Facts
 from pyrunc.kernel import Kernel
 from pyrunc.last import OP_IOPRIO, OP_SCHEDULER
-from pyrunc.recorder import PID
+from pyrunc.recorder import PID, Recorder
 from pyrunc.steps import scheduling
 from tests.forked import forked
 
-from .planned import config, done, plan, story
+from .planned import config, done, facts, plan, story
 
 
 def attr(policy: int, flags: int = 0, nice: int = 0, priority: int = 0, runtime: int = 0, deadline: int = 0,
@@ -59,6 +61,15 @@ def test_without_them_nothing_is_touched() -> None:
 def test_the_init_may_run_on_any_cpu() -> None:
     """An engine may have bound itself to some; the cgroup's cpuset still holds."""
     assert done(scheduling.any_cpu, config()) == [("sched_setaffinity", PID, b"\xff" * 1024)]
+
+
+def test_an_affinity_that_nobody_asked_for_is_no_reason_to_fail() -> None:
+    known = facts()
+    for cpus, error in (({}, None), ({"final": "0"}, PermissionError)):
+        [step] = plan(scheduling.final_affinity, config(process={"execCPUAffinity": cpus}))
+        with pytest.raises(error) if error else nullcontext():
+            step.apply(Recorder(errors={"sched_setaffinity": [errno.EPERM]}), known)
+    assert known.warnings == ["let the process run on any CPU of its cgroup: operation not permitted"]
 
 
 # config.md#linux-process: "initial (string, OPTIONAL) is a list of CPUs a runtime parent process to be run on
