@@ -16,6 +16,7 @@ class Host:
     euid: int = 0
     egid: int = 0
     in_userns: bool = False              # not in the initial user namespace
+    setgroups: bool = True               # setgroups(2) has not been given up in this user namespace
     cgroup_mount: str = "/sys/fs/cgroup"  # where cgroup2 is mounted, "" when nowhere
     cgroup_own: str = "/"                # this process's cgroup in it
     cgroup_hybrid: bool = False          # some controllers sit in cgroup v1 hierarchies
@@ -45,6 +46,14 @@ def _read(path: str) -> str:
         posix.close(fd)
 
 
+def allows_setgroups(process: str) -> bool:
+    """Whether setgroups(2) is open in the user namespace of a process: "self" or its pid (user_namespaces(7)).
+
+    It was given up for good where an unprivileged user mapped a group; namespaces made in there inherit that.
+    """
+    return not _read(f"/proc/{process}/setgroups").startswith("deny")
+
+
 def probe() -> Host:
     """Read the facts of the host this process runs on. No effects."""
     mount, hybrid, selinux, resctrl = "", False, False, ""
@@ -64,8 +73,9 @@ def probe() -> Host:
             own = line[3:]
     uid_map = _read("/proc/self/uid_map").split()
     _, _, permitted = _read("/proc/self/status").partition("\nCapPrm:\t")
+    in_userns = uid_map[:3] != ["0", "0", "4294967295"]
     return Host(euid=posix.geteuid(), egid=posix.getegid(),
-                in_userns=uid_map[:3] != ["0", "0", "4294967295"],
+                in_userns=in_userns, setgroups=not in_userns or allows_setgroups("self"),
                 cgroup_mount=mount, cgroup_own=own, cgroup_hybrid=hybrid, resctrl=resctrl,
                 apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"), selinux=selinux,
                 capabilities=int(permitted[:16] or "0", 16),

@@ -171,7 +171,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     # P, C: the new process, born in the container's cgroup and namespaces
     cloning = list(join.clone(config, options, host, container))
     yield from cloning
-    yield from cgroup.attach(container)
+    yield from cgroup.attach(options, container)
     yield from intel_rdt.enter(container)
     yield from process.oom_score_adj(config, options, host)
     yield from scheduling.final_affinity(config, options, host)

@@ -231,11 +231,11 @@ def join(config: Config, options: Options, host: Host) -> Iterator[Step]:
         yield from _limits(config, host, place.directory(config, options, host))
 
 
-def attach(container: Mapping[str, Any]) -> Iterator[Step]:
+def attach(options: Options, container: Mapping[str, Any]) -> Iterator[Step]:
     """PARENT, for exec, after the clone: systemd moves the process where the runtime itself may not."""
     if "unit" in container:
         from .scope import Attach
-        yield Attach(unit=container["unit"], user=container["user_manager"])
+        yield Attach(unit=container["unit"], user=container["user_manager"], below=options.cgroup)
 
 
 def _limits(config: Config, host: Host, path: str) -> Iterator[Step]:

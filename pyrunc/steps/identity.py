@@ -6,7 +6,7 @@ from ..errors import ConfigError
 from ..step import LAST, Step
 from . import capabilities
 from .process import Directory, VerifyDirectory
-from .user import sets_groups
+from .user import KEEP_GROUPS, sets_groups
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def become(config: Config, options: Options, host: Host) -> Iterator[Step]:
         return
     uid, gid = _ids(process)
     yield OwnStdio(uid=uid, where="process.user.uid")
-    groups = _groups(config, host)
+    groups = _groups(config, options, host)
     if groups is not None:
         yield Groups(groups=groups, where="process.user.additionalGids" if groups else "")
     yield Gid(gid=gid, where="process.user.gid")
@@ -136,7 +136,7 @@ def verify(config: Config, options: Options, host: Host) -> Iterator[Step]:
         from ..seccomp.profile import allows
         if not allows(config, VERIFY_CALLS):
             return
-    yield Verify(ids=_ids(process), groups=_groups(config, host), sets=capabilities.given(config, host),
+    yield Verify(ids=_ids(process), groups=_groups(config, options, host), sets=capabilities.given(config, host),
                  no_new_privileges=nnp, filtered=filtered, where="process")
 
 
@@ -146,12 +146,12 @@ def _ids(process: Process) -> tuple[int, int]:
     return user.get("uid", 0), user.get("gid", 0)
 
 
-def _groups(config: Config, host: Host) -> list[int] | None:
+def _groups(config: Config, options: Options, host: Host) -> list[int] | None:
     """The supplementary groups, each once, ascending; None where setgroups(2) is not open to the init."""
     groups = sorted(set(config["process"].get("user", {}).get("additionalGids", ())))
-    if sets_groups(config, host):
+    if sets_groups(config, options, host):
         return groups
-    if groups:
+    if groups and KEEP_GROUPS not in (config.get("annotations") or {}):
         raise ConfigError("supplementary groups cannot be set in this user namespace: setgroups is denied",
                           "process.user.additionalGids")
     return None

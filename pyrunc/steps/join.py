@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import posix
 
+from ..cgroups.create import may_enter
 from ..errors import NOT_RUNNING, StateError
 from ..last import OP_CHROOT, OP_SETNS
 from ..step import LAST, Step
@@ -83,7 +84,8 @@ class Cgroup(Step):
 
     A container that manages cgroups of its own has moved its init into an inner one, and cgroup v2 then takes no
     process in the outer one: the process joins the init instead (as runc does). So it does where create was spared a
-    cgroup (--rootless), or stays in the runtime's, as the init has, where it may not.
+    cgroup (--rootless). Where the caller may not put it there it is born in the caller's own cgroup, if systemd moves
+    it afterwards (scope.attach) or the container has none; otherwise it would escape the container's limits.
     """
     name = "join.cgroup"
     spec = SPEC
@@ -91,33 +93,41 @@ class Cgroup(Step):
     below: str
     pid: int
     mounted: str              # where the host has cgroup2
+    own: str                  # the runtime's own cgroup; "" when it may move processes everywhere
+    moved: bool               # systemd puts the process there when the runtime may not
 
     def describe(self) -> str:
         return f"open cgroup {self.path}" + (f"/{self.below}" if self.below else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        directory = posix.O_RDONLY | posix.O_DIRECTORY
+        directory, path, spared = posix.O_RDONLY | posix.O_DIRECTORY, self.path, False
         try:
-            fd = kernel.open(self.path, directory | posix.O_NOFOLLOW)
+            fd = kernel.open(path, directory | posix.O_NOFOLLOW)
         except FileNotFoundError:
             if self.below:
                 raise
-            fd = kernel.open(self.of_init(kernel), directory)
+            path, spared = self.of_init(kernel), True
+            fd = kernel.open(path, directory)
+        else:
+            outer = fd
+            if self.below:
+                path = f"{path}/{self.below}"
+                fd = kernel.open_in_root(outer, self.below, directory, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+            elif kernel.read_file("cgroup.subtree_control", outer).strip():
+                path = self.of_init(kernel)
+                fd = kernel.open(path, directory)
+            if fd != outer:
+                kernel.close(outer)
+        if self.own:
             try:
                 kernel.close(kernel.open("cgroup.procs", posix.O_WRONLY, 0, fd))
+                may_enter(kernel, self.mounted, self.own, path)
             except PermissionError:
                 kernel.close(fd)
-                return
-            facts.cgroup_fd = fd
-            return
-        if self.below:
-            facts.cgroup_fd = kernel.open_in_root(fd, self.below, directory, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
-            kernel.close(fd)
-        elif kernel.read_file("cgroup.subtree_control", fd).strip():
-            kernel.close(fd)
-            facts.cgroup_fd = kernel.open(self.of_init(kernel), directory)
-        else:
-            facts.cgroup_fd = fd
+                if spared or self.moved:
+                    return
+                raise
+        facts.cgroup_fd = fd
 
     def of_init(self, kernel: Kernel) -> str:
         for line in kernel.read_file(f"/proc/{self.pid}/cgroup").splitlines():
@@ -180,7 +190,8 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
 def cgroup(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
     """PARENT: facts.cgroup_fd."""
     if container["cgroup"]:
-        yield Cgroup(path=container["cgroup"], below=options.cgroup, pid=container["pid"], mounted=host.cgroup_mount)
+        yield Cgroup(path=container["cgroup"], below=options.cgroup, pid=container["pid"], mounted=host.cgroup_mount,
+                     own="" if host.privileged else host.cgroup_own, moved="unit" in container)
 
 
 def switch(cloning: list[Step]) -> Iterator[Step]:

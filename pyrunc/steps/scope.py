@@ -74,15 +74,16 @@ class Attach(CgroupStep):
     spec = "config-linux.md#cgroups-path"
     unit: str
     user: bool
+    below: str                # a cgroup below the unit's that the caller names
 
     def describe(self) -> str:
-        return f"see that the process is in {self.unit}"
+        return f"see that the process is in {self.unit}" + (f"/{self.below}" if self.below else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         if facts.cgroup_fd < 0:
             manager = Manager(self.user, kernel)
             try:
-                manager.attach(self.unit, "", [facts.pid])
+                manager.attach(self.unit, f"/{self.below}" if self.below else "", [facts.pid])
             finally:
                 manager.close()
 

@@ -1,6 +1,7 @@
 """The user namespace: the parent writes the maps, then the init becomes root in it."""
 from __future__ import annotations
 
+from ..host import allows_setgroups
 from ..step import CHILD, Barrier, Step
 from .namespaces import PR_SET_DUMPABLE, Namespaces
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from ..options import Options
 
 SPEC = "config-linux.md#user-namespace-mappings"
-
-
+#: crun.1: the caller's supplementary groups stay, to reach files that only they open; additionalGids are not set.
+KEEP_GROUPS = "run.oci.keep_original_groups"
 
 def map_text(mappings: Sequence[IDMapping]) -> str:
     """uidMappings or gidMappings as /proc/PID/uid_map wants them: "container host size" lines."""
@@ -95,12 +96,19 @@ def maps(config: Config, options: Options, host: Host) -> Iterator[Step]:
 def denies_setgroups(config: Config, host: Host) -> bool:
     """An unprivileged runtime with one gid to map cannot keep setgroups; newgidmap can, for a range."""
     gids = config["linux"].get("gidMappings") or []
-    return not host.privileged and host.euid != 0 and len(gids) == 1 and gids[0]["size"] == 1
+    return host.setgroups and host.euid != 0 and len(gids) == 1 and gids[0]["size"] == 1
 
 
-def sets_groups(config: Config, host: Host) -> bool:
-    """Whether setgroups(2) is open to the init."""
-    return not denies_setgroups(config, host) if "user" in Namespaces(config).new else host.euid == 0
+def sets_groups(config: Config, options: Options, host: Host) -> bool:
+    """Whether setgroups(2) is open to the init, and not kept from it by the annotation."""
+    if (config.get("annotations") or {}).get(KEEP_GROUPS, "0") != "0":
+        return False
+    spaces = Namespaces(config)
+    if options.joins and spaces.private("user"):
+        return allows_setgroups(str(options.init_pid))
+    if "user" in spaces.new:
+        return host.setgroups and not denies_setgroups(config, host)
+    return host.setgroups and host.euid == 0
 
 
 def mapped(config: Config) -> bool:
@@ -111,7 +119,7 @@ def mapped(config: Config) -> bool:
 def become_root(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD: the first thing the init does with its new identity."""
     spaces = Namespaces(config)
-    yield BecomeRoot(groups=sets_groups(config, host), where=spaces.new.get("user", ""))
+    yield BecomeRoot(groups=sets_groups(config, options, host), where=spaces.new.get("user", ""))
 
 
 def barrier(config: Config) -> Iterator[Step]:

@@ -239,7 +239,7 @@ def test_attach(made: Make) -> None:
     with sleeping() as pid:
         facts = Facts()
         facts.pid = pid
-        (step,) = cgroup.attach({"unit": container.unit.name, "user_manager": False})
+        (step,) = cgroup.attach(Options(), {"unit": container.unit.name, "user_manager": False})
         step.apply(Kernel(), facts)
         assert Path(f"/proc/{pid}/cgroup").read_text() == f"0::/{container.unit.cgroup}\n"
 
@@ -331,7 +331,7 @@ def test_rootless(user: int, name: str) -> None:
         with sleeping() as pid:
             facts = Facts()
             facts.pid = pid
-            (step,) = cgroup.attach({"unit": container.unit.name, "user_manager": True})
+            (step,) = cgroup.attach(Options(), {"unit": container.unit.name, "user_manager": True})
             step.apply(Kernel(), facts)
             assert Path(f"/proc/{pid}/cgroup").read_text() == f"0::/{container.unit.cgroup}\n"
         container.end()
