@@ -102,8 +102,8 @@ def build_static(out: Path, work: Path, checked: bool) -> None:
         raise FileNotFoundError(archive)
     flags = ["-fno-pie", "-DEMBEDDED_PYTHON", "-DSTATIC_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects("build.py", flags, work)
-    own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "frozen_import.c",
-                   write_frozen(work, [name], checked)], [*flags, *definitions()], work)
+    own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
+                   HERE / "frozen_import.c", write_frozen(work, [name], checked)], [*flags, *definitions()], work)
     wrap = ["-Wl,--wrap=_Py_Deepfreeze_Init"] if sys.version_info[:2] == (3, 11) else []
     libraries = [word for key in ("LIBS", "SYSLIBS", "MODLIBS") for word in variable(key).split()]
     inside = [f"-l:lib{word[2:]}.a" if word in ("-lz", "-lexpat") else word for word in libraries]
@@ -119,7 +119,7 @@ def build_shared(out: Path, work: Path, checked: bool) -> None:
     """Link libpython.so."""
     flags = ["-fPIE", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects("build.py", flags, work)
-    own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c",
+    own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
                    write_frozen(work, [name], checked)], [*flags, *definitions()], work)
     directory = variable("LIBDIR")
     search = [f"-L{directory}", f"-Wl,-rpath,{directory}"] if not directory.startswith("/usr/lib") else []

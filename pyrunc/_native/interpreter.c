@@ -14,6 +14,7 @@
 #include "launcher.h"
 #include "frozen.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -253,8 +254,11 @@ static int bridge(void)
     PyObject *finders = PySys_GetObject("meta_path"), *out = PyFile_NewStdPrinter(STDOUT_FILENO);
     if (!launcher || !finders || !out || PyList_Append(finders, launcher) || PySys_SetObject("stdout", out))
         return -1;
+    /* Half of what _cffi_backend is linked to is never called; none of it is once the container's root is the root. */
+    PyObject *flags = PyObject_CallFunction(PySys_GetObject("setdlopenflags"), "i", RTLD_LAZY);
+    Py_XDECREF(flags);
     PyObject *methods = PyModule_GetDict(launcher);
-    return PySys_SetObject("__getattr__", PyDict_GetItemString(methods, "__getattr__")) ||
+    return !flags || PySys_SetObject("__getattr__", PyDict_GetItemString(methods, "__getattr__")) ||
            PyDict_SetItemString(PyEval_GetBuiltins(), "open", PyDict_GetItemString(methods, "open")) ||
            _PySignal_Init(0) || import_frozen_quickly(library_path) ? -1 : 0;
 }
@@ -290,6 +294,7 @@ _Noreturn void run_python(const char *library, int argc, char **argv, bool seal)
     (void)seal;         /* launcher.c has done that */
     library_path = library;
     PyImport_FrozenModules = frozen_is_current() ? frozen_modules : frozen_modules + frozen_own;
+    place_heap();
     if (PyImport_ExtendInittab(built_in_modules))
         die("out of memory");
     start(argc, argv);

@@ -22,6 +22,9 @@ bool image_is_sealed(void);
  * beside is any other directory, outside the program's own. -1 with errno when neither can be made. */
 int sealed_image_open(const char *path, const char *beside);
 
+/* Gives Python's memory, and malloc's, to huge pages, before either is used. */
+void place_heap(void);
+
 /* Runs pyrunc.cli.main.main(argv[1..]) and exits with what it returns; never comes back.
  * library: the directory that holds the package. seal: whether the interpreter still is to be sealed. */
 _Noreturn void run_python(const char *library, int argc, char **argv, bool seal);

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -102,6 +103,12 @@ def test_root_cannot_be_dumped(toy: Launcher) -> None:
 def test_a_forked_child_imports_nothing_from_files(toy: Launcher) -> None:
     # In the other kinds it is the engine's audit hook that sees to it.
     assert toy("forked").returncode == (3 if quick(toy) else 1)
+
+
+def test_memory_comes_in_huge_pages(toy: Launcher) -> None:
+    allowed = "[never]" not in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    if toy.kind != "exec":          # there it is the interpreter's own malloc
+        assert (int(toy("huge_pages").stdout) >= 2048) == allowed
 
 
 def test_code_names_no_file_that_exists(toy: Launcher) -> None:

@@ -130,3 +130,8 @@ def descriptors(report: str) -> None:
 def dumpable() -> None:
     from pyrunc._native import lib
     print(lib.pr_prctl(3, 0, 0, 0, 0))      # PR_GET_DUMPABLE
+
+
+def huge_pages() -> None:
+    with open("/proc/self/smaps_rollup") as file:
+        print(*(line.split()[1] for line in file if line.startswith("AnonHugePages:")))
