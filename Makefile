@@ -28,7 +28,8 @@ test: build apt-test $(VENV)/.test
 	$(IN) -m pytest $(PYTEST) tests
 
 bench: build apt-test $(VENV)/.test
-	$(IN) -m tests.bench --json bench.json
+	$(IN) pyrunc/_native/install.py $(abspath build/bench)
+	$(IN) -m tests.bench --runtime build/bench/bin/pyrunc --runtime runc --runtime crun --json bench.json
 
 lint: build $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from tests import bundles
 from tests.bundles import Config, docker_like
@@ -17,6 +19,8 @@ from tests.seccomp_profile import engine_sized
 COMMANDS = ("run", "create", "start", "state", "exec", "kill", "delete")
 #: What an engine does for each container; its sum is the row "lifecycle".
 LIFECYCLE = ("create", "start", "state", "kill", "delete")
+#: Seconds for one lifecycle; whatever takes longer hangs.
+PATIENCE = 120
 VARIANTS: dict[str, Config] = {"plain": {}, "seccomp": {"linux": {"seccomp": engine_sized()}}}
 
 
@@ -50,6 +54,7 @@ class Contestant:
             config = docker_like(process={"args": args}, **VARIANTS[variant])
             bundles.bundle(place / name, config)
         self.once, self.wait, self.pid_file = place / "once", place / "wait", place / "pid"
+        self.running = 0
         self._null = os.open(os.devnull, os.O_RDWR)
 
     def _time(self, command: str, *args: str | Path) -> None:
@@ -57,11 +62,12 @@ class Contestant:
         argv = self.runtime.argv(command, *args)
         actions = [(os.POSIX_SPAWN_DUP2, self._null, fd) for fd in (0, 1, 2)]
         began = time.monotonic_ns()
-        pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
-        _, status, _ = os.wait4(pid, 0)
+        self.running = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
+        _, status = os.waitpid(self.running, 0)
         took = (time.monotonic_ns() - began) / 1e9
+        self.running = 0
         if status:
-            again = subprocess.run(argv, capture_output=True, text=True, check=False)
+            again = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=PATIENCE)
             raise RuntimeError(f"{' '.join(argv)}: {os.waitstatus_to_exitcode(status)}: {again.stderr}")
         self.samples.seconds[command].append(took)
 
@@ -69,6 +75,7 @@ class Contestant:
         """One `run`, then create, start, state, exec, kill, delete of another container."""
         self.counter += 1
         id = f"bench-{os.getpid()}-{self.runtime.name}-{self.counter}"
+        signal.alarm(PATIENCE)
         self._time("run", "--bundle", self.once, id)
         self._time("create", "--pid-file", self.pid_file, "--bundle", self.wait, id)
         self._time("start", id)
@@ -81,6 +88,7 @@ class Contestant:
         self._time("kill", id, "KILL")
         os.waitpid(int(self.pid_file.read_text()), 0)
         self._time("delete", id)
+        signal.alarm(0)
 
     def memory(self) -> None:
         """Peak resident set of each command, in KiB."""
@@ -101,13 +109,21 @@ class Contestant:
 
     def stop(self) -> None:
         """Delete what an interrupted lifecycle left."""
+        signal.alarm(0)
+        if self.running:
+            os.kill(self.running, signal.SIGKILL)
         for left in self.runtime.root.iterdir():
             self.runtime("delete", "--force", left.name)
         os.close(self._null)
 
 
+def _late(number: int, frame: object) -> NoReturn:
+    raise TimeoutError(f"a lifecycle takes more than {PATIENCE} s")
+
+
 def measure(paths: list[str], place: Path, variant: str, lifecycles: int) -> dict[str, Samples]:
     """Samples by runtime. Two lifecycles of each warm the caches and are not counted."""
+    signal.signal(signal.SIGALRM, _late)
     rivals = [Contestant(path, place / f"{index}", variant) for index, path in enumerate(paths)]
     try:
         for turn in range(lifecycles + 2):
