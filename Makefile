@@ -55,6 +55,7 @@ $(VENV)/.build: EXTRA := build
 $(VENV)/.test: EXTRA := test
 $(VENV)/.lint: EXTRA := lint
 $(VENV)/.build $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: pyproject.toml | apt-build
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pyrunc needs Python 3.11 or later")'
 	@test -x $(IN) || $(PYTHON) -m venv $(VENV)
 	@missing=$$($(IN) pyrunc/_native/requirements.py $(EXTRA)) && \
 	  { test -z "$$missing" || $(IN) -m pip install --quiet --disable-pip-version-check $$missing; }
