@@ -1,0 +1,69 @@
+"""The command line as an ordinary user, uid and gid 1000, calls it: own folders, own state root, no privilege."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import IO, Any
+
+from tests import bundles
+from tests.bundles import Config
+
+UID = 1000
+
+
+class User:
+    """A user's folder with a bundle and a runtime directory. Calls return the finished process."""
+
+    def __init__(self, program: str, place: Path) -> None:
+        self.program, self.bundle, self.runtime_dir = program, place / "bundle", place / "run"
+        self.runtime_dir.mkdir()
+        bundles.busybox_root(self.bundle / "rootfs")
+        self.give(place)
+
+    @staticmethod
+    def give(place: Path) -> None:
+        subprocess.run(["chown", "-R", f"{UID}:{UID}", place], check=True)
+
+    def call(self, *argv: str | Path, within: tuple[str, ...] = (), groups: tuple[int, ...] = (),
+             cgroup: Path | None = None, output: IO[str] | int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+        """Run the runtime in the bundle: by a program that is given its command line, with groups, from a cgroup."""
+        env = {"PATH": os.environ["PATH"], "HOME": "/", "XDG_RUNTIME_DIR": str(self.runtime_dir)}
+        enter = f"echo $$ >{cgroup}/cgroup.procs; " if cgroup else ""
+        listed = ",".join(map(str, groups))
+        become = f"exec setpriv --reuid {UID} --regid {UID} " + (f"--groups {listed}" if groups else "--clear-groups")
+        return subprocess.run(["sh", "-c", f'{enter}{become} "$@"', "sh", *within, self.program, *map(str, argv)],
+                              cwd=self.bundle, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                              text=True, timeout=60, check=False)
+
+    def ok(self, *argv: str | Path, **options: Any) -> str:
+        done = self.call(*argv, **options)
+        assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout or ""
+
+    def refused(self, *argv: str | Path, **options: Any) -> str:
+        """One line of error, and only that."""
+        done = self.call(*argv, **options)
+        assert done.returncode not in (0, None), done.stdout
+        assert done.stderr.count("\n") == 1 and "level=error" in done.stderr, done.stderr
+        return done.stderr
+
+    def detached(self, *argv: str | Path, cgroup: Path | None = None) -> None:
+        """A command whose container outlives it: it must not hold a pipe of ours."""
+        with (self.bundle.parent / "out").open("w+") as out:
+            done = self.call(*argv, output=out, cgroup=cgroup)
+            out.seek(0)
+            assert done.returncode == 0, out.read()
+
+    def spec(self, script: str, **changes: Any) -> Config:
+        """What `spec --rootless` writes, with a script for the process and changes as in bundles.merge."""
+        file = self.bundle / "config.json"
+        file.unlink(missing_ok=True)
+        self.ok("spec", "--rootless")
+        config = json.loads(file.read_text())
+        config["process"].update(terminal=False, args=["sh", "-c", script])
+        config["root"]["readonly"] = False
+        config = bundles.merge(config, changes)
+        file.write_text(json.dumps(config))
+        return config

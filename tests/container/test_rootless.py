@@ -1,0 +1,162 @@
+"""Rootless: an ordinary user's containers, by the command line, and what is said where privilege is missing."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import bundles, runtimes, world
+from tests.container.rootless import UID, User
+
+SHOW = "id -u; id -g; cat /proc/self/uid_map /proc/self/setgroups | tr -s ' '; grep Groups: /proc/self/status"
+IDENTITY = [{"containerID": 0, "hostID": 0, "size": 1}]
+
+
+@pytest.fixture
+def user(request: pytest.FixtureRequest, private_world: None, place: Path) -> User:
+    return User(runtimes.find(request.config.getoption("runtime")), place)
+
+
+@pytest.fixture
+def ranges(tmp_path: Path) -> Iterator[None]:
+    """subuid(5) and subgid(5) for the user, on this mount namespace only."""
+    file = tmp_path / "ranges"
+    file.write_text(f"{UID}:100000:65536\n")
+    names = Path("/etc/subuid"), Path("/etc/subgid")
+    for name in names:
+        name.touch()
+        world.mount(str(file), name, flags=0x1000)          # MS_BIND
+    yield
+    for name in names:
+        world.unmount(name)
+
+
+def shown(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines()]
+
+
+# config-linux.md#user-namespace-mappings: "hostID … is the starting uid/gid on the host to be mapped to containerID"
+def test_one_id_mapped_without_helpers(user: User) -> None:
+    user.spec(SHOW)
+    assert shown(user.ok("run", "one")) == ["0", "0", f"0 {UID} 1", "deny", "Groups:"]
+    assert user.ok("list", "--quiet") == ""
+    assert (user.runtime_dir / "pyrunc").stat().st_mode & 0o7777 == 0o1700, "sticky: no cleaner removes it"
+
+
+def test_a_group_more_than_setgroups_allows(user: User) -> None:
+    user.spec(SHOW, process={"user": {"additionalGids": [0]}})
+    assert "setgroups is denied: at process.user.additionalGids" in user.refused("run", "one")
+
+
+@pytest.mark.guest
+def test_ranges_of_ids_by_newuidmap(user: User, ranges: None) -> None:
+    maps = [{"containerID": 0, "hostID": UID, "size": 1}, {"containerID": 1, "hostID": 100000, "size": 65536}]
+    user.spec(SHOW, process={"user": {"uid": 3, "gid": 4, "additionalGids": [7]}},
+              linux={"uidMappings": maps, "gidMappings": maps})
+    assert shown(user.ok("run", "many")) == [
+        "3", "4", f"0 {UID} 1", "1 100000 65536", "allow", "Groups:\t7"]
+
+
+@pytest.mark.guest
+def test_ranges_that_are_not_the_users(user: User) -> None:
+    maps = [{"containerID": 0, "hostID": UID, "size": 1}, {"containerID": 1, "hostID": 300000, "size": 9}]
+    user.spec("true", linux={"uidMappings": maps, "gidMappings": maps})
+    text = user.refused("run", "many")
+    assert "newuidmap" in text and "hint: the ranges must lie in /etc/subuid" in text, text
+    assert user.ok("list", "--quiet") == ""
+
+
+def test_a_whole_life(user: User) -> None:
+    user.spec("sleep 1000")
+    user.detached("create", "c")
+    assert json.loads(user.ok("state", "c"))["status"] == "created"
+    user.ok("start", "c")
+    assert [(entry["id"], entry["status"]) for entry in json.loads(user.ok("list", "--format", "json"))] == [
+        ("c", "running")]
+    assert shown(user.ok("exec", "c", "sh", "-c", SHOW)) == ["0", "0", f"0 {UID} 1", "deny", "Groups:"]
+    assert "invalid argument" in user.refused("exec", "--user", "5", "c", "id"), "uid 5 is not mapped"
+    assert "that is not stopped" in user.refused("delete", "c")
+    user.ok("kill", "c", "KILL")
+    deadline = time.monotonic() + 10
+    while json.loads(user.ok("state", "c"))["status"] != "stopped":
+        assert time.monotonic() < deadline
+    user.ok("delete", "c")
+    assert list((user.runtime_dir / "pyrunc").iterdir()) == []
+
+
+def test_root_execs_into_a_users_container(user: User) -> None:
+    user.spec("sleep 1000", process={"rlimits": []})
+    user.detached("run", "--detach", "c")
+    try:
+        done = subprocess.run([user.program, "--root", user.runtime_dir / "pyrunc", "exec", "c", "sh", "-c", SHOW],
+                              capture_output=True, text=True, timeout=60, check=False)
+        assert shown(done.stdout)[:4] == ["0", "0", f"0 {UID} 1", "deny"], done.stderr
+    finally:
+        user.ok("delete", "--force", "c")
+
+
+def test_root_of_a_user_namespace_without_setgroups(user: User) -> None:
+    """As rootless Podman calls a runtime: uid 0 in a namespace of one id, without one for the container."""
+    config = user.spec(SHOW)
+    config["linux"]["namespaces"] = bundles.namespaces("pid", "ipc", "uts", "mount")
+    for name in ("uidMappings", "gidMappings"):
+        del config["linux"][name]
+    bundles.write(user.bundle, config)
+    inside = ("unshare", "-Ur", "-m")
+    assert shown(user.ok("run", "c", within=inside))[:4] == ["0", "0", f"0 {UID} 1", "deny"]
+    config["linux"]["namespaces"] += bundles.namespaces("user")
+    config["linux"].update(uidMappings=IDENTITY, gidMappings=IDENTITY)
+    bundles.write(user.bundle, config)
+    assert shown(user.ok("run", "c", within=inside))[:4] == ["0", "0", "0 0 1", "deny"]
+    assert user.ok("list", "--quiet") == ""
+
+
+# crun.1: run.oci.keep_original_groups
+def test_the_callers_groups_stay_where_they_are_wanted(user: User) -> None:
+    user.spec("grep Groups: /proc/self/status", annotations={"run.oci.keep_original_groups": "1"})
+    kept = user.ok("run", "c", groups=(UID, 7)).split()
+    assert sorted(kept) == ["0", "65534", "Groups:"], "the own group, and one that is not mapped"
+
+
+def test_limits_without_delegation_are_one_clear_error(user: User) -> None:
+    user.spec("true", linux={"resources": {"pids": {"limit": 9}}})
+    text = user.refused("run", "c")
+    assert "which is not delegated to this user: permission denied" in text, text
+    assert user.ok("list", "--quiet") == ""
+
+
+@pytest.mark.guest
+def test_limits_with_delegation(user: User, name: str) -> None:
+    """A cgroup that root has given to the user, with the user's shell in it, as a session of systemd has."""
+    top = Path("/sys/fs/cgroup", name)
+    session = top / "session"
+    session.mkdir(parents=True)
+    (top.parent / "cgroup.subtree_control").write_text("+memory +pids")
+    for file in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
+        os.chown(top / file, UID, UID)
+    os.chown(session, UID, UID)
+    os.chown(session / "cgroup.procs", UID, UID)
+    limits = {"pids": {"limit": 9}, "memory": {"limit": 64 << 20}}
+    user.spec("sleep 1000", linux={"cgroupsPath": f"/{name}/c", "resources": limits})
+
+    try:
+        user.detached("run", "--detach", "c", cgroup=session)
+        assert (top / "c/pids.max").read_text() == "9\n" and (top / "c/memory.max").read_text() == f"{64 << 20}\n"
+        told = user.ok("exec", "c", "cat", "/proc/self/cgroup", cgroup=session)
+        assert told.strip() in ("0::/", f"0::/{name}/c"), told
+        assert len(json.loads(user.ok("ps", "--format", "json", "c"))) == 1
+        # From elsewhere the user may not put a process there: an error rather than a process without limits.
+        assert "permission denied" in user.refused("exec", "c", "true")
+        user.ok("pause", "c")
+        user.ok("resume", "c")
+    finally:
+        user.ok("delete", "--force", "c")
+        left = [path.name for path in top.iterdir() if path.is_dir()]
+        session.rmdir()
+        top.rmdir()
+    assert left == ["session"]
