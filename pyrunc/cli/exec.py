@@ -1,17 +1,20 @@
 """exec: one more process in a container."""
 from __future__ import annotations
 
+import posix
+
 from .. import plan
 from ..absolute import absolute
 from ..config.check import check_process
 from ..config.load import load
 from ..engine import execute
-from ..errors import NOT_RUNNING, StateError, UsageError
+from ..errors import NOT_RUNNING, StateError, StepError, UsageError
 from ..host import probe
 from ..kernel import Kernel
 from ..options import Options
 from ..state import store
 from ..state.container import PAUSED, STOPPED, Container
+from ..state.identity import wait_end
 from .bundle import check_descriptors, check_terminal, listen_fds
 from .flags import Command, Flag, integer
 
@@ -45,6 +48,7 @@ COMMAND = Command(
     arguments="<container-id> [command [arguments]]", least=1, most=-1, stop=1, prefix="exec failed: ", failure=255,
     shares=True)
 
+ENDING = 0.2                     # seconds from letting go of the namespaces to the end of a process, at most
 ID_LIMIT = 2**32 - 2             # 2^32-1 means "leave as it is" to the kernel (setresuid(2))
 
 
@@ -65,11 +69,29 @@ def run(call: Call) -> int:
         from .foreground import hold_signals
         hold_signals()
     steps = plan.exec(config, options, probe(), container.state)
-    facts = execute(steps, Kernel(), call.trace, log=call.log)
+    try:
+        facts = execute(steps, Kernel(), call.trace, log=call.log)
+    except StepError as fault:
+        if not (fault.step.startswith("namespaces.") and ends(container)):
+            raise
+        # What it then misses says nothing; engines take "no such file" for a missing program.
+        raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}: it ended meanwhile") from None
     if options.detach:
         return 0
     from .foreground import stay
     return stay(facts, call.log)
+
+
+def ends(container: Container) -> bool:
+    """Whether the init has ended, or is about to: a process that exits lets go of its namespaces a little earlier."""
+    try:
+        fd = container.pidfd()
+    except StateError:
+        return True
+    try:
+        return wait_end(fd, ENDING)
+    finally:
+        posix.close(fd)
 
 
 def options_of(call: Call, container: Container) -> Options:
