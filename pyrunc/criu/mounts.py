@@ -84,7 +84,7 @@ def names(kernel: Kernel, pid: int, config: Config, options: Options) -> Iterato
     try:
         for mount in external(config, options.bundle):
             line = _mounted(kernel, root, mount, lines)
-            if line is None or line.id in named:
+            if line is None or line.id in named or mount.masks and _inner(line, lines, named):
                 continue
             # CRIU takes "mnt[KEY]:NAME" apart at the first "]:", and the container may rename what is above a mount.
             if "]" in line.place:
@@ -93,6 +93,11 @@ def names(kernel: Kernel, pid: int, config: Config, options: Options) -> Iterato
             yield line.place, mount.name
     finally:
         kernel.close(root)
+
+
+def _inner(line: Line, lines: dict[int, Line], named: set[int]) -> bool:
+    """Whether it is a bind mount of a file system that the container itself has: its own /dev/null, say."""
+    return any(other.device == line.device and other.root == "/" and other.id not in named for other in lines.values())
 
 
 def _mounted(kernel: Kernel, root: int, mount: External, lines: dict[int, Line]) -> Line | None:

@@ -105,3 +105,238 @@ def test_memory_goes_on_where_it_was(runtime: Runtime, place: Path, name: str) -
     assert runtime.ok("exec", name, "hostname").stdout == "box\n"
     one.finish(7)
     assert before.settle(name, runtime.root) == before
+
+
+def test_leave_running(runtime: Runtime, place: Path, name: str) -> None:
+    one = counter(runtime, place, name)
+    runtime.ok("checkpoint", "--leave-running", "--image-path", one.images, "--work-path", place / "work", name)
+    assert runtime.status(name) == "running"
+    assert (place / "work/dump.log").exists() and not (one.images / "dump.log").exists()
+    for _ in range(5):
+        one.next()
+    one.finish(3)
+
+
+def test_a_paused_one_stays_paused(runtime: Runtime, place: Path, name: str) -> None:
+    one = counter(runtime, place, name)
+    runtime.ok("pause", name)                # as containerd does, around a checkpoint to an image
+    runtime.ok("checkpoint", "--leave-running", "--image-path", one.images, name)
+    assert runtime.status(name) == "paused"
+    runtime.ok("resume", name)
+    one.finish(0)
+
+
+def test_a_dump_adds_to_a_pre_dump(runtime: Runtime, place: Path, name: str) -> None:
+    one = counter(runtime, place, name)
+    runtime.ok("checkpoint", "--pre-dump", "--image-path", one.images / "pre", name)
+    assert runtime.status(name) == "running" and not (one.images / "pre/descriptors.json").exists()
+    outcome = runtime("checkpoint", "--parent-path", str(one.images), "--image-path", one.images / "rest", name)
+    assert outcome.status == 1 and "--parent-path must be relative" in outcome.stderr
+    outcome = runtime("checkpoint", "--parent-path", "../none", "--image-path", one.images / "rest", name)
+    assert outcome.status == 1 and "invalid --parent-path" in outcome.stderr
+    before = one.images
+    one.images = before / "rest"
+    last = checkpoint(one, "--parent-path", "../pre")
+    assert os.readlink(one.images / "parent") == "../pre"
+    one.restore()
+    assert one.next() == last + 1
+    one.finish(0)
+
+
+def test_volumes_and_what_is_masked(runtime: Runtime, place: Path, name: str) -> None:
+    volume, secret = place / "volume with space", place / "secret"
+    volume.mkdir()
+    secret.write_text("kept")
+    one = counter(runtime, place, name, {"mounts": [
+        *bundles.MOUNTS,
+        {"destination": "/data/volume", "type": "bind", "source": str(volume), "options": ["rbind", "rw"]},
+        {"destination": "/run/secret", "type": "bind", "source": str(secret), "options": ["bind", "ro"]}]})
+
+    def mounted() -> list[tuple[str, ...]]:
+        lines = (line.split() for line in runtime.ok("exec", name, "cat", "/proc/self/mountinfo").stdout.splitlines())
+        return sorted((line[3], line[4], *sorted(line[5].split(","))) for line in lines if line[4] != "/dev/console")
+
+    before = mounted()
+    checkpoint(one)
+    # The root is a new one, with none of the mount points, as after a move to another host.
+    (one.bundle / "rootfs").rename(one.bundle / "old")
+    bundles.busybox_root(one.bundle / "rootfs")
+    one.restore()
+    after = mounted()
+    assert [mount[1:] for mount in after] == [mount[1:] for mount in before]
+    assert runtime("exec", name, "sh", "-c", "echo more >> /run/secret").status == 1
+    runtime.ok("exec", name, "sh", "-c", "cat /run/secret > /data/volume/copy; test ! -s /proc/kcore")
+    assert (volume / "copy").read_text() == "kept"
+    one.finish(0)
+
+
+def test_the_names_of_mounts_in_the_images_are_no_paths(runtime: Runtime, place: Path, name: str) -> None:
+    volume = place / "volume"
+    volume.mkdir()
+    one = counter(runtime, place, name, {"mounts": [
+        *bundles.MOUNTS,
+        {"destination": "/data", "type": "bind", "source": str(volume), "options": ["bind"]}]})
+    refused = place / "refused"
+    checkpoint(one)
+    images = b"".join(path.read_bytes() for path in one.images.glob("mountpoints-*.img"))
+    assert images.count(b"bind-") == 1 and str(volume).encode() not in images
+    # What the images ask for is offered under the config's names only: another destination, another name.
+    bundles.write(one.bundle, docker_like(process={"args": ["sh", "-c", COUNTING]}, mounts=[
+        *bundles.MOUNTS, {"destination": "/elsewhere", "type": "bind", "source": str(volume), "options": ["bind"]}]))
+    outcome = runtime("restore", "--detach", "--image-path", one.images, "--work-path", refused, "--bundle",
+                      one.bundle, name)
+    assert outcome.status == 1 and "criu failed: Error (" in outcome.stderr
+    assert str(refused / "restore.log") in outcome.stderr and (refused / "restore.log").stat().st_size
+
+
+def test_images_that_lead_elsewhere_are_refused(runtime: Runtime, place: Path, name: str) -> None:
+    before = Snapshot.take(name, runtime.root)
+    one = counter(runtime, place, name)
+    checkpoint(one)
+    secret = place / "secret"
+    secret.write_text("secret")
+    pages = one.images / "pages-1.img"
+    pages.unlink()
+    pages.symlink_to(secret)
+    (one.images / "restore.log").symlink_to(secret)
+    outcome = runtime("restore", "--detach", "--image-path", one.images, "--bundle", one.bundle, name)
+    assert outcome.status == 1 and "pages-1.img is neither a file nor a directory" in outcome.stderr
+    assert secret.read_text() == "secret"
+    assert before.settle(name, runtime.root) == before
+
+
+# A read-only bind mount: the flags of a restored mount are the images'.
+def test_a_read_only_mount_cannot_come_back_writable(runtime: Runtime, place: Path, name: str) -> None:
+    volume = place / "volume"
+    volume.mkdir()
+    mount = {"destination": "/data", "type": "bind", "source": str(volume), "options": ["bind", "rw"]}
+    one = counter(runtime, place, name, {"mounts": [*bundles.MOUNTS, mount]})
+    checkpoint(one)
+    before = Snapshot.take(name, runtime.root)
+    bundles.write(one.bundle, docker_like(process={"args": ["sh", "-c", COUNTING]}, mounts=[
+        *bundles.MOUNTS, {**mount, "options": ["bind", "ro"]}]))
+    outcome = runtime("restore", "--detach", "--image-path", one.images, "--bundle", one.bundle, name)
+    assert outcome.status == 1 and f"the images mount {volume} writable at /data" in outcome.stderr
+    assert before.settle(name, runtime.root) == before
+
+
+def test_restore_without_images(runtime: Runtime, place: Path, name: str) -> None:
+    bundle = bundles.bundle(place / "bundle")
+    outcome = runtime("restore", "--image-path", place / "none", "--bundle", bundle, name)
+    assert outcome.status == 1 and f"{place}/none" in outcome.stderr
+    (place / "none").mkdir()
+    outcome = runtime("restore", "--image-path", place / "none", "--bundle", bundle, name)
+    assert outcome.status == 1 and "holds no checkpoint" in outcome.stderr
+    assert not list(runtime.root.iterdir())
+
+
+def test_only_what_runs_can_be_checkpointed(runtime: Runtime, place: Path, name: str) -> None:
+    init = runtime.create(name, bundles.bundle(place / "bundle"))
+    for state in ("created", "stopped"):
+        outcome = runtime("checkpoint", "--image-path", place / "images", name)
+        assert outcome.status == 1
+        assert f"Container cannot be checkpointed in {state} state" in outcome.stderr
+        if state == "created":
+            runtime.ok("start", name)
+            init.wait()
+    runtime.ok("delete", name)
+    assert "container does not exist" in runtime("checkpoint", "--image-path", place / "images", name).stderr
+
+
+def test_foreground_restore_and_hooks(runtime: Runtime, place: Path, name: str) -> None:
+    before = Snapshot.take(name, runtime.root)
+    told = place / "told"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"cat >> {told}; echo >> {told}"]}
+    one = counter(runtime, place, name, {"hooks": {"createRuntime": [hook], "poststop": [hook]}})
+    last = checkpoint(one)
+    told.unlink()
+    theirs = one.streams()
+    running = runtime.popen("restore", "--image-path", one.images, "--bundle", one.bundle, name,
+                            stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    assert one.next() == last + 1
+    (one.bundle / "rootfs/tmp/end").write_text("9")
+    assert running.wait(30) == 9
+    states = [json.loads(line) for line in told.read_text().split("\n") if line]
+    assert [state["status"] for state in states] == ["creating", "stopped"] and states[0]["pid"] > 0
+    assert before.settle(name, runtime.root) == before
+
+
+def test_a_network_namespace_of_its_own_or_of_the_engine(runtime: Runtime, place: Path, name: str) -> None:
+    one = counter(runtime, place, name)
+    checkpoint(one)
+    one.restore()
+    assert "LOOPBACK,UP" in runtime.ok("exec", name, "ip", "link").stdout
+    one.finish(0)
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        spaces = bundles.namespaces("pid", "ipc", "uts", "mount", "cgroup")
+        joined = {"type": "network", "path": f"/run/netns/{name}"}
+        two = counter(runtime, place / "two", name, {"linux": {"namespaces": [*spaces, joined]}})
+        last = checkpoint(two)
+        two.restore()
+        assert two.next() == last + 1
+        assert os.stat(f"/proc/{two.pid}/ns/net").st_ino == os.stat(f"/run/netns/{name}").st_ino
+        two.finish(0)
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def test_terminal(runtime: Runtime, place: Path, name: str) -> None:
+    text = "n=0; while read line; do n=$((n+1)); echo $n $line; done"
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["sh", "-c", text], "terminal": True}))
+    with Console(place / "socket") as console:
+        init = runtime.create(name, bundle, "--console-socket", str(place / "socket"))
+        console.accept()
+        runtime.ok("start", name)
+        console.write("first\n")
+        console.read("1 first")
+        runtime.ok("checkpoint", "--image-path", bundle / "images", name)
+        assert init.wait() == 137
+    with Console(place / "again") as console:
+        runtime.ok("restore", "--detach", "--image-path", bundle / "images", "--pid-file", bundle / "pid",
+                   "--console-socket", place / "again", "--bundle", bundle, name)
+        console.accept()
+        console.write("second\n")
+        console.read("2 second")
+    runtime.ok("delete", "--force", name)
+
+
+def test_tcp_connections(runtime: Runtime, place: Path, name: str) -> None:
+    """An open connection is refused unless the caller takes it upon itself."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    spaces = bundles.namespaces("pid", "ipc", "uts", "mount", "cgroup")     # the host's network
+    one = counter(runtime, place, name, {
+        "process": {"args": ["sh", "-c", f"busybox nc 127.0.0.1 {listener.getsockname()[1]} & {COUNTING}"]},
+        "linux": {"namespaces": spaces}})
+    with listener, listener.accept()[0]:
+        outcome = runtime("checkpoint", "--image-path", one.images, name)
+        assert outcome.status == 1 and "criu failed: Error (" in outcome.stderr
+        assert "--tcp-established" in outcome.stderr
+        assert runtime.status(name) == "running"
+        runtime.ok("checkpoint", "--leave-running", "--tcp-established", "--image-path", one.images, name)
+    runtime.ok("kill", name, "KILL")
+    assert reap(one.pid) == 128 + signal.SIGKILL
+    runtime.ok("delete", name)
+
+
+def test_a_killed_restore_leaves_nothing(runtime: Runtime, place: Path, name: str) -> None:
+    before = Snapshot.take(name, runtime.root)
+    one = counter(runtime, place, name)
+    checkpoint(one)
+    slow = {"path": "/bin/sh", "args": ["sh", "-c", "exec sleep 1000"]}
+    bundles.write(one.bundle, docker_like(process={"args": ["sh", "-c", COUNTING]}, hooks={"createRuntime": [slow]}))
+    running = runtime.popen("restore", "--image-path", one.images, "--bundle", one.bundle, name)
+    deadline = time.monotonic() + 30
+    while not (one.images / "restore.log").exists() or "setup-namespaces" not in (
+            one.images / "restore.log").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.2)
+    running.kill()
+    running.wait()
+    assert (one.bundle / "rootfs/bin/busybox").exists()
+    runtime.ok("delete", "--force", name)
+    assert (one.bundle / "rootfs/bin/busybox").exists()
+    after = before.settle(name, runtime.root)
+    assert (after.mounts, after.cgroups, after.files) == (before.mounts, before.cgroups, before.files)
