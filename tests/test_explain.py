@@ -5,6 +5,7 @@ A change of a plan shows in these files as a diff that can be read; nothing here
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -15,17 +16,20 @@ from pyrunc.host import Host
 from pyrunc.options import Options
 from tests.named_bundles import BUNDLES
 
+if TYPE_CHECKING:
+    from pyrunc.config.types import Config
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def explained(which: str) -> str:
-    config = BUNDLES[which]
+    config = cast("Config", BUNDLES[which])
     check(config)
     host = Host(euid=1000, egid=1000) if which == "rootless" else Host()
     terminal = config.get("process", {}).get("terminal")
     options = Options(id="ID", bundle="/bundle", root="/run/pyrunc", nonce="NONCE",
                       console_socket="/run/console.sock" if terminal else "")
-    return as_text(plan.create(config, options, host))  # type: ignore[arg-type]
+    return as_text(plan.create(config, options, host))
 
 
 @pytest.mark.parametrize("which", BUNDLES)
