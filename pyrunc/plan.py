@@ -6,31 +6,23 @@ runtime, the container's init (Python, on the host's files), or C from pivot_roo
 """
 from __future__ import annotations
 
+from .seldom import Seldom
 from .step import CHILD, PARENT, Barrier
 from .steps import (
     capabilities,
     cgroup,
     devices,
-    hooks,
     identity,
-    intel_rdt,
-    join,
     keyring,
-    lsm,
-    memory_policy,
     mounts,
     namespaces,
     network,
     notify,
     paths,
-    personality,
-    pidfd,
     process,
     root,
     scheduling,
-    seccomp,
     state,
-    sysctl,
     terminal,
     user,
     uts,
@@ -46,6 +38,17 @@ if TYPE_CHECKING:
     from .host import Host
     from .options import Options
     from .step import Step
+    from .steps import hooks, intel_rdt, lsm, memory_policy, personality, pidfd, seccomp, sysctl
+else:
+    #: Imported when one of these properties is there; without them they plan nothing.
+    hooks = Seldom("hooks", "hooks")
+    intel_rdt = Seldom("intel_rdt", "linux.intelRdt", "resctrl")
+    lsm = Seldom("lsm", "process.apparmorProfile", "process.selinuxLabel")
+    memory_policy = Seldom("memory_policy", "linux.memoryPolicy")
+    personality = Seldom("personality", "linux.personality")
+    pidfd = Seldom("pidfd", "pidfd_socket")
+    seccomp = Seldom("seccomp", "linux.seccomp")
+    sysctl = Seldom("sysctl", "linux.sysctl")
 
 
 def create(config: Config, options: Options, host: Host) -> list[Step]:
@@ -161,6 +164,8 @@ def exec(config: Config, options: Options, host: Host, container: Mapping[str, A
 
 
 def _exec(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
+    from .steps import join
+
     # P: what is there already is opened, and proved to be the container's
     yield from state.page()
     yield from join.cgroup(config, options, host, container)
