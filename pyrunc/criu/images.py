@@ -96,9 +96,9 @@ def write_streams(kernel: Kernel, directory: int, streams: list[str]) -> None:
 
 
 def inherited(directory: int, place: str) -> Mapping[str, int]:
-    """{what CRIU calls a stream: the number of the descriptor of ours that takes its place}, of a restore.
+    """{what CRIU calls a pipe: the number of the descriptor of ours that takes its place}, of a restore.
 
-    Pipes, and files that are not in the container; anything else CRIU finds again by itself, or says why not.
+    Anything but a pipe CRIU finds again by itself, or says why not.
     Raises CriuError when there is nothing to restore, or the file is not ours.
     """
     try:
@@ -116,6 +116,6 @@ def inherited(directory: int, place: str) -> Mapping[str, int]:
     names: dict[str, int] = {}
     for number, name in enumerate(record):
         kind, _, rest = name.partition("[")
-        if kind in ("pipe:", "file") and rest.endswith("]") and set(rest[:-1]) <= set("0123456789abcdef:"):
+        if kind == "pipe:" and rest.endswith("]") and rest[:-1].isdecimal():
             names.setdefault(name, number)
     return names

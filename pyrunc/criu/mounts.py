@@ -84,7 +84,7 @@ def names(kernel: Kernel, pid: int, config: Config, options: Options) -> Iterato
     try:
         for mount in external(config, options.bundle):
             line = _mounted(kernel, root, mount, lines)
-            if line is None or line.id in named or mount.masks and _inner(line, lines, named):
+            if line is None or line.id in named or (mount.masks and _inner(line, lines, named)):
                 continue
             # CRIU takes "mnt[KEY]:NAME" apart at the first "]:", and the container may rename what is above a mount.
             if "]" in line.place:

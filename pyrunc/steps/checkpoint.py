@@ -89,7 +89,6 @@ class Dump(CriuStep):
     pid: int
     choices: Choices
     outside: Sequence[str]               # types of namespaces that the container has joined
-    streams: Sequence[str]               # files of the host among the standard streams
     given: Mapping[str, Value | Sequence[Value]]
 
     def describe(self) -> str:
@@ -99,7 +98,7 @@ class Dump(CriuStep):
         return f"have criu write process {self.pid} and all below it, which {then}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        external: list[Value] = [*self.streams]
+        external: list[Value] = []
         for kind in self.outside:
             word, key = OUTSIDE[kind]
             inode = kernel.stat_path(f"/proc/{self.pid}/ns/{word}").st_ino
@@ -127,14 +126,14 @@ class Dump(CriuStep):
 
 def dump(config: Config, options: Options, state: Mapping[str, Any], choices: Choices) -> Iterator[Step]:
     """All of checkpoint, PARENT. state: state.json of a container whose init runs. PyruncError without criu."""
-    program, pid, streams = find(), state["pid"], list(state.get("streams", ()))
+    program, pid = find(), state["pid"]
     directories = Directories(path=choices.image_path, work_path=choices.work_path)
     found = None
     yield directories
     if not choices.pre_dump:
         found = Mounts(pid=pid, config=config, options=options)
         yield found
-        yield Streams(directories=directories, streams=streams)
+        yield Streams(directories=directories, streams=list(state.get("streams", ())))
     given: dict[str, Value | Sequence[Value]] = {
         **common(choices, config), "root": state["rootfs"], "leave_running": choices.leave_running,
         "tcp_skip_in_flight": choices.tcp_skip_in_flight, "link_remap": choices.link_remap,
@@ -142,5 +141,4 @@ def dump(config: Config, options: Options, state: Mapping[str, Any], choices: Ch
     if choices.page_server is not None:
         given["ps"] = pair(*choices.page_server)
     yield Dump(program=program, directories=directories, mounts=found, pid=pid, choices=choices, given=given,
-               outside=[kind for kind in Namespaces(config).joined if kind in OUTSIDE],
-               streams=[name for name in streams if name.startswith("file[")])
+               outside=[kind for kind in Namespaces(config).joined if kind in OUTSIDE])

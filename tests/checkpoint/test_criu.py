@@ -29,7 +29,7 @@ from tests.bundles import MOUNTS, docker_like
 from tests.runtimes import find
 
 STATE: dict[str, Any] = {"pid": 77, "rootfs": "/bundle/rootfs", "cgroup": "/sys/fs/cgroup/c", "streams": [
-    "/dev/null", "pipe:[123]", "file[1a:2b]"]}
+    "/dev/null", "pipe:[123]", "pipe:[124]"]}
 
 
 # ---- protocol -------------------------------------------------------------------------------------------------------
@@ -195,13 +195,13 @@ def test_streams_that_are_none(tmp_path: Path, text: str, said: str) -> None:
         images.inherited(os.open(tmp_path, os.O_RDONLY), "images")
 
 
-def test_streams_are_pipes_and_files_and_nothing_that_the_images_make_up(tmp_path: Path) -> None:
+def test_streams_are_pipes_and_nothing_that_the_images_make_up(tmp_path: Path) -> None:
     names = ["pipe:[12]", "pipe:[12]", "mnt[]:s"]
     (tmp_path / "descriptors.json").write_text(json.dumps(names))
     fd = os.open(tmp_path, os.O_RDONLY)
     assert images.inherited(fd, "images") == {"pipe:[12]": 0}
-    (tmp_path / "descriptors.json").write_text(json.dumps(["/etc/shadow", "file[1a:2b]", "pipe:[1]:/x"]))
-    assert images.inherited(fd, "images") == {"file[1a:2b]": 1}
+    (tmp_path / "descriptors.json").write_text(json.dumps(["/etc/shadow", "pipe:[7]", "pipe:[1]:/x"]))
+    assert images.inherited(fd, "images") == {"pipe:[7]": 1}
 
 
 def test_directories_are_made_for_root_alone(tmp_path: Path) -> None:
