@@ -340,14 +340,3 @@ def test_a_killed_restore_leaves_nothing(runtime: Runtime, place: Path, name: st
     assert (one.bundle / "rootfs/bin/busybox").exists()
     after = before.settle(name, runtime.root)
     assert (after.mounts, after.cgroups, after.files) == (before.mounts, before.cgroups, before.files)
-
-
-@pytest.mark.guest_systemd
-def test_in_a_scope_of_systemd(runtime: Runtime, place: Path, name: str) -> None:
-    runtime.options = ["--systemd-cgroup"]
-    one = counter(runtime, place, name, {"linux": {"cgroupsPath": f"system.slice:box:{name}"}})
-    last = checkpoint(one)
-    one.restore()
-    assert one.next() == last + 1
-    assert Path(f"/proc/{one.pid}/cgroup").read_text().strip() == f"0::/system.slice/box-{name}.scope"
-    one.finish(0)
