@@ -14,7 +14,7 @@ PYTEST  := -q
 
 APT_BUILD := gcc libc6-dev python3-dev python3-venv libpython3-dev libseccomp-dev libcap-dev busybox-static
 APT_TEST  := runc crun qemu-system-x86 linux-image-amd64 cpio kmod containerd strace uidmap apparmor criu iproute2 \
-             dbus systemd-sysv golang-github-opencontainers-specs-dev
+             dbus systemd-sysv golang-github-opencontainers-specs-dev secilc
 
 SOURCES := $(shell find pyrunc -name '*.py' -o -name '*.[ch]' ! -name '_native.c' ! -name '_seccomp.c') setup.py Makefile
 

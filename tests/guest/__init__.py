@@ -4,5 +4,5 @@
 
 The guest's / is a throw-away overlay of the host's, so the checkout, its virtual environment and every
 installed package are there at the same paths. See machine.py for what is inside and replay.py for how pytest
-runs the tests marked `guest` and `guest_systemd` in it.
+runs the tests marked `guest` and its kin in it.
 """

@@ -48,7 +48,7 @@ def accelerator() -> str:
     return "kvm" if usable else "tcg"
 
 
-def _command_line(job: Path, memory: int, cpus: int, accel: str, keep: list[Path]) -> list[str]:
+def _command_line(job: Path, memory: int, cpus: int, accel: str, keep: list[Path], security: str) -> list[str]:
     kernel = initrd.newest_kernel()
     (job / "initrd").write_bytes(initrd.build(kernel.name.removeprefix("vmlinuz-"), HERE / "init.sh"))
     engine = ["-accel", "kvm", "-cpu", "host"] if accel == "kvm" else [
@@ -56,7 +56,7 @@ def _command_line(job: Path, memory: int, cpus: int, accel: str, keep: list[Path
     return ["qemu-system-x86_64", *engine, "-smp", str(cpus), "-m", str(memory), "-display", "none",
             "-serial", f"file:{job}/console", "-monitor", "none", "-no-reboot", "-nic", "none",
             "-kernel", str(initrd.unpacked(kernel, CACHE)), "-initrd", f"{job}/initrd",
-            "-append", f"{APPEND} keep={','.join(map(str, keep))}",
+            "-append", f"{APPEND} security={security} keep={','.join(map(str, keep))}",
             "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
             "-virtfs", f"local,path={job}/share,mount_tag=job,security_model=none,multidevs=remap"]
 
@@ -65,8 +65,10 @@ class Guest:
     """One boot. start() returns at once; poll() is None until the command has ended; files go through `share`."""
 
     def __init__(self, argv: Sequence[str], *, systemd: bool = False, env: Mapping[str, str] | None = None,
-                 cwd: str | Path | None = None, keep: Sequence[Path] = (), memory: int = 4096, cpus: int = 2) -> None:
-        """keep: folders below /tmp that are to be seen in the guest, whose /tmp is new; the checkout always is."""
+                 cwd: str | Path | None = None, keep: Sequence[Path] = (), memory: int = 4096, cpus: int = 2,
+                 security: str = "apparmor") -> None:
+        """keep: folders below /tmp that are to be seen in the guest, whose /tmp is new; the checkout always is.
+        security: the kernel's security module; with "selinux" there is no policy until one is loaded."""
         self.job = Path(tempfile.mkdtemp(prefix="pyrunc-guest."))
         self.share = self.job / "share"              # /job in the guest
         self.share.mkdir()
@@ -83,8 +85,8 @@ class Guest:
             (self.share / "systemd").touch()
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            _command_line(self.job, memory, cpus, self.accelerator, [CHECKOUT, *keep]), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=(self.job / "errors").open("wb"))
+            _command_line(self.job, memory, cpus, self.accelerator, [CHECKOUT, *keep], security),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=(self.job / "errors").open("wb"))
 
     def poll(self) -> int | None:
         """The command's exit status, None while it runs. GuestError when the machine ended without one."""

@@ -1,4 +1,4 @@
-"""pytest: run the tests marked `guest` and `guest_systemd` inside one boot of the guest each, and replay the reports.
+"""pytest: run the tests marked `guest` and its kin (MARKS) inside one boot of the guest each, and replay the reports.
 
 Outside, the marked tests are moved to the end and a guest is started at once, so that it works while the native
 tests run; each test's reports (setup, call, teardown; with captured output) are read as the guest writes them and
@@ -18,11 +18,12 @@ import pytest
 from . import machine
 
 MARKS = {"guest": "runs as root in the QEMU guest: pure cgroup v2, every capability, AppArmor",
-         "guest_systemd": "runs as root in the QEMU guest with systemd as PID 1"}
+         "guest_systemd": "runs as root in the QEMU guest with systemd as PID 1",
+         "guest_selinux": "runs as root in the QEMU guest with SELinux, without a policy, in place of AppArmor"}
 
 
 def mark_of(item: pytest.Item) -> str | None:
-    """The guest an item asks for: "guest", "guest_systemd" or None for this machine."""
+    """The guest an item asks for, one of MARKS; None for this machine."""
     return next((name for name in reversed(MARKS) if item.get_closest_marker(name)), None)
 
 
@@ -57,7 +58,8 @@ class Batch:
                 "-p", "no:hypothesispytest",        # hypothesis works without; importing it takes 2 s there
                 f"--rootdir={self.config.rootpath}", *_passed_on(self.config), *self.nodeids]
         try:
-            self.guest = machine.Guest(argv, systemd=self.mark == "guest_systemd", cwd=self.config.rootpath)
+            self.guest = machine.Guest(argv, systemd=self.mark == "guest_systemd", cwd=self.config.rootpath,
+                                       security="selinux" if self.mark == "guest_selinux" else "apparmor")
         except OSError as error:
             self.failure = (f"the guest cannot be started: {error} (apt-get install qemu-system-x86 "
                             f"linux-image-amd64 busybox-static)")

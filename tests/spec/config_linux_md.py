@@ -344,8 +344,6 @@ readonlyPaths = files and folders that cannot be written
 
 == config-linux.md#mount-label
 mountLabel = SELinux context of the mounts
-  ! An enforcing SELinux needs a policy, which the guest has not. Checked: that the label is given to each file system,
-  ! on the Recorder, and that it is left out where SELinux is off.
 
 == config-linux.md#personality
 personality = execution domain, personality(2)

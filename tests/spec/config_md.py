@@ -166,9 +166,7 @@ scheduler.flags = SCHED_FLAG_RESET_ON_FORK and its kin
 scheduler.runtime = ns, for SCHED_DEADLINE
 scheduler.deadline = ns, for SCHED_DEADLINE
 scheduler.period = ns, for SCHED_DEADLINE
-selinuxLabel = SELinux label of the process
-  ! An enforcing SELinux needs a policy, which the guest has not. Checked: that the label is what is written to
-  ! attr/exec, by a descriptor of before the switch of the root, and what is said where SELinux is off.
+selinuxLabel = SELinux label of the process and of its session keyring
 ioPriority = ioprio_set(2) of the process, which its children inherit
 ioPriority.class = IOPRIO_CLASS_RT, BE or IDLE
 ioPriority.priority = 0 to 7
