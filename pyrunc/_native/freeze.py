@@ -3,7 +3,8 @@
 A frozen module costs no look-up in the file system (60 modules: 3 ms), cannot be swapped under the runtime's feet,
 and its code names no file that exists: `co_filename` is "<pyrunc>/plan.py", so that no traceback ever opens a
 source by path (in a container's root that file would be the container's). What only a reader needs is left out:
-docstrings, annotations of functions, `if TYPE_CHECKING`, columns in tracebacks; that halves the time to load it.
+docstrings, annotations, `if TYPE_CHECKING`, columns in tracebacks; that halves the time to load it. What the
+longest commands import is there a second time, in one piece: read together, equal strings of modules are made once.
 `python -m pyrunc` runs the sources.
 
     python -X no_debug_ranges pyrunc/_native/freeze.py OUT.c [--checked] EXTENSION...
@@ -16,6 +17,7 @@ import __future__
 
 import ast
 import encodings
+import importlib.util
 import marshal
 import sys
 from pathlib import Path
@@ -23,6 +25,7 @@ from pathlib import Path
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import CodeType
     from typing import TypeVar
     Documented = TypeVar("Documented", ast.Module, ast.ClassDef, ast.FunctionDef)
 
@@ -30,6 +33,10 @@ TREE = Path(__file__).resolve().parent.parent
 #: Not frozen: what builds pyrunc, and what only `python -m pyrunc` uses. All else is, so that no list goes stale.
 LEFT_OUT = ("__main__.py", "_native/build.py", "_native/build_launcher.py", "_native/build_seccomp.py",
             "_native/freeze.py", "_native/install.py", "_native/requirements.py", "config/generate.py")
+#: With these modules, whose commands import the most, comes in one piece all that they import, and what their functions
+#: import in any case; but for what every command has imported by then.
+TOGETHER = {"pyrunc.cli.create": (), "pyrunc.cli.run": ("pyrunc.cli.foreground",), "pyrunc.cli.exec": ()}
+EARLIER = "pyrunc.cli.main"
 #: What CPython itself imports from files when it completes its start.
 STDLIB = ("__init__.py", "aliases.py", "utf_8.py")
 
@@ -64,11 +71,35 @@ class Reader(ast.NodeTransformer):
         node.annotation = None
         return node
 
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
+        self.generic_visit(node)
+        plain = ast.Assign([node.target], node.value) if node.value else ast.Pass()
+        return ast.copy_location(plain, node)
 
-def code(source: Path, shown: str) -> bytes:
-    """The marshalled code of a module whose file is to be called shown."""
-    tree = ast.fix_missing_locations(Reader().visit(ast.parse(source.read_bytes(), shown)))
-    return marshal.dumps(compile(tree, shown, "exec", __future__.annotations.compiler_flag, True, 0))
+
+def code(source: Path, shown: str) -> tuple[ast.Module, CodeType]:
+    """A module whose file is to be called shown: what is left of it, and that compiled."""
+    tree: ast.Module = ast.fix_missing_locations(Reader().visit(ast.parse(source.read_bytes(), shown)))
+    return tree, compile(tree, shown, "exec", __future__.annotations.compiler_flag, True, 0)
+
+
+def imported(name: str, trees: dict[str, ast.Module], packages: set[str]) -> Iterator[str]:
+    """What importing a module imports of trees by statements outside functions; may name some more than once."""
+    package = name if name in packages else name.rpartition(".")[0]
+    yield package
+    for statement in trees[name].body:
+        if isinstance(statement, ast.ImportFrom):
+            source = importlib.util.resolve_name("." * statement.level + (statement.module or ""), package)
+            yield from (module for module in (source, *(f"{source}.{alias.name}" for alias in statement.names))
+                        if module in trees)
+
+
+def together(names: Sequence[str], trees: dict[str, ast.Module], packages: set[str]) -> list[str]:
+    """Modules, all that they import, and so on."""
+    found = list(names)
+    for name in found:                                  # (grows)
+        found += [module for module in dict.fromkeys(imported(name, trees, packages)) if module not in found]
+    return found
 
 
 def modules() -> Iterator[tuple[str, bool, Path, str]]:
@@ -86,22 +117,37 @@ def modules() -> Iterator[tuple[str, bool, Path, str]]:
         yield name, file == "__init__.py", Path(encodings.__file__).parent / file, f"<frozen {name}>"
 
 
+def array(symbol: str, data: bytes) -> str:
+    return f"static const unsigned char {symbol}[] = {{{','.join(map(str, data))}}};\n"
+
+
 def freeze(extensions: Sequence[str], checked: bool) -> str:
     """The C file (frozen.h says what is in it)."""
-    arrays, table, sources = [], [], []
+    arrays, table, sources, groups = [], [], [], []
+    trees, codes, packages = {}, {}, set()
     for name, package, source, shown in modules():
-        status, data = source.stat(), code(source, shown)
-        symbol = f"code_{name.replace('.', '_')}"
-        arrays.append(f"static const unsigned char {symbol}[] = {{{','.join(map(str, data))}}};\n")
+        status = source.stat()
+        trees[name], codes[name] = code(source, shown)
+        packages |= {name} if package else set()
+        data, symbol = marshal.dumps(codes[name]), f"code_{name.replace('.', '_')}"
+        arrays.append(array(symbol, data))
         table.append(f'    {{ .name = "{name}", .code = {symbol}, .size = {len(data)}, .is_package = {package:d} }},\n')
         if shown.startswith("<pyrunc>"):
             sources.append(f'    {{ "{source}", {status.st_size}, {status.st_mtime_ns} }},\n')
+    earlier = together([EARLIER], trees, packages)
+    for name, others in TOGETHER.items():
+        found = together([name, *others], trees, packages) if name in trees else []
+        members = [member for member in found if member not in earlier]
+        data, symbol = marshal.dumps({member: codes[member] for member in members}), f"group_{name.replace('.', '_')}"
+        arrays.append(array(symbol, data))
+        groups.append(f'    {{ "{name}", {symbol}, {len(data)} }},\n')
     inits = [(name, f"PyInit_{name.rpartition('.')[2]}") for name in extensions]
     return "".join([
         f"/* Made by freeze.py with Python {sys.version.split()[0]}. */\n",
         "#include <Python.h>\n", '#include "frozen.h"\n', *arrays,
         f"const int frozen_own = {len(sources)};\n",
         "const struct _frozen frozen_modules[] = {\n", *table, "    { 0 }\n};\n",
+        "const struct frozen_group frozen_groups[] = {\n", *groups, "    { 0 }\n};\n",
         "const struct frozen_source frozen_sources[] = {\n", *(sources if checked else ()), "    { 0 }\n};\n",
         *(f"PyMODINIT_FUNC {init}(void);\n" for _, init in inits),
         "struct _inittab built_in_modules[] = {\n",

@@ -10,6 +10,7 @@
 #include "frozen.h"
 
 static PyObject *importlib_load, *module_spec, *frozen_importer;
+static PyObject *codes;         /* of modules that came with others and have not been imported yet, by name */
 static const char *library_path;
 
 static const struct _frozen *own(PyObject *name)
@@ -26,6 +27,24 @@ static int set(PyObject *globals, const char *name, PyObject *value)
     int result = value ? PyDict_SetItemString(globals, name, value) : -1;
     Py_XDECREF(value);
     return result;
+}
+
+/* A new reference to a module's code. */
+static PyObject *code_of(PyObject *name, const struct _frozen *entry)
+{
+    for (const struct frozen_group *group = frozen_groups; group->name; group++)
+        if (!strcmp(group->name, entry->name)) {
+            PyObject *more = PyMarshal_ReadObjectFromString((const char *)group->codes, group->size);
+            int failed = !more || PyDict_Update(codes, more);
+            Py_XDECREF(more);
+            if (failed)
+                return NULL;
+            break;
+        }
+    PyObject *code = PyDict_GetItemWithError(codes, name);
+    if (code || PyErr_Occurred())
+        return Py_XNewRef(code);
+    return PyMarshal_ReadObjectFromString((const char *)entry->code, entry->size);
 }
 
 /* Gives a new module what importlib would, and runs its code. */
@@ -48,7 +67,7 @@ static int fill(PyObject *module, PyObject *name, PyObject *package, const struc
                  set(globals, "__path__", Py_NewRef(path));
         Py_XDECREF(path);
     }
-    PyObject *code = failed ? NULL : PyMarshal_ReadObjectFromString((const char *)entry->code, entry->size);
+    PyObject *code = failed ? NULL : code_of(name, entry);
     PyObject *done = code ? PyEval_EvalCode(code, globals, globals) : NULL;
     Py_XDECREF(spec);
     Py_XDECREF(code);
@@ -98,7 +117,7 @@ int import_frozen_quickly(const char *library)
     static PyMethodDef method = { "_find_and_load", (PyCFunction)(void (*)(void))find_and_load, METH_FASTCALL, NULL };
     PyObject *importlib = PyImport_ImportModule("_frozen_importlib"), *function = PyCFunction_New(&method, NULL);
     library_path = library;
-    int failed = !importlib || !function || !(importlib_load = PyObject_GetAttrString(importlib, "_find_and_load")) ||
+    int failed = !importlib || !function || !(codes = PyDict_New()) || !(importlib_load = PyObject_GetAttrString(importlib, "_find_and_load")) ||
                  !(module_spec = PyObject_GetAttrString(importlib, "ModuleSpec")) ||
                  !(frozen_importer = PyObject_GetAttrString(importlib, "FrozenImporter")) ||
                  PyObject_SetAttrString(importlib, "_find_and_load", function);
