@@ -71,6 +71,11 @@ def children() -> set[int]:
     return pids
 
 
+def below(top: Path) -> list[str]:
+    """Every path below a folder, sorted. What disappears meanwhile is left out (os.walk, unlike glob, bears that)."""
+    return sorted(os.path.join(folder, name) for folder, folders, names in os.walk(top) for name in folders + names)
+
+
 @dataclass
 class Snapshot:
     """What a container can leave behind: mounts, cgroups and processes by the ids' prefix, files of the state root."""
@@ -85,9 +90,9 @@ class Snapshot:
         return cls(
             mounts=sorted(line.split(" - ")[0].split(" ", 3)[3] for line in
                           Path("/proc/self/mountinfo").read_text().splitlines()),
-            cgroups=sorted(str(path) for path in CGROUP.glob(f"**/*{prefix}*")),
+            cgroups=[path for path in below(CGROUP) if prefix in os.path.basename(path)],
             processes=processes_of(prefix), children=children(),
-            files=sorted(str(path) for path in root.rglob("*")) if root.exists() else [])
+            files=below(root))
 
     def settle(self, prefix: str, root: Path, seconds: float = 5) -> Snapshot:
         """A later snapshot: as soon as it equals this one, or the last when the time is over (exits take a while).

@@ -5,7 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.world import CGROUP
+from tests.world import CGROUP, below
 
 from . import image
 
@@ -66,8 +66,8 @@ class Containerd:
 
     def left(self, id: str) -> list[str]:
         """What of a container is still there: runtime state, shim, mounts, cgroups."""
-        found = [str(path) for top in (Path("/run/containerd"), self.place / "state") for path in top.rglob(f"*{id}*")]
-        found += [str(path) for path in CGROUP.glob(f"**/{id}")]
+        found = [path for top in (Path("/run/containerd"), self.place / "state", CGROUP) for path in below(top)
+                 if id in path.rpartition("/")[2]]
         found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{id}/" in line]
         for command in Path("/proc").glob("[0-9]*/cmdline"):
             try:
