@@ -65,5 +65,6 @@ def test_an_ordinary_plan_imports_none() -> None:
     script = ("import sys; from pyrunc import plan; from pyrunc.host import Host; from pyrunc.options import Options; "
               "from tests.bundles import docker_like; plan.create(docker_like(), Options(id='c'), Host()); "
               "print(*(name for name in sys.argv[1:] if f'pyrunc.steps.{name}' in sys.modules))")
-    done = subprocess.run([sys.executable, "-c", script, *SELDOM], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script, *SELDOM], capture_output=True, text=True, check=True,
+                          cwd=Path(__file__).parent.parent)
     assert done.stdout == "\n"
