@@ -43,6 +43,7 @@ STDLIB = ("__init__.py", "aliases.py", "utf_8.py")
 
 class Reader(ast.NodeTransformer):
     """Takes out of a module what only its reader needs."""
+    read = False              # the class that is visited reads its annotations
 
     def _without_docstring(self, node: Documented) -> Documented:
         self.generic_visit(node)
@@ -61,7 +62,10 @@ class Reader(ast.NodeTransformer):
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
-        return self._without_docstring(node)
+        outer, self.read = self.read, bool(node.decorator_list)      # @dataclass makes its fields of annotations
+        node = self._without_docstring(node)
+        self.read = outer
+        return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         node.returns = None
@@ -73,6 +77,8 @@ class Reader(ast.NodeTransformer):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
         self.generic_visit(node)
+        if self.read:
+            return node
         plain = ast.Assign([node.target], node.value) if node.value else ast.Pass()
         return ast.copy_location(plain, node)
 
