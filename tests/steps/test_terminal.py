@@ -249,6 +249,7 @@ def test_a_runtime_whose_init_died_is_told_so_and_not_left_waiting(tmp_path: Pat
 def test_console_sockets_with_long_names(tmp_path: Path) -> None:
     directory = tmp_path / ("d" * 120)
     directory.mkdir()
+    before = os.getcwd()
     os.chdir(directory)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as engine:
@@ -262,7 +263,7 @@ def test_console_sockets_with_long_names(tmp_path: Path) -> None:
             step.undo(Kernel(), facts)
             assert facts.console_socket == -1
     finally:
-        os.chdir("/")
+        os.chdir(before)
 
 
 def test_no_socket_at_the_path(tmp_path: Path) -> None:
