@@ -19,6 +19,9 @@ STARTED = {"__future__", "__main__", "_abc", "_codecs", "_frozen_importlib", "_f
            "_io", "_thread", "_warnings", "_weakref", "abc", "builtins", "codecs", "encodings", "io", "sys",
            "zipimport"}
 
+#: Whatever directory an earlier test has gone to.
+TREE = Path(__file__).parents[2]
+
 RUN = """
 import sys
 sys.path[:] = [sys.argv[1], *sys.path, sys.argv[2]]
@@ -37,7 +40,7 @@ def imported(*words: str) -> set[str]:
     """The modules that a successful command has loaded."""
     backend = subprocess.run([sys.executable, "-c", "import _cffi_backend; print(_cffi_backend.__file__)"],
                              capture_output=True, text=True, check=True).stdout.strip()
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", RUN, str(Path.cwd()), str(Path(backend).parent), *words],
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", RUN, str(TREE), str(Path(backend).parent), *words],
                           capture_output=True, text=True)
     status, names = json.loads(done.stdout)
     assert status == 0, done.stderr

@@ -17,6 +17,9 @@ from pyrunc.state import destroy, store
 
 from .made import DEAD, World
 
+#: Whatever directory an earlier test has gone to.
+TREE = Path(__file__).parents[2]
+
 
 class Warnings(Log):
     def __init__(self) -> None:
@@ -152,7 +155,7 @@ def test_a_delete_killed_anywhere_can_be_run_again(made: World) -> None:
     for moment in range(200):
         made.created(f"c{moment}")
         command = [sys.executable, "-I", "-S", "-c",
-                   f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\nfrom pyrunc.cli.main import main\n"
+                   f"import sys; sys.path.insert(0, {str(TREE)!r})\nfrom pyrunc.cli.main import main\n"
                    f"print('up', flush=True)\nmain(sys.argv[1:])", "--root", str(made.root), "delete", f"c{moment}"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
