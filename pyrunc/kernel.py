@@ -317,6 +317,14 @@ class Kernel(Files):
         if lib.pr_pty_size(fd, rows, columns) < 0:
             raise fail("TIOCSWINSZ")
 
+    def pty_size_of_caller(self, fd: int) -> None:
+        """Give a terminal the size of the one this command was started at, if there is one at descriptor 2, 1 or 0."""
+        rows, columns = ffi.new("unsigned short *"), ffi.new("unsigned short *")
+        for own in (2, 1, 0):
+            if lib.pr_pty_get_size(own, rows, columns) == 0:
+                self.pty_size(fd, rows[0], columns[0])
+                return
+
     def controlling_terminal(self, fd: int) -> None:
         if lib.pr_setsid_ctty(fd) < 0:
             raise fail("TIOCSCTTY")

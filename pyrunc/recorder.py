@@ -351,6 +351,9 @@ class Recorder(Kernel):
     def pty_size(self, fd: int, rows: int, columns: int) -> None:
         self._note("pty_size", fd, rows, columns)
 
+    def pty_size_of_caller(self, fd: int) -> None:
+        self._note("pty_size_of_caller", fd)
+
     def controlling_terminal(self, fd: int) -> None:
         self._note("controlling_terminal", fd)
 

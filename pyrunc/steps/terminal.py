@@ -183,16 +183,18 @@ class Release(Step):
 
 
 class Receive(Release):
-    """Take the master in; the CLI copies between it and the caller's terminal."""
+    """Take the master in; the CLI copies between it and the caller's terminal, whose size the program finds from its
+    first instruction on."""
     name = "terminal.receive"
 
     def describe(self) -> str:
-        return "receive the terminal's master"
+        return "receive the terminal's master, and give it the size of the caller's"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         super().apply(kernel, facts)
         ours, facts.console_fd = facts.console_fd, kernel.receive_on(facts.console_fd)
         kernel.close(ours)
+        kernel.pty_size_of_caller(facts.console_fd)
 
 
 def wants(config: Config) -> bool:
