@@ -103,7 +103,12 @@ def test_of_a_real_container(tree: Tree, disk: str) -> None:
     made.run("dd if=/dev/nullb0 of=/dev/null bs=1M count=3 iflag=direct; "
              "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done")
     sleeper = tree.sleep("c")
-    data = stats.stats(tree.kernel, made.facts.cgroup_fd)
+    deadline = time.monotonic() + 10
+    while True:         # the kernel adds memory.stat up every two seconds
+        data = stats.stats(tree.kernel, made.facts.cgroup_fd)
+        if data["memory"]["raw"]["anon"] > 0 or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
     assert data["cpu"]["usage"]["total"] >= data["cpu"]["usage"]["user"] > 0
     assert data["cpu"]["throttling"]["periods"] > 0 and data["cpuset"]["cpus"] == [0]
     assert data["memory"]["usage"]["limit"] == 64 * MIB and data["memory"]["swap"]["limit"] == 128 * MIB
