@@ -130,15 +130,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield Barrier(label="limits and state are written", waits=CHILD)
 
     # L: privileges are given up, the filter is loaded, and the init waits
-    yield from process.directory(config, options, host)
-    yield from seccomp.load_early(config, options, host)
-    yield from capabilities.bound(config, options, host)
-    yield from identity.become(config, options, host)
-    yield from capabilities.set(config, options, host)
-    yield from identity.verify(config, options, host)
-    yield from process.find_executable(config, options, host)
-    yield from process.outlive(config, options, host)
-    yield from seccomp.load_late(config, options, host)
+    yield from _give_up_privileges(config, options, host)
     yield Barrier(label="the init waits for start", waits=PARENT, parting=True)
     yield from state.pid_file(config, options, host)
     yield from process.wait_start(config, options, host)
@@ -152,6 +144,19 @@ def ready_for_child(config: Config, options: Options, host: Host) -> Iterator[St
     if (user.mapped(config) or cgroup.joins_later(config, options, host) or linux.get("netDevices")
             or linux.get("intelRdt") is not None):
         yield Barrier(label="the runtime has done its part", waits=CHILD)
+
+
+def _give_up_privileges(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """L: one order for the init and for every process of exec, so that no way in is weaker than the other."""
+    yield from process.directory(config, options, host)
+    yield from seccomp.load_early(config, options, host)
+    yield from capabilities.bound(config, options, host)
+    yield from identity.become(config, options, host)
+    yield from capabilities.set(config, options, host)
+    yield from identity.verify(config, options, host)
+    yield from process.find_executable(config, options, host)
+    yield from process.outlive(config, options, host)
+    yield from seccomp.load_late(config, options, host)
 
 
 def exec(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> list[Step]:
@@ -203,15 +208,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from process.rlimits(config, options, host)
     yield from state.pid_file(config, options, host)
     yield Barrier(label="limits are set", waits=CHILD)
-    yield from process.directory(config, options, host)
-    yield from seccomp.load_early(config, options, host)
-    yield from capabilities.bound(config, options, host)
-    yield from identity.become(config, options, host)
-    yield from capabilities.set(config, options, host)
-    yield from identity.verify(config, options, host)
-    yield from process.find_executable(config, options, host)
-    yield from process.outlive(config, options, host)
-    yield from seccomp.load_late(config, options, host)
+    yield from _give_up_privileges(config, options, host)
     yield from process.execute(config, options, host)
     yield Barrier(label="the process runs", waits=PARENT, parting=True, by_exec=True)
 
