@@ -2,6 +2,7 @@
 #
 #   make demo       install what is missing, build, run a container, and print the plan that ran with its times
 #   make test       install what is missing, build, and pass every test
+#   make engines    every scenario under containerd, CRI, Docker, Podman and Buildah, in the guest; ENGINE=docker: one's
 #   make install    PREFIX=/usr/local [DESTDIR=]: for engines
 #
 # What is there already is not asked for again: a second run needs no network.
@@ -14,11 +15,13 @@ PYTEST  := -q
 
 APT_BUILD := gcc libc6-dev python3-dev python3-venv libpython3-dev libseccomp-dev libcap-dev busybox-static
 APT_TEST  := runc crun qemu-system-x86 linux-image-amd64 cpio kmod containerd strace uidmap apparmor criu iproute2 \
-             dbus systemd-sysv golang-github-opencontainers-specs-dev secilc
+             dbus systemd-sysv golang-github-opencontainers-specs-dev secilc \
+             docker.io podman buildah conmon containernetworking-plugins netavark aardvark-dns fuse-overlayfs \
+             slirp4netns iptables dbus-user-session
 
 SOURCES := $(shell find pyrunc -name '*.py' -o -name '*.[ch]' ! -name '_native.c' ! -name '_seccomp.c') setup.py Makefile
 
-.PHONY: build demo test bench lint install clean apt-build apt-test
+.PHONY: build demo test engines bench lint install clean apt-build apt-test
 build: $(VENV)/bin/pyrunc
 
 demo: build
@@ -26,6 +29,12 @@ demo: build
 
 test: build apt-test $(VENV)/.test
 	$(IN) -m pytest $(PYTEST) tests
+
+engines: build apt-test $(VENV)/.test
+	mkdir -p build
+	rm -f build/engines.jsonl
+	$(IN) -m pytest $(PYTEST) --engines --reports=build/engines.jsonl $(or $(ENGINE:%=tests/engines/test_%.py),tests/engines) \
+	  ; status=$$?; $(IN) -m tests.engines.table build/engines.jsonl; exit $$status
 
 bench: build apt-test $(VENV)/.test
 	$(IN) pyrunc/_native/install.py $(abspath build/bench)

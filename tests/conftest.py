@@ -17,6 +17,7 @@ from .runtimes import Runtime
 def pytest_addoption(parser: pytest.Parser) -> None:
     replay.add_options(parser)
     parser.addoption("--runtime", metavar="PATH", default="", help="OCI runtime under test (default: pyrunc)")
+    parser.addoption("--engines", action="store_true", help="every scenario of tests/engines, not only `every_time`")
     parser.addoption("--update", action="store_true", help="write the golden files anew")
 
 

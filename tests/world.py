@@ -61,7 +61,12 @@ def processes_of(prefix: str) -> list[int]:
 
 def children() -> set[int]:
     """Children of this process, orphans it inherited included; zombies of those are reaped first."""
-    pids = {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+    pids: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            pids.update(int(pid) for pid in (task / "children").read_text().split())
+        except FileNotFoundError:           # a thread that has ended; its children are another thread's now
+            continue
     for pid in list(pids):
         try:
             if os.waitpid(pid, os.WNOHANG)[0]:

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import runtimes
-
 from .containerd import Containerd
 from .image import NAME
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.guest_engines
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +22,6 @@ def containerd(private_world: None) -> Iterator[Containerd]:
     daemon = Containerd(place)
     yield daemon
     daemon.stop()
-
-
-@pytest.fixture(params=["runc", "pyrunc"])
-def binary(request: pytest.FixtureRequest) -> str:
-    """runc proves the scenario; the runtime under test must do as well."""
-    if request.param == "runc":
-        return runtimes.find("runc")
-    return runtimes.find(request.config.getoption("runtime"))
 
 
 class Ctr:
@@ -64,6 +54,7 @@ def ctr(containerd: Containerd, binary: str, name: str) -> Iterator[Ctr]:
     containerd.ctr("container", "delete", name)
 
 
+@pytest.mark.every_time
 def test_output_and_exit_code(ctr: Ctr) -> None:
     done = ctr.daemon.ctr(*ctr.command("--rm", args=("sh", "-c", "echo out; echo err >&2; exit 7")))
     assert (done.status, done.stdout, done.stderr.strip()) == (7, "out\n", "err"), done.stderr + ctr.daemon.last_words()
@@ -78,6 +69,7 @@ def test_options_arrive(ctr: Ctr) -> None:
     assert done.stdout.splitlines() == ["b /tmp", "read-only", Path("/etc/hostname").read_text().strip()], done.stderr
 
 
+@pytest.mark.every_time
 def test_kill_and_delete(ctr: Ctr) -> None:
     ctr.detached("sleep", "1000")
     assert ctr.daemon.task_status(ctr.id) == "RUNNING"
@@ -99,6 +91,7 @@ def test_processes_and_metrics(ctr: Ctr) -> None:
     assert int(metrics["memory"]["usage_limit"]) == 33554432 and int(metrics["pids"]["current"]) == 2
 
 
+@pytest.mark.every_time
 def test_exec(ctr: Ctr) -> None:
     ctr.detached("sh", "-c", "touch /here; sleep 1000")
     done = ctr.daemon.ctr("task", "exec", "--exec-id", "e1", ctr.id, "sh", "-c", "ls /here; echo err >&2; exit 5")
@@ -131,12 +124,14 @@ def test_user_namespace(ctr: Ctr) -> None:
     assert done.stdout.splitlines() == [" 0 100000 65536", "0"], done.stderr
 
 
+@pytest.mark.every_time
 def test_out_of_memory_is_seen(ctr: Ctr) -> None:
     args = ("dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1")
     done = ctr.daemon.ctr(*ctr.command("--rm", "--memory-limit", "16777216", args=args))
     assert done.status == 137, done.stderr
 
 
+@pytest.mark.every_time
 @pytest.mark.parametrize(("args", "said"), [
     (("nonesuch",), "executable file not found in $PATH"), (("/nonesuch",), "no such file or directory"),
     (("/etc/passwd",), "permission denied")])

@@ -18,6 +18,7 @@ import pytest
 from . import machine
 
 MARKS = {"guest": "runs as root in the QEMU guest: pure cgroup v2, every capability, AppArmor",
+         "guest_engines": "runs as root in a QEMU guest like that of `guest`, where the engines' daemons stay up",
          "guest_systemd": "runs as root in the QEMU guest with systemd as PID 1",
          "guest_selinux": "runs as root in the QEMU guest with SELinux, without a policy, in place of AppArmor"}
 
@@ -122,6 +123,8 @@ class Batch:
 def _passed_on(config: pytest.Config) -> list[str]:
     """Options of this run that the inner pytest needs too."""
     passed = [f"--runtime={config.getoption('runtime')}"] if config.getoption("runtime") else []
+    if config.getoption("engines"):
+        passed.append("--engines")
     if config.getoption("maxfail"):
         passed.append(f"--maxfail={config.getoption('maxfail')}")
     return passed

@@ -1,0 +1,28 @@
+"""What the scenarios of all engines share: the runtime that the engine is told to call, and which of them run."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import runtimes
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without --engines, of this folder only the scenarios marked `every_time`."""
+    if config.getoption("engines"):
+        return
+    left = [item for item in items if HERE in item.path.parents and not item.get_closest_marker("every_time")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+@pytest.fixture(params=["runc", "pyrunc"])
+def binary(request: pytest.FixtureRequest) -> str:
+    """Path of the runtime: runc proves the scenario, the runtime under test must do as well."""
+    if request.param == "runc":
+        return runtimes.find("runc")
+    return runtimes.find(request.config.getoption("runtime"))
