@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PHASE_CHILD, PHASE_EXEC, PHASE_FAILED = 1, 4, 5
 
+BOTH = "both"                        # in place of a barrier's side
 PLACE = "\x01"                       # between a step's place in config.json and the rest of the child's last words
 TEXT_LIMIT = 2047                    # page_t.text without its NUL
 #: What an operator or an engine sends to a runtime that takes too long.
@@ -51,6 +52,12 @@ class Engine:
 
     def __init__(self, steps: Sequence[Step], kernel: Kernel, facts: Facts | None = None) -> None:
         self.steps = steps
+        # Sorted while there is one process: afterwards, to look at a step (to count a reference) is to copy its page.
+        walk: list[tuple[int, Any, str]] = [(index, step, BOTH if isinstance(step, Barrier) else step.side)
+                                            for index, step in enumerate(steps)]
+        self.parents = [entry for entry in walk if entry[2] in (PARENT, BOTH)]
+        self.childs = [entry for entry in walk if entry[2] != PARENT]
+        self.first_last = next((index for index, _, side in walk if side == LAST), len(steps))
         self.kernel = kernel
         self.facts = facts or Facts()
         self.facts.page = Page()
@@ -67,15 +74,13 @@ class Engine:
         index = -1
         now = time.monotonic_ns
         try:
-            for index, step in enumerate(self.steps):
-                if step.side != PARENT and not isinstance(step, Barrier):
-                    continue
+            for index, step, side in self.parents:
                 if self.signal:
                     raise Interrupted(self.signal)
                 self.facts.page.parent_step = index
                 self.kernel.step = index
                 begun = now()
-                if isinstance(step, Barrier):
+                if side == BOTH:
                     self._meet(step)
                 else:
                     step.apply(self.kernel, self.facts)
@@ -175,16 +180,15 @@ class Engine:
             kernel.become_child()
             page.phase = PHASE_CHILD
             now, times = time.monotonic_ns, page.times
-            for index in range(clone + 1, len(self.steps)):
-                step = self.steps[index]
-                if isinstance(step, Barrier):
-                    page.child_step = kernel.step = index
+            for index, step, side in self.childs:
+                if index < clone:
+                    continue
+                page.child_step = kernel.step = index
+                if side == BOTH:
                     self._child_meets(step, index)
-                elif step.side != PARENT:
-                    page.child_step = kernel.step = index
-                    if step.side == LAST:
-                        step.apply(kernel, facts)
-                        continue
+                elif side == LAST:
+                    step.apply(kernel, facts)
+                else:
                     slot = times[index]
                     slot.start = now()
                     step.apply(kernel, facts)
@@ -202,11 +206,10 @@ class Engine:
 
     def _child_meets(self, barrier: Barrier, index: int) -> None:
         kernel, sync = self.kernel, self.facts.sync_fd
-        last = any(s.side == LAST for s in self.steps[:index])
         if barrier.parting:
             if not barrier.by_exec:
                 kernel.last(OP_CLOSE_FD, sync)
-        elif last:
+        elif index > self.first_last:
             if barrier.waits == PARENT:     # C tells and waits in one operation; the answer is the next barrier
                 kernel.last(OP_BARRIER, sync)
         elif barrier.waits == PARENT:
