@@ -47,7 +47,7 @@ class Engine:
 
     steps    the plan, in order
     kernel   what acts
-    pause    called before every parent step with (index, step): the CLI's --break; None for never
+    facts    what they find out, new unless it is handed on from another plan
     """
 
     def __init__(self, steps: Sequence[Step], kernel: Kernel, facts: Facts | None = None) -> None:
@@ -225,13 +225,17 @@ class Engine:
 
 
 def execute(steps: Sequence[Step], kernel: Files, trace: str = "", facts: Facts | None = None,
-            log: Log | None = None) -> Facts:
+            log: Log | None = None, stops: Sequence[str] = ()) -> Facts:
     """Run any plan: signals that ask the runtime to stop undo it, and the trace is written however it ends.
 
     kernel   a Kernel; a Files is enough for a plan that neither clones nor mounts
     trace    file that gets one JSON line per step; "" for none
     log      gets what went wrong without ending the plan and, if it is verbose, every step
+    stops    steps to stop before (stops.py); they need a log
     """
+    if stops and log is not None:
+        from .stops import insert
+        steps = insert(steps, stops, log)
     engine = Engine(steps, kernel, facts)  # type: ignore[arg-type]
     before = [(number, _signal.signal(number, engine.on_signal)) for number in STOPPING]
     try:

@@ -70,7 +70,7 @@ def run(call: Call) -> int:
         hold_signals()
     steps = plan.exec(config, options, probe(), container.state)
     try:
-        facts = execute(steps, Kernel(), call.trace, log=call.log)
+        facts = execute(steps, Kernel(), call.trace, log=call.log, stops=call.stops)
     except StepError as fault:
         if not (fault.step.startswith("namespaces.") and ends(container)):
             raise

@@ -58,15 +58,16 @@ class Command:
 
 class Call:
     """A parsed command line: the values of the command's flags, its arguments, and the global choices."""
-    __slots__ = ("arguments", "command", "log", "root", "settings", "trace", "values")
+    __slots__ = ("arguments", "command", "log", "root", "settings", "stops", "trace", "values")
 
     def __init__(self, command: Command, values: dict[str, Any], arguments: list[str], settings: dict[str, Any],
-                 root: str, log: Log, trace: str) -> None:
+                 root: str, log: Log, trace: str, stops: Sequence[str] = ()) -> None:
         self.command, self.values, self.arguments = command, values, arguments
         self.settings = settings          # the global flags that were given
         self.root = root                  # the state root, absolute
         self.log = log
         self.trace = trace                # the file for the trace, "" for none
+        self.stops = stops                # steps of create, run, exec and restore to stop before
 
     @property
     def id(self) -> str:

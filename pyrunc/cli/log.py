@@ -49,6 +49,12 @@ class Log:
         elif self.verbose or not self.shared:
             self._write(self.fd, self._record("warning", message))
 
+    def notice(self, message: str) -> None:
+        """What somebody has asked to be told, wherever he may look."""
+        if self.fd != STDERR:
+            self._write(self.fd, self._record("info", message))
+        self._write(STDERR, f"pyrunc: {message}\n")
+
     def debug(self, message: str) -> None:
         """Only with --debug."""
         if self.verbose:

@@ -25,6 +25,8 @@ GLOBALS = (
     Flag("log-format", str, "text or json", value="FORMAT", default="text", choices=("text", "json")),
     Flag("debug", bool, "log what is done, not only what fails"),
     Flag("trace", str, "append one JSON line for each step to this file (also: PYRUNC_TRACE)", value="FILE"),
+    Flag("break", list, "stop before this step of create, run, exec or restore: its name, the part before the dot, its "
+         "number in explain, or its place in config.json (also: PYRUNC_BREAK)", value="STEP"),
     Flag("systemd-cgroup", bool, "make cgroups through systemd; cgroupsPath is then slice:prefix:name"),
     Flag("cgroup-manager", str, "cgroupfs, systemd or disabled", value="NAME", default="cgroupfs",
          choices=("cgroupfs", "systemd", "disabled")),
@@ -88,7 +90,8 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
         raise
     root = state_root(settings)
     reporter.command = command
-    status: int = chosen.run(Call(command, values, arguments, settings, root, log, trace_file(settings, root)))
+    status: int = chosen.run(Call(command, values, arguments, settings, root, log, trace_file(settings, root),
+                                  stops(settings)))
     return status
 
 
@@ -144,6 +147,13 @@ def trace_file(settings: dict[str, Any], root: str) -> str:
     except OSError:
         return ""
     return f"{root}/trace.jsonl"
+
+
+def stops(settings: dict[str, Any]) -> list[str]:
+    """The steps to stop before: --break, as often as it is given, or PYRUNC_BREAK with commas between them."""
+    asked: list[str] = settings.get("break") or [
+        word for word in posix.environ.get(b"PYRUNC_BREAK", b"").decode(errors="surrogateescape").split(",") if word]
+    return asked
 
 
 def _foreign_root() -> bool:

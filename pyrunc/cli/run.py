@@ -38,7 +38,7 @@ def run(call: Call) -> int:
     if not call.on("no-subreaper"):
         from .._native import lib
         lib.pr_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    facts = runtime.create(config, options, trace=call.trace, log=call.log)
+    facts = runtime.create(config, options, trace=call.trace, log=call.log, stops=call.stops)
     try:
         if not detach:
             from .foreground import hold_all
