@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 class Facts:
     """Descriptors are -1 and pids 0 until the step named in the comment has set them."""
-    __slots__ = ("cgroup_fd", "console_fd", "console_socket", "fifo_fd", "home", "mount_fds", "page", "pid", "pidfd",
-                 "proc_fd", "root_fd", "seccomp", "state_fd", "sync_fd", "userns_fd", "warnings")
+    __slots__ = ("cgroup_fd", "console_fd", "console_socket", "fifo_fd", "home", "hook_output", "mount_fds", "page",
+                 "pid", "pidfd", "proc_fd", "root_fd", "seccomp", "state_fd", "sync_fd", "userns_fd", "warnings")
 
     def __init__(self) -> None:
         self.state_fd = -1       # state.reserve: <root>/<id>, O_PATH|O_DIRECTORY
@@ -22,6 +22,7 @@ class Facts:
         self.console_fd = -1     # terminal.*: the master in the parent, its peer in the child
         self.console_socket = -1 # terminal.connect or .pair: what the init sends the master on
         self.fifo_fd = -1        # state.fifo: what the init waits on for `start`
+        self.hook_output = (-1, -1)      # hooks.output: files for hooks' stdout and stderr
         self.seccomp = b""       # seccomp.compile: the filter program
         self.home = ""           # process.home: HOME from the container's /etc/passwd (child)
         self.sync_fd = -1        # engine: this side's end of the socket that barriers use

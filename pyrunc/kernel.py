@@ -178,13 +178,16 @@ class Kernel(Files):
             raise fail(f"setdomainname {name}")
 
     def run_program(self, path: str, args: Sequence[str], env: Sequence[str], stdin: bytes, timeout: float | None,
-                    cwd_fd: int = -1) -> tuple[int, str]:
-        """Run a hook or a helper: (wait status, what it printed, at most 4 KiB). -2 for one that ran out of time."""
+                    cwd_fd: int = -1, streams: tuple[int, int] = (-1, -1)) -> tuple[int, str]:
+        """Run a hook or a helper: (wait status, what it printed, at most 4 KiB). -2 for one that ran out of time.
+
+        streams   descriptors for its stdout and stderr; -1: of what it prints there, the beginning is returned
+        """
         argv = [ffi.new("char[]", cstr(a)) for a in args]
         envp = [ffi.new("char[]", cstr(e)) for e in env]
         status, out = ffi.new("int *"), ffi.new("char[]", 4096)
         if lib.pr_run(cstr(path), ffi.new("char *[]", [*argv, ffi.NULL]), ffi.new("char *[]", [*envp, ffi.NULL]),
-                      cwd_fd, stdin, len(stdin), int((timeout or 0) * 1000), status, out, 4096) < 0:
+                      cwd_fd, *streams, stdin, len(stdin), int((timeout or 0) * 1000), status, out, 4096) < 0:
             raise fail(path)
         return status[0], ffi.string(out).decode(errors="replace")
 

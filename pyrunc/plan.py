@@ -68,6 +68,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from seccomp.compile(config, options, host)
     yield from mounts.sources(config, options, host)
     yield from terminal.sources(config, options, host)
+    yield from hooks.output(config, options, host)
     yield from cgroup.limits(config, options, host)
     yield from intel_rdt.group(config, options, host)
 
@@ -230,6 +231,7 @@ def _restore(config: Config, options: Options, host: Host, choices: Choices) -> 
     yield from hooks.poststop_after_failure(config, options, host)
     yield from reserve(config, options, host)
     yield from criu.prepare()
+    yield from hooks.output(config, options, host)
     yield from cgroup.create(config, options, host)
     yield from cgroup.limits(config, options, host)
     yield from intel_rdt.group(config, options, host)

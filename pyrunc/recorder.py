@@ -287,8 +287,8 @@ class Recorder(Kernel):
         self._note("setdomainname", name)
 
     def run_program(self, path: str, args: Sequence[str], env: Sequence[str], stdin: bytes, timeout: float | None,
-                    cwd_fd: int = -1) -> tuple[int, str]:
-        self._note("run_program", path, args, env, stdin, timeout, cwd_fd)
+                    cwd_fd: int = -1, streams: tuple[int, int] = (-1, -1)) -> tuple[int, str]:
+        self._note("run_program", path, args, env, stdin, timeout, cwd_fd, streams)
         return self.programs.get(path, (0, ""))
 
     def join_session_keyring(self, name: str) -> int:

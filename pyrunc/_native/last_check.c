@@ -11,8 +11,12 @@ struct blob {
     size_t len;
 };
 
-int op_fd(const op_t *op)
+int op_fd(const op_t *op, int which)
 {
+    if (op->code == OP_HOOK)
+        return (int)(which ? op->c : op->b);
+    if (which)
+        return -1;
     switch (op->code) {
     case OP_PIVOT_ROOT:
     case OP_MOVE_ROOT:
@@ -56,6 +60,12 @@ static int is_exec(const op_t *op, const struct blob *blob, int64_t *pointers)
         return 0;
     *pointers += (int64_t)exec->argc + exec->envc + 2;
     return at == op->data + op->len;
+}
+
+/* Of a hook: one that can be put in the place of 1 or 2, or none. */
+static int is_output(int64_t fd)
+{
+    return fd == -1 || (fd > 2 && fd <= INT_MAX);
 }
 
 static int is_hook(const op_t *op, const struct blob *blob, int64_t *pointers)
@@ -132,6 +142,8 @@ static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *po
     case OP_VERIFY:
         return is_verify(op, blob) ? NULL : "not a struct packed_verify";
     case OP_HOOK:
+        if (!is_output(op->b) || !is_output(op->c))
+            return "not a descriptor";
         return op->a >= 0 && is_hook(op, blob, pointers) ? NULL : "not a packed hook";
     case OP_EXEC:
         return is_exec(op, blob, pointers) ? NULL : "not packed arguments";

@@ -48,8 +48,8 @@ void close_unnamed(struct stage *stage)
         return;
     for (int low = first;;) {
         int next = INT_MAX;                     /* the lowest that is named and not below low */
-        for (unsigned i = 0; i < stage->n; i++) {
-            int fd = op_fd(&stage->ops[i]);
+        for (unsigned i = 0; i < 2 * stage->n; i++) {
+            int fd = op_fd(&stage->ops[i / 2], i % 2);
             if (fd >= low && fd < next)
                 next = fd;
         }
@@ -66,8 +66,8 @@ void close_unnamed(struct stage *stage)
 /* close_unnamed has left nothing but named ones, so that this needs no system call but close: a filter is in force. */
 void close_from(struct stage *stage, int first)
 {
-    for (unsigned i = 0; i < stage->n; i++) {
-        int fd = op_fd(&stage->ops[i]);
+    for (unsigned i = 0; i < 2 * stage->n; i++) {
+        int fd = op_fd(&stage->ops[i / 2], i % 2);
         if (fd >= first && !tells_of_exec(stage, fd))
             close(fd);
     }

@@ -72,8 +72,8 @@ void say_number(struct line *line, uint64_t number, unsigned base);
 /* Whether all operations are well-formed: the number of string pointers that its lists need, or -1 with the index
  * of the faulty one and what is wrong with it. Has no effects: this is what the fuzzer feeds. */
 int64_t last_check(const op_t *ops, unsigned n, const char *blob, size_t blob_len, unsigned *index, const char **fault);
-/* The descriptor that an operation uses, or -1. */
-int op_fd(const op_t *op);
+/* A descriptor that an operation uses, of at most two: which is 0 or 1. -1 for none. */
+int op_fd(const op_t *op, int which);
 
 /* ---- last_ids.c: each returns 0, or -1 with errno ---- */
 int drop_bounding(uint64_t keep);

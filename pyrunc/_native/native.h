@@ -55,9 +55,10 @@ int pr_sethostname(const char *name, size_t len);
 int pr_setdomainname(const char *name, size_t len);
 /* fork, exec path with argv and envp, feed input to its stdin, collect at most out_size-1 bytes of stdout and
  * stderr together into out (NUL-terminated), kill it after timeout_ms (0: never; status then is -2).
- * Returns 0 when it ran: *status is the wait status. chdir_fd -1: stay. */
-int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, const char *input,
-           size_t input_len, int timeout_ms, int *status, char *out, size_t out_size);
+ * Returns 0 when it ran: *status is the wait status. chdir_fd -1: stay. out_fd, err_fd: descriptors above 2 that it
+ * gets as stdout or stderr instead; -1: collect. */
+int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, int out_fd, int err_fd,
+           const char *input, size_t input_len, int timeout_ms, int *status, char *out, size_t out_size);
 
 /* ---- keyrings, scheduling, memory policy ---- */
 int pr_keyctl_join_session(const char *name);     /* serial, or -1 */
@@ -131,7 +132,8 @@ enum {
     OP_VERIFY_CWD,       /* getcwd must succeed and be absolute (CVE-2024-21626) */
     OP_FIND_EXECUTABLE,  /* data = args[0] NUL PATH NUL: remembers the path for OP_EXEC */
     OP_WAIT_START,       /* a = fifo fd (O_RDWR): read one byte; phase is PHASE_WAITING meanwhile */
-    OP_HOOK,             /* a = its number, for the error; data = struct packed_hook, run with pr_run */
+    OP_HOOK,             /* a = its number, for the error; data = struct packed_hook, run with pr_run; b, c = out_fd,
+                          * err_fd of that */
     OP_NO_PDEATHSIG,
     OP_CLOSE_FROM,       /* a = the first descriptor that the container does not get. What no operation names is closed
                           * before the first operation, what one names here; but for the sockets and fifos that are

@@ -13,6 +13,7 @@ struct program {
     const char *path;
     char *const *argv, *const *envp;
     int cwd, in, out;
+    int out_fd, err_fd;         /* of the caller, or -1 */
     volatile int error;         /* errno of a child that could not execute the path */
 };
 
@@ -21,8 +22,10 @@ struct program {
 static void __attribute__((noreturn)) become(struct program *program)
 {
     pr_signals_reset();
-    if ((program->cwd < 0 || fchdir(program->cwd) == 0) && dup2(program->in, 0) == 0 && dup2(program->out, 1) == 1
-        && dup2(program->out, 2) == 2) {
+    int out = program->out_fd >= 0 ? program->out_fd : program->out;
+    int err = program->err_fd >= 0 ? program->err_fd : program->out;
+    if ((program->cwd < 0 || fchdir(program->cwd) == 0) && dup2(program->in, 0) == 0 && dup2(out, 1) == 1
+        && dup2(err, 2) == 2) {
         pr_close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
         execve(program->path, program->argv, program->envp);
     }
@@ -157,8 +160,8 @@ static int run(struct program *program, struct talk *talk, int timeout_ms, int *
     return 0;
 }
 
-int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, const char *input,
-           size_t input_len, int timeout_ms, int *status, char *out, size_t out_size)
+int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, int out_fd, int err_fd,
+           const char *input, size_t input_len, int timeout_ms, int *status, char *out, size_t out_size)
 {
     int to[2] = { -1, -1 }, from[2] = { -1, -1 }, result = -1;
     struct sigaction ignored = { .sa_handler = SIG_IGN }, before;
@@ -172,7 +175,7 @@ int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_f
         return -1;
     if (pipe2(to, O_CLOEXEC) == 0 && above_stdio(to) == 0 && pipe2(from, O_CLOEXEC) == 0 && above_stdio(from) == 0
         && fcntl(to[WRITE], F_SETFL, O_NONBLOCK) == 0 && fcntl(from[READ], F_SETFL, O_NONBLOCK) == 0) {
-        struct program program = { path, argv, envp, chdir_fd, to[READ], from[WRITE], 0 };
+        struct program program = { path, argv, envp, chdir_fd, to[READ], from[WRITE], out_fd, err_fd, 0 };
         struct talk talk = { to[WRITE], from[READ], input, input_len, out, out_size - 1 };
         result = run(&program, &talk, timeout_ms, status);
         to[READ] = program.in;

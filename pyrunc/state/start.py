@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ..cli.log import Log
     from ..notify import Proxy
+    from ..step import Step
 
 REFUSALS = {
     STOPPED: "cannot start a container that has stopped",
@@ -57,12 +58,14 @@ def start(root: str, id: str, trace: str, log: Log, notify: Proxy | None = None)
 def _poststart(container: Container, hooks: list[Any], trace: str, log: Log) -> None:
     from ..facts import Facts
     from ..kernel import Kernel
-    from ..steps.hooks import Run
+    from ..steps.hooks import Output, Run, output_paths
     facts = Facts()
     facts.pid = container.pid
     state = container.oci_state(RUNNING)
-    steps = [Run(name="hooks.poststart", hook=hook, state=state, where=f"hooks.poststart[{index}]")
-             for index, hook in enumerate(hooks)]
+    paths = output_paths(container.state["annotations"], container.state["bundle"])
+    steps: list[Step] = [Output(paths=paths, where="annotations")] if any(paths) else []
+    steps += [Run(name="hooks.poststart", hook=hook, state=state, where=f"hooks.poststart[{index}]")
+              for index, hook in enumerate(hooks)]
     try:
         execute(steps, Kernel(), trace, facts, log)
     except PyruncError:

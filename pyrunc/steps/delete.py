@@ -92,14 +92,21 @@ class Poststop(Step):
         return f"run {self.container.state['hooks']['poststop'][self.index]['path']}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        from .hooks import run_one
+        from .hooks import open_output, output_paths, run_one
         container = self.container
         if self.index < store.read_count(container.root, container.id, DONE):
             return
+        streams = -1, -1
         try:
-            run_one(kernel, container.state["hooks"]["poststop"][self.index], self.where, container.oci_state(STOPPED))
+            streams = open_output(kernel, output_paths(container.state["annotations"], container.state["bundle"]))
+            run_one(kernel, container.state["hooks"]["poststop"][self.index], self.where,
+                    container.oci_state(STOPPED), streams=streams)
         except OSError as fault:
             self.log.warning(describe(fault))
+        finally:
+            for fd in streams:
+                if fd >= 0:
+                    kernel.close(fd)
         store.write(container.root, container.id, DONE, self.index + 1)
 
 

@@ -6,20 +6,27 @@ startContainer in the init at the very end (in C), poststart and poststop in the
 A hook's environment is what the config says. Where it says nothing (no `env` at all) a hook gets only a PATH, and
 a startContainer hook the environment of the container's process. The caller's environment never reaches a hook: runc
 hands it on to those of the runtime, and with it whatever the engine was started with.
+
+What hooks print is kept for the error of one that fails; or, as crun has it, appended to the files that the
+annotations run.oci.hooks.stdout and run.oci.hooks.stderr name.
 """
 from __future__ import annotations
 
+import posix
+
 from .. import last
+from ..absolute import absolute
 from ..environment import Environment
 from ..step import CHILD, LAST, PARENT, Barrier, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, Literal
 
     from ..config.types import Config, Hook
     from ..facts import Facts
+    from ..files import Files
     from ..host import Host
     from ..kernel import Kernel
     from ..options import Options
@@ -33,6 +40,7 @@ ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 LONGEST_TIMEOUT = 2_147_483
 #: How much of what a failed hook has printed goes into the error's one line.
 LONGEST_OUTPUT = 2048
+OUTPUT = ("run.oci.hooks.stdout", "run.oci.hooks.stderr")
 
 
 class HookError(OSError):
@@ -45,16 +53,31 @@ class HookError(OSError):
         return str(self.filename)
 
 
-def run_one(kernel: Kernel, hook: Hook, where: str, state: dict[str, Any], cwd_fd: int = -1) -> None:
+def output_paths(annotations: Mapping[str, str], bundle: str) -> tuple[str, str]:
+    """Where hooks' stdout and stderr go: absolute paths, a relative one counted from the bundle; "" is not given."""
+    out, err = (absolute(path, bundle) if (path := annotations.get(name, "")) else "" for name in OUTPUT)
+    return out, err
+
+
+def open_output(kernel: Files, paths: tuple[str, str]) -> tuple[int, int]:
+    """Descriptors of output_paths() to append to, the files made if need be; -1 for one that is not given."""
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOCTTY
+    out, err = (kernel.open(path, flags, 0o600) if path else -1 for path in paths)
+    return out, err
+
+
+def run_one(kernel: Kernel, hook: Hook, where: str, state: dict[str, Any], cwd_fd: int = -1,
+            streams: tuple[int, int] = (-1, -1)) -> None:
     """Run one hook with the state on its standard input, and wait for it.
 
-    where   its JSON path, hooks.poststop[0]
+    where     its JSON path, hooks.poststop[0]
+    streams   of open_output()
     Raises HookError when it fails or takes longer than its timeout, OSError when it cannot be run.
     """
     from ..config.dump import dumps
     timeout = _timeout(hook)
     status, output = kernel.run_program(hook["path"], _args(hook), hook.get("env", ENVIRONMENT),
-                                        dumps(state).encode(), timeout, cwd_fd)
+                                        dumps(state).encode(), timeout, cwd_fd, streams)
     if status == 0:
         return
     if status == -2:
@@ -76,6 +99,21 @@ def oci_state(config: Config, options: Options, status: str) -> dict[str, Any]:
     return state
 
 
+class Output(Step):
+    """By the runtime, before the clone: the container's init may see other files, or not be allowed to write these."""
+    name = "hooks.output"
+    spec = SPEC
+    side = PARENT
+    paths: tuple[str, str]
+
+    def describe(self) -> str:
+        named = (f"{stream} to {path}" for stream, path in zip(("stdout", "stderr"), self.paths) if path)
+        return f"append hooks' {', '.join(named)}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        facts.hook_output = open_output(kernel, self.paths)
+
+
 class Run(Step):
     """One hook. In the runtime the state's pid is the one it sees, in the container the container's own."""
     name: str  # type: ignore[misc]  # hooks.<kind>
@@ -93,9 +131,10 @@ class Run(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         if self.side == PARENT:
-            run_one(kernel, self.hook, self.where, {**self.state, "pid": facts.pid})
+            pid, cwd_fd = facts.pid, -1
         else:
-            run_one(kernel, self.hook, self.where, {**self.state, "pid": kernel.getpid()}, facts.root_fd)
+            pid, cwd_fd = kernel.getpid(), facts.root_fd
+        run_one(kernel, self.hook, self.where, {**self.state, "pid": pid}, cwd_fd, facts.hook_output)
 
 
 class RunLast(Step):
@@ -117,7 +156,7 @@ class RunLast(Step):
         state = dumps({**self.state, "pid": kernel.getpid()}).encode()
         data = last.pack_hook(self.hook["path"], _args(self.hook),
                               self.environment.complete(facts) if env is None else env, state, self.hook.get("timeout"))
-        kernel.last(last.OP_HOOK, self.index, data=data)
+        kernel.last(last.OP_HOOK, self.index, *facts.hook_output, data)
 
 
 class PoststopAfterFailure(Step):
@@ -140,7 +179,7 @@ class PoststopAfterFailure(Step):
             return
         for where, hook in self.hooks:
             try:
-                run_one(kernel, hook, where, self.state)
+                run_one(kernel, hook, where, self.state, streams=facts.hook_output)
             except OSError as fault:
                 facts.warnings.append(str(fault))
 
@@ -150,6 +189,13 @@ def poststop_after_failure(config: Config, options: Options, host: Host) -> Iter
     entries = list(_entries("poststop", config))
     if entries:
         yield PoststopAfterFailure(hooks=entries, state=oci_state(config, options, "stopped"), where="hooks.poststop")
+
+
+def output(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, before the clone: the files that the annotations name."""
+    paths = output_paths(config.get("annotations") or {}, options.bundle)
+    if any(paths) and any(config["hooks"].values()):
+        yield Output(paths=paths, where="annotations")
 
 
 def create_runtime(config: Config, options: Options, host: Host) -> Iterator[Step]:

@@ -147,6 +147,47 @@ def test_a_failing_poststop_hook_is_a_warning(runtime: Runtime, bundle: Path, pl
     assert before.cgroups and not Snapshot.take(name, runtime.root).cgroups
 
 
+# crun.1: run.oci.hooks.stdout and .stderr append what hooks print to files.
+def test_output_of_every_kind_is_appended_to_files(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
+    config = docker_like(
+        process={"args": ["sh", "-c", "ls /proc/self/fd >/fds"]},
+        hooks={kind: [hook(f"echo {kind}; echo {kind} failed >&2"), hook("echo second")] for kind in KINDS},
+        annotations={"run.oci.hooks.stdout": str(place / "out"), "run.oci.hooks.stderr": "errors"})
+    (place / "out").write_text("before\n")
+    assert runtime.run(name, bundles.write(bundle, config), cwd=bundle).status == 0
+    assert (place / "out").read_text() == "before\n" + "".join(f"{kind}\nsecond\n" for kind in KINDS)
+    assert (bundle / "errors").read_text() == "".join(f"{kind} failed\n" for kind in KINDS)
+    assert (bundle / "errors").stat().st_mode & 0o777 == 0o600
+    assert (bundle / "rootfs/fds").read_text().split() == ["0", "1", "2", "3"]       # 3 is the directory that ls reads
+
+
+def test_output_of_a_hook_that_fails_is_in_the_files_alone(
+        runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
+    config = docker_like(hooks={"createContainer": [hook("echo telling; exit 3")], "poststop": [hook("echo stopped")]},
+                         annotations={"run.oci.hooks.stdout": str(place / "out")})
+    outcome = runtime("create", "--bundle", bundles.write(bundle, config), name)
+    assert outcome.status == 1 and "exit status 3" in outcome.stderr and "telling" not in outcome.stderr
+    assert (place / "out").read_text() == "telling\nstopped\n"
+
+
+def test_files_for_output_that_cannot_be_opened(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
+    before = Snapshot.take(name, runtime.root)
+    config = docker_like(hooks={"createRuntime": [hook("true")]}, process={"args": ["true"]},
+                         annotations={"run.oci.hooks.stderr": str(place / "none/err")})
+    outcome = runtime("create", "--bundle", bundles.write(bundle, config), name)
+    assert outcome.status == 1 and f"{place}/none/err: no such file or directory" in outcome.stderr
+    assert "at annotations in config.json: step hooks.output" in outcome.stderr
+    config["hooks"] = {"poststop": [hook(f"touch {place}/stopped")]}
+    (place / "none").mkdir()
+    init = runtime.create(name, bundles.write(bundle, config))
+    runtime.ok("start", name)
+    init.wait()
+    (place / "none/err").unlink()
+    (place / "none").rmdir()
+    assert f"{place}/none/err: no such file" in runtime.ok("delete", name).stderr      # a warning: it is deleted
+    assert before.settle(name, runtime.root) == before
+
+
 # config.md#posix-platform-hooks: "timeout (int, OPTIONAL) is the number of seconds before aborting the hook."
 @pytest.mark.spec("config.md#posix-platform-hooks", "timeout")
 def test_timeout(runtime: Runtime, bundle: Path, name: str) -> None:

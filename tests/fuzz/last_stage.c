@@ -53,10 +53,12 @@ int __wrap_execve(const char *path, char *const argv[], char *const envp[])
     errno = errors[(chance >> 33) % 6];
     return -1;
 }
-int __wrap_pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, const char *input,
-                  size_t input_len, int timeout_ms, int *status, char *out, size_t out_size)
+int __wrap_pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, int out_fd, int err_fd,
+                  const char *input, size_t input_len, int timeout_ms, int *status, char *out, size_t out_size)
 {
     (void)chdir_fd;
+    if ((out_fd != -1 && out_fd < 3) || (err_fd != -1 && err_fd < 3))
+        abort();
     (void)timeout_ms;
     sink ^= (uint8_t)(strlen(path) + walk(argv) + walk(envp));
     touch(input, input_len);

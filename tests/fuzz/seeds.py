@@ -38,7 +38,7 @@ def stages() -> dict[str, list[Op]]:
         op(last.OP_CAPSET, 0x20, 0x20, 0x20), op(last.OP_AMBIENT, 0x20),
         op(last.OP_VERIFY, data=last.pack_verify(1000, 1000, [5, 6], 0x20, 0x20, 0x20, 0x20, 0x20, True, True))]
     nodes, mask = last.pack_nodes([0, 70])
-    hook = op(last.OP_HOOK, data=last.pack_hook("/hook", ["hook", "x"], ["A=b"], b'{"ociVersion":"1.3.0"}', 2.5))
+    hook = op(last.OP_HOOK, 0, -1, 9, last.pack_hook("/hook", ["hook", "x"], ["A=b"], b'{"ociVersion":"1.3.0"}', 2.5))
     return {
         "create": [op(last.OP_PIVOT_ROOT, 7), op(last.OP_PROPAGATION, 1 << 18), op(last.OP_UMASK, 0o22),
                    op(last.OP_NO_NEW_PRIVS), op(last.OP_BARRIER, 5), *identity, op(last.OP_SECCOMP, 2, 0, data=allow),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,9 @@ from pyrunc.last import (
 from .stage import Op, execute, op, run, shell
 
 
-def hook(script: str, stdin: bytes = b"", timeout: float | None = None, env: Sequence[str] = ()) -> Op:
-    return op(OP_HOOK, 4, data=pack_hook("/bin/sh", ["hook", "-c", script], env, stdin, timeout))
+def hook(script: str, stdin: bytes = b"", timeout: float | None = None, env: Sequence[str] = (),
+         streams: tuple[int, int] = (-1, -1)) -> Op:
+    return op(OP_HOOK, 4, *streams, data=pack_hook("/bin/sh", ["hook", "-c", script], env, stdin, timeout))
 
 
 def test_hooks_run_in_order_with_state_and_environment(tmp_path: Path) -> None:
@@ -48,7 +50,7 @@ def test_hook_that_runs_out_of_time() -> None:
 
 
 def test_hook_that_is_not_there() -> None:
-    told = run([op(OP_HOOK, data=pack_hook("/nowhere", [], [], b"", None)), *shell("true")])
+    told = run([op(OP_HOOK, 0, -1, -1, data=pack_hook("/nowhere", [], [], b"", None)), *shell("true")])
     assert told.failure == ("error running startContainer hook #0: /nowhere", errno.ENOENT)
 
 
@@ -56,7 +58,19 @@ def test_hook_without_arguments_and_with_an_endless_output(tmp_path: Path) -> No
     script = tmp_path / "hook"
     script.write_text("#!/bin/sh\nyes | head -c 300000\nexit 1\n")
     script.chmod(0o755)
-    told = run([op(OP_HOOK, data=pack_hook(str(script), ["h"], [], b"", None)), *shell("true")])
+    told = run([op(OP_HOOK, 0, -1, -1, data=pack_hook(str(script), ["h"], [], b"", None)), *shell("true")])
     assert told.failure[0].startswith(
         f"error running startContainer hook #0: {script}: exit status 1, stdout: y y y")
     assert len(told.text) < 2048
+
+
+def test_hooks_print_into_descriptors_that_the_program_does_not_get(tmp_path: Path) -> None:
+    out, err = (os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for name in ("out", "err"))
+    told = run([hook("echo one; echo two >&2", streams=(out, err)), hook("echo three", streams=(out, -1)),
+                *shell("ls /proc/self/fd")])
+    assert ((tmp_path / "out").read_text(), (tmp_path / "err").read_text()) == ("one\nthree\n", "two\n")
+    assert told.out.split() == ["0", "1", "2", "3"]           # 3 is the directory that ls reads
+    told = run([hook("echo five; echo six >&2; exit 1", streams=(out, -1)), *shell("true")])
+    assert told.failure == ("error running startContainer hook #4: /bin/sh: exit status 1, stdout: six ", 0)
+    os.close(out)
+    os.close(err)

@@ -119,6 +119,15 @@ def test_program_with_sigchld_ignored_is_an_error_not_a_success() -> None:
     assert forked(act) == errno.ECHILD
 
 
+def test_program_that_prints_into_files(tmp_path: Path) -> None:
+    fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    for streams, kept in (((fd, -1), "err\n"), ((-1, fd), "out\n"), ((fd, fd), "")):
+        assert KERNEL.run_program("/bin/sh", ["sh", "-c", "echo out; echo err >&2"], [], b"", 5, streams=streams) \
+            == (0, kept)
+    os.close(fd)
+    assert (tmp_path / "out").read_text() == "out\nerr\nout\nerr\n"
+
+
 def test_programs_leave_no_descriptor() -> None:
     before = sorted(os.listdir("/proc/self/fd"))
     for _ in range(20):

@@ -61,7 +61,7 @@ def test_no_hooks_no_barriers() -> None:
 def test_call(kind: str, pid: int, cwd: int) -> None:
     call = applied(hook(kind, args=["x", "y"], env=["A=b"], timeout=7))[-1]
     state = json.loads(call[4])
-    assert call == ("run_program", "/bin/x", ["x", "y"], ["A=b"], call[4], 7, cwd)
+    assert call == ("run_program", "/bin/x", ["x", "y"], ["A=b"], call[4], 7, cwd, (-1, -1))
     assert state == {**STATE, "pid": pid}
 
 
@@ -88,9 +88,40 @@ def test_start_container_is_queued_with_the_environment_of_the_process() -> None
                                        (1, second, (0, 2, 0), b"/y\0y\0z\0")):
         _, call = applied(step)
         data = call[5]
-        assert call[:5] == ("last", last.OP_HOOK, index, 0, 0)
+        assert call[:5] == ("last", last.OP_HOOK, index, -1, -1)
         assert struct.unpack("=III", data[:12]) == numbers and data[16:].startswith(text)
         assert json.loads(data[16 + len(text):]) == {**STATE, "status": "created", "pid": 1}
+
+
+# crun.1: hooks' output is appended to the files that these annotations name.
+def test_output_goes_to_the_files_of_the_annotations() -> None:
+    wanted = config(hooks={kind: [{"path": "/bin/x"}] for kind in KINDS}, annotations={
+        "run.oci.hooks.stdout": "/log/../out", "run.oci.hooks.stderr": "errors"})
+    [step] = plan(hooks.output, wanted)
+    assert story([step]) == [("hooks.output", "annotations", "append hooks' stdout to /out, stderr to /bundle/errors")]
+    kernel, known = Recorder(), facts()
+    step.apply(kernel, known)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY
+    assert kernel.calls == [("open", "/out", flags, 0o600, -100), ("open", "/bundle/errors", flags, 0o600, -100)]
+    _, prestart, create_runtime, _ = plan(hooks.create_runtime, wanted)
+    [create_container], [start_container] = plan(hooks.create_container, wanted), plan(hooks.start_container, wanted)
+    for hook_step in (prestart, create_runtime, create_container):
+        assert applied(hook_step, known=known)[-1][7] == (100, 101)
+    assert applied(start_container, known=known)[-1][3:5] == (100, 101)
+    kernel.calls.clear()
+    plan(hooks.poststop_after_failure, wanted)[0].undo(kernel, known)
+    assert kernel.calls[0][7] == (100, 101)
+
+
+def test_output_of_one_stream_or_of_no_hooks() -> None:
+    given = {"run.oci.hooks.stderr": "/e", "run.oci.hooks.stdout": ""}
+    [step] = plan(hooks.output, config(hooks={"poststop": [{"path": "/x"}]}, annotations=given))
+    assert step.describe() == "append hooks' stderr to /e"
+    known = facts()
+    step.apply(Recorder(), known)
+    assert known.hook_output == (-1, 100)
+    assert plan(hooks.output, config(hooks={"poststop": []}, annotations=given)) == []
+    assert plan(hooks.output, config(hooks={"poststop": [{"path": "/x"}]})) == []
 
 
 def failure(step: Step, status: int, output: str = "") -> str:
