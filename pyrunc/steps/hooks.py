@@ -199,9 +199,13 @@ def output(config: Config, options: Options, host: Host) -> Iterator[Step]:
 
 
 def create_runtime(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """PARENT: prestart, then createRuntime, when the mounts are made and the root is not switched."""
+    """PARENT: prestart, then createRuntime, when the mounts are made and the root is not switched.
+
+    prestart hooks are older than the status `creating`, which runtime.md#state has for step 2 of the lifecycle (they
+    are step 3): they are written for a container that is `created`, and crun tells them so.
+    """
     state = oci_state(config, options, "creating")
-    steps = [*_runs("prestart", "hooks.prestart", PARENT, config, state),
+    steps = [*_runs("prestart", "hooks.prestart", PARENT, config, {**state, "status": "created"}),
              *_runs("createRuntime", "hooks.create_runtime", PARENT, config, state)]
     if steps:
         yield Barrier(label="the container's mounts are made", waits=PARENT)

@@ -56,13 +56,14 @@ def test_no_hooks_no_barriers() -> None:
 # config.md#posix-platform-hooks: "The state of the container MUST be passed to hooks over stdin". runtime.md#state:
 # "For hooks executed in the runtime namespace, it is the pid as seen by the runtime. For hooks executed in the
 # container namespace, it is the pid as seen by the container."
-@pytest.mark.parametrize("kind, pid, cwd",
-                         [("prestart", PID, -1), ("createRuntime", PID, -1), ("createContainer", 1, 11)])
-def test_call(kind: str, pid: int, cwd: int) -> None:
+@pytest.mark.parametrize("kind, status, pid, cwd",
+                         [("prestart", "created", PID, -1), ("createRuntime", "creating", PID, -1),
+                          ("createContainer", "creating", 1, 11)])
+def test_call(kind: str, status: str, pid: int, cwd: int) -> None:
     call = applied(hook(kind, args=["x", "y"], env=["A=b"], timeout=7))[-1]
     state = json.loads(call[4])
     assert call == ("run_program", "/bin/x", ["x", "y"], ["A=b"], call[4], 7, cwd, (-1, -1))
-    assert state == {**STATE, "pid": pid}
+    assert state == {**STATE, "status": status, "pid": pid}
 
 
 def test_state_has_the_annotations() -> None:
