@@ -45,7 +45,6 @@ HINTS: list[tuple[str, int, str]] = [
     ("namespaces.join", errno.EINVAL, "the path is not a namespace of this type, or is the one already in"),
     # cgroups(7) "no internal processes"
     ("cgroup", errno.EBUSY, "processes sit in an inner cgroup; cgroup v2 allows them only in leaves"),
-    ("cgroup.limit", errno.ENOENT, "the controller is not enabled for this cgroup"),
     # runc#3952: "write /proc/self/attr/exec: invalid argument" is a profile that is not loaded
     ("lsm.apparmor", errno.ENOENT, "the profile is not loaded (apparmor_parser -r)"),
     ("lsm.apparmor", errno.EINVAL, "the profile is not loaded (apparmor_parser -r)"),

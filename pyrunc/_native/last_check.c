@@ -24,8 +24,6 @@ int op_fd(const op_t *op, int which)
     case OP_BARRIER:
     case OP_CLOSE_FD:
     case OP_WAIT_START:
-    case OP_SETATTR_ROOT:
-    case OP_WRITE:
     case OP_SETNS:
         return (int)op->a;
     default:
@@ -116,8 +114,6 @@ static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *po
     case OP_BARRIER:
     case OP_CLOSE_FD:
     case OP_WAIT_START:
-    case OP_SETATTR_ROOT:
-    case OP_WRITE:
     case OP_SETNS:
     case OP_CLOSE_FROM:
         return op->a < 0 || op->a > INT_MAX ? "not a descriptor" : NULL;

@@ -156,16 +156,6 @@ static void enter_cwd(struct stage *stage, const op_t *op)
     give_up(stage, cause, &text, "");
 }
 
-static int write_once(int fd, const char *data, size_t len)
-{
-    ssize_t n = write(fd, data, len);
-    if (n >= 0 && (size_t)n != len) {
-        errno = EIO;
-        return -1;
-    }
-    return n < 0 ? -1 : close(fd);
-}
-
 static void verify_all(struct stage *stage, const op_t *op)
 {
     struct line text = begin_text(stage);
@@ -190,12 +180,10 @@ static const char *const names[OP_SETNS + 1] = {
     [OP_PERSONALITY] = "set the personality",
     [OP_PROPAGATION] = "set the propagation of the root",
     [OP_SCHEDULER] = "set the scheduler",
-    [OP_SETATTR_ROOT] = "set the mount attributes of the root",
     [OP_SETGID] = "set the group id",
     [OP_SETGROUPS] = "set the groups",
     [OP_SETNS] = "join a namespace",
     [OP_SETUID] = "set the user id",
-    [OP_WRITE] = "write",
 };
 
 /* The operations that are one call: -1 and errno when it fails. */
@@ -230,8 +218,6 @@ static long perform(const struct stage *stage, const op_t *op)
         return pr_mount(NULL, "/", NULL, (unsigned long)op->a, NULL);
     case OP_SCHEDULER:
         return syscall(SYS_sched_setattr, 0, data, 0);
-    case OP_SETATTR_ROOT:
-        return pr_mount_setattr((int)op->a, 0, (uint64_t)op->b, (uint64_t)op->c, 0, -1);
     case OP_SETGID:
         return pr_setresgid((uint32_t)op->a);
     case OP_SETGROUPS:
@@ -242,8 +228,6 @@ static long perform(const struct stage *stage, const op_t *op)
         return pr_setresuid((uint32_t)op->a);
     case OP_UMASK:
         return umask((mode_t)op->a);
-    case OP_WRITE:
-        return write_once((int)op->a, data, op->len);
     default:
         errno = ENOSYS;
         return -1;

@@ -139,8 +139,6 @@ enum {
                           * before the first operation, what one names here; but for the sockets and fifos that are
                           * waited at (OP_BARRIER, OP_WAIT_START): exec closes those, and so tells that it happened */
     OP_EXEC,             /* data = struct packed_exec; the last operation, and the only one of its kind */
-    OP_SETATTR_ROOT,     /* a = fd, b = attr_set, c = attr_clr: mount_setattr on a descriptor after the switch */
-    OP_WRITE,            /* a = fd opened before the switch, data = bytes: one write(2), then close */
     OP_SETNS,            /* a = fd, b = CLONE_NEW*: exec joins the container's mount namespace here, and only here */
 };
 typedef struct { uint32_t code, step; int64_t a, b, c; uint32_t data, len; } op_t;

@@ -16,9 +16,7 @@ from pyrunc.last import (
     OP_MOVE_ROOT,
     OP_PIVOT_ROOT,
     OP_PROPAGATION,
-    OP_SETATTR_ROOT,
     OP_SETNS,
-    OP_WRITE,
 )
 
 from ..forked import os_unshare
@@ -65,33 +63,6 @@ def test_propagation(tmp_path: Path, flag: str, seen: str) -> None:
     assert root[4] == "/"
     assert " ".join(root[6:]).startswith(seen)
     assert bool(root[6:]) == bool(seen)
-
-
-def test_root_is_made_read_only_by_descriptor(tmp_path: Path) -> None:
-    def act() -> list[Op]:
-        root = make_root(tmp_path)
-        return [op(OP_PIVOT_ROOT, root), op(OP_SETATTR_ROOT, root, lib.MOUNT_ATTR_RDONLY),
-                *shell("touch /x || echo read-only; touch /proc/self/comm && echo proc")]
-    assert "Read-only file system\nread-only\nproc" in run(act, lib.CLONE_NEWNS).out
-
-
-def test_write_by_a_descriptor_of_before(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_text("")
-    new_root = tmp_path / "root"
-    new_root.mkdir()
-
-    def act() -> list[Op]:
-        fd = os.open(file, os.O_WRONLY)
-        return [op(OP_PIVOT_ROOT, make_root(new_root)), op(OP_WRITE, fd, data=b"value"), *shell("ls /proc/self/fd")]
-    assert run(act, lib.CLONE_NEWNS).out.split() == ["0", "1", "2", "3"]
-    assert file.read_text() == "value"
-
-
-def test_failing_write_is_reported() -> None:
-    told = run(lambda: [op(OP_WRITE, os.open("/dev/full", os.O_WRONLY), data=b"x"), *shell("true")])
-    assert told.failure == ("write", errno.ENOSPC)
-    assert told.page.child_step == 0
 
 
 def test_join_a_mount_namespace(tmp_path: Path) -> None:
