@@ -32,10 +32,17 @@ class Path(Step):
             place = destination.find(kernel, facts.root_fd, self.path)
         except (FileNotFoundError, NotADirectoryError):
             return
-        mount = self.cover(kernel, facts, place)
-        kernel.move_mount(mount, place)
-        kernel.close(mount)
+        if destination.is_root(kernel, facts.root_fd, place):
+            self.root(kernel, facts)          # a mount on it would not be where the process's "/" is
+        else:
+            mount = self.cover(kernel, facts, place)
+            kernel.move_mount(mount, place)
+            kernel.close(mount)
         kernel.close(place)
+
+    def root(self, kernel: Kernel, facts: Facts) -> None:
+        """What is done where the path names the root itself."""
+        raise NotImplementedError
 
     def cover(self, kernel: Kernel, facts: Facts, place: int) -> int:
         """The detached mount that goes on place."""
@@ -49,6 +56,9 @@ class ReadOnly(Path):
 
     def describe(self) -> str:
         return f"make {self.path} read-only"
+
+    def root(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.mount_setattr(facts.root_fd, RDONLY)
 
     def cover(self, kernel: Kernel, facts: Facts, place: int) -> int:
         mount = kernel.open_tree("", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH, place)
@@ -77,6 +87,9 @@ class Masked(Path):
 
     def describe(self) -> str:
         return f"mask {self.path}"
+
+    def root(self, kernel: Kernel, facts: Facts) -> None:
+        raise ConfigError(f"{self.path} is the root itself, which cannot be masked", self.where)
 
     def cover(self, kernel: Kernel, facts: Facts, place: int) -> int:
         if not destination.is_directory(kernel, place):

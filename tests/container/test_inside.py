@@ -94,6 +94,10 @@ CASES: dict[str, tuple[dict[str, Any], str, list[str] | re.Pattern[str]]] = {
                        "touch /etc/x 2>&1; (echo 1 >/proc/sys/kernel/domainname) 2>&1; touch /x && echo ok",
                        ["touch: /etc/x: Read-only file system",
                         "sh: can't create /proc/sys/kernel/domainname: Read-only file system", "ok"]),
+    "readonly_paths_name_the_root": ({"linux": {"readonlyPaths": ["/etc/../."]}},
+                                     "touch /x 2>&1; touch /etc/x 2>&1; touch /dev/shm/x && echo ok",
+                                     ["touch: /x: Read-only file system", "touch: /etc/x: Read-only file system",
+                                      "ok"]),
     # config-linux.md#sysctl
     "sysctl": ({"linux": {"sysctl": {"net.ipv4.ip_forward": "1", "net/ipv4/conf/lo/forwarding": "1",
                                      "kernel.msgmax": "4321", "fs.mqueue.msg_max": "13"}}},
@@ -145,6 +149,7 @@ HOLDS: dict[str, list[tuple[str, ...]]] = {
                              "allow", "type", "major, minor", "access")],
     "masked_paths": [("config-linux.md#masked-paths", "maskedPaths")],
     "readonly_paths": [("config-linux.md#readonly-paths", "readonlyPaths")],
+    "readonly_paths_name_the_root": [("config-linux.md#readonly-paths", "readonlyPaths")],
     "sysctl": [("config-linux.md#sysctl", "sysctl")],
     "loopback_is_up": [("config-linux.md#namespaces", "network")],
     "cgroup_namespace": [("config-linux.md#namespaces", "cgroup")],

@@ -172,9 +172,25 @@ def test_there_is_no_moment_when_the_path_could_be_written(tmp_path: Path) -> No
     kernel, facts = Recorder(), Facts()
     (step,) = planned(config(tmp_path, readonlyPaths=["/p"]))
     step.apply(kernel, facts)
-    assert [call[0] for call in kernel.calls] == ["open_in_root", "open_tree", "mount_setattr", "move_mount", "close",
-                                                  "close"]
-    assert kernel.calls[2][1:3] == (101, 1) and kernel.calls[3] == ("move_mount", 101, 100)
+    acts = [call for call in kernel.calls if call[0] not in ("stat", "mount_id")]
+    assert [call[0] for call in acts] == ["open_in_root", "open_tree", "mount_setattr", "move_mount", "close", "close"]
+    assert acts[2][1:3] == (101, 1)
+    assert acts[3] == ("move_mount", 101, 100)
+
+
+@pytest.mark.parametrize("path", ["/", "/secret.d/..", "/loop"])
+def test_the_root_itself(path: str, tmp_path: Path, image: Path) -> None:
+    """Whatever it is called: it can be made read-only, and a mask over it would not be where anyone looks."""
+    (image / "loop").symlink_to("/")
+    wanted = config(tmp_path, readonlyPaths=[path])
+    assert inside(wanted, tmp_path, lambda: refusal(lambda: os.mkdir("/new"))) == errno.EROFS
+    facts = Facts()
+    facts.root_fd = os.open(image, os.O_PATH)
+    (step,) = planned(config(tmp_path, maskedPaths=[path]))
+    with pytest.raises(ConfigError) as caught:
+        step.apply(Kernel(), facts)
+    assert caught.value.what == f"{path} is the root itself, which cannot be masked"
+    os.close(facts.root_fd)
 
 
 def test_locked_mounts_of_a_user_namespace_can_be_made_read_only(tmp_path: Path, image: Path) -> None:
