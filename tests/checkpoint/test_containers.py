@@ -340,3 +340,32 @@ def test_a_killed_restore_leaves_nothing(runtime: Runtime, place: Path, name: st
     assert (one.bundle / "rootfs/bin/busybox").exists()
     after = before.settle(name, runtime.root)
     assert (after.mounts, after.cgroups, after.files) == (before.mounts, before.cgroups, before.files)
+
+
+# The container's scope is made anew, with its limits, and goes with the container.
+@pytest.mark.guest_systemd
+@pytest.mark.timeout(300)
+def test_in_a_scope_of_systemd(runtime: Runtime, place: Path, name: str) -> None:
+    runtime.options = ["--systemd-cgroup"]
+    before, unit = Snapshot.take(name, runtime.root), f"box-{name}.scope"
+
+    def unit_is() -> str:
+        return subprocess.run(["systemctl", "show", "-P", "ActiveState", unit], capture_output=True, text=True,
+                              check=True).stdout.strip()
+
+    one = counter(runtime, place, name, {"linux": {"cgroupsPath": f"system.slice:box:{name}",
+                                                   "resources": {"pids": {"limit": 17}}}})
+    last = checkpoint(one)
+    assert unit_is() == "inactive" and before.settle(name, runtime.root) == before
+    one.restore()
+    assert one.next() == last + 1
+    assert Path(f"/proc/{one.pid}/cgroup").read_text().strip() == f"0::/system.slice/{unit}"
+    assert unit_is() == "active"
+    assert Path(f"/sys/fs/cgroup/system.slice/{unit}/pids.max").read_text() == "17\n"
+    subprocess.run(["systemctl", "daemon-reload"], check=True)
+    assert one.next() > last and runtime.ok("exec", name, "cat", "/proc/self/cgroup").stdout == "0::/\n"
+    runtime.ok("update", "--pids-limit", "18", name)
+    assert subprocess.run(["systemctl", "show", "-P", "TasksMax", unit], capture_output=True, text=True,
+                          check=True).stdout == "18\n"
+    one.finish(0)
+    assert unit_is() == "inactive" and before.settle(name, runtime.root) == before
