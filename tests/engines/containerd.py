@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.world import CGROUP, below
@@ -32,21 +33,29 @@ class Done:
 class Containerd:
     """A running daemon with the busybox image loaded. place: an empty folder on a file system that takes overlays."""
 
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        (place / "config.toml").write_text(CONFIG.format(place=place))
+    def __init__(self, place: Path, config: str = "", namespace: str = "default") -> None:
+        self.place, self.namespace = place, namespace
+        (place / "config.toml").write_text(config or CONFIG.format(place=place))
         self.log = place / "log"
-        self.process = subprocess.Popen(["containerd", "--config", place / "config.toml"], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=self.log.open("wb"))
+        self.process: subprocess.Popen[bytes]
+        self.start()
+        self.import_image(image.write(place / "image.tar"))
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(["containerd", "--config", self.place / "config.toml"],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"))
         deadline = time.monotonic() + 60
         while self.ctr("version").status:
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
             time.sleep(0.1)
-        self.ok("image", "import", str(image.write(place / "image.tar")))
+
+    def import_image(self, path: Path) -> None:
+        self.ok("image", "import", str(path))
 
     def ctr(self, *args: str, timeout: float = 120) -> Done:
-        return Done(subprocess.run(["ctr", "--address", str(self.place / "sock"), *args], stdin=subprocess.DEVNULL,
-                                   capture_output=True, text=True, timeout=timeout, check=False))
+        return Done(subprocess.run(["ctr", "--address", str(self.place / "sock"), "--namespace", self.namespace, *args],
+                                   stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
+                                   check=False))
 
     def ok(self, *args: str) -> str:
         done = self.ctr(*args)
@@ -77,6 +86,13 @@ class Containerd:
                 continue
         return found
 
+    def restart(self, meanwhile: Callable[[], object]) -> None:
+        """End the daemon, do something, start it again."""
+        Containerd.stop(self)
+        meanwhile()
+        self.start()
+
     def stop(self) -> None:
+        """End the daemon; containers and their shims go on."""
         self.process.terminate()
         self.process.wait(20)

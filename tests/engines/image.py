@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def _layer() -> bytes:
     return stream.getvalue()
 
 
-def write(path: Path, name: str = NAME) -> Path:
+def write(path: Path, name: str = NAME, command: Sequence[str] = ("sh",)) -> Path:
     """Write the image as a tar with an OCI layout; its name is an annotation that engines take it by."""
     layer = _layer()
     packed = gzip.compress(layer, 1, mtime=0)
@@ -35,7 +36,7 @@ def write(path: Path, name: str = NAME) -> Path:
         blobs[f"blobs/sha256/{digest}"] = data
         return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
 
-    config = {"architecture": "amd64", "os": "linux", "config": {"Env": [PATH], "Cmd": ["sh"]},
+    config = {"architecture": "amd64", "os": "linux", "config": {"Env": [PATH], "Cmd": list(command)},
               "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]}}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "config": blob("config.v1+json", json.dumps(config).encode()),
