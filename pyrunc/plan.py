@@ -174,7 +174,8 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
 
     # P: what is there already is opened, and proved to be the container's
     yield from state.page()
-    yield from join.cgroup(config, options, host, container)
+    joining = list(join.cgroup(config, options, host, container))
+    yield from joining
     yield from seccomp.compile(config, options, host)
     yield from terminal.sources(config, options, host)
     yield from scheduling.initial_affinity(config, options, host)
@@ -182,7 +183,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     # P, C: the new process, born in the container's cgroup and namespaces
     cloning = list(join.clone(config, options, host, container))
     yield from cloning
-    yield from cgroup.attach(options, container)
+    yield from join.attach(joining, container)
     yield from intel_rdt.enter(container)
     yield from process.oom_score_adj(config, options, host)
     yield from scheduling.final_affinity(config, options, host)

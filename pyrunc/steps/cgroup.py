@@ -18,8 +18,7 @@ from ..step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Iterator, Sequence
 
     from ..config.types import Config, Resources
     from ..facts import Facts
@@ -229,13 +228,6 @@ def join(config: Config, options: Options, host: Host) -> Iterator[Step]:
         from .scope import start
         yield from start(config, options, host)
         yield from _limits(config, host, place.directory(config, options, host))
-
-
-def attach(options: Options, container: Mapping[str, Any]) -> Iterator[Step]:
-    """PARENT, for exec, after the clone: systemd moves the process where the runtime itself may not."""
-    if "unit" in container:
-        from .scope import Attach
-        yield Attach(unit=container["unit"], user=container["user_manager"], below=options.cgroup)
 
 
 def _limits(config: Config, host: Host, path: str) -> Iterator[Step]:

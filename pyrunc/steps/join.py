@@ -43,7 +43,6 @@ RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH = 0x04, 0x08          # <linux/openat2.h>
 SPEC = "runtime.md#operations"
 
 
-
 class Root(Step):
     """A descriptor of the container's root: its /etc/passwd and terminal are looked up below it."""
     name = "join.root"
@@ -82,46 +81,50 @@ class Verify(Step):
 class Cgroup(Step):
     """Where the process is born: the container's cgroup, or one below it that the caller names.
 
-    A container that manages cgroups of its own has moved its init into an inner one, and cgroup v2 then takes no
-    process in the outer one: the process joins the init instead (as runc does). So it does where create was spared a
-    cgroup (--rootless). Where the caller may not put it there it is born in the caller's own cgroup, if systemd moves
-    it afterwards (scope.attach) or the container has none; otherwise it would escape the container's limits.
+    The container's own is the subgroup where it has one (run.oci.systemd.subgroup). A container that manages cgroups
+    of its own has moved its init into an inner one, and cgroup v2 then takes no process in the outer one: the process
+    joins the init instead (as runc does). So it does where create was spared a cgroup (--rootless). Where the caller
+    may not put it there it is born in the caller's own cgroup, if systemd moves it afterwards (scope.attach) or the
+    container has none; otherwise it would escape the container's limits.
     """
     name = "join.cgroup"
     spec = SPEC
     path: str
-    below: str
+    subgroup: str             # below path, what the container has for its cgroup; "" for path itself
+    below: str                # below that
     pid: int
     mounted: str              # where the host has cgroup2
     own: str                  # the runtime's own cgroup; "" when it may move processes everywhere
     moved: bool               # systemd puts the process there when the runtime may not
+    found = ""                # set by apply: the path of the cgroup to be in
 
     def describe(self) -> str:
-        return f"open cgroup {self.path}" + (f"/{self.below}" if self.below else "")
+        return f"open cgroup {'/'.join(part for part in (self.path, self.subgroup, self.below) if part)}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        directory, path, spared = posix.O_RDONLY | posix.O_DIRECTORY, self.path, False
+        directory, spared = posix.O_RDONLY | posix.O_DIRECTORY, False
+        inner = "/".join(part for part in (self.subgroup, self.below) if part)
+        self.found = f"{self.path}/{inner}" if inner else self.path
         try:
-            fd = kernel.open(path, directory | posix.O_NOFOLLOW)
+            fd = kernel.open(self.path, directory | posix.O_NOFOLLOW)
         except FileNotFoundError:
-            if self.below:
+            if inner:
                 raise
-            path, spared = self.of_init(kernel), True
-            fd = kernel.open(path, directory)
+            self.found, spared = self.of_init(kernel), True
+            fd = kernel.open(self.found, directory)
         else:
-            outer = fd
-            if self.below:
-                path = f"{path}/{self.below}"
-                fd = kernel.open_in_root(outer, self.below, directory, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
-            elif kernel.read_file("cgroup.subtree_control", outer).strip():
-                path = self.of_init(kernel)
-                fd = kernel.open(path, directory)
-            if fd != outer:
+            if inner:
+                outer = fd
+                fd = kernel.open_in_root(outer, inner, directory, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
                 kernel.close(outer)
+            if not self.below and kernel.read_file("cgroup.subtree_control", fd).strip():
+                kernel.close(fd)
+                self.found = self.of_init(kernel)
+                fd = kernel.open(self.found, directory)
         if self.own:
             try:
                 kernel.close(kernel.open("cgroup.procs", posix.O_WRONLY, 0, fd))
-                may_enter(kernel, self.mounted, self.own, path)
+                may_enter(kernel, self.mounted, self.own, self.found)
             except PermissionError:
                 kernel.close(fd)
                 if spared or self.moved:
@@ -189,9 +192,23 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
 
 def cgroup(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
     """PARENT: facts.cgroup_fd."""
-    if container["cgroup"]:
-        yield Cgroup(path=container["cgroup"], below=options.cgroup, pid=container["pid"], mounted=host.cgroup_mount,
-                     own="" if host.privileged else host.cgroup_own, moved="unit" in container)
+    if not container["cgroup"]:
+        return
+    subgroup = ""
+    if "unit" in container:
+        from .scope import SUBGROUP
+        subgroup = container["annotations"].get(SUBGROUP, "")
+    yield Cgroup(path=container["cgroup"], subgroup=subgroup, below=options.cgroup, pid=container["pid"],
+                 mounted=host.cgroup_mount, own="" if host.privileged else host.cgroup_own, moved="unit" in container)
+
+
+def attach(joining: list[Step], container: Mapping[str, Any]) -> Iterator[Step]:
+    """PARENT, after the clone: systemd moves the process where the runtime itself may not. joining: of cgroup()."""
+    if "unit" in container:
+        from .scope import Attach
+        for step in joining:
+            assert isinstance(step, Cgroup)
+            yield Attach(unit=container["unit"], user=container["user_manager"], joined=step)
 
 
 def switch(cloning: list[Step]) -> Iterator[Step]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..kernel import Kernel
     from ..options import Options
     from ..step import Step
+    from .join import Cgroup as Joined
 
 SUBGROUP = "run.oci.systemd.subgroup"
 
@@ -74,16 +75,16 @@ class Attach(CgroupStep):
     spec = "config-linux.md#cgroups-path"
     unit: str
     user: bool
-    below: str                # a cgroup below the unit's that the caller names
+    joined: Joined
 
     def describe(self) -> str:
-        return f"see that the process is in {self.unit}" + (f"/{self.below}" if self.below else "")
+        return f"see that the process is in {self.unit}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         if facts.cgroup_fd < 0:
             manager = Manager(self.user, kernel)
             try:
-                manager.attach(self.unit, f"/{self.below}" if self.below else "", [facts.pid])
+                manager.attach(self.unit, self.joined.found.removeprefix(self.joined.path), [facts.pid])
             finally:
                 manager.close()
 

@@ -24,7 +24,7 @@ from pyrunc.host import Host, probe
 from pyrunc.kernel import Kernel
 from pyrunc.options import Options
 from pyrunc.step import Step
-from pyrunc.steps import cgroup, update
+from pyrunc.steps import cgroup, join, update
 
 from .hierarchy import MOUNT
 from .test_limits import MIB, as_user
@@ -234,14 +234,36 @@ def test_another_s_unit_is_not_stopped(made: Make) -> None:
     assert container.init.poll() is None and show(container.unit.name, "ActiveState") == {"ActiveState": "active"}
 
 
+def attach(container: Container, pid: int, subgroup: str = "") -> str:
+    """The way of exec where it may not put a process there itself; where the process is then."""
+    facts = Facts()
+    facts.pid = pid
+    joined = join.Cgroup(path=str(container.path), subgroup=subgroup, below="", pid=container.init.pid,
+                         mounted=str(MOUNT), own="", moved=True)
+    joined.apply(Kernel(), Facts())
+    (step,) = join.attach([joined], {"unit": container.unit.name, "user_manager": container.unit.user})
+    step.apply(Kernel(), facts)
+    return Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
+
+
 def test_attach(made: Make) -> None:
     container = made().create()
     with sleeping() as pid:
-        facts = Facts()
-        facts.pid = pid
-        (step,) = cgroup.attach(Options(), {"unit": container.unit.name, "user_manager": False})
-        step.apply(Kernel(), facts)
-        assert Path(f"/proc/{pid}/cgroup").read_text() == f"0::/{container.unit.cgroup}\n"
+        assert attach(container, pid) == container.unit.cgroup
+
+
+# The unit's own cgroup may have processes, as it passes no controller on; a second process belongs to the first all
+# the same. When it does pass some on, the kernel takes no process there.
+def test_attach_with_a_subgroup(made: Make) -> None:
+    container = made(annotations={"run.oci.systemd.subgroup": "inner"}).create()
+    with sleeping() as pid, sleeping() as other:
+        assert attach(container, pid, "inner") == f"{container.unit.cgroup}/inner"
+        (container.path / "inner/deep").mkdir()
+        for process in (pid, container.init.pid):
+            (container.path / "inner/deep/cgroup.procs").write_text(str(process))
+        (container.path / "cgroup.subtree_control").write_text("+pids")
+        (container.path / "inner/cgroup.subtree_control").write_text("+pids")
+        assert attach(container, other, "inner") == f"{container.unit.cgroup}/inner/deep"
 
 
 @contextlib.contextmanager
@@ -329,11 +351,7 @@ def test_rootless(user: int, name: str) -> None:
         assert str(manager.get("ControlGroup")).endswith(f"user@{user}.service")
         manager.close()
         with sleeping() as pid:
-            facts = Facts()
-            facts.pid = pid
-            (step,) = cgroup.attach(Options(), {"unit": container.unit.name, "user_manager": True})
-            step.apply(Kernel(), facts)
-            assert Path(f"/proc/{pid}/cgroup").read_text() == f"0::/{container.unit.cgroup}\n"
+            assert attach(container, pid) == container.unit.cgroup
         container.end()
         assert not container.path.exists()
 

@@ -155,9 +155,3 @@ def test_refused_before_the_clone(annotations: dict[str, str], unified: dict[str
     data["annotations"] = annotations
     with pytest.raises(ConfigError):
         list(cgroup.join(data, OPTIONS, Host()))
-
-
-def test_attach_only_where_a_unit_is() -> None:
-    assert [step.describe() for step in cgroup.attach(Options(), {"unit": "p-n.scope", "user_manager": True})] == [
-        "see that the process is in p-n.scope"]
-    assert list(cgroup.attach(Options(), {})) == []
