@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 #: Each is pyrunc/cli/<name>.py with COMMAND (flags.Command) and run(call) -> exit status.
-COMMANDS = ("check", "checkpoint", "completion", "create", "delete", "events", "exec", "explain", "features", "kill",
-            "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "update")
+COMMANDS = ("check", "checkpoint", "completion", "create", "delete", "doctor", "events", "exec", "explain", "features",
+            "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "update")
 GLOBALS = (
     Flag("root", str, "directory of the containers' state, on a tmpfs (default: /run/pyrunc)", value="DIR"),
     Flag("log", str, "append log records to this file (default: stderr)", value="FILE"),
