@@ -1,5 +1,6 @@
-"""What `pyrunc check` finds in a bundle before anything is created (comfortable world).
+"""What `pyrunc check` finds in a bundle before anything is created, and `pyrunc doctor` on a host (comfortable world).
 
 findings.py says what a finding is and puts all together; names.py looks for misspelt names, host.py and limits.py
 compare the config with this machine, in_root.py looks things up in the container's root without entering it.
+doctor_facts.py reads what doctor.py judges; doctor_calls.py asks the kernel by calls that change nothing.
 """
