@@ -66,6 +66,7 @@ def _kernel(facts: Facts) -> Iterator[Finding]:
     area = "kernel"
     yield Finding(area, "Linux", YES, facts.release)
     yield _ask(area, "pyrunc's native module", facts.built, "every container", "make build", needed=True)
+    yield _ask(area, "NUMA", facts.numa, "linux.memoryPolicy", "a kernel with CONFIG_NUMA")
     for name, (since, costs, needed) in CALLS.items():
         answer = facts.calls[name]
         yield _ask(area, name, answer == YES, costs, f"Linux {since}, {CONFINED}",
@@ -172,6 +173,9 @@ def _cgroups(facts: Facts) -> Iterator[Finding]:
         else:
             remedy, reason = "a kernel that has it, without cgroup_disable= on its command line", ""
         yield _ask(area, f"controller {name}", there and usable, COSTS_OF_CONTROLLERS[name], remedy, reason)
+    yield _ask(area, "io weights", facts.io_weights, "linux.resources.blockIO.weight and weightDevice",
+               "BFQ for a disk (echo bfq >/sys/block/DISK/queue/scheduler), or CONFIG_BLK_CGROUP_IOCOST")
+    yield _ask(area, "pressure", facts.pressure, "psi in events", "psi=1 on the kernel's command line")
     if host.privileged:
         yield _ask(area, "device filters", not facts.device_filter, "every container with a cgroup: its "
                    "linux.resources.devices cannot be enforced", "a kernel with CONFIG_CGROUP_BPF, and CAP_BPF",

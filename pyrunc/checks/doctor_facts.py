@@ -35,6 +35,7 @@ class Facts:
     userns               errno of making a user namespace, 0 when it works
     controllers          of the cgroup v2 hierarchy; old: those mounted as cgroup v1
     delegated            those that a container of this caller can be limited by
+    io_weights           whether some cgroup can have a weight for a disk; pressure: whether the kernel measures it
     systemd              its version, 0 when it does not answer
     apparmor_tool        whether profiles can be loaded; selinux: "enforcing", "permissive" or ""
     seccomp_flags        names of the kernel's; libseccomp: its version, "" when pyrunc is built without
@@ -60,6 +61,9 @@ class Facts:
     controllers: frozenset[str] = frozenset(CONTROLLERS)
     old: frozenset[str] = frozenset()
     delegated: frozenset[str] = frozenset(CONTROLLERS)
+    io_weights: bool = True
+    pressure: bool = True
+    numa: bool = True
     systemd: int = 257
     device_filter: int = 0
     lsms: tuple[str, ...] = ("apparmor",)
@@ -90,7 +94,9 @@ def look() -> Facts:
         idmap=_idmap(host) if built else {},
         covered=tuple(sorted({place for place, _ in _mounts() if place.startswith("/proc/")})),
         controllers=controllers, old=old, delegated=_delegated(host, controllers),
-        systemd=_systemd(host), device_filter=doctor_calls.device_filter() if built else 0,
+        io_weights=_io_weights(host), pressure=os.path.exists("/proc/pressure"),
+        numa=os.path.exists("/proc/self/numa_maps"), systemd=_systemd(host),
+        device_filter=doctor_calls.device_filter() if built else 0,
         lsms=tuple(filter(None, _read("/sys/kernel/security/lsm").split(","))),
         apparmor_tool=shutil.which("apparmor_parser", path=_path()) is not None,
         selinux={"0": "permissive", "1": "enforcing"}.get(_read("/sys/fs/selinux/enforce"), "") if host.selinux else "",
@@ -164,6 +170,12 @@ def _delegated(host: Host, controllers: frozenset[str]) -> frozenset[str]:
         return frozenset(_read(f"{own}/cgroup.controllers").split())
     manager = re.match(r"(.*/user@\d+\.service)(/|$)", own)
     return frozenset(_read(f"{manager[1]}/cgroup.controllers").split()) if manager else frozenset()
+
+
+def _io_weights(host: Host) -> bool:
+    """A weight needs the iocost policy of the kernel, whose files are in the root cgroup, or a disk with BFQ."""
+    return (os.path.exists(f"{host.cgroup_mount}/io.cost.qos")
+            or any("[bfq]" in _read(str(path)) for path in Path("/sys/block").glob("*/queue/scheduler")))
 
 
 def _systemd(host: Host) -> int:

@@ -77,6 +77,9 @@ CASES: list[tuple[dict[str, Any], str, str, bool]] = [
     ({"controllers": Facts().controllers - {"io"}}, "controller io", "linux.resources.blockIO", True),
     ({"delegated": Facts().delegated - {"cpuset"}, "host": USER}, "controller cpuset", "cpu.cpus", True),
     ({"device_filter": errno.EPERM}, "device filters", "linux.resources.devices", True),
+    ({"io_weights": False}, "io weights", "linux.resources.blockIO.weight", True),
+    ({"pressure": False}, "pressure", "psi in events", True),
+    ({"numa": False}, "NUMA", "linux.memoryPolicy", True),
     ({"systemd": 0}, "the system's systemd answers", "--systemd-cgroup", True),
     ({"systemd": 0, "host": USER}, "the user's systemd answers", "--systemd-cgroup", True),
     ({"host": Host(apparmor=True, selinux=True)}, "resctrl", "linux.intelRdt", True),
@@ -139,7 +142,7 @@ def test_every_missing_thing_has_its_cost_and_its_remedy() -> None:
                  calls=dict.fromkeys(doctor_calls.CALLS, NO), into_cgroup=NO, namespaces=frozenset(),
                  userns=errno.EPERM, filesystems=frozenset(), idmap={"ext4": NO}, covered=("/proc/kcore",),
                  controllers=frozenset(), delegated=frozenset(), systemd=0, device_filter=errno.EPERM, lsms=(),
-                 apparmor_tool=False,
+                 apparmor_tool=False, io_weights=False, pressure=False, numa=False,
                  seccomp_actions=frozenset(), seccomp_flags=frozenset(), libseccomp="", keys=False, criu="",
                  helpers={"newuidmap": "", "newgidmap": ""}, subordinate={"uid": 0, "gid": 0})
     found = examine(bare)
