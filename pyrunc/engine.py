@@ -134,6 +134,11 @@ class Engine:
         """The child is gone: its last words are in the page, or else how it died tells."""
         page, facts = self.facts.page, self.facts
         status = self.kernel.wait_status(facts.pidfd)
+        if not status and page.value > 0 and page.value != facts.pid:      # it has cloned another, which is gone, too
+            try:
+                status = self.kernel.wait_status(self.kernel.pidfd_open(page.value))
+            except OSError:                                                # that was no pid of ours
+                pass
         index = page.child_step
         step = self.steps[index] if 0 <= index < len(self.steps) else self.steps[self.facts.page.parent_step]
         if page.phase == PHASE_FAILED:

@@ -281,6 +281,14 @@ class Files:
             return 0
         return info.si_status if info.si_code == posix.CLD_EXITED else -info.si_status
 
+    def is_child(self, pidfd: int) -> bool:
+        """Whether it is a child of this process, running or not reaped yet."""
+        try:
+            posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
+        except ChildProcessError:
+            return False
+        return True
+
     def exit(self, status: int) -> None:
         """_exit(2): no finaliser of this process runs."""
         posix._exit(status)

@@ -328,10 +328,6 @@ class Kernel(Files):
                 self.pty_size(fd, rows[0], columns[0])
                 return
 
-    def controlling_terminal(self, fd: int) -> None:
-        if lib.pr_setsid_ctty(fd) < 0:
-            raise fail("TIOCSCTTY")
-
     # ---- cgroup devices ---------------------------------------------------------------------------------
     def bpf_load_device(self, program: bytes) -> int:
         """Load a BPF_PROG_TYPE_CGROUP_DEVICE program; the verifier's log goes into the error."""

@@ -116,6 +116,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
 
     # L: one C function from here on
     yield from root.switch(config, options, host)
+    yield from terminal.control(config, options, host)
     yield from process.umask(config, options, host)
     yield from process.no_new_privileges(config, options, host)
     yield from scheduling.all(config, options, host)
@@ -197,14 +198,16 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from process.prepare(config, options, host)
     yield from terminal.stdio(config, options, host)
 
-    # L: from the mount namespace on, C
+    # L: from the mount namespace on, C; the pid namespace last of all
     yield from join.switch(cloning)
+    yield from terminal.control(config, options, host)
     yield from process.umask(config, options, host)
     yield from process.no_new_privileges(config, options, host)
     yield from scheduling.all(config, options, host)
     yield from personality.all(config, options, host)
     yield from memory_policy.all(config, options, host)
     yield Barrier(label="the process is set up", waits=PARENT)
+    yield from join.adopt(cloning)
     yield from terminal.receive(config, options, host)
     yield from pidfd.send(config, options, host)
     yield from process.rlimits(config, options, host)

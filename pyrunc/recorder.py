@@ -251,6 +251,10 @@ class Recorder(Kernel):
         self._note("wait_status", pidfd)
         return 0
 
+    def is_child(self, pidfd: int) -> bool:
+        self._note("is_child", pidfd)
+        return True
+
     def readable(self, fd: int) -> bool:
         self._note("readable", fd)
         return False
@@ -353,9 +357,6 @@ class Recorder(Kernel):
 
     def pty_size_of_caller(self, fd: int) -> None:
         self._note("pty_size_of_caller", fd)
-
-    def controlling_terminal(self, fd: int) -> None:
-        self._note("controlling_terminal", fd)
 
     def dup2(self, fd: int, number: int) -> None:
         self._note("dup2", fd, number)

@@ -63,6 +63,8 @@ class Lib:
     OP_CLOSE_FROM: int
     OP_EXEC: int
     OP_SETNS: int
+    OP_CLONE: int
+    OP_TERMINAL: int
     AT_EMPTY_PATH: int
     AT_FDCWD: int
     AT_RECURSIVE: int

@@ -154,6 +154,8 @@ static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *po
     case OP_AMBIENT:
     case OP_VERIFY_CWD:
     case OP_NO_PDEATHSIG:
+    case OP_CLONE:
+    case OP_TERMINAL:
         return NULL;
     default:
         return "unknown operation";

@@ -139,7 +139,9 @@ enum {
                           * before the first operation, what one names here; but for the sockets and fifos that are
                           * waited at (OP_BARRIER, OP_WAIT_START): exec closes those, and so tells that it happened */
     OP_EXEC,             /* data = struct packed_exec; the last operation, and the only one of its kind */
-    OP_SETNS,            /* a = fd, b = CLONE_NEW*: exec joins the container's mount namespace here, and only here */
+    OP_SETNS,            /* a = fd, b = CLONE_NEW*: exec joins the container's mount and pid namespaces here, and only here */
+    OP_CLONE,            /* go on as a child of the runtime that was born in the joined pid namespace; page.value = its pid */
+    OP_TERMINAL,         /* make the terminal that is standard input the controlling one */
 };
 typedef struct { uint32_t code, step; int64_t a, b, c; uint32_t data, len; } op_t;
 

@@ -2,7 +2,7 @@
 
 Everything is opened from the init's /proc/PID first and the init's identity is checked afterwards, so a recycled
 pid can never lend its namespaces. The mount namespace is entered only in C (OP_SETNS): Python stays on the
-host's files.
+host's files. The pid namespace comes after it: nobody in the container sees a process with the host's files.
 """
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..step import LAST, Step
 from .namespaces import (
     BY_CHILD,
     KINDS,
+    Adopt,
     Clone,
-    CloneAgain,
+    CloneInside,
     Enter,
     Join,
     Namespaces,
     Open,
     Return,
-    adoption,
     join_cgroup,
 )
 from .process import own_oom_score_adj
@@ -152,18 +152,18 @@ class Chroot(Step):
         kernel.last(OP_CHROOT, facts.root_fd)
 
 
-class Mount(Step):
-    """Enter the container's mount namespace, in C: no Python runs with the container's files in reach."""
-    name = "join.mount"
+class Last(Step):
+    """Enter a namespace of the container in C: no Python runs with the container's files in reach."""
+    name: str  # type: ignore[misc]  # join.<kind>
     spec = SPEC
     side = LAST
     target: Open
 
     def describe(self) -> str:
-        return f"enter mount namespace {self.target.path}"
+        return f"enter {self.target.kind} namespace {self.target.path}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(OP_SETNS, self.target.fd, KINDS["mount"][0])
+        kernel.last(OP_SETNS, self.target.fd, KINDS[self.target.kind][0])
 
 
 def clone(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
@@ -176,7 +176,7 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield Root(pid=pid)
     yield Verify(pid=pid, start_time=start_time)
     if not spaces.private("user"):
-        entered = [Enter(target=t, kind=t.kind, where=t.where) for t in targets if t.kind not in BY_CHILD]
+        entered = [Enter(target=t, kind=t.kind, where=t.where) for t in targets if t.kind not in (*BY_CHILD, "pid")]
         yield from entered
         yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
         for entry in entered:
@@ -185,9 +185,7 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
         return
     yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
     yield from own_oom_score_adj(config, options, host)
-    yield Join(targets=[t for t in targets if t.kind != "mount"], where="linux.namespaces")
-    yield CloneAgain(flags=0, kinds="")
-    yield from adoption()
+    yield Join(targets=[t for t in targets if t.kind not in ("mount", "pid")], where="linux.namespaces")
 
 
 def cgroup(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
@@ -212,9 +210,18 @@ def attach(joining: list[Step], container: Mapping[str, Any]) -> Iterator[Step]:
 
 
 def switch(cloning: list[Step]) -> Iterator[Step]:
-    """LAST: exec's way into the container's root; cloning are the steps that clone() gave."""
-    mounts = [step for step in cloning if isinstance(step, Open) and step.kind == "mount"]
-    for step in mounts:
-        yield Mount(target=step, where=step.where)
-    if not mounts:
+    """LAST: exec's way into the container's root, and then among its processes; cloning are the steps of clone()."""
+    opened = {step.kind: step for step in cloning if isinstance(step, Open)}
+    if "mount" in opened:
+        yield Last(name="join.mount", target=opened["mount"], where=opened["mount"].where)
+    else:
         yield Chroot()
+    if "pid" in opened:
+        yield Last(name="join.pid", target=opened["pid"], where=opened["pid"].where)
+        yield CloneInside(where=opened["pid"].where)
+
+
+def adopt(cloning: list[Step]) -> Iterator[Step]:
+    """PARENT, when the process has been heard of from there."""
+    if any(isinstance(step, Open) and step.kind == "pid" for step in cloning):
+        yield Adopt(where="linux.namespaces")

@@ -11,7 +11,8 @@ import errno
 import posix
 
 from ..errors import ConfigError
-from ..step import CHILD, PARENT, Barrier, Step
+from ..last import OP_CLONE
+from ..step import CHILD, LAST, PARENT, Barrier, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Return(Step):
 class TimeOffsets(Step):
     """A new time namespace with its offsets: they can only be written before a process is in it."""
     name = "namespaces.time"
-    spec = "config-linux.md#time-offsets"
+    spec = "config-linux.md#offset-for-time-namespace"
     kind: str = "time"
     offsets: str
     own: int = -1
@@ -199,23 +200,42 @@ class CloneAgain(Step):
             kernel.exit(0)
 
 
+class CloneInside(Step):
+    """The same for a process of exec, in C, when it has the container's files and no others: from its first instruction
+    in the container's pid namespace it is seen there, and who has CAP_SYS_PTRACE sees its root and its descriptors
+    (CVE-2016-9962)."""
+    name = "namespaces.clone_inside"
+    spec = "config-linux.md#namespaces"
+    side = LAST
+
+    def describe(self) -> str:
+        return "clone the process in the container's pid namespace, as the leader of a session"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(OP_CLONE)
+
+
 class Adopt(Step):
-    """The runtime lets go of the first child and takes the init it made."""
+    """The runtime lets go of the first child and takes the process it made."""
     name = "namespaces.adopt"
     spec = "config-linux.md#namespaces"
 
     def describe(self) -> str:
-        return "take over the init that the first child cloned"
+        return "take over the process that the first child cloned"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         first, first_pidfd = facts.pid, facts.pidfd
-        # The init may have been heard of before the first child could write its pid down, and end.
+        # The new one may have been heard of before the first child could write its pid down, and end.
         kernel.wait_status(first_pidfd)
         pid = facts.page.value
         if pid <= 0:
-            raise OSError(errno.ESRCH, "the first child made no init")
-        # Both are unreaped children of this process, so neither number can mean anybody else.
-        facts.pid, facts.pidfd = pid, kernel.pidfd_open(pid)
+            raise OSError(errno.ESRCH, "the first child made no other")
+        # Both are unreaped children of this process, so neither number can mean anybody else; unless somebody in the
+        # container has got at the page.
+        pidfd = kernel.pidfd_open(pid)
+        if not kernel.is_child(pidfd):
+            raise OSError(errno.ECHILD, posix.strerror(errno.ECHILD), f"process {pid}")
+        facts.pid, facts.pidfd = pid, pidfd
         kernel.kill_and_reap(first, first_pidfd)
 
 

@@ -10,7 +10,8 @@ import errno
 import posix
 
 from ..errors import UsageError
-from ..step import CHILD, Step
+from ..last import OP_TERMINAL
+from ..step import CHILD, LAST, Step
 from . import destination
 from .destination import S_IFCHR
 from .devices import is_device
@@ -160,13 +161,25 @@ class Stdio(Step):
     side = CHILD
 
     def describe(self) -> str:
-        return "make the terminal the controlling one, and standard input, output and error"
+        return "make the terminal standard input, output and error"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.controlling_terminal(facts.console_fd)
         for number in (0, 1, 2):
             kernel.dup2(facts.console_fd, number)
         kernel.close(facts.console_fd)
+
+
+class Control(Step):
+    """Not earlier: a process of exec is cloned once more, and only the leader of a session can have a terminal."""
+    name = "terminal.control"
+    spec = SPEC
+    side = LAST
+
+    def describe(self) -> str:
+        return "make the terminal the controlling one"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(OP_TERMINAL)
 
 
 class Release(Step):
@@ -240,6 +253,12 @@ def stdio(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD, its last act before the last stage."""
     if wants(config):
         yield Stdio(where="process.terminal")
+
+
+def control(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST, in the process that is going to be the container's."""
+    if wants(config):
+        yield Control(where="process.terminal")
 
 
 def receive(config: Config, options: Options, host: Host) -> Iterator[Step]:

@@ -131,6 +131,8 @@ int __wrap_chdir(const char *path) { touch(path, strlen(path)); return works(EAC
 int __wrap_chroot(const char *path) { (void)path; return works(EPERM) - 1; }
 int __wrap_fchdir(int fd) { (void)fd; return works(ENOTDIR) - 1; }
 int __wrap_setns(int fd, int kind) { (void)fd, (void)kind; return works(EINVAL) - 1; }
+int __wrap_setsid(void) { return works(EPERM) - 1; }
+int __wrap_pr_setsid_ctty(int fd) { (void)fd; return works(ENOTTY) - 1; }
 int __wrap_unshare(int flags) { (void)flags; return works(EINVAL) - 1; }
 int __wrap_fchown(int fd, uid_t uid, gid_t gid) { (void)fd, (void)uid, (void)gid; return works(EIO) - 1; }
 int __wrap_fstat(int fd, struct stat *file) { (void)fd; memset(file, 0, sizeof *file); file->st_mode = S_IFIFO; return works(EBADF) - 1; }

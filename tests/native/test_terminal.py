@@ -29,7 +29,7 @@ def test_pseudo_terminal() -> None:
         os.setsid()
         with pytest.raises(OSError):
             os.open("/dev/tty", os.O_RDWR)
-        KERNEL.controlling_terminal(slave)
+        assert lib.pr_setsid_ctty(slave) == 0
         os.close(os.open("/dev/tty", os.O_RDWR))
     forked(act)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pyrunc._native import lib
 from pyrunc.errors import UsageError
 from pyrunc.facts import Facts
 from pyrunc.kernel import Kernel
@@ -188,6 +189,7 @@ def test_a_terminal_arrives_at_the_engine_and_is_the_containers(tmp_path: Path) 
         apply([step for step in made if step.side == PARENT and step.name != "terminal.release"], kernel, facts)
         terminal.Session().apply(kernel, facts)
         apply([step for step in made if step.side == CHILD], kernel, facts)
+        assert lib.pr_setsid_ctty(0) == 0        # terminal.control, which C does
         enter(facts.root_fd)
         same = [os.fstat(number).st_rdev == os.stat("/dev/console").st_rdev for number in (0, 1, 2)]
         foreground = struct.unpack("i", fcntl.ioctl(0, termios.TIOCGPGRP, bytes(4)))[0] == os.getpgid(0)

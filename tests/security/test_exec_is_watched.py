@@ -1,0 +1,75 @@
+"""A process of the container lies in wait for those that exec brings in, with all that CAP_SYS_PTRACE lets it see."""
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import bundles
+from tests.bundles import CAPABILITIES, docker_like, host_mounts, merge, namespaces
+from tests.runtimes import Runtime
+
+IDS = [{"containerID": 0, "hostID": 0, "size": 65536}]
+#: Looks at every other process as long as there is no /tmp/stop; prints what led out of the container.
+WATCHER = r"""
+import json, os, stat
+own = {kind: os.readlink(f"/proc/self/ns/{kind}") for kind in ("mnt", "pid")}
+root = os.stat("/").st_dev, os.stat("/").st_ino
+outside, seen = set(), set()
+open("/tmp/ready", "w")
+while not os.path.exists("/tmp/stop"):
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) == os.getpid():
+            continue
+        seen.add(pid)
+        for kind in ("root", "cwd"):
+            try:
+                found = os.stat(f"/proc/{pid}/{kind}/")
+                if (found.st_dev, found.st_ino) != root:
+                    outside.add(kind)
+            except OSError:
+                pass
+        try:
+            fds = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            continue
+        for fd in fds:
+            try:
+                name, mode = os.readlink(f"/proc/{pid}/fd/{fd}"), os.stat(f"/proc/{pid}/fd/{fd}").st_mode
+            except OSError:
+                continue
+            kind = name.partition(":")[0]
+            if stat.S_ISDIR(mode) or own.get(kind, name) != name or kind in ("net", "ipc", "uts", "user", "cgroup"):
+                outside.add(name)
+print(json.dumps([len(seen), sorted(outside)]))
+"""
+
+
+# CVE-2016-9962: a process of exec had descriptors of the host open when the container's first process could look.
+@pytest.mark.parametrize("changes", [
+    {},
+    {"process": {"user": {"uid": 0, "gid": 0}}, "linux": {
+        "namespaces": namespaces("pid", "network", "ipc", "uts", "mount", "cgroup", "user"),
+        "uidMappings": IDS, "gidMappings": IDS}},
+], ids=["ids of the host", "user namespace"])
+def test_neither_files_nor_namespaces_of_the_host(changes: bundles.Config, runtime: Runtime, place: Path,
+                                                  name: str) -> None:
+    granted = [*CAPABILITIES, "CAP_SYS_PTRACE"]
+    capabilities = {"bounding": granted, "effective": granted, "permitted": granted}
+    bundle = bundles.bundle(place / "bundle", merge(docker_like(mounts=host_mounts(), process={
+        "args": ["/usr/bin/python3", "-c", WATCHER], "capabilities": capabilities}), changes), host_usr=True)
+    init = runtime.create(name, bundle)
+    runtime.ok("start", name)
+    deadline = time.monotonic() + 20
+    while not (bundle / "rootfs/tmp/ready").exists():
+        assert time.monotonic() < deadline, init.outcome.stderr
+        time.sleep(0.02)
+    for _ in range(30):
+        runtime.ok("exec", name, "true")
+    (bundle / "rootfs/tmp/stop").touch()
+    assert init.wait() == 0, init.outcome.stderr
+    seen, outside = json.loads(init.outcome.stdout)
+    assert outside == []
+    assert seen > 0                         # else it has watched nothing
