@@ -8,7 +8,6 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 enum { IOPRIO_WHO_PROCESS = 1 };
@@ -55,12 +54,15 @@ void must(struct stage *stage, long result, const char *what)
 
 /* ---- meeting the parent, and `start` ---- */
 
+/* The first time there is something to do while the runtime does its part. */
 static void barrier(struct stage *stage, int fd)
 {
     char byte = '\n';
     ssize_t n;
     while ((n = write(fd, &byte, 1)) < 0 && errno == EINTR)
         ;
+    if (n == 1 && !stage->lean++)
+        forget_interpreter();
     if (n == 1)
         while ((n = read(fd, &byte, 1)) < 0 && errno == EINTR)
             ;
@@ -166,7 +168,7 @@ static void verify_all(struct stage *stage, const op_t *op)
 /* ---- the interpreter ---- */
 
 /* What a failure of perform() is called; the other operations know more to say. */
-static const char *const names[OP_TERMINAL + 1] = {
+static const char *const names[OP_SETNS + 1] = {
     [OP_AMBIENT] = "clear the ambient capabilities",
     [OP_BOUNDING] = "drop bounding capabilities",
     [OP_CAPSET] = "set capabilities",
@@ -184,7 +186,6 @@ static const char *const names[OP_TERMINAL + 1] = {
     [OP_SETGROUPS] = "set the groups",
     [OP_SETNS] = "join a namespace",
     [OP_SETUID] = "set the user id",
-    [OP_TERMINAL] = "make the terminal the controlling one",
 };
 
 /* The operations that are one call: -1 and errno when it fails. */
@@ -227,8 +228,6 @@ static long perform(const struct stage *stage, const op_t *op)
         return setns((int)op->a, (int)op->b);
     case OP_SETUID:
         return pr_setresuid((uint32_t)op->a);
-    case OP_TERMINAL:
-        return pr_setsid_ctty(STDIN_FILENO);
     case OP_UMASK:
         return umask((mode_t)op->a);
     default:
@@ -248,9 +247,6 @@ static void dispatch(struct stage *stage, const op_t *op)
         break;
     case OP_CHROOT:
         change_root(stage, (int)op->a);
-        break;
-    case OP_CLONE:
-        clone_inside(stage);
         break;
     case OP_CLOSE_FROM:
         close_from(stage, (int)op->a);
@@ -296,6 +292,7 @@ static void __attribute__((noreturn)) refuse(struct stage *stage, unsigned index
     give_up(stage, EINVAL, &text, "");
 }
 
+/* After it nothing of the caller's memory is used: the stage has its own copy of what it was handed. */
 static void prepare(struct stage *stage, size_t blob_len)
 {
     unsigned index;
@@ -303,20 +300,19 @@ static void prepare(struct stage *stage, size_t blob_len)
     int64_t pointers = last_check(stage->ops, stage->n, stage->blob, blob_len, &index, &fault);
     if (pointers < 0)
         refuse(stage, index, fault);
-    stage->lists = mmap(NULL, (size_t)pointers * sizeof(char *), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                        -1, 0);
-    must(stage, stage->lists == MAP_FAILED ? -1 : 0, "make room for arguments and environment");
+    stage->ops = keep(stage, stage->ops, stage->n * sizeof *stage->ops);
+    stage->blob = keep(stage, stage->blob, blob_len);
+    stage->lists = keep(stage, NULL, (size_t)pointers * sizeof(char *));
     must(stage, pr_signals_reset(), "reset the signals");
     close_unnamed(stage);
 }
 
 void pr_last_stage(page_t *page, const op_t *ops, unsigned n, const char *blob, size_t blob_len)
 {
-    static struct stage stage;          /* static for the sake of its PATH_MAX bytes */
-    stage = (struct stage){ .page = page, .ops = ops, .n = n, .blob = blob, .listener = -1 };
+    struct stage stage = { .page = page, .ops = ops, .n = n, .blob = blob, .listener = -1 };
     page->phase = PHASE_LAST;
     prepare(&stage, blob_len);
-    for (const op_t *op = ops; op < ops + n; op++) {
+    for (const op_t *op = stage.ops; op < stage.ops + n; op++) {
         page->child_step = (int32_t)op->step;
         if (!stage.filtered && op->step < PAGE_STEPS)
             page->times[op->step].start = pr_now();

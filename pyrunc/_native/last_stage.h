@@ -34,6 +34,7 @@ struct stage {
     unsigned n;
     const char *blob;
     char **lists;                       /* room for argv and envp of hooks and exec, taken from the front */
+    int lean;                           /* the interpreter's memory has been given back */
     int filtered;                       /* a seccomp filter has been loaded */
     int listener;                       /* its notify descriptor, or -1 */
     int cwd_is_safe;                    /* we are in the configured directory, and it is below the root */
@@ -49,13 +50,16 @@ void __attribute__((noreturn)) give_up(struct stage *stage, int error, const str
 void __attribute__((noreturn)) fail(struct stage *stage, const char *what);     /* with errno */
 void must(struct stage *stage, long result, const char *what);                  /* fails when the result is negative */
 
+/* ---- last_memory.c ---- */
+void *keep(struct stage *stage, const void *bytes, size_t len);                 /* a copy; bytes NULL: zeros */
+void forget_interpreter(void);                                                  /* all memory of Python's, malloc's too */
+
 /* ---- operations, by subject; each returns when it succeeded ---- */
 void close_unnamed(struct stage *stage);                                        /* last_fds.c */
 void close_from(struct stage *stage, int first);
 void pivot_root(struct stage *stage, int root);                                 /* last_root.c */
 void move_root(struct stage *stage, int root);
 void change_root(struct stage *stage, int root);
-void clone_inside(struct stage *stage);                                         /* last_clone.c */
 void run_hook(struct stage *stage, const op_t *op);                             /* last_programs.c */
 void look_up(struct stage *stage, const op_t *op);
 void __attribute__((noreturn)) execute(struct stage *stage, const op_t *op);

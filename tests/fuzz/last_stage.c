@@ -17,7 +17,8 @@ unsigned long accepted, executed[64];       /* for the driver: how deep the inpu
 static jmp_buf end;
 static uint64_t chance;
 static unsigned rate;                       /* how many of 256 calls fail in this run */
-static void *lists;
+static void *kept[3];                       /* the stage's own copies: operations, blob, and the room for lists */
+static unsigned copies;
 
 static int works(int error)
 {
@@ -122,8 +123,11 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 void *__wrap_mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
 {
     (void)at, (void)protection, (void)flags, (void)fd, (void)offset;
-    return lists = malloc(len);
+    if (copies == sizeof kept / sizeof *kept)
+        abort();
+    return kept[copies++] = calloc(1, len);
 }
+int __wrap_madvise(void *at, size_t len, int advice) { (void)at, (void)len, (void)advice; return 0; }
 int __wrap_open(const char *path, int flags) { (void)flags; touch(path, strlen(path)); return works(ENOENT) ? 9 : -1; }
 int __wrap_close(int fd) { (void)fd; return works(EBADF) - 1; }
 int __wrap_fcntl(int fd, int command) { (void)fd, (void)command; return works(EBADF) - 1; }
@@ -159,21 +163,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(ops, data + 1, n * sizeof *ops);
     memcpy(blob, data + 1 + n * sizeof *ops, blob_len);
     memset(&page, 0, sizeof page);
-    lists = NULL;
+    copies = 0;
     for (size_t i = 0; i < size; i++)
         chance = chance * 31 + data[i];
     rate = (unsigned[]){ 0, 1, 8, 64 }[chance >> 5 & 3];
     if (setjmp(end) == 0)
         pr_last_stage(&page, ops, n, blob, blob_len);
-    if (lists)
+    if (copies)
         accepted++;
-    for (unsigned i = 0; lists && i < n && ops[i].step <= (uint32_t)page.child_step; i++)
+    for (unsigned i = 0; copies && i < n && ops[i].step <= (uint32_t)page.child_step; i++)
         executed[ops[i].code & 63]++;
     /* What the parent is told must be two strings inside the page. */
     if (memchr(page.text, 0, PAGE_TEXT) == NULL || memchr(strchr(page.text, 0) + 1, 0,
             (size_t)(page.text + PAGE_TEXT - strchr(page.text, 0) - 1)) == NULL)
         abort();
-    free(lists);
+    while (copies)
+        free(kept[--copies]);
     free(blob);
     free(ops);
     return 0;

@@ -1,0 +1,45 @@
+"""What the last stage keeps of the memory that it was forked with (docs/memory.md)."""
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from pathlib import Path
+
+from pyrunc.last import OP_BARRIER, OP_CLOSE_FD
+
+from .stage import Stage, op, shell
+
+
+def anonymous(pid: int) -> dict[str, int]:
+    """KiB of anonymous memory, by what is mapped; copies of a file's pages count."""
+    found: dict[str, int] = {}
+    name = ""
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            name = (line.split(maxsplit=5)[5:] or [""])[0]
+        elif line.startswith("Anonymous:"):
+            found[name] = found.get(name, 0) + int(line.split()[1])
+    return found
+
+
+def test_python_s_memory_is_given_back_at_the_first_barrier() -> None:
+    """And what is said and executed afterwards is what was asked for: nothing of it was in there."""
+    ours, theirs = socket.socketpair()
+    program = str(Path(sys.executable).resolve())
+    before = anonymous(os.getpid())
+    assert before["[heap]"] > 1000
+    assert before[program] > 100
+    stage = Stage([op(OP_BARRIER, theirs.fileno()), op(OP_BARRIER, theirs.fileno()), op(OP_CLOSE_FD, theirs.fileno()),
+                   *shell("echo $0 on")])
+    theirs.close()
+    assert ours.recv(1) == b"\n"
+    ours.send(b"\n")
+    assert ours.recv(1) == b"\n"                # the first barrier is behind it
+    after = anonymous(stage.pid)
+    assert after.get("[heap]", 0) == 0
+    assert after.get(program, 0) < 100, after   # what was relocated
+    ours.send(b"\n")
+    assert stage.told().out == "/bin/sh on\n"
+    ours.close()
