@@ -168,7 +168,7 @@ static void verify_all(struct stage *stage, const op_t *op)
 /* ---- the interpreter ---- */
 
 /* What a failure of perform() is called; the other operations know more to say. */
-static const char *const names[OP_SETNS + 1] = {
+static const char *const names[OP_TERMINAL + 1] = {
     [OP_AMBIENT] = "clear the ambient capabilities",
     [OP_BOUNDING] = "drop bounding capabilities",
     [OP_CAPSET] = "set capabilities",
@@ -186,6 +186,7 @@ static const char *const names[OP_SETNS + 1] = {
     [OP_SETGROUPS] = "set the groups",
     [OP_SETNS] = "join a namespace",
     [OP_SETUID] = "set the user id",
+    [OP_TERMINAL] = "make the terminal the controlling one",
 };
 
 /* The operations that are one call: -1 and errno when it fails. */
@@ -228,6 +229,8 @@ static long perform(const struct stage *stage, const op_t *op)
         return setns((int)op->a, (int)op->b);
     case OP_SETUID:
         return pr_setresuid((uint32_t)op->a);
+    case OP_TERMINAL:
+        return pr_setsid_ctty(STDIN_FILENO);
     case OP_UMASK:
         return umask((mode_t)op->a);
     default:
@@ -247,6 +250,9 @@ static void dispatch(struct stage *stage, const op_t *op)
         break;
     case OP_CHROOT:
         change_root(stage, (int)op->a);
+        break;
+    case OP_CLONE:
+        clone_inside(stage);
         break;
     case OP_CLOSE_FROM:
         close_from(stage, (int)op->a);

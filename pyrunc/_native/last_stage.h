@@ -60,6 +60,7 @@ void close_from(struct stage *stage, int first);
 void pivot_root(struct stage *stage, int root);                                 /* last_root.c */
 void move_root(struct stage *stage, int root);
 void change_root(struct stage *stage, int root);
+void clone_inside(struct stage *stage);                                         /* last_clone.c */
 void run_hook(struct stage *stage, const op_t *op);                             /* last_programs.c */
 void look_up(struct stage *stage, const op_t *op);
 void __attribute__((noreturn)) execute(struct stage *stage, const op_t *op);
