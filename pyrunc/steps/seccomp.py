@@ -71,7 +71,7 @@ class Load(Step):
 class Notify(Step):
     """The agent gets the listener while the init waits: from here on it answers for the calls it was asked about."""
     name = "seccomp.notify"
-    spec = "config-linux.md#containerprocessstate"
+    spec = "config-linux.md#the-container-process-state"
     path: str
     metadata: str
     state: dict[str, Any]

@@ -116,15 +116,23 @@ def test_every_controller_of_the_host_is_passed_on(tree: Tree) -> None:
 
 @pytest.mark.spec("config-linux.md#memory", "kernel", "kernelTCP", "swappiness", "disableOOMKiller", "useHierarchy")
 @pytest.mark.spec("config-linux.md#cpu", "realtimeRuntime", "realtimePeriod")
-@pytest.mark.spec("config-linux.md#block-io", "leafWeight")
+@pytest.mark.spec("config-linux.md#block-io", "leafWeight", "weightDevice.leafWeight")
 @pytest.mark.spec("config-linux.md#network", "network", "classID", "priorities", "priorities.name",
                   "priorities.priority")
 @pytest.mark.spec("config-linux.md#unified", "what cannot be converted from cgroup v1 is an error")
 def test_v1_only_properties_are_accepted(tree: Tree) -> None:
-    container(tree, {"memory": {"kernel": MIB, "kernelTCP": MIB, "swappiness": 5, "disableOOMKiller": True,
-                                "useHierarchy": True},
-                     "cpu": {"realtimeRuntime": 5, "realtimePeriod": 10}, "blockIO": {"leafWeight": 500},
-                     "network": {"classID": 1, "priorities": [{"name": "lo", "priority": 1}]}})
+    device = {"major": 8, "minor": 0, "leafWeight": 500}
+    made = container(tree, {"memory": {"kernel": MIB, "kernelTCP": MIB, "swappiness": 5, "disableOOMKiller": True,
+                                       "useHierarchy": True},
+                            "cpu": {"realtimeRuntime": 5, "realtimePeriod": 10},
+                            "blockIO": {"leafWeight": 500, "weightDevice": [device]},
+                            "network": {"classID": 1, "priorities": [{"name": "lo", "priority": 1}]}})
+    warned = {warning.partition(": at linux.resources.")[2].removesuffix(" in config.json")
+              for warning in made.facts.warnings}
+    assert warned == {"memory.kernel", "memory.kernelTCP", "memory.swappiness", "memory.disableOOMKiller",
+                      "cpu.realtimeRuntime", "cpu.realtimePeriod", "blockIO.leafWeight",
+                      "blockIO.weightDevice[0].leafWeight", "network.classID", "network.priorities"}
+    assert made.read("memory.max") == "max" and made.read("cpu.max") == "max 100000"
 
 
 # ---- block devices --------------------------------------------------------------------------------------------------
@@ -361,6 +369,25 @@ def test_delegation(tree: Tree) -> None:
     assert cgroup.exists()
     cgroup.remove()
     assert not made.path.exists()
+
+
+# "A runtime SHOULD NOT change the ownership of a container cgroup unless it will also create a new cgroup namespace for
+# the container."; "not all files listed in /sys/kernel/cgroup/delegate necessarily exist in every cgroup. Runtimes MUST
+# NOT fail in this scenario, and SHOULD change the ownership of the listed files that do exist in the cgroup."
+@pytest.mark.spec("config-linux.md#cgroup-ownership",
+                  "without a cgroup namespace of its own it is not delegated",
+                  "a listed file that is not there is no error")
+@pytest.mark.parametrize("own", [True, False])
+def test_delegation_where_no_controller_is_passed_on(own: bool, occupied: Tree) -> None:
+    spaces = [{"type": "user"}, {"type": "cgroup"} if own else {"type": "cgroup", "path": "/proc/self/ns/cgroup"}]
+    made = container(occupied, {}, path="full/c", process={"user": {"uid": 0, "gid": 0}},
+                     mounts=[{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}],
+                     linux={"namespaces": spaces, "uidMappings": [{"containerID": 0, "hostID": 100000, "size": 10}]})
+    listed = set(Path("/sys/kernel/cgroup/delegate").read_text().split())
+    there = {name for name in listed if (made.path / name).exists()}
+    assert there < listed, "memory.oom.group belongs to a controller"
+    assert {path.name for path in made.path.iterdir() if path.stat().st_uid == 100000} == (there if own else set())
+    assert made.path.stat().st_uid == (100000 if own else 0)
 
 
 def as_user(uid: int, act: typing.Callable[[], object]) -> str:

@@ -64,7 +64,7 @@ def test_order_and_state(runtime: Runtime, bundle: Path, place: Path, name: str)
     assert told["createContainer"]["pid"] >= 1 and told["createRuntime"]["pid"] > 1
 
 
-# config.md#createRuntime-hooks: "The createRuntime hooks' path MUST resolve in the runtime namespace. The createRuntime
+# config.md#createruntime-hooks: "The createRuntime hooks' path MUST resolve in the runtime namespace. The createRuntime
 # hooks MUST be executed in the runtime namespace."; createContainer: "… path MUST resolve in the runtime namespace …
 # MUST be executed in the container namespace"; startContainer: "… path MUST resolve in the container namespace …
 # MUST be executed in the container namespace."

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,33 @@ def test_arguments(runtime: Runtime, place: Path, name: str) -> None:
     assert runtime.run(name, bundle).stdout == "".join(f"{word}|" for word in words[3:])
 
 
+# config-linux.md#devices: "If a file already exists at path that does not match the requested device, the runtime MUST
+# generate an error."
+@pytest.mark.spec("config-linux.md#devices", "another file at path is an error")
+@pytest.mark.parametrize("what", ["file", "directory", "link", "another device", "the device"])
+def test_what_is_at_the_path_of_a_device(what: str, runtime: Runtime, place: Path, name: str) -> None:
+    config = docker_like(process={"args": ["stat", "-c", "%t:%T", "/there"]},
+                         linux={"devices": [{"path": "/there", "type": "c", "major": 1, "minor": 5}]})
+    bundle = bundles.bundle(place / "bundle", config)
+    there = bundle / "rootfs/there"
+    if what == "file":
+        there.write_text("content")
+    elif what == "directory":
+        there.mkdir()
+    elif what == "link":
+        there.symlink_to("/dev/zero")
+    else:
+        os.mknod(there, 0o020600, os.makedev(1, 5 if what == "the device" else 3))
+    before = there.lstat()
+    outcome = runtime.run(name, bundle)
+    if what == "the device":
+        assert (outcome.status, outcome.stdout) == (0, "1:5\n")
+    else:
+        assert outcome.status == 1 and "at linux.devices[0] in config.json" in outcome.stderr
+        assert "file exists" in outcome.stderr
+    assert (there.lstat().st_ino, there.lstat().st_mode) == (before.st_ino, before.st_mode)
+
+
 # config-linux.md#namespaces: "The runtime MUST place the container process in the namespace associated with that
 # path."; "If path is not specified, the runtime MUST create a new container namespace of type type."; "If a namespace
 # type is not specified in the namespaces array, the container MUST inherit the runtime namespace of that type."
@@ -243,6 +271,13 @@ class TestMounts:
         script = "grep /mnt /proc/self/mounts | while read s p _; do echo $s $p; done; ls /mnt | wc -l"
         expected = ["outer /mnt", "inner /mnt/in/side", "over /mnt", "0"]
         assert self.seen(runtime, place, name, listed, script) == expected
+
+    # "… it MAY be a relative path, in which case it MUST be interpreted as relative to "/"."
+    @pytest.mark.spec("config.md#mounts", "destination", "a relative destination counts from /")
+    def test_a_relative_destination(self, runtime: Runtime, place: Path, name: str) -> None:
+        entry = {"destination": "mnt/../var/./here", "type": "tmpfs", "source": "marked"}
+        config = {"mounts": [*MOUNTS, entry], "process": {"cwd": "/etc"}}
+        assert run(runtime, place, name, config, "grep ^marked /proc/self/mounts").split()[1] == "/var/here"
 
     @pytest.mark.spec("config.md#mounts", "options", "unknown options go to the file system")
     @pytest.mark.spec("config.md#posix-platform-mounts", "type")
@@ -330,12 +365,36 @@ class TestMounts:
             world.unmount(source / "below")
 
 
-# config-linux.md#rootfs-mount-propagation: "rootfsPropagation … sets the rootfs's mount propagation"
+# config-linux.md#rootfs-mount-propagation: "shared: the rootfs mount belongs to a new peer group. … slave: the rootfs
+# mount receives propagation events from the host … but not the other way around. private: the rootfs mount doesn't
+# receive mount propagation events from the host … unbindable: the rootfs mount is a private mount that cannot be
+# bind-mounted."
 @pytest.mark.spec("config-linux.md#rootfs-mount-propagation", "rootfsPropagation")
-@pytest.mark.parametrize(("value", "expected"), [("shared", "shared"), ("slave", ""), ("private", ""),
-                                                 ("unbindable", "unbindable")])
-def test_rootfs_propagation(value: str, expected: str, runtime: Runtime, place: Path, name: str) -> None:
-    script = "while read a b c d p rest; do [ $p = / ] && echo $rest; done </proc/self/mountinfo"
-    line = run(runtime, place, name, {"linux": {"rootfsPropagation": value}}, script)
-    optional = [entry.partition(":")[0] for entry in line.partition(" - ")[0].split()[1:]]
-    assert [entry for entry in optional if entry != "master"] == ([expected] if expected else [])
+@pytest.mark.parametrize(("value", "fields", "arrives"), [
+    ("shared", ["shared"], False), ("slave", ["master"], True), ("private", [], False),
+    ("unbindable", ["unbindable"], False)])
+def test_rootfs_propagation(value: str, fields: list[str], arrives: bool, runtime: Runtime, place: Path,
+                            name: str) -> None:
+    shared = place / "shared"
+    shared.mkdir()
+    world.mount("tmpfs", shared, "tmpfs")
+    world.mount("none", shared, "", 1 << 20)                  # MS_SHARED: what is mounted on it is told to its slaves
+    try:
+        bundle = bundles.bundle(shared / "bundle", docker_like(process={"args": ["sleep", "1000"]},
+                                                               linux={"rootfsPropagation": value}))
+        init = runtime.create(name, bundle)
+        before = Path("/proc/self/mountinfo").read_text()
+        enter = ["nsenter", "-t", str(init.pid), "--mount", "--root"]
+        subprocess.run([*enter, "/bin/mount", "-t", "tmpfs", "inside", "/run"], check=True)
+        assert Path("/proc/self/mountinfo").read_text() == before, "what is mounted inside stays there"
+        bound = subprocess.run([*enter, "/bin/mount", "-o", "bind", "/etc", "/var"], capture_output=True)
+        assert (bound.returncode != 0) == (value == "unbindable")
+        world.mount("tmpfs", bundle / "rootfs/mnt", "tmpfs")
+        found = {line.split()[4]: line for line in Path(f"/proc/{init.pid}/mountinfo").read_text().splitlines()}
+        assert [entry.partition(":")[0] for entry in found["/"].partition(" - ")[0].split()[6:]] == fields
+        assert ("/mnt" in found) == arrives
+        world.unmount(bundle / "rootfs/mnt")
+        runtime.ok("delete", "--force", name)
+        init.wait()
+    finally:
+        world.unmount(shared)

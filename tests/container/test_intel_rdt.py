@@ -30,7 +30,7 @@ runtime.create(load(bundle, "config.json"), Options(id=id, root=root, bundle=bun
 """
 
 
-def create(runtime: Runtime, bundle: Path, name: str, resctrl: Path, rdt: dict[str, Any]) -> int:
+def create(runtime: Runtime, bundle: Path, name: str, resctrl: Path, rdt: dict[str, Any] | None) -> int:
     bundles.bundle(bundle, docker_like(process={"args": ["sleep", "1000"]}, linux={"intelRdt": rdt}))
     subprocess.run([sys.executable, "-c", CREATE, bundle, runtime.root, name, resctrl], cwd=bundle, check=True,
                    stdin=subprocess.DEVNULL, env={"PYTHONPATH": str(Path(__file__).parents[2])})
@@ -38,9 +38,15 @@ def create(runtime: Runtime, bundle: Path, name: str, resctrl: Path, rdt: dict[s
     return pid
 
 
-@pytest.mark.spec(CHAPTER, "intelRdt")
-@pytest.mark.spec(CHAPTER, "the process's id is written to tasks")
-@pytest.mark.spec(CHAPTER, "its own group goes with the container")
+# "If closID is not set, runtimes MUST use the container ID from start and create the <container-id> directory."; "if
+# closID directory … doesn't exist, the runtimes MUST create it"; "If closID is set or the runtime has not created the
+# sub-directory, the runtime MUST NOT remove the sub-directory when the container is deleted."; "The runtime MUST delete
+# the MON group after the container is deleted."
+@pytest.mark.spec(CHAPTER, "intelRdt", "closID", "l3CacheSchema", "memBwSchema", "schemata", "enableMonitoring")
+@pytest.mark.spec(CHAPTER, "the process's id is written to tasks", "either of them is written",
+                  "its own group goes with the container", "a group that closID names stays",
+                  "without closID the group has the container's id", "a missing closID directory is made",
+                  "enableMonitoring makes a MON group, which goes with the container")
 def test_a_life_in_a_group(runtime: Runtime, place: Path, name: str) -> None:
     resctrl = place / "resctrl"
     resctrl.mkdir()
@@ -69,6 +75,44 @@ def test_a_life_in_a_group(runtime: Runtime, place: Path, name: str) -> None:
         for id in (own, shared):
             runtime.ok("delete", "--force", id)
         assert not (resctrl / own).exists() and not monitor.exists() and (resctrl / "gold/tasks").exists()
+    finally:
+        world.unmount(resctrl)
+
+
+# "value / means that the container MUST be assigned to the default CLOS"; "If closID is set, and none of l3CacheSchema,
+# memBwSchema or schemata are set, runtime MUST check if corresponding pre-configured directory closID is present …";
+# "… exists, runtimes MUST compare l3CacheSchema and/or memBwSchema value with schemata file, and generate an error if
+# doesn't match"; "MUST NOT write to schemata files"; "MUST write l3CacheSchema first … memBwSchema last", "the value of
+# schemata field must be written last"
+@pytest.mark.spec(CHAPTER, "closID / is the default class", "closID alone names a prepared group",
+                  "schemata is not written where nothing is set", "an existing closID directory is compared",
+                  "l3CacheSchema is written before memBwSchema", "schemata are written last",
+                  "nothing is done where it is not set")
+def test_groups_that_are_there(runtime: Runtime, place: Path, name: str) -> None:
+    resctrl = place / "resctrl"
+    resctrl.mkdir()
+    world.mount("tmpfs", resctrl, "tmpfs")
+    try:
+        fill(resctrl)
+        (resctrl / "gold").mkdir()
+        fill(resctrl / "gold", gold := "    L3:0=0f;1=7ff\n    MB:0= 20;1=100\n")
+        for number, (closid, group) in enumerate((("/", resctrl), ("gold", resctrl / "gold"))):
+            before = (group / "schemata").read_text()
+            pid = create(runtime, place / f"{number}", f"{name}-{number}", resctrl, {"closID": closid})
+            assert (group / "tasks").read_text() == str(pid) and (group / "schemata").read_text() == before
+        for rdt in ({"closID": "silver"}, {"closID": "gold", "l3CacheSchema": "L3:0=3"},
+                    {"closID": "gold", "memBwSchema": "MB:0=90"}):
+            with pytest.raises(subprocess.CalledProcessError):
+                create(runtime, place / "bad", f"{name}-bad", resctrl, rdt)
+            assert not (runtime.root / f"{name}-bad").exists() and not (resctrl / "silver").exists()
+            assert (resctrl / "gold/schemata").read_text() == gold
+        create(runtime, place / "3", f"{name}-3", resctrl, {
+            "closID": "silver", "memBwSchema": "MB:0=50", "schemata": ["L2:0=1", "L2:1=1"], "l3CacheSchema": "L3:0=1"})
+        written = (resctrl / "silver/schemata").read_text()
+        assert written.startswith("L3:0=1\nMB:0=50\nL2:0=1\nL2:1=1\n")
+        before_tree = world.below(resctrl)
+        create(runtime, place / "4", f"{name}-4", resctrl, None)
+        assert world.below(resctrl) == before_tree and (resctrl / "silver/schemata").read_text() == written
     finally:
         world.unmount(resctrl)
 

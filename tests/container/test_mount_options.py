@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from pyrunc.features import features
 from tests import bundles, probe, runtimes, world
 from tests.bundles import MOUNTS, docker_like
 from tests.runtimes import Runtime
@@ -56,10 +57,12 @@ RECURSIVE: dict[str, tuple[str, set[str], set[str]]] = {
     "rstrictatime": ("restricted", set(), {"noatime", "relatime"}), "rnostrictatime": ("free", {"relatime"}, set()),
     "rnorelatime": ("free", set(), {"relatime", "noatime"}),
 }
-#: option -> fields of mountinfo that the top and what is below it then have, without the slavery to the host's
-PROPAGATION = {
-    "shared": (["shared"], []), "slave": ([], []), "private": ([], []), "unbindable": (["unbindable"], []),
-    "rshared": (["shared"], ["shared"]), "rslave": ([], []), "rprivate": ([], []),
+#: option -> fields of mountinfo that the top and what is below it then have. The source is shared on the host, so what
+#: no option speaks of is its slave ("master"), and what is shared here is that besides.
+SLAVE, BOTH = ["master"], ["master", "shared"]
+PROPAGATION: dict[str, tuple[list[str], list[str]]] = {
+    "shared": (BOTH, SLAVE), "slave": (SLAVE, SLAVE), "private": ([], SLAVE), "unbindable": (["unbindable"], SLAVE),
+    "rshared": (BOTH, BOTH), "rslave": (SLAVE, SLAVE), "rprivate": ([], []),
     "runbindable": (["unbindable"], ["unbindable"]),
 }
 OWNER, MAPPED = 1234, 7
@@ -164,7 +167,14 @@ def test_of_a_whole_tree(option: str, seen: dict[str, Any]) -> None:
 @pytest.mark.parametrize("option", marked(PROPAGATION))
 def test_propagation(option: str, seen: dict[str, Any]) -> None:
     for point, fields in zip((f"/m/{option}", f"/m/{option}/below"), PROPAGATION[option], strict=True):
-        assert [field for field in seen[point]["propagation"] if field != "master"] == fields, point
+        assert seen[point]["propagation"] == fields, point
+
+
+# features.md#mount-options: "The runtime MUST recognize the elements in this array as the options of mounts objects"
+@pytest.mark.spec("features.md#mount-options", "mountOptions", "each option is recognized")
+def test_every_option_that_features_lists_was_among_them(seen: dict[str, Any]) -> None:
+    tried = {*NEW, *RECURSIVE, *PROPAGATION, "bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap"}
+    assert set(features()["mountOptions"]) == tried
 
 
 @pytest.mark.spec(CHAPTER, "bind", "rbind")

@@ -70,7 +70,7 @@ SCRIPT = "ip -o addr show; ip -o -6 addr show; ip route; cat /sys/class/net/$0/a
 # existing network interface attributes, including all permanent IP addresses (IFA_F_PERMANENT flag) of any family with
 # global scope"; "The runtime MUST set the network device state to "up" after moving it"
 @pytest.mark.spec(CHAPTER, "netDevices", "name", "listed network devices are there", "the device is up",
-                  "permanent addresses of global scope stay")
+                  "permanent addresses of global scope stay", "a name with %d gets a number from the kernel")
 @pytest.mark.parametrize(("given", "inside"), [({"name": "net0"}, "net0"), ({}, "eth0"), ({"name": "lan%d"}, "lan0")])
 def test_from_inside(given: dict[str, str], inside: str, space: Space, runtime: Runtime, place: Path,
                      name: str) -> None:

@@ -94,6 +94,26 @@ def test_id_mapped_sources_in_a_user_namespace(runtime: Runtime, place: Path, na
     assert (disk / "file").read_text() == "content\nmore\n"
 
 
+# config.md#linux-mount-options: "If uidMappings or gidMappings are specified for the mount, the runtime MUST use those
+# values for the mount's mapping. If they are not specified, the runtime MAY use the container's user namespace mapping"
+@pytest.mark.spec("config.md#linux-mount-options", "the mount's own mappings are used", "idmap", "ridmap")
+@pytest.mark.parametrize("option", ["idmap", "ridmap"])
+def test_mappings_of_the_mount_and_of_the_container(option: str, runtime: Runtime, place: Path, name: str,
+                                                    disk: Path) -> None:
+    os.chown(disk / "file", 7, 8)
+    volumes: list[dict[str, Any]] = [{"destination": "/theirs", "source": str(disk), "options": ["rbind", option]},
+               {"destination": "/own", "source": str(disk), "options": ["rbind", option],
+                "uidMappings": [{"containerID": 7, "hostID": 100021, "size": 1}],
+                "gidMappings": [{"containerID": 8, "hostID": 100022, "size": 1}]}]
+    bundle = bundles.bundle(place / "bundle", shell(
+        "stat -c %u:%g /theirs/file /own/file", *volumes,
+        linux={"namespaces": namespaces("pid", "network", "ipc", "uts", "mount", "cgroup", "user"),
+               "uidMappings": IDS, "gidMappings": IDS}))
+    for folder in ("theirs", "own"):
+        (bundle / "rootfs" / folder).mkdir()
+    assert output(runtime, bundle, name) == ["7:8", "21:22"]
+
+
 def test_copied_up_remounted_and_with_long_options(runtime: Runtime, place: Path, name: str, disk: Path) -> None:
     layers = [disk / (f"layer{number}" + "x" * 60) for number in range(5)]
     for layer in (*layers, disk / "upper", disk / "work"):

@@ -127,6 +127,17 @@ def test_cgroups_path(runtime: Runtime, place: Path, name: str) -> None:
         init.wait()
 
 
+# "Runtimes MAY consider certain cgroupsPath values to be invalid, and MUST generate an error if this is the case."
+@pytest.mark.spec("config-linux.md#cgroups-path", "an invalid path is an error")
+@pytest.mark.parametrize("path", ["/", "/..", "a/../..", "/./"])
+def test_a_cgroups_path_to_nowhere(path: str, runtime: Runtime, place: Path, name: str) -> None:
+    before = Snapshot.take(name, runtime.root)
+    bundle = bundles.bundle(place / "bundle", docker_like(linux={"cgroupsPath": path}))
+    outcome = runtime("create", "--bundle", bundle, name)
+    assert outcome.status == 1 and "at linux.cgroupsPath in config.json" in outcome.stderr
+    assert before.settle(name, runtime.root) == before
+
+
 @pytest.mark.spec("config-linux.md#control-groups", "a cgroup that is not fit is an error")
 def test_another_containers_cgroup_is_refused(runtime: Runtime, place: Path, name: str) -> None:
     init = create(runtime, place, name, {})

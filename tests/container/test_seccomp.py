@@ -5,7 +5,9 @@ import array
 import ctypes
 import json
 import os
+import re
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,46 @@ def test_errno_arguments_and_masks(no_new_privileges: bool, runtime: Runtime, pl
 @pytest.mark.spec("config-linux.md#seccomp", "syscalls.action")
 def test_kill_process(runtime: Runtime, place: Path, name: str) -> None:
     assert calls(runtime, place, name, small(), f"{SWAPON} 0 0") == (128 + 31, [])
+
+
+# "The default is EPERM."
+@pytest.mark.spec("config-linux.md#seccomp", "defaultAction", "defaultErrnoRet")
+@pytest.mark.parametrize(("errno", "said"), [(None, "Operation not permitted"), (28, "No space left on device")])
+def test_the_default_and_its_errno(errno: int | None, said: str, runtime: Runtime, place: Path, name: str) -> None:
+    profile = engine_sized()
+    del profile["defaultErrnoRet"]
+    if errno is not None:
+        profile["defaultErrnoRet"] = errno
+    assert calls(runtime, place, name, profile, f"{SWAPON} 0 0") == (0, [said])
+
+
+# "flags (array of strings, OPTIONAL) - list of flags to use with seccomp(2)." What the kernel is asked for by the init.
+@pytest.mark.spec("config-linux.md#seccomp", "flags")
+@pytest.mark.parametrize(("flags", "used"), [
+    (None, "SPEC_ALLOW"), ([], "0"), (["LOG"], "LOG"), (["SPEC_ALLOW"], "SPEC_ALLOW"), (["LOG", "SPEC_ALLOW"], "both"),
+    (["TSYNC"], "0"),                       # there is one thread
+    (["WAIT_KILLABLE_RECV"], "NEW_LISTENER"),
+])
+def test_flags(flags: list[str] | None, used: str, runtime: Runtime, place: Path, name: str) -> None:
+    profile = small()
+    if flags is not None:
+        profile["flags"] = [f"SECCOMP_FILTER_FLAG_{flag}" for flag in flags]
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    if used == "NEW_LISTENER":              # without one the kernel has no such flag
+        listener.bind(str(place / "agent"))
+        listener.listen()
+        profile["listenerPath"] = str(place / "agent")
+        profile["syscalls"].append({"names": ["acct"], "action": "SCMP_ACT_NOTIFY"})
+    config = docker_like(process={"args": ["grep", "^Seccomp", "/proc/self/status"]}, linux={"seccomp": profile})
+    argv: list[str | Path] = ["strace", "-f", "-e", "trace=seccomp", "-X", "raw", "-o", place / "trace"]
+    argv += runtime.argv("run", "--bundle", bundles.bundle(place / "bundle", config), name)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert done.stdout.split() == ["Seccomp:", "2", "Seccomp_filters:", "1"], done.stderr
+    # What loads a filter has a program; the calls before that ask the kernel what it knows have none.
+    loads = [int(found, 0) for found in re.findall(r"seccomp\(0x1, (\w+), \{len=", (place / "trace").read_text())]
+    numbers = {"0": 0, "LOG": 2, "SPEC_ALLOW": 4, "both": 6, "NEW_LISTENER": 8 | 32}
+    assert loads == [numbers[used]]
+    listener.close()
 
 
 @pytest.mark.spec("config-linux.md#seccomp", "seccomp", "defaultAction", "architectures")

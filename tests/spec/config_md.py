@@ -37,16 +37,22 @@ diratime = MUST
 dirsync = MUST
 exec = MUST
 iversion = MUST
+  ! File systems that count versions of files always do (ext4 since Linux 6.1), so that nothing is left to see but
+  ! that the mount is made.
 lazytime = MUST
 loud = MUST
+  ! It is about messages in the kernel's log alone; checked is that the mount is made.
 mand = MAY
+  ! Linux 5.15 has taken mandatory locks away; checked is that the mount is made.
 noatime = MUST
 nodev = MUST
 nodiratime = MUST
 noexec = MUST
 noiversion = MUST
+  ! As iversion.
 nolazytime = MUST
 nomand = MAY
+  ! As mand.
 norelatime = MUST
 nostrictatime = MUST
 nosuid = MUST
@@ -81,6 +87,7 @@ runbindable = MUST
 rw = MUST
 shared = MUST
 silent = MUST
+  ! As loud.
 slave = MUST
 strictatime = MUST
 suid = MUST

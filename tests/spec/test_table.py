@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,14 @@ def test_every_row_has_a_test_and_the_document_is_up_to_date(tmp_path: Path) -> 
                           text=True)
     assert done.returncode == 0, done.stderr
     assert TABLE.read_text() == (tmp_path / "table").read_text(), "run `python -m tests.spec.generate`"
+
+
+def test_every_chapter_that_a_step_names_is_one() -> None:
+    chapters = {row.chapter for row in rows()} | {"runtime-linux.md#linux-runtime"}
+    named = {chapter for path in (CHECKOUT / "pyrunc").rglob("*.py") for chapter in
+             re.findall(r"\b(?:config|config-linux|runtime|runtime-linux|features|features-linux)\.md#[\w-]+",
+                        path.read_text())}
+    assert len(named) > 40 and named <= chapters
 
 
 def properties(file: str) -> set[tuple[str, str]]:

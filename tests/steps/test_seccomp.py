@@ -79,8 +79,8 @@ def test_flags(flags: list[str] | None, number: int, text: str) -> None:
 
 # config-linux.md#seccomp: "listenerPath … specifies the path of UNIX domain socket over which the runtime will send the
 # container process state data structure when the SCMP_ACT_NOTIFY action is used." "listenerMetadata … will be sent as
-# the metadata field". config-linux.md#containerprocessstate: "pid (int, REQUIRED) is the container process ID, as seen
-# by the runtime." "fds (array, OPTIONAL) is a string array containing the names of the file descriptors passed."
+# the metadata field". config-linux.md#the-container-process-state: "pid (int, REQUIRED) is the container process ID, as
+# seen by the runtime." "fds (array, OPTIONAL) is a string array containing the names of the file descriptors passed."
 @pytest.mark.parametrize("nnp", [True, False])
 def test_listener_goes_to_the_agent_while_the_init_waits(nnp: bool) -> None:
     load, there, notify, has = plan(seccomp.load_late if nnp else seccomp.load_early, filtered(ASKING, nnp))
