@@ -13,6 +13,12 @@ AT_FDCWD = -100
 O_CLOEXEC = posix.O_CLOEXEC
 
 
+def lines(text: str) -> list[str]:
+    """The lines of a text of the kernel's. They end with a newline and with nothing else that splitlines() takes for an
+    end, for a container may name its mounts and cgroups as it likes."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 class Files:
     """Real effects, each raising OSError with the errno; see kernel.Kernel, which has these methods, too."""
 
@@ -46,10 +52,11 @@ class Files:
             posix.close(fd)
 
     def read_file(self, path: str, dirfd: int = AT_FDCWD, limit: int = 1 << 20) -> str:
-        """The text of a file of the host (procfs, cgroupfs, our own state), at most limit bytes."""
+        """The text of a file of the host (procfs, cgroupfs, our own state), at most limit bytes. Names in it may be a
+        container's, and be no UTF-8: of a process (PR_SET_NAME), a mount, a cgroup."""
         fd = self.open(path, posix.O_RDONLY, 0, dirfd)
         try:
-            return self.read(fd, limit).decode()
+            return self.read(fd, limit).decode(errors="surrogateescape")
         finally:
             posix.close(fd)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import posix
 
+from .files import lines
 from .step import dataclass_transform
 
 TYPE_CHECKING = False
@@ -41,7 +42,10 @@ def _read(path: str) -> str:
     except OSError:
         return ""
     try:
-        return posix.read(fd, 65536).decode(errors="replace")
+        text = b""
+        while part := posix.read(fd, 1 << 16):      # procfs gives a page at a time
+            text += part
+        return text.decode(errors="surrogateescape")
     finally:
         posix.close(fd)
 
@@ -57,7 +61,7 @@ def allows_setgroups(process: str) -> bool:
 def probe() -> Host:
     """Read the facts of the host this process runs on. No effects."""
     mount, hybrid, selinux, resctrl = "", False, False, ""
-    for line in _read("/proc/self/mounts").splitlines():
+    for line in lines(_read("/proc/self/mounts")):
         fields = line.split(" ")
         if fields[2] == "cgroup2" and (not mount or fields[1] == "/sys/fs/cgroup"):
             mount = fields[1]
@@ -68,7 +72,7 @@ def probe() -> Host:
         elif fields[2] == "resctrl":
             resctrl = fields[1]
     own = "/"
-    for line in _read("/proc/self/cgroup").splitlines():
+    for line in lines(_read("/proc/self/cgroup")):
         if line.startswith("0::"):
             own = line[3:]
     uid_map = _read("/proc/self/uid_map").split()

@@ -36,8 +36,8 @@ def fail(doing: str) -> OSError:
 
 
 def cstr(text: str | bytes) -> bytes:
-    """A C string: strict UTF-8, no NUL (cffi would silently cut there)."""
-    data = text.encode() if isinstance(text, str) else text
+    """A C string: UTF-8 without NUL (cffi would silently cut there), and what is no UTF-8 as it was read."""
+    data = text.encode(errors="surrogateescape") if isinstance(text, str) else text
     if b"\0" in data:
         raise OSError(_errno.EINVAL, "NUL byte in a string")
     return data

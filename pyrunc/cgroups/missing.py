@@ -1,6 +1,7 @@
 """Why a file is not in a cgroup: who lacks the controller. Loaded only when a setting could not be written."""
 from __future__ import annotations
 
+from ..files import lines
 from .v2 import refusal
 
 TYPE_CHECKING = False
@@ -42,5 +43,5 @@ def _has(kernel: Files, path: str, controller: str, file: str) -> bool:
 def _in_v1(kernel: Files, controller: str) -> bool:
     """/proc/self/cgroup lists cgroup v1 hierarchies as "4:memory:/path" (cgroups(7)). The names differ for one."""
     old = "blkio" if controller == "io" else controller
-    lines = _text(kernel, "/proc/self/cgroup").splitlines()
-    return any(old in line.split(":")[1].split(",") for line in lines if line.count(":") >= 2)
+    text = _text(kernel, "/proc/self/cgroup")
+    return any(old in line.split(":")[1].split(",") for line in lines(text) if line.count(":") >= 2)

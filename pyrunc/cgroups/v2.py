@@ -79,7 +79,7 @@ def members(kernel: Files, name: str, dirfd: int) -> list[int]:
 
 def _leader(kernel: Files, thread: int) -> int:
     try:
-        for line in kernel.read_file(f"/proc/{thread}/status").splitlines():
+        for line in kernel.read_file(f"/proc/{thread}/status").split("\n"):
             if line.startswith("Tgid:"):
                 return int(line[5:])
     except OSError:

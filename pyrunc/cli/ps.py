@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ..config.dump import dumps
 from ..errors import UsageError
+from ..files import lines
 from ..state.container import Container
 from .flags import Command, Flag
 from .output import emit
@@ -44,11 +45,11 @@ def _ps(options: list[str]) -> str:
 
 def only(pids: list[int], output: str) -> str:
     """The heading of ps' output and the lines of those pids. UsageError when the options leave out the pid."""
-    heading, *lines = output.splitlines()
+    heading, *rows = lines(output)
     columns = heading.split()
     if "PID" not in columns:
         raise UsageError("couldn't find PID field in ps output")
     column = columns.index("PID")
     wanted = {str(pid) for pid in pids}
-    chosen = [line for line in lines if (fields := line.split()) and fields[column] in wanted]
+    chosen = [row for row in rows if (fields := row.split()) and fields[column] in wanted]
     return "\n".join([heading, *chosen]) + "\n"

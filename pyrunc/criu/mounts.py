@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import posix
 
+from .. import files
 from ..absolute import absolute
 from ..steps import devices
 from ..steps.mounts import entries
@@ -73,8 +74,8 @@ def _plain(text: str) -> str:
 
 def mountinfo(kernel: Kernel, pid: int | str) -> dict[int, Line]:
     """{mount id: line} of a process."""
-    lines = kernel.read_file(f"/proc/{pid}/mountinfo", limit=MOUNTINFO_LIMIT).splitlines()
-    return {line.id: line for line in map(Line, lines)}
+    text = kernel.read_file(f"/proc/{pid}/mountinfo", limit=MOUNTINFO_LIMIT)
+    return {line.id: line for line in map(Line, files.lines(text))}
 
 
 def names(kernel: Kernel, pid: int, config: Config, options: Options) -> Iterator[tuple[str, str]]:

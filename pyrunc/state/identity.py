@@ -16,10 +16,10 @@ DEAD = "ZXx"          # zombie, dead, dead as ps shows it (proc_pid_stat(5))
 
 
 def read(path: str, limit: int = 4096) -> str:
-    """What one read(2) of a small file of procfs or cgroupfs gives."""
+    """What one read(2) of a small file of procfs or cgroupfs gives; a process may have a name that is no UTF-8."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        return posix.read(fd, limit).decode()
+        return posix.read(fd, limit).decode(errors="surrogateescape")
     finally:
         posix.close(fd)
 

@@ -14,6 +14,7 @@ from ..cgroups import resources as limit
 from ..cgroups import write
 from ..cgroups.v2 import Cgroup
 from ..errors import ConfigError
+from ..files import lines
 from ..step import Step
 
 TYPE_CHECKING = False
@@ -178,8 +179,8 @@ class Delegate(CgroupStep):
 
 def of_process(kernel: Kernel, pid: int) -> str:
     """The cgroup that a process is in, below the mount point: the line "0::/path" of its cgroup file (cgroups(7))."""
-    lines = kernel.read_file(f"/proc/{pid}/cgroup").splitlines()
-    return next((line[3:] for line in lines if line.startswith("0::")), "/")
+    text = kernel.read_file(f"/proc/{pid}/cgroup")
+    return next((line[3:] for line in lines(text) if line.startswith("0::")), "/")
 
 
 # ---- planner functions ------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import posix
 
 from ..cgroups.create import may_enter
 from ..errors import NOT_RUNNING, StateError
+from ..files import lines
 from ..last import OP_CHROOT, OP_SETNS
 from ..step import LAST, Step
 from .namespaces import (
@@ -133,7 +134,7 @@ class Cgroup(Step):
         facts.cgroup_fd = fd
 
     def of_init(self, kernel: Kernel) -> str:
-        for line in kernel.read_file(f"/proc/{self.pid}/cgroup").splitlines():
+        for line in lines(kernel.read_file(f"/proc/{self.pid}/cgroup")):
             if line.startswith("0::"):
                 return self.mounted + line[3:]
         raise OSError(errno.ENOENT, posix.strerror(errno.ENOENT), f"cgroup of process {self.pid}")

@@ -11,6 +11,7 @@ import posix
 
 from ..absolute import absolute
 from ..errors import ConfigError
+from ..files import lines
 from ..last import OP_CHROOT, OP_MOVE_ROOT, OP_PIVOT_ROOT, OP_PROPAGATION
 from ..step import CHILD, LAST, Step
 from . import destination
@@ -186,7 +187,7 @@ def bound_over_itself(mountinfo: str, path: str) -> bool:
     """Whether the topmost mount on path shows the very directory that it covers (proc_pid_mountinfo(5))."""
     wanted, mounts = escaped(path), {}
     top = ""
-    for line in mountinfo.splitlines():
+    for line in lines(mountinfo):
         number, above, device, root, point = line.split(" ")[:5]
         mounts[number] = above, device, root.rstrip("/"), point.rstrip("/")
         if point == wanted:
@@ -266,7 +267,7 @@ class HideProc(Step):
 def full_mounts(mountinfo: str, rootfs: str) -> list[str]:
     """Where whole procfs and sysfs are mounted outside rootfs (proc_pid_mountinfo(5))."""
     points = []
-    for line in mountinfo.splitlines():
+    for line in lines(mountinfo):
         before, _, after = line.partition(" - ")
         root, point = before.split(" ")[3:5]
         whole = root == "/" and after.split(" ")[0] in ("proc", "sysfs")
