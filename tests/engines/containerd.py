@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.world import CGROUP, below
-
-from . import image
+from . import image, remains
 
 CONFIG = """version = 2
 root = "{place}/root"
@@ -45,17 +43,22 @@ class Containerd:
         self.process = subprocess.Popen(["containerd", "--config", self.place / "config.toml"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"))
         deadline = time.monotonic() + 60
-        while self.ctr("version").status:
+        while not self.ready():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
             time.sleep(0.1)
+
+    def ready(self) -> bool:
+        return self.ctr("version").status == 0
 
     def import_image(self, path: Path) -> None:
         self.ok("image", "import", str(path))
 
+    def argv(self, *args: str) -> list[str]:
+        return ["ctr", "--address", str(self.place / "sock"), "--namespace", self.namespace, *args]
+
     def ctr(self, *args: str, timeout: float = 120) -> Done:
-        return Done(subprocess.run(["ctr", "--address", str(self.place / "sock"), "--namespace", self.namespace, *args],
-                                   stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
-                                   check=False))
+        return Done(subprocess.run(self.argv(*args), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                   timeout=timeout, check=False))
 
     def ok(self, *args: str) -> str:
         done = self.ctr(*args)
@@ -75,22 +78,15 @@ class Containerd:
 
     def left(self, id: str) -> list[str]:
         """What of a container is still there: runtime state, shim, mounts, cgroups."""
-        found = [path for top in (Path("/run/containerd"), self.place / "state", CGROUP) for path in below(top)
-                 if id in path.rpartition("/")[2]]
-        found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{id}/" in line]
-        for command in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                if id.encode() in command.read_bytes().split(b"\0"):
-                    found.append(command.read_bytes().replace(b"\0", b" ").decode())
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-        return found
+        return remains.of(id, [Path("/run/containerd"), self.place / "state"])
 
     def restart(self, meanwhile: Callable[[], object]) -> None:
         """End the daemon, do something, start it again."""
         Containerd.stop(self)
-        meanwhile()
-        self.start()
+        try:
+            meanwhile()
+        finally:
+            self.start()
 
     def stop(self) -> None:
         """End the daemon; containers and their shims go on."""

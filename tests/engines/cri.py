@@ -70,16 +70,26 @@ class Cri(Containerd):
         config = CONFIG.format(place=place, pause=PAUSE) + "".join(
             HANDLER.format(handler=handler, binary=binary, systemd=str(systemd).lower())
             for handler, binary in handlers.items())
-        super().__init__(place, config, NAMESPACE)
         self.error: type[Exception] = grpc.RpcError
         self.api, services = grpc.protos_and_services("tests/engines/cri.proto")
-        self.channel = grpc.insecure_channel(f"unix://{place}/sock")
+        self.channel = grpc.insecure_channel(f"unix://{place}/sock", [("grpc.max_reconnect_backoff_ms", 500)])
         self.runtime = services.RuntimeServiceStub(self.channel)
         self.images = services.ImageServiceStub(self.channel)
+        super().__init__(place, config, NAMESPACE)
         self.import_image(image.write(place / "pause.tar", PAUSE, ["sleep", "1000000"]))
         for name in (image.NAME, PAUSE):             # the plugin hears of imported images by an event
             until(lambda name=name: self.has_image(name), lambda name=name: f"{name}: {self.last_words()}")  # type: ignore[misc]
         self.pods: dict[str, Pod] = {}
+
+    def ready(self) -> bool:
+        """The plugin initialises itself, and looks for what still runs, after the daemon answers."""
+        if not super().ready():
+            return False
+        try:
+            conditions = self.runtime.Status(self.api.Empty()).status.conditions
+        except self.error:
+            return False
+        return all(condition.status for condition in conditions)
 
     def has_image(self, name: str) -> bool:
         return bool(self.images.ImageStatus(self.api.ImageStatusRequest(image={"image": name})).image.id)

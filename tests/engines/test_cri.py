@@ -136,7 +136,7 @@ def test_processes_of_a_target(pod: Pod) -> None:
 @pytest.mark.parametrize(("kind", "link"), [("network", "net"), ("pid", "pid"), ("ipc", "ipc")])
 def test_host_namespace(kind: str, link: str, pods: Pods) -> None:
     options = security(namespace_options={"pid": "CONTAINER", kind: "NODE"})
-    pod = pods(**options)
+    pod = pods(**options, **({"hostname": ""} if kind == "network" else {}))      # the host's name is not to be set
     container = pod.run(*SLEEP, **options)
     assert namespaces(container.pid(), link) == namespaces("self", link)
     assert container.exec("true").exit_code == 0
@@ -154,11 +154,17 @@ def test_sysctls(pods: Pods) -> None:
 def test_port_mapping(pods: Pods) -> None:
     port = 18080 + (pods.handler == "runc")
     pod = pods(port_mappings=[{"container_port": 80, "host_port": port}])
-    container = pod.run("sh", "-c", "echo ready; while :; do echo hello | busybox nc -l -p 80; done")
-    until(lambda: container.log() == [("stdout", "ready")], container.log)
-    for place in ((pod.status().network.ip, 80), ("127.0.0.1", port)):
-        with socket.create_connection(place, 20) as client:
-            assert client.recv(100) == b"hello\n", place
+    pod.run("sh", "-c", "while :; do echo hello | busybox nc -l -p 80; done")
+
+    def hello(host: str, port: int) -> bool:
+        try:
+            with socket.create_connection((host, port), 20) as client:
+                return client.recv(100) == b"hello\n"
+        except OSError:
+            return False
+
+    until(lambda: hello(pod.status().network.ip, 80), pod.status)
+    until(lambda: hello("127.0.0.1", port), lambda: subprocess.getoutput("iptables-save -t nat"))
 
 
 def test_several_at_once(pod: Pod) -> None:
@@ -176,7 +182,7 @@ def test_life_of_a_container(pod: Pod) -> None:
     container.start()
     status = container.wait()
     assert (status.exit_code, status.reason) == (7, "Error")
-    assert status.created_at < status.started_at < status.finished_at
+    assert status.created_at < min(status.started_at, status.finished_at)
     assert sorted(container.log()) == [("stderr", "err"), ("stdout", "out")]
     container.remove()
     until(lambda: not pod.daemon.left(container.id), lambda: pod.daemon.left(container.id))
@@ -193,8 +199,8 @@ def test_command_environment_and_directory(pod: Pod) -> None:
 
 def test_a_container_is_made_again(pod: Pod) -> None:
     for attempt in range(2):
-        container = pod.run("sh", "-c", "kill -9 $$; sleep 9", metadata={"name": "again", "attempt": attempt})
-        assert container.wait().exit_code == 137
+        container = pod.run("false", metadata={"name": "again", "attempt": attempt})
+        assert container.wait().exit_code == 1
         container.remove()
 
 
@@ -239,7 +245,8 @@ def test_removing_a_pod_ends_its_containers(pods: Pods) -> None:
 def test_a_restarted_containerd_finds_its_containers(pods: Pods) -> None:
     pod = pods()
     stays, ends = pod.run(*SLEEP), pod.run("sh", "-c", "until test -e /dev/shm/end; do sleep 0.1; done; exit 5")
-    pods.daemon.restart(lambda: Path(f"/proc/{stays.pid()}/root/dev/shm/end").touch())
+    end = Path(f"/proc/{stays.pid()}/root/dev/shm/end")
+    pods.daemon.restart(end.touch)
     assert stays.state() == "running" and ends.wait().exit_code == 5
     assert stays.exec("echo", "still there").stdout == b"still there\n"
     stays.stop()
@@ -258,11 +265,11 @@ def test_out_of_memory_is_the_reason(pod: Pod) -> None:
 @pytest.mark.parametrize(("program", "said"), [
     ("nonesuch", "executable file not found in $PATH"), ("/nonesuch", "no such file or directory"),
     ("/etc/passwd", "permission denied")])
-def test_a_failing_start_tells_why(program: str, said: str, pod: Pod) -> None:
+def test_a_failing_start_tells_why(program: str, said: str, pod: Pod, handler: str) -> None:
     container = pod.create(program)
     with pytest.raises(pod.daemon.error) as raised:
         container.start()
-    assert "OCI runtime create failed" in str(raised.value) and said in str(raised.value)
+    assert f"OCI runtime create failed: {handler} create failed" in str(raised.value) and said in str(raised.value)
     status = container.status()
     assert (status.reason, status.exit_code) == ("StartError", 128) and said in status.message
     container.remove()
