@@ -6,47 +6,77 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from . import report, suite
+from . import prepare, report, suite
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m conformance",
                                      description="Run the OCI runtime-tools validation suite against runtimes.")
-    parser.add_argument("--runtime", action="append", required=True, metavar="PATH", help="repeatable: a column each")
+    parser.add_argument("--runtime", action="append", required=True, metavar="[NAME=]PATH",
+                        help="repeatable: a column each")
     parser.add_argument("--runtime-tools", type=Path, required=True, metavar="DIR", help="a built checkout")
     parser.add_argument("--guest", action="store_true", help="in this project's QEMU guest: root, pure cgroup v2")
     parser.add_argument("--test", action="append", metavar="NAME", help="repeatable (all)")
     parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="for each test (60)")
+    parser.add_argument("--oci-version", action="append", default=[], metavar="NAME=VERSION",
+                        help="repeatable: hand this runtime bundles of an older specification (crun 1.8 has 1.0)")
+    parser.add_argument("--with", action="append", default=[], type=Path, metavar="FILE", dest="earlier",
+                        help="repeatable: the columns of an earlier --json, too")
     parser.add_argument("--text", type=Path, metavar="FILE", help="write the table there, too")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--junit", type=Path, metavar="FILE")
-    parser.add_argument("--dangerous", action="store_true", help="run what may harm this machine, too")
+    parser.add_argument("--dangerous", action="store_true",
+                        help="run what may harm this machine, too, and load the AppArmor profile that a test needs")
     options = parser.parse_args()
-    for index, given in enumerate(options.runtime):
-        found = shutil.which(given)
+    runtimes: dict[str, Path] = {}
+    for given in options.runtime:
+        name, _, path = given.rpartition("=")
+        found = shutil.which(path)
         if found is None:
-            parser.error(f"{given}: no such runtime")
-        options.runtime[index] = str(Path(found).absolute())
+            parser.error(f"{path}: no such runtime")
+        name = name or Path(found).name
+        if name in runtimes:
+            parser.error(f"two runtimes are named {name}: give them names, as in other={path}")
+        runtimes[name] = Path(found).absolute()
+    options.versions = dict(given.partition("=")[::2] for given in options.oci_version)
+    if strange := options.versions.keys() - runtimes.keys():
+        parser.error(f"--oci-version: no runtime is named {', '.join(sorted(strange))}")
+    options.runtime = runtimes
     options.runtime_tools = options.runtime_tools.resolve()
     return options
+
+
+def about(options: argparse.Namespace) -> dict[str, str]:
+    """What was run on what, for the head of the report."""
+    version = options.runtime_tools / "VERSION"
+    found = {"runtime-tools": version.read_text().strip()} if version.exists() else {}
+    unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+    return {**found, "machine": f"Linux {os.uname().release}, cgroup {'v2' if unified else 'v1 or hybrid'}"}
 
 
 def here(options: argparse.Namespace) -> tuple[report.Results, dict[str, str]]:
     """Run the suite on this machine. Progress goes to standard error."""
     names = options.test or suite.tests(options.runtime_tools)
     results: report.Results = {}
-    versions = {}
-    for runtime in map(Path, options.runtime):
-        said = subprocess.run([runtime, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()
-        column = runtime.name if runtime.name not in results else str(runtime)
-        versions[column] = next((line for line in said if line.startswith(f"{runtime.name} ")), said[0])
-        results[column] = []
-        for result in suite.run(options.runtime_tools, names, runtime, options.timeout, options.dangerous):
-            results[column].append(result)
-            print(f"{column}: {result.test}: {result.verdict} ({result.seconds} s)", file=sys.stderr, flush=True)
+    versions = about(options)
+    with tempfile.TemporaryDirectory(prefix="conformance.") as place:
+        for column, runtime in options.runtime.items():
+            asked = subprocess.run([runtime, "--version"], capture_output=True, text=True, check=True)
+            said = asked.stdout.splitlines()
+            versions[column] = next((line for line in said if line.startswith(f"{runtime.name} ")), said[0])
+            program = runtime
+            if older := options.versions.get(column):
+                program = prepare.older(runtime, older, Path(place, column))
+                versions[column] += f", with ociVersion {older}"
+            results[column] = []
+            for result in suite.run(options.runtime_tools, names, program, options.timeout, options.dangerous,
+                                    Path(place)):
+                results[column].append(result)
+                print(f"{column}: {result.test}: {result.verdict} ({result.seconds} s)", file=sys.stderr, flush=True)
     return results, versions
 
 
@@ -56,9 +86,10 @@ def in_guest(options: argparse.Namespace) -> tuple[report.Results, dict[str, str
     factor = 3 if machine.accelerator() == "tcg" else 1
     argv = [sys.executable, "-m", "conformance", "--dangerous", "--runtime-tools", str(options.runtime_tools),
             "--timeout", str(options.timeout * factor), "--json", "/job/conformance.json"]
-    argv += [word for runtime in options.runtime for word in ("--runtime", runtime)]
+    argv += [word for name, path in options.runtime.items() for word in ("--runtime", f"{name}={path}")]
     argv += [word for name in options.test or () for word in ("--test", name)]
-    guest = machine.Guest(argv, keep=[options.runtime_tools])
+    argv += [word for given in options.oci_version for word in ("--oci-version", given)]
+    guest = machine.Guest(argv, keep=[options.runtime_tools, *{path.parent for path in options.runtime.values()}])
     try:
         while (status := guest.poll()) is None:
             sys.stderr.write(guest.output())
@@ -79,7 +110,10 @@ def main() -> int:
         if os.geteuid():
             raise PermissionError("the suite needs root")
         results, versions = in_guest(options) if options.guest else here(options)
-    except (OSError, RuntimeError) as error:
+        for file in options.earlier:
+            more, of_these = report.from_json(file.read_text())
+            results, versions = {**more, **results}, {**of_these, **versions}
+    except (OSError, RuntimeError, ValueError) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
     table = report.text(results, versions)
@@ -90,9 +124,7 @@ def main() -> int:
         options.json.write_text(report.as_json(results, versions))
     if options.junit:
         report.write_junit(results, options.junit)
-    failed = [result for column in results.values() for result in column
-              if result.verdict in (suite.FAIL, suite.TIMEOUT) and not result.stale]
-    return 1 if failed else 0
+    return int(any(result.failed for column in results.values() for result in column))
 
 
 sys.exit(main())

@@ -6,9 +6,11 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
-from .suite import EMPTY, FAIL, NOT_RUN, PASS, TIMEOUT, Result
+from .prepare import WITHOUT_PROGRAM
+from .suite import EMPTY, FAIL, NOT_RUN, PASS, SKIPPED, TIMEOUT, Result
 
 Results = dict[str, list[Result]]
+EXCUSED = "of these, stale"
 
 
 def _cell(result: Result) -> str:
@@ -18,21 +20,33 @@ def _cell(result: Result) -> str:
 
 
 def text(results: Results, versions: dict[str, str]) -> str:
-    """A table: one line a test, one column a runtime with verdict and checks passed; why a test is stale; sums."""
-    names = list(results)
-    rows = [["test", *names]]
-    for lines in zip(*results.values(), strict=True):
-        rows.append([lines[0].test + (" *" if lines[0].stale else ""), *map(_cell, lines)])
-    counts = {name: Counter(result.verdict for result in column) for name, column in results.items()}
-    for verdict in (PASS, FAIL, TIMEOUT, EMPTY, NOT_RUN):
-        rows.append([f"= {verdict}", *(str(counts[name][verdict]) for name in names)])
-    widths = [max(len(row[index]) for row in rows) for index in range(len(names) + 1)]
+    """The versions; a table, one line a test, one column a runtime with verdict and checks passed; sums; notes.
+
+    A test without a result in a column has a dash there. `*` marks the stale tests: the notes say why they are.
+    """
+    columns = {name: {result.test: result for result in column} for name, column in results.items()}
+    tests = sorted({test for column in columns.values() for test in column})
+    rows = [["test", *columns]]
+    notes = []
+    for test in tests:
+        found = [column.get(test) for column in columns.values()]
+        stale = next((result.stale for result in found if result and result.stale), "")
+        rows.append([test + (" *" if stale else ""), *(_cell(result) if result else "-" for result in found)])
+        if stale:
+            notes.append(f"* {test}: {stale}")
+        if test in WITHOUT_PROGRAM:
+            notes.append(f"  {test}: {WITHOUT_PROGRAM[test]}; it is put there")
+    counts = [Counter(result.verdict for result in column.values()) for column in columns.values()]
+    for verdict in (PASS, FAIL, TIMEOUT, EMPTY, SKIPPED, NOT_RUN):
+        rows.append([f"= {verdict}", *(str(count[verdict]) for count in counts)])
+        if verdict == TIMEOUT:
+            rows.append([f"= {EXCUSED}", *(str(sum(result.excused for result in column.values()
+                                                   if result.verdict != NOT_RUN)) for column in columns.values())])
+    widths = [max(len(row[index]) for row in rows) for index in range(len(columns) + 1)]
     table = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
                       for row in rows)
-    stale = {result.test: result.stale for result in next(iter(results.values())) if result.stale}
-    notes = "\n".join(f"* {test}: {why}" for test, why in stale.items())
-    heads = "\n".join(f"{name}: {versions[name]}" for name in names)
-    return f"{heads}\n\n{table}\n\n{notes}\n"
+    heads = "\n".join(f"{name}: {version}" for name, version in versions.items())
+    return f"{heads}\n\n{table}\n\n" + "".join(f"{note}\n" for note in notes)
 
 
 def as_json(results: Results, versions: dict[str, str]) -> str:
@@ -54,11 +68,12 @@ def write_junit(results: Results, path: Path) -> None:
         suite = ElementTree.SubElement(top, "testsuite", name=name, tests=str(len(column)))
         for result in column:
             case = ElementTree.SubElement(suite, "testcase", classname=name, name=result.test, time=str(result.seconds))
-            if result.verdict in (FAIL, TIMEOUT) and not result.stale:
+            if result.failed:
                 failure = ElementTree.SubElement(case, "failure", message=_cell(result))
                 failure.text = _printable(result.output)
             elif result.verdict not in (PASS, EMPTY):
-                ElementTree.SubElement(case, "skipped", message=f"{_cell(result)}: {result.stale}")
+                why = f": {result.stale}" if result.stale else ""
+                ElementTree.SubElement(case, "skipped", message=f"{_cell(result)}{why}")
     ElementTree.ElementTree(top).write(path, encoding="unicode", xml_declaration=True)
 
 
