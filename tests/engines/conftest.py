@@ -1,11 +1,15 @@
 """What the scenarios of all engines share: the runtime that the engine is told to call, and which of them run."""
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import runtimes
+
+from .docker import Daemon, Docker
 
 HERE = Path(__file__).parent
 
@@ -26,3 +30,17 @@ def binary(request: pytest.FixtureRequest) -> str:
     if request.param == "runc":
         return runtimes.find("runc")
     return runtimes.find(request.config.getoption("runtime"))
+
+
+@pytest.fixture(scope="session")
+def docker_daemon(request: pytest.FixtureRequest, private_world: None) -> Iterator[Daemon]:
+    path = runtimes.find(request.config.getoption("runtime"))
+    daemon = Daemon(Path(tempfile.mkdtemp(prefix="docker-", dir="/tmp")), {runtimes.name(path): path})
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def docker(docker_daemon: Daemon, binary: str, name: str) -> Iterator[Docker]:
+    yield Docker(docker_daemon, runtimes.name(binary), name)
+    docker_daemon.clear(name)

@@ -15,6 +15,7 @@ PAGE = CHECKOUT / "docs" / "engines.md"
 BEGIN, END = "<!-- scenarios: written by tests.engines.table -->\n", "<!-- end of scenarios -->\n"
 HEAD = "| engine | scenario | runc | pyrunc |\n| --- | --- | --- | --- |\n"
 RUNTIMES = ("runc", "pyrunc")
+SPLIT = ("docker",)                                  # engines whose scenarios are in several files
 
 Row = tuple[str, str]                                # engine, scenario
 Table = dict[Row, dict[str, str]]                    # -> runtime -> outcome
@@ -31,6 +32,7 @@ def read(path: Path, table: Table) -> None:
             continue
         rest = "-".join(part for part in parameters.split("-") if part != runtime)
         engine = file.rpartition("/test_")[2].removesuffix(".py").replace("_", " ")
+        engine = next((name for name in SPLIT if engine.startswith(f"{name} ")), engine)
         scenario = name.removeprefix("test_").replace("_", " ") + (f": {rest}" if rest else "")
         outcomes = table.setdefault((engine, scenario), {})
         if report["when"] == "call" or report["outcome"] != "passed":
