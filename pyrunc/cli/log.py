@@ -13,6 +13,15 @@ STDERR = 2
 FORMATS = ("text", "json")
 
 
+def visible(text: str) -> str:
+    """Text for a terminal: what would steer it, end the line or turn the writing around is shown, not done. Parts of an
+    error may be of an image (the interpreter that a script names) or of a hook's output."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" if letter < "\u0100"
+                   else f"\\u{ord(letter):04x}" for letter in text)
+
+
 class Log:
     """path "" is stderr. Opening comes first of all: a reason that nobody can read is no reason."""
 
@@ -36,16 +45,16 @@ class Log:
     def error(self, message: str) -> None:
         """The one record of a failing command; if it goes to a file, the bare text goes to stderr as well."""
         if self.fd == STDERR and self.format == "text" and posix.isatty(STDERR):
-            self._write(STDERR, f"pyrunc: {message}\n")
+            self._write(STDERR, f"pyrunc: {visible(message)}\n")
             return
         self._write(self.fd, self._record("error", message))
         if self.fd != STDERR:
-            self._write(STDERR, message + "\n")
+            self._write(STDERR, visible(message) + "\n")
 
     def warning(self, message: str) -> None:
         """Something worth knowing although the command goes on."""
         if self.fd == STDERR and self.format == "text" and posix.isatty(STDERR):
-            self._write(STDERR, f"pyrunc: warning: {message}\n")
+            self._write(STDERR, f"pyrunc: warning: {visible(message)}\n")
         elif self.verbose or not self.shared:
             self._write(self.fd, self._record("warning", message))
 
@@ -53,7 +62,7 @@ class Log:
         """What somebody has asked to be told, wherever he may look."""
         if self.fd != STDERR:
             self._write(self.fd, self._record("info", message))
-        self._write(STDERR, f"pyrunc: {message}\n")
+        self._write(STDERR, f"pyrunc: {visible(message)}\n")
 
     def debug(self, message: str) -> None:
         """Only with --debug."""

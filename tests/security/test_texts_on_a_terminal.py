@@ -1,0 +1,61 @@
+"""An error text goes to an operator's terminal: what an image or a hook has put in it must not be obeyed there."""
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from pyrunc.cli.log import visible
+from tests import bundles
+from tests.bundles import docker_like
+from tests.runtimes import Runtime
+
+#: A title, an answerback, colours by a C1 byte, another direction of writing, another line.
+STEERING = "\x1b]0;title\x07\x1b[6n\u009b31m\u202e\x7f\r\u2028"
+
+
+def on_a_terminal(argv: list[str]) -> str:
+    """What a command prints at a terminal of its own."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(argv, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    printed = b""
+    try:
+        while part := os.read(ours, 4096):
+            printed += part
+    except OSError:                                # EIO: the last one has closed it
+        pass
+    os.close(ours)
+    process.wait()
+    return printed.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(("config", "said"), [
+    (docker_like(process={"args": ["/bin/script"]}), "its interpreter"),
+    (docker_like(process={"args": [f"/bin/{STEERING}"]}), "no such file or directory"),
+    (docker_like(process={"cwd": f"/bin/busybox/{STEERING}"}), "not a directory"),
+    (docker_like(hooks={"createRuntime": [{"path": "/bin/sh", "args": [
+        "sh", "-c", f"printf '{STEERING}'; exit 3"]}]}), "exit status 3"),
+], ids=["an image's script", "a program", "a directory", "a hook"])
+def test_is_shown_and_not_obeyed(config: bundles.Config, said: str, runtime: Runtime, place: Path, name: str) -> None:
+    bundle = bundles.bundle(place / "bundle", config)
+    script = bundle / "rootfs/bin/script"
+    script.write_text(f"#!/bin/{STEERING.replace(chr(13), '')}\n")
+    script.chmod(0o755)
+    printed = on_a_terminal(runtime.argv("run", "--bundle", bundle, name))
+    assert said in printed and "title" in printed and printed.count("\n") == 1
+    assert {letter for letter in printed if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp")} == {"\n"}
+    runtime("delete", "--force", name)
+    # With a log file the text goes to standard error as well, which is whatever the engine has there.
+    outcome = runtime("--log", place / "log", "run", "--bundle", bundle, name)
+    assert outcome.stderr.rstrip("\n").isprintable() and outcome.stderr.count("\n") == 1
+    assert (place / "log").read_text().isascii()
+
+
+def test_visible() -> None:
+    assert visible("Straße /bin/ls: 不") == "Straße /bin/ls: 不"
+    assert visible("a\x1bb\nc\u202ed\udcff") == r"a\x1bb\x0ac\u202ed\udcff"
