@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from ..config.where import at
 from ..errors import ConfigError, PyruncError, describe
 from ..host import probe
 from ..options import Options
+from .sound import Sound, steps
 
 if TYPE_CHECKING:
     from ..config.types import Config
@@ -59,13 +59,13 @@ def examine(bundle: str, file: str = "config.json", options: Options | None = No
     except OSError as fault:
         return [Finding(ERROR, "", describe(fault))]
     found = list(_document(config, schemas))
-    if not any(finding.level == ERROR for finding in found):
-        from . import host as here
-        from . import limits
-        options = options or Options(id="ID", bundle=bundle, nonce="NONCE", console_socket="SOCKET" if config.get(
-            "process", {}).get("terminal") else "")
-        found += [*here.findings(config, bundle, host), *limits.findings(config, host)]
-        found += _plan(config, options, host, {finding.where for finding in found})
+    faulty = [finding.where for finding in found if finding.level == ERROR]
+    rest = Sound(config, faulty)
+    if rest.config is not None:
+        for finding in _here(rest.config, bundle, options, host):
+            where = rest.origin(finding.where)
+            if not any(place.startswith(where) for place in faulty):      # it is the fault's doing
+                found.append(replace(finding, where=where))
     with_chapter = [replace(finding, spec=finding.spec or schemas.chapter(DOCUMENT, steps(finding.where)))
                     for finding in found]
     return sorted(with_chapter, key=lambda finding: finding.level != ERROR)
@@ -88,6 +88,16 @@ def _document(config: Config, schemas: Schemas) -> Iterator[Finding]:
     yield from misspelt(plain, schemas)
 
 
+def _here(config: Config, bundle: str, options: Options | None, host: Host) -> list[Finding]:
+    """What can be said of a sound config on this machine."""
+    from . import host as here
+    from . import limits
+    options = options or Options(id="ID", bundle=bundle, nonce="NONCE", console_socket="SOCKET" if config.get(
+        "process", {}).get("terminal") else "")
+    found = [*here.findings(config, bundle, host), *limits.findings(config, host)]
+    return found + list(_plan(config, options, host, {finding.where for finding in found}))
+
+
 def _plan(config: Config, options: Options, host: Host, known: set[str]) -> Iterator[Finding]:
     """What the planner would refuse: it is pure, so it is simply asked."""
     try:
@@ -99,14 +109,3 @@ def _plan(config: Config, options: Options, host: Host, known: set[str]) -> Iter
         yield error("", str(fault))
     except OSError as fault:
         yield error("", describe(fault))
-
-
-_STEP = re.compile(r'\.?([^.\[]+)|\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]')
-
-
-def steps(where: str) -> tuple[str | int, ...]:
-    """A JSON path taken apart: the inverse of config.where.at for names that were not cut."""
-    path: list[str | int] = []
-    for name, index, quoted in _STEP.findall(where):
-        path.append(int(index) if index else name or quoted.encode().decode("unicode_escape"))
-    return tuple(path)

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from pyrunc.checks.findings import ERROR, WARNING, Finding, examine, steps
+from pyrunc.checks.findings import ERROR, WARNING, Finding, examine
 from pyrunc.checks.in_root import Hidden, find, find_program
+from pyrunc.checks.sound import Sound, steps
 from pyrunc.config.where import at
 from pyrunc.host import Host
 from tests.bundles import bundle, docker_like, merge, minimal, namespaces
@@ -57,6 +58,33 @@ def test_every_problem_is_listed_errors_first(root: pathlib.Path) -> None:
         (WARNING, "rootfsPropogation", "config.md"),
     ]
     assert found[2].hint == 'did you mean "uts"?'
+
+
+def test_mistakes_in_the_document_hide_none_that_this_machine_shows(root: pathlib.Path) -> None:
+    bound = {"destination": "/x", "source": "/not/there", "options": ["rbind"]}
+    found = look(root, plain(
+        process={"args": ["/bin/nonesuch"], "rlimits": [{"type": "RLIMIT_X", "soft": 1, "hard": 1}]},
+        mounts=[{"type": "proc"}, *minimal()["mounts"], {"destination": ""}, bound],
+        linux={"namespaces": [*namespaces("pid", "mount", "uts", "utz"), {"type": "ipc", "path": "/no/where"}],
+               "intelRdt": {}}))
+    assert {finding.where for finding in found} == {
+        "process.rlimits[0].type", "mounts[0].destination", "mounts[2].destination",
+        "linux.namespaces[3].type", "process.args[0]", "mounts[3].source", "linux.namespaces[4].path", "linux.intelRdt"}
+    found = look(root, plain(ociVersion="x", process={"cwd": "x", "user": {"gid": None}, "args": ["/bin/nonesuch"]}))
+    assert {finding.where for finding in found} == {"ociVersion", "process.cwd", "process.user.gid", "process.args[0]"}
+    assert [finding.where for finding in look(root, plain(process={"args": None}))] == ["process.args"]
+
+
+@pytest.mark.parametrize(("places", "left"), [
+    (["a[0]", "a[2].b"], {"a": [1, {"c": 3}, 4]}), (["a[1]", "a[1]", "a[1].x"], {"a": [0, {"b": 2, "c": 3}, 4]}),
+    (["a[2].missing"], {"a": [0, 1, 4]}), (["d.e"], None), ([""], None)])
+def test_what_is_left_without_its_faults(places: list[str], left: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyrunc.config.check.problems", lambda config: [])
+    config: Any = {"a": [0, 1, {"b": 2, "c": 3}, 4]}
+    rest = Sound(config, places)
+    assert rest.config == left
+    if left is not None:
+        assert rest.origin(f"a[{len(left['a']) - 1}]") == "a[3]"
 
 
 def test_a_text_that_is_no_json(root: pathlib.Path) -> None:
