@@ -9,6 +9,7 @@ import pytest
 
 from tests import runtimes
 
+from .cri import Cri, Pod, Pods
 from .docker import Daemon, Docker
 
 HERE = Path(__file__).parent
@@ -44,3 +45,34 @@ def docker_daemon(request: pytest.FixtureRequest, private_world: None) -> Iterat
 def docker(docker_daemon: Daemon, binary: str, name: str) -> Iterator[Docker]:
     yield Docker(docker_daemon, runtimes.name(binary), name)
     docker_daemon.clear(name)
+
+
+@pytest.fixture
+def handler(binary: str) -> str:
+    """The name under which the configuration of the CRI plugin knows the runtime."""
+    return "runc" if Path(binary).name == "runc" else "pyrunc"
+
+
+@pytest.fixture(scope="session")
+def cri(request: pytest.FixtureRequest, private_world: None) -> Iterator[Cri]:
+    handlers = {"runc": runtimes.find("runc"), "pyrunc": runtimes.find(request.config.getoption("runtime"))}
+    daemon = Cri(Path(tempfile.mkdtemp(prefix="cri-", dir="/tmp")), handlers)
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def pods(cri: Cri, handler: str, name: str) -> Iterator[Pods]:
+    """Makes pods of the runtime, which are removed after the scenario."""
+    maker = Pods(cri, handler, name)
+    yield maker
+    for pod in maker.made:
+        pod.remove()
+
+
+@pytest.fixture
+def pod(cri: Cri, handler: str) -> Iterator[Pod]:
+    """The runtime's shared pod; a scenario's containers are gone after it."""
+    shared = cri.pod(handler)
+    yield shared
+    shared.clear()

@@ -16,6 +16,7 @@ from tests.bundles import Config
 
 from . import cri_log, remains
 
+CRIU_PATH = {"PATH": "/usr/sbin:/usr/bin"}
 
 def until(done: Callable[[], bool], what: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
@@ -51,7 +52,7 @@ class Crio:
     def conmon(self, *args: str | Path) -> tuple[dict[str, Any], subprocess.Popen[str]]:
         """Run conmon: hold it at the start pipe, as CRI-O does until it has its cgroup; the record from the sync pipe.
 
-        Its environment is the two pipes and nothing else: CRI-O hands on only what `monitor_env` names.
+        Its environment is the two pipes and, for CRIU, PATH: CRI-O hands on only what `monitor_env` names.
         """
         sync, child_sync = socket.socketpair()
         start, child_start = socket.socketpair()
@@ -60,7 +61,8 @@ class Crio:
         with sync, start:
             process = subprocess.Popen(
                 ["/usr/bin/conmon", *map(str, args), *(["-s"] if self.systemd else [])],
-                env={"_OCI_SYNCPIPE": str(child_sync.fileno()), "_OCI_STARTPIPE": str(child_start.fileno())},
+                env={"_OCI_SYNCPIPE": str(child_sync.fileno()), "_OCI_STARTPIPE": str(child_start.fileno()),
+                     **(CRIU_PATH if "--restore" in args else {})},
                 pass_fds=(child_sync.fileno(), child_start.fileno()), stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             child_sync.close()
@@ -74,10 +76,11 @@ class Crio:
         return record, process
 
     def runtime(self, command: str, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """A command of the runtime, as CRI-O calls it; with no environment at all."""
+        """A command of the runtime, as CRI-O calls it; with no environment at all, but for CRIU."""
         argv = [self.binary, "--root", str(self.place / "root"), *(["--systemd-cgroup"] if self.systemd else []),
                 command, *args]
-        return subprocess.run(argv, env={}, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+        env = CRIU_PATH if command == "checkpoint" else {}
+        return subprocess.run(argv, env=env, input=stdin, capture_output=True, text=True, timeout=120, check=False)
 
     def ok(self, command: str, *args: str, stdin: str = "") -> str:
         done = self.runtime(command, *args, stdin=stdin)
@@ -91,7 +94,9 @@ class Container:
     def __init__(self, crio: Crio, id: str, config: Config, *flags: str | Path) -> None:
         self.crio, self.id, self.config = crio, id, config
         self.terminal = bool(config["process"].get("terminal"))
-        self.bundle = bundles.bundle(crio.place / id, config)
+        self.bundle = crio.place / id
+        if not self.bundle.exists():                       # it is there when the container is restored
+            bundles.bundle(self.bundle, config)
         self.log_file = self.bundle / "log"
         self.persist = self.bundle / "persist"
         self.persist.mkdir(exist_ok=True)

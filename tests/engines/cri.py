@@ -149,6 +149,13 @@ class Pod:
         container.remove()
         return lines
 
+    def clear(self) -> None:
+        """Remove its containers."""
+        listed = self.daemon.runtime.ListContainers(
+            self.daemon.api.ListContainersRequest(filter={"pod_sandbox_id": self.id}))
+        for container in listed.containers:
+            self.daemon.runtime.RemoveContainer(self.daemon.api.ContainerId(container_id=container.id), timeout=120)
+
     def stop(self) -> None:
         self.daemon.runtime.StopPodSandbox(self.daemon.api.PodId(pod_sandbox_id=self.id), timeout=120)
 
@@ -158,6 +165,18 @@ class Pod:
             self.stop()
             self.daemon.runtime.RemovePodSandbox(self.daemon.api.PodId(pod_sandbox_id=self.id), timeout=120)
             self.removed = True
+
+
+class Pods:
+    """Makes pods of one runtime that are removed after the scenario."""
+
+    def __init__(self, daemon: Cri, handler: str, name: str) -> None:
+        self.daemon, self.handler, self.name, self.made = daemon, handler, name, list[Pod]()
+
+    def __call__(self, **config: Any) -> Pod:
+        pod = Pod(self.daemon, self.handler, f"{self.name}-{len(self.made)}", **config)
+        self.made.append(pod)
+        return pod
 
 
 class Container:
@@ -232,3 +251,8 @@ class Container:
     def cgroup(self) -> Path:
         line = Path(f"/proc/{self.pid()}/cgroup").read_text().strip()
         return Path("/sys/fs/cgroup" + line.removeprefix("0::"))
+
+
+def security(**context: Any) -> dict[str, Any]:
+    """The part of a container's configuration, or a pod's, that has this security context."""
+    return {"linux": {"security_context": context}}

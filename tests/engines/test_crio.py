@@ -166,13 +166,12 @@ def test_standard_input(made: Made) -> None:
     assert container.wait() == 4
 
 
-@pytest.mark.every_time
 @pytest.mark.parametrize(("change", "said"), [
     ({"process": {"args": ["nonesuch"]}}, "executable file not found in $PATH"),
     ({"process": {"args": ["/etc/passwd"]}}, "permission denied"),
     ({"mounts": [{"destination": "/mnt", "source": "/nonesuch", "options": ["bind"]}]}, "no such file or directory"),
     ({"linux": {"resources": {"memory": {"limit": 16384}}}}, "memory"),
-], ids=["no-program", "not-executable", "no-source", "too-little-memory"])
+], ids=["nothing in PATH", "no program", "no source of a mount", "too little memory"])
 def test_a_failing_create_tells_why(change: dict[str, Any], said: str, made: Made) -> None:
     with pytest.raises(CreateFailed) as raised:
         made("true", **change)
@@ -186,7 +185,7 @@ def test_out_of_memory_is_seen(made: Made) -> None:
     container = made.run("dd if=/dev/zero of=/dev/null bs=64M count=1; echo died",
                          linux={"resources": {"memory": {"limit": 16 * MB}}})
     container.wait()
-    assert container.log()[-1] == ("stdout", "died")
+    assert ("stdout", "died") in container.log()
     for folder in (container.bundle, container.persist):
         until(lambda folder=folder: (folder / "oom").exists(), lambda: container.log())  # type: ignore[misc]
 
@@ -251,7 +250,6 @@ def test_checkpoint_and_restore(made: Made) -> None:
     until(lambda: int(again.exec("cat", "/dev/shm/count").stdout) > before, again.log)
 
 
-@pytest.mark.every_time
 def test_what_crio_asks_when_it_starts(crio: Crio) -> None:
     """`features` and `--version` are read from standard output and error together."""
     def both(*args: str) -> str:
