@@ -17,9 +17,9 @@ def print_help(command: Command) -> int:
     return 0
 
 
-def print_misuse(command: Command) -> None:
-    """What runc prints before an error about the number of arguments."""
-    emit(f"Incorrect Usage.\n\n{text(command)}")
+def print_misuse(command: Command, wrong_flag: str = "") -> None:
+    """What runc prints before an error about the number of arguments, or about a flag."""
+    emit(f"Incorrect Usage{f': {wrong_flag}' if wrong_flag else '.'}\n\n{text(command)}")
 
 
 def text(command: Command) -> str:

@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
 
 
 def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
-    words = parse(GLOBALS, argv, settings, 1)
+    words = _parse(PYRUNC, argv, settings)
     log = reporter.open_log()
     if "version" in settings:
         from .version import print_version
@@ -77,7 +77,7 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
     command: Command = chosen.COMMAND
     log.shared = command.shares
     values: dict[str, Any] = {}
-    arguments = parse((*command.flags, *HELP), words[1:], values, command.stop)
+    arguments = _parse(command, words[1:], values)
     if "help" in values:
         from .help import print_help
         return print_help(command)
@@ -93,6 +93,16 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
     status: int = chosen.run(Call(command, values, arguments, settings, root, log, trace_file(settings, root),
                                   stops(settings)))
     return status
+
+
+def _parse(command: Command, words: list[str], values: dict[str, Any]) -> list[str]:
+    """flags.parse, with the help of the command in front of what was wrong."""
+    try:
+        return parse((*command.flags, *HELP), words, values, command.stop)
+    except UsageError as fault:
+        from .help import print_misuse
+        print_misuse(command, str(fault))
+        raise
 
 
 class Reporter:

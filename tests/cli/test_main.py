@@ -107,6 +107,12 @@ def test_a_misuse_shows_the_command_s_help(capfd: pytest.CaptureFixture[str]) ->
     assert cli.main(["kill"]) == 1
     out = capfd.readouterr().out
     assert out.startswith("Incorrect Usage.\n\npyrunc kill: ") and "--all, -a" in out
+    assert cli.main(["kill", "--nope", "c"]) == 1
+    out, err = capfd.readouterr()
+    assert out.startswith("Incorrect Usage: flag provided but not defined: -nope\n\npyrunc kill: ")
+    assert "--all, -a" in out and err.count("\n") == 1
+    assert cli.main(["--log"]) == 1
+    assert capfd.readouterr().out.startswith("Incorrect Usage: flag needs an argument: --log\n\npyrunc: ")
 
 
 class Exotic(BaseException):
