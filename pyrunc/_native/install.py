@@ -1,4 +1,4 @@
-"""Copies what `make build` built to where engines find it: PREFIX/bin/pyrunc and PREFIX/lib/pyrunc.
+"""Copies what `make build` built to where engines find it: PREFIX/bin/pyrunc and PREFIX/lib/pyrunc, and the manual.
 
     python pyrunc/_native/install.py PREFIX [DESTDIR]
 
@@ -88,6 +88,9 @@ def install(prefix: Path, destination: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     build = runpy.run_path(str(TREE / "pyrunc/_native/build_launcher.py"))["build"]
     kind = build(root / "bin/pyrunc", TREE / "build/launcher-installed")
+    manual = root / "share/man/man8"
+    manual.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(TREE / "docs/pyrunc.8", manual / "pyrunc.8")
     print(f"installed {root / 'bin/pyrunc'} ({kind}) and {library}")
 
 

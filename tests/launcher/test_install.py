@@ -40,8 +40,10 @@ def installed(staged: Path, private_world: None, place: Path) -> Iterator[Runtim
         runtime("delete", "--force", left.name)
 
 
-def test_make_install_leaves_two_things(staged: Path) -> None:
-    assert {path.relative_to(staged).as_posix() for path in staged.glob("*/*")} == {"bin/pyrunc", "lib/pyrunc"}
+def test_make_install_leaves_two_things_and_a_page(staged: Path) -> None:
+    assert {path.relative_to(staged).as_posix() for path in staged.glob("*/*")} == {
+        "bin/pyrunc", "lib/pyrunc", "share/man"}
+    assert (staged / "share/man/man8/pyrunc.8").read_text().startswith(".TH PYRUNC 8")
     names = {path.name for path in (staged / "lib/pyrunc").iterdir()}
     assert {"pyrunc", "jsonschema", "pyroute2", "prctl.py"} <= names and not names & {"cffi", "pycparser"}
     for path in staged.rglob("*"):
