@@ -57,7 +57,8 @@ class Engine:
                                             for index, step in enumerate(steps)]
         self.parents = [entry for entry in walk if entry[2] in (PARENT, BOTH)]
         self.childs = [entry for entry in walk if entry[2] != PARENT]
-        self.first_last = next((index for index, _, side in walk if side == LAST), len(steps))
+        self.first_last = next((index for index, step, side in walk if side == LAST or (side == BOTH and step.in_last)),
+                               len(steps))
         self.kernel = kernel
         self.facts = facts or Facts()
         self.facts.page = Page()
@@ -214,7 +215,7 @@ class Engine:
         if barrier.parting:
             if not barrier.by_exec:
                 kernel.last(OP_CLOSE_FD, sync)
-        elif index > self.first_last:
+        elif index >= self.first_last:
             if barrier.waits == PARENT:     # C tells and waits in one operation; the answer is the next barrier
                 kernel.last(OP_BARRIER, sync)
         elif barrier.waits == PARENT:

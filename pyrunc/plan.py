@@ -130,6 +130,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from process.rlimits(config, options, host)
     yield from state.save(config, options, host)
     yield Barrier(label="limits and state are written", waits=CHILD)
+    yield from cgroup.late_limits(config, options, host)
 
     # L: privileges are given up, the filter is loaded, and the init waits
     yield from _give_up_privileges(config, options, host)
@@ -184,10 +185,9 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     # P, C: the new process, born in the container's cgroup and namespaces
     cloning = list(join.clone(config, options, host, container))
     yield from cloning
-    yield from join.attach(joining, container)
+    yield from join.enter(config, options, host, joining, container)
     yield from intel_rdt.enter(container)
     yield from process.oom_score_adj(config, options, host)
-    yield from scheduling.final_affinity(config, options, host)
     yield Barrier(label="the runtime has done its part", waits=CHILD)
     yield from terminal.session(config, options, host)
     yield from user.become_root(config, options, host)
@@ -199,6 +199,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from terminal.stdio(config, options, host)
 
     # L: from the mount namespace on, C; the pid namespace last of all
+    yield from join.enter_late(config, options, host, joining, container)
     yield from join.switch(cloning)
     yield from terminal.control(config, options, host)
     yield from process.umask(config, options, host)
@@ -237,10 +238,10 @@ def _restore(config: Config, options: Options, host: Host, choices: Choices) -> 
     yield from criu.prepare()
     yield from hooks.output(config, options, host)
     yield from cgroup.create(config, options, host)
-    yield from cgroup.limits(config, options, host)
+    yield from cgroup.limits(config, options, host, at_once=True)
     yield from intel_rdt.group(config, options, host)
     yield from criu.start()
-    yield from cgroup.join(config, options, host)
+    yield from cgroup.join(config, options, host, at_once=True)
     yield from intel_rdt.join(config, options, host)
     yield from criu.processes()
     yield from state.save(config, options, host)

@@ -71,6 +71,7 @@ class Barrier(Step):
     waits: str = PARENT
     parting: bool = False            # the child closes its end instead of telling: they do not meet again
     by_exec: bool = False            # ... or leaves that to execve, which closes it only when it succeeds
+    in_last: bool = False            # C meets it in the last stage, even as the first thing there
 
     def describe(self) -> str:
         return f"{self.waits} waits: {self.label}"

@@ -76,6 +76,21 @@ def test_both_sides_run_their_steps_and_the_last_stage_executes(tmp_path: Path) 
     assert all(run.facts.page.times[i].end for i in (4, 8))
 
 
+def test_the_last_stage_may_begin_with_a_barrier(tmp_path: Path) -> None:
+    order = tmp_path / "order"
+
+    def look(kernel: Kernel, facts: Facts) -> None:
+        assert facts.page.phase == 2                # PHASE_LAST: it is C that waits
+        order.write_text("A")
+
+    run = engine(tmp_path, Barrier(label="C is there", waits=PARENT, in_last=True), Do(act=look),
+                 Barrier(label="go", waits=CHILD, in_last=True), Program(args=["sh", "-c", f"printf b >>{order}"]),
+                 Barrier(label="runs", waits=PARENT, parting=True, by_exec=True))
+    run.run()
+    assert ended(run) == 0
+    assert order.read_text() == "Ab"
+
+
 def test_by_exec_the_parent_returns_only_when_the_program_runs(tmp_path: Path) -> None:
     run = engine(tmp_path, Program(args=["sh", "-c", "exit 3"]),
                  Barrier(label="runs", waits=PARENT, parting=True, by_exec=True))

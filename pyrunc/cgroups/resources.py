@@ -19,6 +19,9 @@ DEFAULT_PERIOD = 100000              # us; the kernel's own default of cpu.max
 #: Files that act on processes rather than limit them; writing one would move, stop or kill somebody.
 NOT_SETTINGS = ("cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", "cgroup.type")
 SIZES = {"KB": 10, "MB": 20, "GB": 30, "TB": 40}
+#: Limits of memory that the init exceeds while it still is a copy of the runtime, when they are below LITTLE bytes.
+MEMORY_LIMITS = ("memory.max", "memory.high")
+LITTLE = 8 << 20
 
 
 class Setting:
@@ -54,6 +57,24 @@ def settings(resources: Resources) -> list[Setting]:
     return [*_pids(resources), *_memory(resources.get("memory") or {}), *_io(resources.get("blockIO") or {}),
             *_cpu(resources.get("cpu") or {}), *_cpuset(resources.get("cpu") or {}), *_hugetlb(resources),
             *_rdma(resources), *_unified(resources)]
+
+
+def of_memory(resources: Resources) -> list[Setting]:
+    """Those among settings() that waits() may be true of, and some more."""
+    return [*_memory(resources.get("memory") or {}), *_unified(resources)]
+
+
+def waits(setting: Setting) -> bool:
+    """Whether it is so little memory that it has to wait until the init has given the runtime's back."""
+    return setting.file in MEMORY_LIMITS and 0 <= size(setting.value) < LITTLE
+
+
+def size(text: str) -> int:
+    """Bytes, as the kernel reads a limit of memory ("1048576", "1M"); -1 for what it does not take, and for "max"."""
+    unit = text[-1:].upper()
+    shift = {"K": 10, "M": 20, "G": 30}.get(unit, 0)
+    digits = text[:-1] if shift else text
+    return int(digits) << shift if digits.isascii() and digits.isdigit() else -1
 
 
 def controllers(wanted: list[Setting]) -> list[str]:

@@ -12,10 +12,10 @@ from ..cgroups import create as creation
 from ..cgroups import path as place
 from ..cgroups import resources as limit
 from ..cgroups import write
-from ..cgroups.v2 import Cgroup
-from ..errors import ConfigError
+from ..cgroups.v2 import Cgroup, refusal
+from ..errors import OOM_KILLED, ConfigError
 from ..files import lines
-from ..step import Step
+from ..step import CHILD, PARENT, Barrier, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,6 +123,21 @@ class Limit(CgroupStep):
         write.put(kernel, facts.cgroup_fd, self.setting, self.mount, self.path)
 
 
+class LateLimit(Limit):
+    """A limit of memory. Where it is below what is in use, and cannot be had back, the kernel kills the init."""
+    name = "cgroup.late_limit"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kills = kernel.oom_kills(facts.cgroup_fd)
+        try:
+            usage = kernel.read_file("memory.current", facts.cgroup_fd).strip()
+        except FileNotFoundError:
+            pass                     # nor is there the file of the limit, and who lacks it is going to be said
+        super().apply(kernel, facts)
+        if kernel.oom_kills(facts.cgroup_fd) > kills:
+            raise refusal(f"{OOM_KILLED}: {self.describe()}, and {usage} bytes were in use")
+
+
 class Devices(CgroupStep):
     """The program that decides which devices may be used; an older one of the same cgroup goes."""
     name = "cgroup.devices"
@@ -206,11 +221,35 @@ def create(config: Config, options: Options, host: Host) -> Iterator[Step]:
                      where=place.WHERE if _cgroups_path(config) else "")
 
 
-def limits(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """PARENT, before the clone: the init is born limited, and what it costs until its execve is little."""
+def limits(config: Config, options: Options, host: Host, at_once: bool = False) -> Iterator[Step]:
+    """PARENT, before the clone: the init is born limited. at_once: late_limits() will not be called."""
     path = place.directory(config, options, host)
     if path and not place.systemd_driver(options):
-        yield from _limits(config, host, path)
+        yield from _limits(config, host, path, at_once)
+
+
+def late_limits(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """PARENT, when the init has only C's memory left: the limits that the runtime's own would have broken.
+
+    Until then it could have more than its limit, and so could its createContainer hooks; the program never can.
+    """
+    path = place.directory(config, options, host)
+    if not path or not has_little(config):
+        return
+    settings = [setting for setting in limit.settings(_resources(config)) if limit.waits(setting)]
+    yield Barrier(label="the init has given the runtime's memory back", waits=PARENT)
+    yield from _check_usage(_resources(config))
+    if place.systemd_driver(options):
+        from .scope import set_late
+        yield from set_late(config, options, host, settings)
+    for setting in settings:
+        yield LateLimit(setting=setting, mount=host.cgroup_mount, path=path, where=setting.where)
+    yield Barrier(label="the limit of memory is in force", waits=CHILD)
+
+
+def has_little(config: Config) -> bool:
+    """Whether the container has so little memory that no copy of the runtime may be in its cgroup under the limit."""
+    return any(limit.waits(setting) for setting in limit.of_memory(_resources(config)))
 
 
 def born_inside(config: Config, options: Options, host: Host) -> bool:
@@ -223,22 +262,21 @@ def joins_later(config: Config, options: Options, host: Host) -> bool:
     return bool(place.directory(config, options, host)) and place.systemd_driver(options)
 
 
-def join(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def join(config: Config, options: Options, host: Host, at_once: bool = False) -> Iterator[Step]:
     """PARENT, right after the clone and before the init's cgroup namespace: systemd's scope starts with the init."""
     if joins_later(config, options, host):
         from .scope import start
-        yield from start(config, options, host)
-        yield from _limits(config, host, place.directory(config, options, host))
+        yield from start(config, options, host, at_once)
+        yield from _limits(config, host, place.directory(config, options, host), at_once)
 
 
-def _limits(config: Config, host: Host, path: str) -> Iterator[Step]:
+def _limits(config: Config, host: Host, path: str, at_once: bool) -> Iterator[Step]:
     resources = _resources(config)
-    memory = resources.get("memory") or {}
-    ceiling, swap = memory.get("limit") or 0, memory.get("swap") or 0
-    if memory.get("checkBeforeUpdate") and (ceiling > 0 or swap > 0):
-        yield CheckUsage(limit=ceiling, swap=swap, where=f"{limit.WHERE}.memory.checkBeforeUpdate")
+    if at_once or not has_little(config):
+        yield from _check_usage(resources)
     for setting in limit.settings(resources):
-        yield Limit(setting=setting, mount=host.cgroup_mount, path=path, where=setting.where)
+        if at_once or not limit.waits(setting):
+            yield Limit(setting=setting, mount=host.cgroup_mount, path=path, where=setting.where)
     if host.privileged:
         # In a user namespace nobody may load a program, nor make or open device nodes that the outside did not give.
         from ..cgroups import devices_bpf
@@ -249,6 +287,13 @@ def _limits(config: Config, host: Host, path: str) -> Iterator[Step]:
     uid = _owner(config)
     if uid is not None and uid != host.euid:
         yield Delegate(uid=uid, where="process.user.uid")
+
+
+def _check_usage(resources: Resources) -> Iterator[Step]:
+    memory = resources.get("memory") or {}
+    ceiling, swap = memory.get("limit") or 0, memory.get("swap") or 0
+    if memory.get("checkBeforeUpdate") and (ceiling > 0 or swap > 0):
+        yield CheckUsage(limit=ceiling, swap=swap, where=f"{limit.WHERE}.memory.checkBeforeUpdate")
 
 
 def _resources(config: Config) -> Resources:

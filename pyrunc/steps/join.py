@@ -13,7 +13,8 @@ from ..cgroups.create import may_enter
 from ..errors import NOT_RUNNING, StateError
 from ..files import lines
 from ..last import OP_CHROOT, OP_SETNS
-from ..step import LAST, Step
+from ..step import CHILD, LAST, PARENT, Barrier, Step
+from .cgroup import has_little
 from .namespaces import (
     BY_CHILD,
     KINDS,
@@ -28,6 +29,7 @@ from .namespaces import (
     join_cgroup,
 )
 from .process import own_oom_score_adj
+from .scheduling import final_affinity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ class Cgroup(Step):
     of its own has moved its init into an inner one, and cgroup v2 then takes no process in the outer one: the process
     joins the init instead (as runc does). So it does where create was spared a cgroup (--rootless). Where the caller
     may not put it there it is born in the caller's own cgroup, if systemd moves it afterwards (scope.attach) or the
-    container has none; otherwise it would escape the container's limits.
+    container has none; otherwise it would escape the container's limits. Born in a cgroup of little memory it would be
+    killed for what the runtime has: it enters that later (enter_late).
     """
     name = "join.cgroup"
     spec = SPEC
@@ -140,6 +143,19 @@ class Cgroup(Step):
         raise OSError(errno.ENOENT, posix.strerror(errno.ENOENT), f"cgroup of process {self.pid}")
 
 
+class EnterCgroup(Step):
+    """A process that could not be born in the container's cgroup, for it had more memory than the container."""
+    name = "join.enter_cgroup"
+    spec = SPEC
+
+    def describe(self) -> str:
+        return "move the process into the cgroup"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        if facts.cgroup_fd >= 0:
+            kernel.write_file("cgroup.procs", str(facts.pid), facts.cgroup_fd)
+
+
 class Chroot(Step):
     """A container without a mount namespace: its root is all it has of its own."""
     name = "join.root_directory"
@@ -169,7 +185,8 @@ class Last(Step):
 
 def clone(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
     """From the init's namespaces to a new process in them. config.linux.namespaces tells which are private."""
-    pid, start_time, into_cgroup = container["pid"], container["start_time"], bool(container["cgroup"])
+    pid, start_time = container["pid"], container["start_time"]
+    into_cgroup = bool(container["cgroup"]) and not has_little(config)
     spaces = Namespaces(config)
     targets = [Open(kind=kind, path=f"/proc/{pid}/ns/{file}", where="linux.namespaces")
                for kind, (_, file) in KINDS.items() if spaces.private(kind)]
@@ -201,8 +218,34 @@ def cgroup(config: Config, options: Options, host: Host, container: Mapping[str,
                  mounted=host.cgroup_mount, own="" if host.privileged else host.cgroup_own, moved="unit" in container)
 
 
+def enter(config: Config, options: Options, host: Host, joining: list[Step],
+          container: Mapping[str, Any]) -> Iterator[Step]:
+    """PARENT, after the clone: into the cgroup, of a process that is not born there. joining: the steps of cgroup().
+
+    Not yet when it has little memory. CPUs count from the moment when it is there.
+    """
+    if not has_little(config):
+        yield from attach(joining, container)
+        yield from final_affinity(config, options, host)
+
+
+def enter_late(config: Config, options: Options, host: Host, joining: list[Step],
+               container: Mapping[str, Any]) -> Iterator[Step]:
+    """PARENT, when only C's memory is left: what the process has had until then stays charged to the caller's cgroup.
+
+    It is in the container's before anybody in the container can see it.
+    """
+    if has_little(config):
+        yield Barrier(label="the process has done with the runtime's memory", waits=PARENT, in_last=True)
+        if joining:
+            yield EnterCgroup()
+        yield from attach(joining, container)
+        yield from final_affinity(config, options, host)
+        yield Barrier(label="it is in the container's cgroup", waits=CHILD, in_last=True)
+
+
 def attach(joining: list[Step], container: Mapping[str, Any]) -> Iterator[Step]:
-    """PARENT, after the clone: systemd moves the process where the runtime itself may not. joining: of cgroup()."""
+    """PARENT: systemd moves the process where the runtime itself may not."""
     if "unit" in container:
         from .scope import Attach
         for step in joining:

@@ -106,8 +106,30 @@ class Subgroup(CgroupStep):
         kernel.write_file(f"{self.subgroup}/cgroup.procs", str(facts.pid), facts.cgroup_fd)
 
 
-def start(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """PARENT, right after the clone: the unit, with what systemd has properties for."""
+class Properties(CgroupStep):
+    """Tell systemd of limits that are about to be written: it writes what it knows whenever it likes."""
+    name = "scope.properties"
+    unit: Unit
+    settings: list[limit.Setting]
+
+    def describe(self) -> str:
+        return f"set {', '.join(sorted(properties.of_settings(self.settings, 0)))} of {self.unit.name}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        manager = Manager(self.unit.user, kernel)
+        try:
+            manager.set_properties(self.unit.name, properties.of_settings(self.settings, 0))
+        finally:
+            manager.close()
+
+
+def set_late(config: Config, options: Options, host: Host, settings: list[limit.Setting]) -> Iterator[Step]:
+    """PARENT, before these are written into the cgroup."""
+    yield Properties(unit=Unit(config, options, host), settings=settings, where=settings[0].where)
+
+
+def start(config: Config, options: Options, host: Host, at_once: bool) -> Iterator[Step]:
+    """PARENT, right after the clone: the unit, with what systemd has properties for. at_once: all limits, now."""
     unit = Unit(config, options, host)
     resources: Resources = config.get("linux", {}).get("resources") or {}
     annotations = config.get("annotations") or {}
@@ -119,6 +141,8 @@ def start(config: Config, options: Options, host: Host) -> Iterator[Step]:
     asked.update(properties.of_annotations(annotations))
     settings = limit.settings(resources)
     properties.of_settings(settings, 0)          # so that a value systemd cannot take is told before the clone
+    if not at_once:
+        settings = [setting for setting in settings if not limit.waits(setting)]
     yield Start(unit=unit, properties=asked, settings=settings, mount=host.cgroup_mount, mark=place.mark(options),
                 where=place.WHERE)
     subgroup = annotations.get(SUBGROUP) or ""

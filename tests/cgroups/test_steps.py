@@ -59,17 +59,17 @@ def test_a_plain_container() -> None:
 
 
 def test_one_step_for_each_value() -> None:
-    data = config({"memory": {"limit": 1048576, "swap": 2097152, "checkBeforeUpdate": True}, "cpu": {"shares": 1024},
-                   "blockIO": {"weight": 500}, "pids": {"limit": 0}, "unified": {"memory.high": "1000"},
+    data = config({"memory": {"limit": 1 << 30, "swap": 2 << 30, "checkBeforeUpdate": True}, "cpu": {"shares": 1024},
+                   "blockIO": {"weight": 500}, "pids": {"limit": 0}, "unified": {"memory.high": "1G"},
                    "devices": [{"allow": False, "access": "rwm"}]})
     assert described(plan(data))[1:] == [
-        ("cgroup.usage", "linux.resources.memory.checkBeforeUpdate", "check that memory in use is below 1048576"),
+        ("cgroup.usage", "linux.resources.memory.checkBeforeUpdate", "check that memory in use is below 1073741824"),
         ("cgroup.limit", "linux.resources.pids.limit", "pids.max = 1"),
-        ("cgroup.limit", "linux.resources.memory.swap", "memory.swap.max = 1048576"),
-        ("cgroup.limit", "linux.resources.memory.limit", "memory.max = 1048576"),
+        ("cgroup.limit", "linux.resources.memory.swap", "memory.swap.max = 1073741824"),
+        ("cgroup.limit", "linux.resources.memory.limit", "memory.max = 1073741824"),
         ("cgroup.limit", "linux.resources.blockIO.weight", "io.bfq.weight = 500 (or io.weight = 4950)"),
         ("cgroup.limit", "linux.resources.cpu.shares", "cpu.weight = 100"),
-        ("cgroup.limit", 'linux.resources.unified["memory.high"]', "memory.high = 1000"),
+        ("cgroup.limit", 'linux.resources.unified["memory.high"]', "memory.high = 1G"),
         ("cgroup.devices", "linux.resources.devices", "device filter: deny all but 11 exceptions")]
 
 
@@ -282,11 +282,11 @@ def limit(resources: dict[str, typing.Any], index: int = 0) -> Step:
 
 
 def test_a_limit_is_one_write() -> None:
-    assert applied(limit({"memory": {"limit": 5}})) == [("write_file", "memory.max", "5", 50)]
+    assert applied(limit({"memory": {"limit": 1 << 30}})) == [("write_file", "memory.max", "1073741824", 50)]
 
 
 def test_a_limit_that_is_none_may_lack_its_file() -> None:
-    for resources in ({"memory": {"limit": 5, "swap": 5}}, {"pids": {"limit": -1}}, {"cpu": {"quota": -1}}):
+    for resources in ({"memory": {"limit": 1 << 30, "swap": 1 << 30}}, {"pids": {"limit": -1}}, {"cpu": {"quota": -1}}):
         applied(limit(resources), Recorder(errors={"write_file": [errno.ENOENT]}))
 
 
@@ -312,7 +312,7 @@ MOUNT = "/sys/fs/cgroup"
      f"controller memory is not available in cgroup {MOUNT}/c1: {MOUNT} does not pass it on, it is not delegated"),
 ])
 def test_who_lacks_the_controller(files: dict[str, str], text: str) -> None:
-    step = limit({"memory": {"limit": 5}})
+    step = limit({"memory": {"limit": 1 << 30}})
     with pytest.raises(OSError, match="refused") as caught:
         applied(step, Recorder(files=files, errors={"write_file": [errno.ENOENT]}))
     # "no such file or directory" in it would make engines report a missing executable.
@@ -344,14 +344,55 @@ def test_what_the_kernel_refuses_is_said_with_its_errno() -> None:
     ({"limit": 5}, {}, ""),
 ])
 def test_check_before_update(memory: dict[str, int], files: dict[str, str], text: str) -> None:
-    step = plan(config({"memory": {**memory, "checkBeforeUpdate": True}}))[1]
-    assert step.name == "cgroup.usage"
+    data = config({"memory": {**memory, "checkBeforeUpdate": True}})
+    [step] = [step for step in [*plan(data), *cgroup.late_limits(data, options(), ROOT)] if step.name == "cgroup.usage"]
     if not text:
         applied(step, Recorder(files=files))
         return
     with pytest.raises(OSError, match="refused") as caught:
         applied(step, Recorder(files=files))
     assert failure_text(step, caught.value) == text
+
+
+# ---- little memory ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("resources", "late"), [
+    ({"memory": {"limit": 1 << 20, "swap": 2 << 20, "reservation": 1}}, ["memory.max = 1048576"]),
+    ({"memory": {"limit": (8 << 20) - 1}, "unified": {"memory.max": "4M"}},
+     ["memory.max = 8388607", "memory.max = 4M"]),
+    ({"memory": {"limit": 1 << 30}, "unified": {"memory.high": "512K"}}, ["memory.high = 512K"]),
+    ({"unified": {"memory.max": "max", "memory.min": "4096"}}, []),
+    ({"memory": {"limit": 8 << 20}}, []),
+    ({"memory": {"limit": -1}}, []),
+    ({}, []),
+])
+def test_little_memory_is_set_when_the_runtime_s_has_been_given_back(resources: dict[str, typing.Any],
+                                                                     late: list[str]) -> None:
+    data = config(resources)
+    early, then = plan(data), list(cgroup.late_limits(data, options(), ROOT))
+    assert [step.describe() for step in then if step.name == "cgroup.late_limit"] == late
+    assert [step.name for step in then] == (["barrier", *["cgroup.late_limit"] * len(late), "barrier"] if late else [])
+    assert cgroup.has_little(data) == bool(late)
+    written = [step.describe() for step in early if step.name == "cgroup.limit"]
+    # Nothing is lost, nor written twice, and a restore sets everything at once.
+    assert sorted(written + late) == sorted(
+        step.describe() for step in cgroup.limits(data, options(), ROOT, at_once=True) if step.name == "cgroup.limit")
+
+
+class Overfull(Recorder):
+    """The kernel kills when memory.max is written."""
+
+    def oom_kills(self, cgroup_fd: int) -> int:
+        return 3 + len([call for call in self.calls if call[0] == "write_file"])
+
+
+def test_a_limit_that_the_init_does_not_fit_into() -> None:
+    data = config({"memory": {"limit": 4096}})
+    [step] = [step for step in cgroup.late_limits(data, options(), ROOT) if step.name == "cgroup.late_limit"]
+    assert applied(step)[-2:] == [("write_file", "memory.max", "4096", 50), ("oom_kills", 50)]
+    with pytest.raises(OSError, match="refused") as caught:
+        applied(step, Overfull(files={"memory.current": "212992\n"}))
+    assert failure_text(step, caught.value) == (
+        "container init was OOM-killed (memory limit too low?): memory.max = 4096, and 212992 bytes were in use")
 
 
 # ---- devices and delegation -----------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_path() -> None:
 
 
 def test_properties_of_the_unit() -> None:
-    data = config({"memory": {"limit": 5}}, ":p:n")
+    data = config({"memory": {"limit": 1 << 30}}, ":p:n")
     data["annotations"] = {"org.systemd.property.CollectMode": "'inactive'", "org.systemd.property.TasksMax": "7"}
     (start, *_) = cgroup.join(data, OPTIONS, Host())
     assert isinstance(start, scope.Start)
@@ -126,6 +126,14 @@ def test_properties_of_the_unit() -> None:
                      "MemoryAccounting": True, "IOAccounting": True, "TasksAccounting": True,
                      "DevicePolicy": "strict", "CollectMode": "inactive", "TasksMax": 7}
     assert [setting.file for setting in start.settings] == ["memory.max"]
+
+
+def test_little_memory_is_a_property_when_it_is_set() -> None:
+    data = config({"memory": {"limit": 1 << 20}, "pids": {"limit": 5}}, ":p:n")
+    (start, *_), late = cgroup.join(data, OPTIONS, Host()), list(cgroup.late_limits(data, OPTIONS, Host()))
+    assert isinstance(start, scope.Start) and [setting.file for setting in start.settings] == ["pids.max"]
+    assert [(step.name, step.describe()) for step in late[1:-1]] == [
+        ("scope.properties", "set MemoryMax of p-n.scope"), ("cgroup.late_limit", "memory.max = 1048576")]
 
 
 def test_a_user_s_unit_has_no_device_policy() -> None:

@@ -13,7 +13,7 @@ from pyrunc.recorder import Recorder
 from pyrunc.step import Step
 from pyrunc.steps import join
 
-from .planned import config, plan, story
+from .planned import applied, config, facts, plan, story
 
 OUTER = "/sys/fs/cgroup/box"
 INIT = "/proc/7/cgroup"
@@ -138,3 +138,28 @@ def test_attach_comes_after_the_clone_and_only_where_a_unit_is() -> None:
     assert not [step for step in steps() if step.name == "scope.attach"]
     [attach] = [step for step in steps(**SCOPE) if step.name == "scope.attach"]
     assert story([attach]) == [("scope.attach", "", "see that the process is in box.scope")]
+
+
+def test_where_memory_is_little_the_process_enters_the_cgroup_without_the_runtime_s() -> None:
+    """And before anybody in the container can see it."""
+    def steps(limit: int, **parts: Any) -> list[Step]:
+        wanted = config(linux={"resources": {"memory": {"limit": limit}},
+                               "namespaces": [{"type": "pid"}, {"type": "mount"}]})
+        return plan(lambda config, options, host: iter(plans.exec(config, options, host, state(**parts))), wanted)
+
+    names = [step.name for step in steps(1 << 20, **SCOPE)]
+    entering = names.index("join.enter_cgroup")
+    assert names[entering - 1:entering + 5] == [
+        "barrier", "join.enter_cgroup", "scope.attach", "scheduling.affinity", "barrier", "join.mount"]
+    assert entering < names.index("namespaces.clone_inside")
+    little, much = steps(1 << 20), steps(1 << 30)
+    for whole, born in (little, False), (much, True):
+        [clone] = [step for step in whole if step.name == "namespaces.clone"]
+        assert ("born in its cgroup" in clone.describe()) == born
+        assert ("join.enter_cgroup" in [step.name for step in whole]) != born
+        assert [step.name for step in whole].count("scheduling.affinity") == 1
+    [enter] = [step for step in little if step.name == "join.enter_cgroup"]
+    assert applied(enter) == []                                     # create was spared a cgroup
+    known = facts()
+    known.cgroup_fd = 50
+    assert applied(enter, known=known) == [("write_file", "cgroup.procs", str(known.pid), 50)]
