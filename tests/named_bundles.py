@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .bundles import CAPABILITIES, MOUNTS, PROC, Config, docker_like, minimal, namespaces
+from .bundles import CAPABILITIES, MOUNTS, PATH, PROC, Config, docker_like, minimal, namespaces
 from .seccomp_profile import small
 
 #: Where a test pins the namespaces that `joined_namespaces` names, and the host folders that some bundles bind.
@@ -68,6 +68,23 @@ def idmapped_mounts() -> Config:
                                          "uidMappings": line(5000), "gidMappings": line(5000)}])
 
 
+#: Options of a new mount, each where it makes a difference; and of a tree, as runc 1.1 has them, too.
+MOUNT_FLAGS = (["sync"], ["dirsync"], ["lazytime"], ["noatime"], ["strictatime"], ["nodiratime"], ["nosuid", "suid"],
+               ["nodev"], ["nodev", "dev"], ["noexec"], ["noexec", "exec"], ["ro"], ["ro", "rw"], ["relatime"],
+               ["noatime", "atime"], ["nodiratime", "diratime"], ["sync", "async"], ["mode=711", "uid=7", "gid=8"])
+TREE_FLAGS = ("rro", "rrw", "rnosuid", "rsuid", "rnodev", "rdev", "rnoexec", "rexec", "rnodiratime", "rdiratime",
+              "rnoatime", "rrelatime", "rstrictatime", "rnosymfollow", "rsymfollow")
+PROPAGATION = ("private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable")
+
+
+def mount_flags() -> list[Config]:
+    return [*MOUNTS,
+            *({"destination": f"/m/{index}", "type": "tmpfs", "source": "tmpfs", "options": ["size=4k", *options]}
+              for index, options in enumerate(MOUNT_FLAGS)),
+            *(bind(f"/m/{option}", "rbind", option) for option in (*TREE_FLAGS, *PROPAGATION)),
+            {"destination": "/m/0", "type": "tmpfs", "source": "tmpfs", "options": ["remount", "ro", "nosuid"]}]
+
+
 def configs() -> dict[str, Config]:
     """Name -> config.json."""
     changes: dict[str, dict[str, Any]] = {
@@ -76,7 +93,7 @@ def configs() -> dict[str, Config]:
             *namespaces("pid", "mount", "cgroup"),
             *({"type": kind, "path": f"{JOINED}/{file}"} for kind, file in JOINED_TYPES.items())]}},
         "readonly_root": {"root": {"readonly": True}},
-        "all_hooks": {"hooks": hooks()},
+        "all_hooks": {"hooks": hooks(), "annotations": {"com.example.key": "value", "empty": ""}},
         "seccomp": {"process": {"noNewPrivileges": True}, "linux": {"seccomp": small()}},
         "terminal": {"process": {"terminal": True, "consoleSize": {"height": 40, "width": 100}}},
         "all_resources": {"linux": {"resources": all_resources()}},
@@ -102,6 +119,14 @@ def configs() -> dict[str, Config]:
             "user": {"uid": 1000, "gid": 1000, "additionalGids": [5, 6], "umask": 0o27}, "noNewPrivileges": True,
             "capabilities": {"bounding": CAPABILITIES[:6], "permitted": CAPABILITIES[:4], "effective": CAPABILITIES[:2],
                              "inheritable": CAPABILITIES[:3], "ambient": CAPABILITIES[:2]}}},
+        "process": {"process": {
+            "cwd": "/var/made/deep", "oomScoreAdj": 300, "user": {"uid": 1000, "gid": 1001, "additionalGids": [7, 8]},
+            "env": [PATH, "A=1", "A=2", "EMPTY=", "SPACES= a b "]}},
+        "mount_flags": {"mounts": mount_flags()},
+        "cgroups_path": {"linux": {"cgroupsPath": "/pyrunc-test-named/deep",
+                                   "namespaces": namespaces("pid", "network", "ipc", "uts", "mount")}},
+        "root_slave": {"linux": {"rootfsPropagation": "rslave"}},
+        "root_private": {"linux": {"rootfsPropagation": "rprivate"}},
         "many_mounts": {"mounts": [*MOUNTS,
             *(bind(f"/mnt/{index}", "rbind", *options) for index, options in enumerate(
                 (["ro"], ["rw", "nosuid", "nodev", "noexec"], ["noatime"], ["rprivate"], ["rslave"], ["rro"]))),

@@ -17,6 +17,13 @@ CGROUP = ("cpu.weight", "cpu.max", "cpu.max.burst", "cpu.idle", "memory.max", "m
           "memory.swap.max", "pids.max", "cpuset.cpus", "cpuset.mems", "io.weight", "io.bfq.weight", "io.max",
           "hugetlb.2MB.max", "hugetlb.2MB.rsvd.max", "rdma.max", "cgroup.type")
 
+#: What the process may do, beside what it sees: shell commands that succeed or do not. Some containers have the host's
+#: network and every capability, so none may do harm there.
+TRIED = ("mkdir /tmp/probed", "touch /etc/probed", "touch /sys/probed", "touch /dev/probed", ": </dev/kernel",
+         ": >>/dev/kernel", ": </dev/deep/loop", ": </dev/zero", ": >>/proc/sys/net/ipv4/ip_forward",
+         ": >>/proc/sysrq-trigger", "cat /proc/kcore", "cat /etc/passwd", "mount -t tmpfs none /mnt",
+         "chown 7:8 /tmp/probed", "chmod 4755 /tmp/probed", "kill -0 1", "ls /root")
+
 SCRIPT = f"""
 show() {{ echo "=== $1"; cat "$2" 2>/dev/null; }}
 for f in {" ".join(PROCESS)}; do show proc.$f /proc/$$/$f; done
@@ -32,6 +39,10 @@ echo "=== links"; find /dev -xdev -type l | while read f; do echo "$f $(readlink
 echo "=== roots"; for f in / /bin /dev /etc /proc /sys /tmp /var /mnt; do stat -c '%n %f %u:%g' $f; done
 echo "=== interfaces"; cat /proc/net/dev | tail -n +3 | while IFS=: read name rest; do
   echo $name $(cat /sys/class/net/$name/flags 2>/dev/null); done
+echo "=== tried"; while read -r line; do
+  (eval "$line") >/dev/null 2>&1 && echo "yes $line" || echo "no $line"; done <<END
+{chr(10).join(TRIED)}
+END
 echo "=== end"
 """
 
@@ -83,5 +94,6 @@ def parse(text: str) -> dict[str, Any]:
         "devices": {name: rest.split() for name, rest in pairs(found["dev"]).items()},
         "links": {name: target.strip() for name, target in pairs(found["links"]).items()},
         "roots": {name: rest.split() for name, rest in pairs(found["roots"]).items()},
+        "tried": {line.partition(" ")[2]: line.partition(" ")[0] for line in found["tried"]},
         "interfaces": {name: flags.strip() for name, flags in pairs(found["interfaces"]).items()},
     }

@@ -22,7 +22,8 @@ SELDOM = {name: value for name, value in vars(plan).items() if isinstance(value,
 HOST = Host(apparmor=True, selinux=True, resctrl="/sys/fs/resctrl")
 PLAIN, SOCKET = Options(id="ID", bundle="/bundle"), Options(id="ID", bundle="/bundle", pidfd_socket="/socket")
 #: Something to do for each of them.
-RICH = docker_like(hooks=hooks(), process={"apparmorProfile": "p", "noNewPrivileges": True}, linux={
+RICH = docker_like(hooks=hooks(), annotations={"run.oci.hooks.stdout": "/file"},
+                   process={"apparmorProfile": "p", "noNewPrivileges": True}, linux={
     "intelRdt": {"closID": "c"}, "memoryPolicy": {"mode": "MPOL_LOCAL"}, "personality": {"domain": "LINUX32"},
     "seccomp": small(), "sysctl": {"net.core.somaxconn": "9"}})
 #: The other place of the filter: without noNewPrivileges.

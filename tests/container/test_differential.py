@@ -27,9 +27,13 @@ NOT_IN_RUNC = {
 #: Where pyrunc is meant to differ: (bundle, start of the path) -> why.
 MEANT = {
     ("user_namespace", "devices./dev/mqueue"): "runc makes it before it has a group of the namespace",
+    ("mount_flags", "mounts./m/0[0].super"): "runc 1.1 remounts a tmpfs read-only as it does a bind mount",
+    ("cgroups_path", "mounts./sys/fs/cgroup[0].source"): "without a cgroup namespace pyrunc binds the host's mount",
     ("propagation", "mounts."): "runc 1.1 forgets rshared when it switches the root",
     ("many_mounts", "mounts./var[0].super"): "the mode of what a tmpfs with tmpcopyup covers, said at once",
     ("minimal", "status.Cap"): "without process.capabilities runc 1.1 drops all, newer ones leave the sets alone",
+    ("minimal", "tried."): "for the same reason",
+    ("all_hooks", "hooks[0]"): "prestart hooks are told that the container is created, as crun does it",
     ("all_hooks", "hooks[3]"): "poststart runs when the process does; runc before 1.4 ran it earlier",
     ("all_resources", "cgroup.cpu.weight"): "runc before 1.3.2 has the linear formula",
     ("all_resources", "cgroup.hugetlb.2MB.rsvd.max"): "runc 1.1 does not limit reservations",
@@ -78,7 +82,10 @@ def view(runtime: Runtime, bundle: Path, name: str, config: Config) -> dict[str,
         text = as_user(runtime, bundle, name)
     else:
         _, text = runtime.whole_life(name, bundle)
-    seen = comparable(probe.parse(text), config["linux"].get("maskedPaths", []))
+    whole = probe.parse(text)
+    seen = comparable(whole, config["linux"].get("maskedPaths", []))
+    if config["linux"].get("cgroupsPath"):
+        seen["cgroup_path"] = [line for line in whole["process"]["cgroup"].splitlines() if line.startswith("0::")]
     if "rootless" in str(bundle):
         seen.pop("fds")                 # in a foreground run runc puts pipes between, pyrunc hands on what it has
     return seen
@@ -96,16 +103,17 @@ def as_user(runtime: Runtime, bundle: Path, name: str) -> str:
 
 
 def told_to_hooks() -> list[tuple[str, str, list[str]]]:
-    """(kind, status, other keys) of the hooks that ran, in order; the record is removed."""
+    """(kind, status, annotations and other keys) of the hooks that ran, in order; the record is removed."""
     record = Path(SHARED, "hooks")
     lines = [line for line in record.read_text().splitlines() if line]
     record.unlink()
     kinds, states = lines[::2], [json.loads(line) for line in lines[1::2]]
-    return [(kind, state["status"], sorted(state)) for kind, state in zip(kinds, states, strict=True)]
+    return [(kind, state["status"], [*sorted(state), str(state.get("annotations"))])
+            for kind, state in zip(kinds, states, strict=True)]
 
 
-def compare(which: str, runtime: Runtime, place: Path, name: str) -> None:
-    config = with_probe(BUNDLES[which])
+def compare(which: str, runtime: Runtime, place: Path, name: str, config: Config | None = None) -> None:
+    config = with_probe(config or BUNDLES[which])
     bundle = bundles.bundle(place / which, config, host_usr=which == "host_usr")
     reference = Runtime(runtimes.find("runc"), place / "reference")
     seen = {}
@@ -129,3 +137,91 @@ def test_same_view(which: str, runtime: Runtime, place: Path, name: str, host_si
 @pytest.mark.parametrize("which", COMPARED)
 def test_same_view_with_every_controller(which: str, runtime: Runtime, place: Path, name: str, host_side: None) -> None:
     compare(which, runtime, place, name)
+
+
+def limits_of_devices(disk: str, rdma: str) -> Config:
+    """What runc 1.1 can limit by device: "MAJ:MIN" of a block device with BFQ, and an RDMA device."""
+    device = dict(zip(("major", "minor"), map(int, disk.split(":")), strict=True))
+    throttles = {f"throttle{kind}Device": [{**device, "rate": rate}] for kind, rate in (
+        ("ReadBps", 1048576), ("WriteBps", 2097152), ("ReadIOPS", 100), ("WriteIOPS", 200))}
+    return bundles.docker_like(linux={"resources": {
+        "blockIO": {"weight": 500, "weightDevice": [{**device, "weight": 700}], **throttles},
+        "rdma": {rdma: {"hcaHandles": 3, "hcaObjects": 1000}}}})
+
+
+@pytest.mark.guest
+def test_same_limits_of_devices(runtime: Runtime, place: Path, name: str, host_side: None) -> None:
+    subprocess.run(["modprobe", "-a", "null_blk", "bfq", "dummy", "rdma_rxe"], check=True)
+    subprocess.run("ip link add rd0 type dummy && ip link set rd0 up && rdma link add rxe0 type rxe netdev rd0 && "
+                   "echo bfq >/sys/block/nullb0/queue/scheduler", shell=True, check=True)
+    try:
+        config = limits_of_devices(Path("/sys/block/nullb0/dev").read_text().strip(), "rxe0")
+        compare("limits_of_devices", runtime, place, name, config)
+    finally:
+        subprocess.run("rdma link del rxe0; ip link del rd0; echo none >/sys/block/nullb0/queue/scheduler; "
+                       "modprobe -r null_blk", shell=True, check=True)
+
+
+@pytest.mark.guest
+def test_same_confinement_by_apparmor(apparmor: None, runtime: Runtime, place: Path, name: str,
+                                      host_side: None) -> None:
+    compare("apparmor", runtime, place, name, bundles.docker_like(process={"apparmorProfile": "pyrunc-test"}))
+
+
+#: Properties that Debian's runc does not know: newer than its specification 1.0.2, or never taken up.
+NEWER = {"domainname", "scheduler", "ioPriority", "execCPUAffinity", "timeOffsets", "netDevices", "memoryPolicy",
+         "personality", "burst", "idle", "checkBeforeUpdate", "schemata", "enableMonitoring", "mappings of mounts",
+         "commandLine", "username", "freebsd", "solaris", "vm", "windows", "zos"}
+#: What it knows and no bundle has, and why.
+NOT_COMPARED = {
+    "selinuxLabel": "no host of these tests has a policy", "mountLabel": "the same", "intelRdt": "needs the hardware",
+    "listenerPath": "tests/container/test_seccomp_listener.py, run with --runtime runc", "listenerMetadata": "the same",
+    "kernel": "cgroup v1", "kernelTCP": "cgroup v1", "swappiness": "cgroup v1", "disableOOMKiller": "cgroup v1",
+    "useHierarchy": "cgroup v1", "realtimeRuntime": "cgroup v1", "realtimePeriod": "cgroup v1",
+    "leafWeight": "cgroup v1", "network": "cgroup v1", "flags": "of seccomp: refused by runc 1.1",
+    "defaultErrnoRet": "as errnoRet",
+}
+
+
+def test_every_property_that_runc_knows_is_in_a_bundle() -> None:
+    used: set[str] = set()
+
+    def take(value: Any) -> None:
+        for member in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            take(member)
+        if isinstance(value, dict):
+            used.update(value)
+    for config in (*BUNDLES.values(), limits_of_devices("8:0", "rxe0"), {"apparmorProfile": "pyrunc-test"}):
+        take(config)
+
+    def known(schema: Any, folder: Path) -> set[str]:
+        """Names of the properties in a schema, without going into those that runc does not know or nothing compares."""
+        if isinstance(schema, list):
+            return set().union(*(known(part, folder) for part in schema))
+        if not isinstance(schema, dict):
+            return set()
+        found: set[str] = set()
+        for key, part in schema.items():
+            if key == "properties":
+                for name, member in part.items():
+                    found |= {name} if name not in NEWER | set(NOT_COMPARED) else set()
+                    if name not in NEWER | set(NOT_COMPARED):
+                        found |= known(member, folder)
+            elif key == "$ref":
+                found |= follow(part, folder)
+            elif key != "$defs":
+                found |= known(part, folder)
+        return found
+
+    def follow(ref: str, folder: Path) -> set[str]:
+        file, _, pointer = ref.partition("#")
+        document = json.loads((folder / (file or current[-1])).read_text())
+        current.append(file or current[-1])
+        for step in pointer.split("/")[1:]:
+            document = document[step]
+        found = known(document, folder)
+        current.pop()
+        return found
+    current = ["config.json"]
+    names = follow("config.json", Path(__file__).parents[2] / "schemas")
+    assert len(names) > 80 and names - used == set(), sorted(names - used)

@@ -6,7 +6,6 @@ import os
 import re
 import struct
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,24 +161,7 @@ def test_affinity_of_exec(runtime: Runtime, place: Path, name: str) -> None:
     assert said.split() == ["Cpus_allowed_list:", last]
 
 
-# ---- AppArmor: the guest's kernel has it -----------------------------------------------------------------------
-PROFILE = """
-profile pyrunc-test flags=(attach_disconnected,mediate_deleted) {
-  file, capability, network, signal, ptrace, umount, mount,
-  deny /etc/passwd r,
-}
-"""
-
-
-@pytest.fixture
-def apparmor(tmp_path: Path) -> Iterator[None]:
-    policy = tmp_path / "profile"
-    policy.write_text(PROFILE)
-    subprocess.run(["apparmor_parser", "--replace", "--skip-cache", policy], check=True)
-    yield
-    subprocess.run(["apparmor_parser", "--remove", policy], check=True)
-
-
+# ---- AppArmor: the guest's kernel has it; the profile is in conftest.py ------------------------------------------
 # config.md#linux-process: "apparmorProfile (string, OPTIONAL) specifies the name of the AppArmor profile for the
 # process."
 @pytest.mark.spec("config.md#linux-process", "apparmorProfile")
