@@ -22,6 +22,8 @@ SIZES = {"KB": 10, "MB": 20, "GB": 30, "TB": 40}
 #: Limits of memory that the init exceeds while it still is a copy of the runtime, when they are below LITTLE bytes.
 MEMORY_LIMITS = ("memory.max", "memory.high")
 LITTLE = 8 << 20
+#: Below it nothing starts: execve alone takes a dozen pages, for page tables and the stack.
+LEAST = 64 << 10
 
 
 class Setting:

@@ -203,6 +203,9 @@ def create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT, before anything that is charged to the container or has to be killed with it; well before the clone."""
     path = place.directory(config, options, host)
     wanted = limit.settings(_resources(config))
+    for setting in wanted:
+        if setting.file == "memory.max" and 0 <= limit.size(setting.value) < limit.LEAST:
+            raise ConfigError(f"memory limit too low: no program starts with {setting.value} bytes", setting.where)
     for where, reason in limit.ignored(_resources(config)):
         yield LeaveOut(reason=reason, where=where)
     required = [setting for setting in wanted if not setting.optional]

@@ -114,7 +114,7 @@ def test_disabled() -> None:
 def test_no_hierarchy() -> None:
     nowhere = Host(euid=0, cgroup_mount="")
     with pytest.raises(ConfigError, match=r"memory.max cannot be set: no cgroup v2 hierarchy is mounted") as caught:
-        plan(config({"memory": {"limit": 5}}), nowhere)
+        plan(config({"memory": {"limit": 1 << 30}}), nowhere)
     assert caught.value.where == "linux.resources.memory.limit"
     with pytest.raises(ConfigError, match="no cgroup v2 hierarchy is mounted; --cgroup-manager disabled does without"):
         plan(config(), nowhere)
@@ -175,7 +175,7 @@ def test_controllers_one_by_one_when_not_all_at_once() -> None:
 @pytest.mark.parametrize(("resources", "written"), [
     ({}, ["+memory +pids"]),
     ({"pids": {"limit": 1}}, ["+memory +pids", "+pids"]),
-    ({"pids": {"limit": 1}, "memory": {"limit": 1}}, ["+memory +pids"]),
+    ({"pids": {"limit": 1}, "memory": {"limit": 1 << 30}}, ["+memory +pids"]),
 ])
 def test_thread_mode_only_for_limits_that_ask_for_it(resources: dict[str, typing.Any], written: list[str]) -> None:
     kernel = Recorder(files=FILES, errors={"write_file": [errno.EBUSY]})
@@ -185,7 +185,7 @@ def test_thread_mode_only_for_limits_that_ask_for_it(resources: dict[str, typing
 
 def test_domain_controllers_are_refused_in_thread_mode() -> None:
     kernel = Recorder(files={**FILES, "cgroup.type": "domain invalid\n"})
-    step = plan(config({"memory": {"limit": 5}}))[0]
+    step = plan(config({"memory": {"limit": 1 << 30}}))[0]
     with pytest.raises(OSError, match="refused") as caught:
         step.apply(kernel, Facts())
     assert failure_text(step, caught.value) == \
@@ -334,14 +334,15 @@ def test_what_the_kernel_refuses_is_said_with_its_errno() -> None:
 
 
 @pytest.mark.parametrize(("memory", "files", "text"), [
-    ({"limit": 100}, {"memory.current": "100\n"}, "unable to set memory limit to 100 (current usage: 100)"),
-    ({"limit": 101}, {"memory.current": "100\n"}, ""),
-    ({"limit": 101, "swap": 150}, {"memory.current": "100\n", "memory.swap.current": "50\n"},
-     "unable to set memory+swap limit to 150 (current usage: 150)"),
-    ({"limit": 101, "swap": 151}, {"memory.current": "100\n", "memory.swap.current": "50\n"}, ""),
+    ({"limit": 100 << 10}, {"memory.current": "102400\n"},
+     "unable to set memory limit to 102400 (current usage: 102400)"),
+    ({"limit": 101 << 10}, {"memory.current": "102400\n"}, ""),
+    ({"limit": 101 << 10, "swap": 150 << 10}, {"memory.current": "102400\n", "memory.swap.current": "51200\n"},
+     "unable to set memory+swap limit to 153600 (current usage: 153600)"),
+    ({"limit": 101 << 10, "swap": 151 << 10}, {"memory.current": "102400\n", "memory.swap.current": "51200\n"}, ""),
     ({"limit": -1, "swap": 99}, {"memory.current": "100\n"},
      "unable to set memory+swap limit to 99 (current usage: 100)"),
-    ({"limit": 5}, {}, ""),
+    ({"limit": 1 << 30}, {}, ""),
 ])
 def test_check_before_update(memory: dict[str, int], files: dict[str, str], text: str) -> None:
     data = config({"memory": {**memory, "checkBeforeUpdate": True}})
@@ -378,6 +379,18 @@ def test_little_memory_is_set_when_the_runtime_s_has_been_given_back(resources: 
         step.describe() for step in cgroup.limits(data, options(), ROOT, at_once=True) if step.name == "cgroup.limit")
 
 
+@pytest.mark.parametrize(("resources", "where"), [
+    ({"memory": {"limit": 65535}}, "memory.limit"), ({"memory": {"limit": 1}}, "memory.limit"),
+    ({"unified": {"memory.max": "63K"}}, 'unified["memory.max"]'),
+    ({"unified": {"memory.max": "0"}}, 'unified["memory.max"]'),
+])
+def test_what_nothing_starts_with_is_refused_up_front(resources: dict[str, typing.Any], where: str) -> None:
+    with pytest.raises(ConfigError, match="memory limit too low") as caught:
+        plan(config(resources))
+    assert caught.value.where == f"linux.resources.{where}"
+    plan(config({"memory": {"limit": 65536, "swap": 65536}, "unified": {"memory.high": "0"}}))
+
+
 class Overfull(Recorder):
     """The kernel kills when memory.max is written."""
 
@@ -386,13 +399,13 @@ class Overfull(Recorder):
 
 
 def test_a_limit_that_the_init_does_not_fit_into() -> None:
-    data = config({"memory": {"limit": 4096}})
+    data = config({"memory": {"limit": 1 << 16}})
     [step] = [step for step in cgroup.late_limits(data, options(), ROOT) if step.name == "cgroup.late_limit"]
-    assert applied(step)[-2:] == [("write_file", "memory.max", "4096", 50), ("oom_kills", 50)]
+    assert applied(step)[-2:] == [("write_file", "memory.max", "65536", 50), ("oom_kills", 50)]
     with pytest.raises(OSError, match="refused") as caught:
         applied(step, Overfull(files={"memory.current": "212992\n"}))
     assert failure_text(step, caught.value) == (
-        "container init was OOM-killed (memory limit too low?): memory.max = 4096, and 212992 bytes were in use")
+        "container init was OOM-killed (memory limit too low?): memory.max = 65536, and 212992 bytes were in use")
 
 
 # ---- devices and delegation -----------------------------------------------------------------------------------------
