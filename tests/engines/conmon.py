@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Crio:
     binary: str
     place: Path
     systemd: bool = False
+    monitor_env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("root", "exits", "sockets"):
@@ -52,7 +53,7 @@ class Crio:
     def conmon(self, *args: str | Path) -> tuple[dict[str, Any], subprocess.Popen[str]]:
         """Run conmon: hold it at the start pipe, as CRI-O does until it has its cgroup; the record from the sync pipe.
 
-        Its environment is the two pipes and, for CRIU, PATH: CRI-O hands on only what `monitor_env` names.
+        Its environment is the two pipes, what `monitor_env` says and, for CRIU, PATH.
         """
         sync, child_sync = socket.socketpair()
         start, child_start = socket.socketpair()
@@ -62,7 +63,7 @@ class Crio:
             process = subprocess.Popen(
                 ["/usr/bin/conmon", *map(str, args), *(["-s"] if self.systemd else [])],
                 env={"_OCI_SYNCPIPE": str(child_sync.fileno()), "_OCI_STARTPIPE": str(child_start.fileno()),
-                     **(CRIU_PATH if "--restore" in args else {})},
+                     **self.monitor_env, **(CRIU_PATH if "--restore" in args else {})},
                 pass_fds=(child_sync.fileno(), child_start.fileno()), stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             child_sync.close()

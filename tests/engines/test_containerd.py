@@ -259,8 +259,9 @@ def test_limits_arrive(ctr: Ctr) -> None:
     ctr.detached("sleep", "1000", flags=("--cpus", "0.5", "--cpu-shares", "512", "--memory-limit", "67108864"))
     pid, = ctr.processes()
     group = CGROUP / Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
-    assert [(group / name).read_text().strip() for name in ("cpu.max", "cpu.weight", "memory.max")] == [
-        "50000 100000", "20", "67108864"]
+    assert [(group / name).read_text().strip() for name in ("cpu.max", "memory.max")] == ["50000 100000", "67108864"]
+    # 512 shares are the weight 20 with runc 1.1, 59 with later ones and with pyrunc (docs/cgroups.md).
+    assert (group / "cpu.weight").read_text() in ("20\n", "59\n")
 
 
 def test_joined_namespaces(ctr: Ctr) -> None:
@@ -303,7 +304,7 @@ def test_apparmor_and_a_seccomp_profile(ctr: Ctr) -> None:
     flags = ("--apparmor-default-profile", "cri-containerd.apparmor.d", "--seccomp", "--seccomp-profile", str(profile))
     done = ctr.daemon.ctr(*ctr.command("--rm", *flags, args=("sh", "-c", "cat /proc/self/attr/current; mkdir /x 2>&1")))
     assert done.stdout.splitlines() == [
-        "cri-containerd.apparmor.d (enforce)", "mkdir: can't create directory '/x': Not supported"], done.stderr
+        "cri-containerd.apparmor.d (enforce)", "mkdir: can't create directory '/x': Operation not supported"], done.stderr
 
 
 def test_a_root_file_system_without_an_image(ctr: Ctr) -> None:

@@ -38,13 +38,14 @@ def test_resources_arrive_and_are_updated(pod: Pod) -> None:
     def files(*names: str) -> list[str]:
         return [(group / name).read_text().strip() for name in names]
 
-    assert files("memory.max", "cpu.max", "cpu.weight", "memory.high") == [
-        str(64 * MB), "50000 100000", "20", str(48 * MB)]
+    assert files("memory.max", "cpu.max", "memory.high") == [str(64 * MB), "50000 100000", str(48 * MB)]
+    # Shares to weights: as runc 1.1 does it, or as later ones and pyrunc do (docs/cgroups.md).
+    assert files("cpu.weight")[0] in ("20", "59")
     assert Path(f"/proc/{container.pid()}/oom_score_adj").read_text() == "321\n"
     container.update(memory_limit_in_bytes=96 * MB, cpu_period=100000, cpu_quota=70000, cpu_shares=1024,
                      cpuset_cpus="0")
-    assert files("memory.max", "cpu.max", "cpu.weight", "cpuset.cpus") == [
-        str(96 * MB), "70000 100000", "39", "0"]
+    assert files("memory.max", "cpu.max", "cpuset.cpus") == [str(96 * MB), "70000 100000", "0"]
+    assert files("cpu.weight")[0] in ("39", "100")
 
 
 # ---- what a container may

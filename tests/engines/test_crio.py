@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests import runtimes
 from tests.bundles import PATH, docker_like
 
 from .conmon import Container, CreateFailed, Crio, until
@@ -259,6 +260,19 @@ def test_what_crio_asks_when_it_starts(crio: Crio) -> None:
     assert both("--version").startswith("runc version ")
     features = json.loads(both("features"))
     assert features["ociVersionMin"] and features["ociVersionMax"]
+
+
+def test_trace(private_world: None, request: pytest.FixtureRequest, name: str, place: Path) -> None:
+    """docs/engines.md: a switch file in the state root for every command, `monitor_env` for what conmon runs."""
+    binary = runtimes.find(request.config.getoption("runtime"))
+    crio = Crio(binary, place / "crio", monitor_env={"PYRUNC_TRACE": str(place / "trace")})
+    container = Container(crio, name, docker_like(linux={"cgroupsPath": f"/crio/{name}"}))
+    assert '"root.switch"' in (place / "trace").read_text()
+    (crio.place / "root/trace").touch()
+    container.start()
+    container.wait()
+    container.delete()
+    assert '"delete' in (crio.place / "root/trace.jsonl").read_text()
 
 
 @pytest.mark.guest_systemd
