@@ -115,9 +115,11 @@ class Service(CriuStep):
         criu.start(kernel, NEWNS, facts.cgroup_fd if self.into_cgroup else -1, True, extra, prepare)
         for fd in extra:
             kernel.close(fd)
-        seen = f"/proc/{criu.pid}/root"
-        self.images_fd = kernel.open(seen + self.images.path, images.DIRECTORY)
-        self.work_fd = kernel.open(seen + self.images.log_place, images.DIRECTORY)
+        # In its namespace to the end: containerd's work directory lies behind an absolute link.
+        there = kernel.open(f"/proc/{criu.pid}/root", posix.O_PATH | posix.O_DIRECTORY)
+        self.images_fd = kernel.open_in_root(there, self.images.path, images.DIRECTORY)
+        self.work_fd = kernel.open_in_root(there, self.images.log_place, images.DIRECTORY)
+        kernel.close(there)
         facts.pid = criu.pid             # systemd makes the scope around it
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:

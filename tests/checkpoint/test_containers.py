@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -105,6 +106,20 @@ def test_memory_goes_on_where_it_was(runtime: Runtime, place: Path, name: str) -
     assert runtime.ok("exec", name, "hostname").stdout == "box\n"
     one.finish(7)
     assert before.settle(name, runtime.root) == before
+
+
+def test_directories_behind_absolute_links(runtime: Runtime, place: Path, name: str) -> None:
+    """As containerd names them; CRIU mounts in its work directory, which has to be of its own mount namespace."""
+    one = counter(runtime, place, name)
+    last = checkpoint(one)
+    (place / "elsewhere").mkdir()
+    (place / "work").symlink_to(place / "elsewhere")
+    (place / "images").symlink_to(one.images)
+    one.images = place / "images"
+    one.restore("--work-path", str(place / "work"))
+    assert one.next() == last + 1
+    assert (place / "elsewhere/restore.log").stat().st_size
+    one.finish(7)
 
 
 def test_leave_running(runtime: Runtime, place: Path, name: str) -> None:
@@ -318,6 +333,98 @@ def test_tcp_connections(runtime: Runtime, place: Path, name: str) -> None:
     runtime.ok("kill", name, "KILL")
     assert reap(one.pid) == 128 + signal.SIGKILL
     runtime.ok("delete", name)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_a_tcp_connection_goes_on(runtime: Runtime, place: Path, name: str) -> None:
+    """What the other side sends while there is nobody, and afterwards, arrives."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    connect = f"sleep 1000 | busybox nc 127.0.0.1 {listener.getsockname()[1]} >/tmp/received &"
+    one = counter(runtime, place, name, {"process": {"args": ["sh", "-c", f"{connect} {COUNTING}"]},
+                                         "linux": {"namespaces": bundles.namespaces("pid", "ipc", "uts", "mount")}})
+    received = one.bundle / "rootfs/tmp/received"
+    with listener, listener.accept()[0] as peer:
+        last = checkpoint(one, "--tcp-established")
+        peer.sendall(b"meanwhile\n")
+        one.restore("--tcp-established")
+        assert one.next() == last + 1
+        peer.sendall(b"afterwards\n")
+        deadline = time.monotonic() + 30
+        while received.read_text() != "meanwhile\nafterwards\n":
+            assert time.monotonic() < deadline, received.read_text()
+            time.sleep(0.1)
+    one.finish(0)
+
+
+def test_memory_goes_to_a_page_server(runtime: Runtime, place: Path, name: str) -> None:
+    one, port, pages = counter(runtime, place, name), free_port(), place / "pages"
+    pages.mkdir()
+    server = subprocess.Popen(["criu", "page-server", "--images-dir", pages, "--port", str(port)])
+    wait_for_port(port)
+    last = checkpoint(one, "--page-server", f"127.0.0.1:{port}")
+    assert server.wait(30) == 0
+    assert (pages / "pages-1.img").stat().st_size and not (one.images / "pages-1.img").exists()
+    for image in pages.glob("page*.img"):
+        shutil.copy(image, one.images)
+    one.restore()
+    assert one.next() == last + 1
+    one.finish(0)
+
+
+def wait_for_port(port: int) -> None:
+    """Until somebody listens there, without connecting: a page server serves one connection."""
+    wanted = f"0100007F:{port:04X}", f"00000000:{port:04X}"
+    deadline = time.monotonic() + 30
+    while not any(line.split()[1] in wanted and line.split()[3] == "0A"
+                  for line in Path("/proc/net/tcp").read_text().splitlines()[1:]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_lazy_pages(runtime: Runtime, place: Path, name: str) -> None:
+    """The container runs again before its memory is there; the checkpoint ends when all of it has been fetched."""
+    one, port = counter(runtime, place, name), free_port()
+    ready, tell = os.pipe()
+    dumping = runtime.popen("checkpoint", "--lazy-pages", "--page-server", f"127.0.0.1:{port}", "--status-fd",
+                            str(tell), "--image-path", one.images, name, pass_fds=[tell])
+    os.close(tell)
+    assert os.read(ready, 1) == b"\0"
+    os.close(ready)
+    daemon = subprocess.Popen(["criu", "lazy-pages", "--page-server", "--address", "127.0.0.1", "--port", str(port),
+                               "--images-dir", one.images, "--work-dir", one.images])
+    deadline = time.monotonic() + 30
+    while not (one.images / "lazy-pages.socket").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    again = Counter(runtime, one.bundle, f"{name}-again")
+    again.restore("--lazy-pages")
+    first = again.next()
+    assert dumping.wait(60) == 0 and daemon.wait(60) == 0
+    assert reap(one.pid) == 137 and first == one.last() + 1
+    assert "container does not exist" in runtime("state", name).stderr
+    again.finish(0)
+
+
+def test_in_a_user_namespace(runtime: Runtime, place: Path, name: str) -> None:
+    line: list[Config] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    changes = {"linux": {"namespaces": bundles.namespaces("user", "pid", "network", "ipc", "uts", "mount", "cgroup"),
+                         "uidMappings": line, "gidMappings": line}}
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["sh", "-c", COUNTING]}, **changes))
+    subprocess.run(["chown", "-R", "100000:100000", bundle / "rootfs"], check=True)
+    one = Counter(runtime, bundle, name)
+    one.run("run", "--detach")
+    while one.next() < 5:
+        pass
+    last = checkpoint(one)
+    one.restore()
+    assert one.next() == last + 1
+    assert runtime.ok("exec", name, "cat", "/proc/self/uid_map").stdout.split() == ["0", "100000", "65536"]
+    assert Path(f"/proc/{one.pid}").stat().st_uid == 100000
+    one.finish(0)
 
 
 def test_a_killed_restore_leaves_nothing(runtime: Runtime, place: Path, name: str) -> None:
