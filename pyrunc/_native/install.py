@@ -70,6 +70,17 @@ def copy_library(library: Path) -> None:
     subprocess.run(["strip", "--strip-debug", *(library / "pyrunc/_native").glob("*.so")], check=True)
 
 
+def write_commit(package: Path) -> None:
+    """pyrunc/built.py, from which --version tells the commit: as git describes it, when this is a checkout."""
+    try:
+        told = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--long"], capture_output=True,
+                              text=True, check=True).stdout.strip() if (TREE / ".git").exists() else ""
+    except (OSError, subprocess.CalledProcessError):
+        told = ""
+    if told:
+        (package / "built.py").write_text(f'"""Written when it was installed."""\nCOMMIT = "{told}"\n')
+
+
 def install(prefix: Path, destination: Path) -> None:
     """Install for use at prefix, staged below destination ("/" for none)."""
     root = destination / prefix.relative_to("/")
@@ -79,6 +90,7 @@ def install(prefix: Path, destination: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.mkdir(parents=True)
     copy_library(fresh)
+    write_commit(fresh / "pyrunc")
     # Never compared with the sources again: nobody edits them here, and it saves a look at each.
     compileall.compile_dir(fresh, quiet=1, stripdir=fresh, prependdir=prefix / "lib/pyrunc",
                            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)

@@ -20,7 +20,7 @@ def print_version() -> int:
 
 
 def commit() -> str:
-    """The commit this was built from, as the build wrote it down; the release's name without one."""
+    """The commit this was installed from, as install.py wrote it down; the release's name without one."""
     try:
         from ..built import COMMIT
     except ImportError:

@@ -25,6 +25,7 @@ class Tree:
         self.mount, self.top = mount, mount / name
         self.kernel = Files()
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.found: list[Cgroup] = []
 
     def path(self, name: str) -> str:
         return str(self.top / name)
@@ -35,7 +36,8 @@ class Tree:
         return self.find(name, mark)
 
     def find(self, name: str, mark: str = MARK) -> Cgroup:
-        return Cgroup(self.path(name), mark, self.kernel)
+        self.found.append(Cgroup(self.path(name), mark, self.kernel))
+        return self.found[-1]
 
     def sleep(self, name: str = "", file: str = "cgroup.procs") -> subprocess.Popen[bytes]:
         """A process; in the cgroup, if it is named."""
@@ -49,6 +51,8 @@ class Tree:
         return (self.top / name).read_text().strip()
 
     def end(self) -> None:
+        for cgroup in self.found:
+            cgroup.close()
         for process in self.processes:
             process.send_signal(signal.SIGCONT)
             process.kill()

@@ -114,6 +114,7 @@ def test_no_path_and_no_cgroup(tree: Tree) -> None:
         assert not cgroup.exists() and cgroup.procs() == [] and cgroup.wait_empty(0)
         cgroup.kill()
         cgroup.remove()
+        cgroup.close()
 
 
 def test_an_empty_one_of_an_older_container_changes_hands(tree: Tree) -> None:

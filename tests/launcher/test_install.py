@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc import __version__
 from tests import bundles
 from tests.bundles import docker_like
 from tests.runtimes import Runtime
@@ -50,6 +51,16 @@ def test_make_install_leaves_two_things_and_a_page(staged: Path) -> None:
         assert not path.is_symlink(), path
         assert not path.stat().st_mode & 0o022 and path.stat().st_uid == os.geteuid(), path
         assert path.suffix not in (".c", ".h", ".o"), path
+
+
+def test_the_commit_is_told(staged: Path) -> None:
+    told = subprocess.run([staged / "bin/pyrunc", "--version"], capture_output=True, text=True, check=True).stdout
+    [commit] = [line.removeprefix("commit: ") for line in told.splitlines() if line.startswith("commit: ")]
+    if (TREE / ".git").exists():
+        found = commit.removesuffix("-dirty").rpartition("-g")[2]
+        subprocess.run(["git", "rev-parse", "--verify", f"{found}^{{commit}}"], cwd=TREE, check=True)
+    else:
+        assert commit == f"v{__version__}"
 
 
 def test_nothing_installed_names_the_checkout(staged: Path) -> None:

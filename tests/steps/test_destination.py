@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,18 @@ def scene(tmp_path: Path) -> tuple[Path, Path]:
     outside.mkdir()
     (outside / "keep").write_text("host")
     return root, outside
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """What a test has opened, and what it was given by the code, is closed when it ends."""
+    before = set(os.listdir("/proc/self/fd"))
+    yield
+    for number in set(os.listdir("/proc/self/fd")) - before:
+        try:
+            os.close(int(number))
+        except OSError:             # of the listing itself
+            pass
 
 
 def opened(root: Path) -> int:
