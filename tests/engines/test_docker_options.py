@@ -40,9 +40,9 @@ OPTIONS = {
                      ["33554432", "16777216"]),
     "processes": Option("--pids-limit 50", "cat /sys/fs/cgroup/pids.max", ["50"]),
     "processors": Option(
-        "--cpus 1.5 --cpuset-cpus 1 --cpu-shares 512",
+        "--cpus 1.5 --cpuset-cpus 1 --cpu-shares 262144",
         "cd /sys/fs/cgroup; cat cpu.max cpuset.cpus cpu.weight; grep Cpus_allowed_list /proc/self/status",
-        ["150000 100000", "1", "20", "Cpus_allowed_list:\t1"]),
+        ["150000 100000", "1", "10000", "Cpus_allowed_list:\t1"]),
     "block device rates": Option(
         "--device-read-bps /dev/ram0:1mb --device-write-iops /dev/ram0:50", "cat /sys/fs/cgroup/io.max",
         ["1:0 rbps=1048576 wbps=max riops=max wiops=50"]),
