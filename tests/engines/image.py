@@ -21,6 +21,7 @@ def _layer() -> bytes:
     stream = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=stream, mode="w") as tar:
         root = busybox_root(Path(folder))
+        root.chmod(0o755)               # a temporary folder is its owner's alone
         tar.add(root, ".", recursive=True)
     return stream.getvalue()
 
@@ -37,6 +38,7 @@ def write(path: Path, name: str = NAME, command: Sequence[str] = ("sh",)) -> Pat
         return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
 
     config = {"architecture": "amd64", "os": "linux", "config": {"Env": [PATH], "Cmd": list(command)},
+              "history": [{"created_by": "busybox"}],           # one entry a layer: buildah counts them
               "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]}}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "config": blob("config.v1+json", json.dumps(config).encode()),
