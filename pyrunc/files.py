@@ -168,8 +168,14 @@ class Files:
         return posix.readlink("", dir_fd=fd)
 
     def reopen(self, fd: int, flags: int) -> int:
-        """Open for use what an O_PATH descriptor has been verified to be. Only where /proc is the host's."""
-        return posix.open(f"/proc/self/fd/{fd}", flags | O_CLOEXEC)
+        """Open for use what an O_PATH descriptor has been verified to be. OSError (EXDEV) where /proc, that of a joined
+        mount namespace, say, leads to something else."""
+        opened = posix.open(f"/proc/self/fd/{fd}", flags | O_CLOEXEC)
+        one, other = posix.fstat(fd), posix.fstat(opened)
+        if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino):
+            posix.close(opened)
+            raise OSError(errno.EXDEV, posix.strerror(errno.EXDEV), "/proc/self/fd leads elsewhere")
+        return opened
 
     def fd_path(self, fd: int) -> str:
         """The path of a descriptor in this process's mount namespace; for messages and for the host's own files."""

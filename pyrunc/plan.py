@@ -89,9 +89,9 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from terminal.session(config, options, host)
     yield from user.become_root(config, options, host)
     yield from namespaces.inside(config, options, host)
-    yield from namespaces.join_mount(cloning)
     yield from keyring.session(config, options, host)
     yield from network.loopback(config, options, host)
+    yield from namespaces.join_mount(cloning)
 
     # C: the container's file system, put together by descriptor below a root that is not "/" yet
     yield from root.prepare(config, options, host)

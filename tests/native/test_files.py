@@ -112,3 +112,17 @@ def deny_fchmodat2() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     assert lib.pr_prctl(lib.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
     assert libc.prctl(22, ctypes.c_ulong(2), ctypes.byref(whole)) == 0
+
+
+def test_what_a_false_proc_leads_to_is_not_reopened(tmp_path: Path) -> None:
+    """A joined mount namespace may have anything on /proc."""
+    def act() -> int:
+        verified = os.open("/dev/null", os.O_PATH)
+        os.close(KERNEL.reopen(verified, os.O_RDWR))
+        assert lib.pr_mount(b"none", b"/proc", b"tmpfs", 0, b"") == 0
+        os.makedirs("/proc/self/fd")
+        os.symlink("/dev/zero", f"/proc/self/fd/{verified}")
+        with pytest.raises(OSError) as refused:
+            KERNEL.reopen(verified, os.O_RDWR)
+        return refused.value.errno or 0
+    assert forked(act, lib.CLONE_NEWNS) == errno.EXDEV

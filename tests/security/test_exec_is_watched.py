@@ -17,7 +17,7 @@ WATCHER = r"""
 import json, os, stat
 own = {kind: os.readlink(f"/proc/self/ns/{kind}") for kind in ("mnt", "pid")}
 root = os.stat("/").st_dev, os.stat("/").st_ino
-outside, seen = set(), set()
+outside, seen, programs = set(), set(), {}
 open("/tmp/ready", "w")
 while not os.path.exists("/tmp/stop"):
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -32,6 +32,12 @@ while not os.path.exists("/tmp/stop"):
             except OSError:
                 pass
         try:
+            program = os.open(f"/proc/{pid}/exe", os.O_PATH)
+            if programs.setdefault(os.fstat(program)[1:3], program) != program:
+                os.close(program)
+        except OSError:
+            pass
+        try:
             fds = os.listdir(f"/proc/{pid}/fd")
         except OSError:
             continue
@@ -43,11 +49,18 @@ while not os.path.exists("/tmp/stop"):
             kind = name.partition(":")[0]
             if stat.S_ISDIR(mode) or own.get(kind, name) != name or kind in ("net", "ipc", "uts", "user", "cgroup"):
                 outside.add(name)
-print(json.dumps([len(seen), sorted(outside)]))
+for program in programs.values():       # while one runs, the kernel keeps it from being written; these have ended
+    try:
+        os.close(os.open(f"/proc/self/fd/{program}", os.O_WRONLY))
+        outside.add("program")
+    except OSError:
+        pass
+print(json.dumps([len(seen), len(programs), sorted(outside)]))
 """
 
 
 # CVE-2016-9962: a process of exec had descriptors of the host open when the container's first process could look.
+# CVE-2019-5736: its program was one of the host's, and could be written when it had ended.
 @pytest.mark.parametrize("changes", [
     {},
     {"process": {"user": {"uid": 0, "gid": 0}}, "linux": {
@@ -66,10 +79,10 @@ def test_neither_files_nor_namespaces_of_the_host(changes: bundles.Config, runti
     while not (bundle / "rootfs/tmp/ready").exists():
         assert time.monotonic() < deadline, init.outcome.stderr
         time.sleep(0.02)
-    for _ in range(30):
+    for _ in range(20):
         runtime.ok("exec", name, "true")
     (bundle / "rootfs/tmp/stop").touch()
     assert init.wait() == 0, init.outcome.stderr
-    seen, outside = json.loads(init.outcome.stdout)
+    seen, programs, outside = json.loads(init.outcome.stdout)
     assert outside == []
-    assert seen > 0                         # else it has watched nothing
+    assert seen and programs                # else it has watched nothing
