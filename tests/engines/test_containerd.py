@@ -303,8 +303,8 @@ def test_apparmor_and_a_seccomp_profile(ctr: Ctr) -> None:
                        '"action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}')
     flags = ("--apparmor-default-profile", "cri-containerd.apparmor.d", "--seccomp", "--seccomp-profile", str(profile))
     done = ctr.daemon.ctr(*ctr.command("--rm", *flags, args=("sh", "-c", "cat /proc/self/attr/current; mkdir /x 2>&1")))
-    assert done.stdout.splitlines() == [
-        "cri-containerd.apparmor.d (enforce)", "mkdir: can't create directory '/x': Operation not supported"], done.stderr
+    assert done.stdout.splitlines() == ["cri-containerd.apparmor.d (enforce)",
+                                        "mkdir: can't create directory '/x': Operation not supported"], done.stderr
 
 
 def test_a_root_file_system_without_an_image(ctr: Ctr) -> None:
