@@ -45,13 +45,19 @@ def controllers() -> set[str]:
     return set((CGROUP / "cgroup.controllers").read_text().split())
 
 
+def named(prefix: str) -> re.Pattern[str]:
+    """What begins with an id, or with what a test adds to it; not an id of another test: t7-1 is not t7-12."""
+    return re.compile(rf"(?<!\w){re.escape(prefix)}(?!\d)")
+
+
 def processes_of(prefix: str) -> list[int]:
     """Processes in a cgroup whose path has the prefix, zombies excepted."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if re.search(rf"^0::.*{re.escape(prefix)}", (entry / "cgroup").read_text(), re.M) and \
+                if any(line.startswith("0::") and named(prefix).search(line)
+                       for line in (entry / "cgroup").read_text().splitlines()) and \
                         "\nState:\tZ" not in (entry / "status").read_text():
                     found.append(int(entry.name))
             except (FileNotFoundError, ProcessLookupError):
@@ -95,7 +101,7 @@ class Snapshot:
         return cls(
             mounts=sorted(line.split(" - ")[0].split(" ", 3)[3] for line in
                           Path("/proc/self/mountinfo").read_text().splitlines()),
-            cgroups=[path for path in below(CGROUP) if prefix in os.path.basename(path)],
+            cgroups=[path for path in below(CGROUP) if named(prefix).search(os.path.basename(path))],
             processes=processes_of(prefix), children=children(),
             files=below(root))
 

@@ -284,3 +284,28 @@ def test_the_trace_of_a_run(runtime: Runtime, place: Path, name: str) -> None:
     assert "start.release" in (runtime.root / "trace.jsonl").read_text()
     (runtime.root / "trace").unlink()
     (runtime.root / "trace.jsonl").unlink()
+
+
+# ---- crun's additions -----------------------------------------------------------------------------------------------
+def test_a_config_of_another_name(runtime: Runtime, place: Path, name: str) -> None:
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["echo", "config.json"]}))
+    (bundle / "other.json").write_text(json.dumps(docker_like(process={"args": ["echo", "other"]})))
+    assert runtime.run(name, bundle, "--config", "other.json", cwd=bundle).stdout == "other\n"
+    assert runtime.run(name, bundle, "-f", str(bundle / "other.json")).stdout == "other\n"
+    assert "none.json not found" in runtime.run(name, bundle, "--config", "none.json").stderr
+
+
+def test_no_cgroup_manager(runtime: Runtime, place: Path, name: str) -> None:
+    """The container stays where the caller is; a limit is refused."""
+    own = Path("/proc/self/cgroup").read_text()
+    config = docker_like(process={"args": ["sleep", "1000"]}, linux={"resources": {"pids": {"limit": 9}}})
+    bundle = bundles.bundle(place / "bundle", config)
+    runtime.options = ["--cgroup-manager", "disabled"]
+    assert "pids.max cannot be set: cgroups are disabled" in runtime("create", "--bundle", bundle, name).stderr
+    del config["linux"]["resources"]
+    init = runtime.create(name, bundles.write(bundle, config))
+    runtime.ok("start", name)
+    assert Path(f"/proc/{init.pid}/cgroup").read_text() == own
+    assert not Snapshot.take(name, runtime.root).cgroups
+    runtime.ok("delete", "--force", name)
+    assert init.wait() == 137
