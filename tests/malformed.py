@@ -210,6 +210,8 @@ LINUX: list[Case] = [
      "process.user.uid", "cannot set uid to unmapped user"),
     ("unmapped group", {**process(user={"additionalGids": [0, 7]}), **mapped(mapping(0, 1000, 5))},
      "process.user.additionalGids[1]", "cannot set gid to unmapped user"),
+    ("mapping without root", {**process(user={"uid": 5, "additionalGids": []}), **mapped(mapping(5, 1000, 1))},
+     "linux.uidMappings", "no user mapping found"),
     ("mapping of -1", mapped(mapping(0, -1, 1)), "linux.uidMappings[0].hostID", "not in the range"),
     ("mapping of nothing", mapped(mapping(0, 1, 0)), "linux.uidMappings[0].size", "0 is not in the range"),
     ("mapping without size", mapped({"containerID": 0, "hostID": 0}), "linux.uidMappings[0].size", "missing"),
