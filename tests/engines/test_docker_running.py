@@ -184,8 +184,8 @@ def test_inspect(docker: Docker, box: str) -> None:
 
 def test_update(docker: Docker, box: str) -> None:
     """The last of this file: the container keeps its limits."""
-    docker.ok("update", "-m", "48m", "--memory-swap", "-1", "--cpus", "1.25", "--pids-limit", "30", "--cpuset-cpus", "0",
-              box)
+    docker.ok("update", "-m", "48m", "--memory-swap", "-1", "--cpus", "1.25", "--pids-limit", "30",
+              "--cpuset-cpus", "0", box)
     files = "cd /sys/fs/cgroup; cat memory.max cpu.max pids.max cpuset.cpus"
     assert docker.exec(box, "sh", "-c", files) == [str(48 << 20), "125000 100000", "30", "0"]
     forks = docker.cli("exec", box, "sh", "-c", "for i in $(seq 40); do sleep 9 & done")
