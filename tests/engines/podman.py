@@ -27,6 +27,7 @@ events_logger = "file"
 infra_image = "{image}"
 init_path = "/usr/bin/docker-init"
 runtime_supports_json = ["runc", "pyrunc"]
+runtime_supports_nocgroup = ["pyrunc"]
 tmp_dir = "{place}/libpod"
 [engine.runtimes]
 {runtimes}

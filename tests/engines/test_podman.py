@@ -270,6 +270,13 @@ def test_cgroup_namespace_and_parent(podman: Podman) -> None:
     assert line.startswith("0::/mine/libpod-"), line
 
 
+def test_without_a_cgroup(store: Store, request: pytest.FixtureRequest, name: str) -> None:
+    """Not by runc, which has no --cgroup-manager=disabled: Podman asks only those it is told of."""
+    podman = Podman(store, runtimes.find(request.config.getoption("runtime")), name)
+    own = Path("/proc/self/cgroup").read_text().splitlines()[-1]
+    assert podman.shell("tail -n 1 /proc/self/cgroup", "--cgroups", "disabled", "--cgroupns", "host") == [own]
+
+
 # ---- privileges ----------------------------------------------------------------------------------------------------
 def test_capabilities(podman: Podman) -> None:
     show = "grep -E 'Cap(Inh|Prm|Eff|Bnd|Amb)' /proc/self/status | tr '\\t' ' '"

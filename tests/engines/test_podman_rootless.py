@@ -88,23 +88,15 @@ def test_a_failing_create_tells_why(args: tuple[str, ...], status: int, said: st
 
 
 @pytest.mark.parametrize(("flags", "wanted"), [
-    ((), [[0, 0, 65537], [0]]), (("--userns", "keep-id"), [[0, 1, UID], [UID, 0, 1], [UID + 1, UID + 1, 65536 - UID],
-                                                         [UID]]),
-    (("--userns", "nomap"), [[0, 1, 65536], [0]]), (("--userns", "auto:size=1000"), [[0, 1, 1000], [0]]),
+    ((), [[0, UID, 1], [1, RANGE, 65536], [0]]),
+    (("--userns", "keep-id"), [[0, 1, UID], [UID, 0, 1], [UID + 1, UID + 1, 65536 - UID], [UID]]),
+    (("--userns", "nomap"), [[0, 1, 65536], [0]]),
+    (("--userns", "auto:size=1000"), [[0, 1, 1000], [0]]),
     (("--uidmap", "0:1:500", "--gidmap", "0:1:500", "--user", "7"), [[0, 1, 500], [7]])],
     ids=["as it is", "keep-id", "nomap", "auto", "uidmap"])
 def test_user_namespace(flags: tuple[str, ...], wanted: list[list[int]], podman: Podman) -> None:
     lines = podman.shell("cat /proc/self/uid_map; id -u", *flags)
-    if not flags:                       # Podman's own user namespace is the container's: its map is told from there
-        wanted = [[0, UID, 1], [1, RANGE, 65536], [0]]
-        lines = [*Path(f"/proc/{own_init(podman)}/uid_map").read_text().splitlines(), lines[-1]]
     assert ids(lines) == wanted
-
-
-def own_init(podman: Podman) -> int:
-    podman.detached()
-    pid: int = podman.state()["Pid"]
-    return pid
 
 
 def test_files_belong_to_the_user(podman: Podman) -> None:
