@@ -5,8 +5,6 @@ import json
 import os
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,9 @@ from tests import bundles
 from tests.bundles import Config
 
 from . import cri_log, remains
+from .waiting import until
 
 CRIU_PATH = {"PATH": "/usr/sbin:/usr/bin"}
-
-def until(done: Callable[[], bool], what: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
-
 
 class CreateFailed(Exception):
     """conmon's message in place of a process id: what the runtime said on its standard error."""
@@ -69,10 +61,10 @@ class Crio:
             child_sync.close()
             child_start.close()
             start.sendall(b"\0")
-            sync.settimeout(120)
+            sync.settimeout(200)
             with sync.makefile("r") as file:
                 line = file.readline()
-        assert line, process.communicate(timeout=60)
+        assert line, process.communicate(timeout=200)
         record: dict[str, Any] = json.loads(line)
         return record, process
 
@@ -81,7 +73,7 @@ class Crio:
         argv = [self.binary, "--root", str(self.place / "root"), *(["--systemd-cgroup"] if self.systemd else []),
                 command, *args]
         env = CRIU_PATH if command == "checkpoint" else {}
-        return subprocess.run(argv, env=env, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(argv, env=env, input=stdin, capture_output=True, text=True, timeout=200, check=False)
 
     def ok(self, command: str, *args: str, stdin: str = "") -> str:
         done = self.runtime(command, *args, stdin=stdin)
@@ -109,7 +101,7 @@ class Container:
             "-r", crio.binary, "--runtime-arg", f"--root={crio.place / 'root'}",
             "--socket-dir-path", crio.place / "sockets", "--syslog", "-u", id, "--log-size-max", "-1",
             *(["-t"] if self.terminal else []), *flags)
-        process.communicate(timeout=60)                    # the first process ends when its child watches
+        process.communicate(timeout=200)                    # the first process ends when its child watches
         self.pid = int(record["pid"])
         if self.pid == -1:
             raise CreateFailed(record.get("message", ""))
@@ -144,14 +136,14 @@ class Container:
             "--log-global-size-max", "16777216", *(["-t"] if self.terminal else []),
             *(["-T", str(seconds)] if seconds else []),
             "--exec-process-spec", spec, "--runtime-arg", f"--root={self.crio.place / 'root'}")
-        conmon.communicate(timeout=120)
+        conmon.communicate(timeout=200)
         return Exec(record["exit_code"], record.get("message", ""),
                     cri_log.of_stream(log, "stdout"), cri_log.of_stream(log, "stderr"))
 
     def attach(self) -> socket.socket:
         """conmon's socket: packets out start with 2 or 3 for the stream, packets in are standard input."""
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        client.settimeout(60)
+        client.settimeout(200)
         client.connect(str(self.crio.place / "sockets" / self.id / "attach"))
         return client
 

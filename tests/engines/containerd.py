@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import image, remains
+from .waiting import SECONDS
 
 CONFIG = """version = 2
 root = "{place}/root"
@@ -42,7 +43,7 @@ class Containerd:
     def start(self) -> None:
         self.process = subprocess.Popen(["containerd", "--config", self.place / "config.toml"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + SECONDS
         while not self.ready():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
             time.sleep(0.1)
@@ -50,13 +51,13 @@ class Containerd:
     def ready(self) -> bool:
         return self.ctr("version").status == 0
 
-    def import_image(self, path: Path) -> None:
+    def import_image(self, path: Path, name: str = image.NAME) -> None:
         self.ok("image", "import", str(path))
 
     def argv(self, *args: str) -> list[str]:
         return ["ctr", "--address", str(self.place / "sock"), "--namespace", self.namespace, *args]
 
-    def ctr(self, *args: str, timeout: float = 120) -> Done:
+    def ctr(self, *args: str, timeout: float = 200) -> Done:
         return Done(subprocess.run(self.argv(*args), stdin=subprocess.DEVNULL, capture_output=True, text=True,
                                    timeout=timeout, check=False))
 
@@ -91,4 +92,4 @@ class Containerd:
     def stop(self) -> None:
         """End the daemon; containers and their shims go on."""
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)

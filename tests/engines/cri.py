@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from tests.bundles import Config, merge
 
 from . import cri_log, image
 from .containerd import Containerd
+from .waiting import until
 
 #: Of a pod that runs for good: its first process waits, as Kubernetes' pause image does.
 PAUSE = "docker.io/pyrunc/pause:latest"
@@ -51,13 +50,6 @@ NETWORK = {"cniVersion": "0.4.0", "name": "pods", "plugins": [
     {"type": "portmap", "capabilities": {"portMappings": True}}]}
 
 
-def until(done: Callable[[], bool], what: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.1)
-
-
 class Cri(Containerd):
     """The daemon, with a handler for each runtime: {name: path of the binary}. api: the messages of cri.proto."""
 
@@ -76,9 +68,7 @@ class Cri(Containerd):
         self.runtime = services.RuntimeServiceStub(self.channel)
         self.images = services.ImageServiceStub(self.channel)
         super().__init__(place, config, NAMESPACE)
-        self.import_image(image.write(place / "pause.tar", PAUSE, ["sleep", "1000000"]))
-        for name in (image.NAME, PAUSE):             # the plugin hears of imported images by an event
-            until(lambda name=name: self.has_image(name), lambda name=name: f"{name}: {self.last_words()}")  # type: ignore[misc]
+        self.import_image(image.write(place / "pause.tar", PAUSE, ["sleep", "1000000"]), PAUSE)
         self.pods: dict[str, Pod] = {}
 
     def ready(self) -> bool:
@@ -90,6 +80,11 @@ class Cri(Containerd):
         except self.error:
             return False
         return all(condition.status for condition in conditions)
+
+    def import_image(self, path: Path, name: str = image.NAME) -> None:
+        """The plugin hears of imported images by an event."""
+        super().import_image(path, name)
+        until(lambda: self.has_image(name), self.last_words)
 
     def has_image(self, name: str) -> bool:
         return bool(self.images.ImageStatus(self.api.ImageStatusRequest(image={"image": name})).image.id)
@@ -118,7 +113,7 @@ class Pod:
             "linux": {"cgroup_parent": f"/kubepods/{name}",
                       "security_context": {"namespace_options": {"pid": "CONTAINER"}}}}, config)
         self.id: str = daemon.runtime.RunPodSandbox(daemon.api.RunPodSandboxRequest(
-            config=self.config, runtime_handler=handler), timeout=120).pod_sandbox_id
+            config=self.config, runtime_handler=handler), timeout=200).pod_sandbox_id
         self.removed = False
         self._numbers = iter(range(1000))
 
@@ -132,7 +127,7 @@ class Pod:
                        "log_path": f"{name}.log",
                        "linux": {"security_context": {"namespace_options": {"pid": "CONTAINER"}}}}, config)
         made = self.daemon.runtime.CreateContainer(self.daemon.api.CreateContainerRequest(
-            pod_sandbox_id=self.id, config=whole, sandbox_config=self.config), timeout=120)
+            pod_sandbox_id=self.id, config=whole, sandbox_config=self.config), timeout=200)
         return Container(self, made.container_id, Path(self.config["log_directory"], f"{name}.log"))
 
     def run(self, *args: str, **config: Any) -> Container:
@@ -154,16 +149,16 @@ class Pod:
         listed = self.daemon.runtime.ListContainers(
             self.daemon.api.ListContainersRequest(filter={"pod_sandbox_id": self.id}))
         for container in listed.containers:
-            self.daemon.runtime.RemoveContainer(self.daemon.api.ContainerId(container_id=container.id), timeout=120)
+            self.daemon.runtime.RemoveContainer(self.daemon.api.ContainerId(container_id=container.id), timeout=200)
 
     def stop(self) -> None:
-        self.daemon.runtime.StopPodSandbox(self.daemon.api.PodId(pod_sandbox_id=self.id), timeout=120)
+        self.daemon.runtime.StopPodSandbox(self.daemon.api.PodId(pod_sandbox_id=self.id), timeout=200)
 
     def remove(self) -> None:
         """Stop it with what runs in it, and forget it. May be repeated."""
         if not self.removed:
             self.stop()
-            self.daemon.runtime.RemovePodSandbox(self.daemon.api.PodId(pod_sandbox_id=self.id), timeout=120)
+            self.daemon.runtime.RemovePodSandbox(self.daemon.api.PodId(pod_sandbox_id=self.id), timeout=200)
             self.removed = True
 
 
@@ -191,7 +186,7 @@ class Container:
         return self.api.ContainerId(container_id=self.id)
 
     def start(self) -> None:
-        self.runtime.StartContainer(self._me, timeout=120)
+        self.runtime.StartContainer(self._me, timeout=200)
 
     def status(self) -> Any:
         return self.runtime.ContainerStatus(self.api.ContainerStatusRequest(container_id=self.id)).status
@@ -218,7 +213,7 @@ class Container:
     def exec(self, *args: str, timeout: int = 0) -> Any:
         """ExecSync's answer: stdout, stderr, exit_code. timeout: seconds that the command may take, 0: any."""
         return self.runtime.ExecSync(self.api.ExecSyncRequest(container_id=self.id, cmd=args, timeout=timeout),
-                                     timeout=120)
+                                     timeout=200)
 
     def says(self, script: str) -> list[str]:
         """The lines that a shell script prints when it is run in the container beside what runs there."""
@@ -232,14 +227,14 @@ class Container:
 
     def update(self, **linux: Any) -> None:
         self.runtime.UpdateContainerResources(self.api.UpdateContainerResourcesRequest(
-            container_id=self.id, linux=linux), timeout=60)
+            container_id=self.id, linux=linux), timeout=200)
 
     def stop(self, seconds: int = 0) -> None:
         """SIGTERM, and SIGKILL after the seconds; SIGKILL at once for 0."""
-        self.runtime.StopContainer(self.api.StopContainerRequest(container_id=self.id, timeout=seconds), timeout=120)
+        self.runtime.StopContainer(self.api.StopContainerRequest(container_id=self.id, timeout=seconds), timeout=200)
 
     def remove(self) -> None:
-        self.runtime.RemoveContainer(self._me, timeout=120)
+        self.runtime.RemoveContainer(self._me, timeout=200)
 
     def stream_url(self, *args: str, tty: bool = False, stdin: bool = True) -> str:
         """Where an exec of args, or an attach without any, can be talked to (streaming.py)."""

@@ -19,7 +19,7 @@ BINARY, CLOSE, PING = 2, 8, 9
 class Stream:
     """An open session; `said` is what came on each channel so far."""
 
-    def __init__(self, url: str, protocol: str = "v4.channel.k8s.io", seconds: float = 60) -> None:
+    def __init__(self, url: str, protocol: str = "v4.channel.k8s.io", seconds: float = 150) -> None:
         parts = urlsplit(url)
         assert parts.hostname
         self.socket = socket.create_connection((parts.hostname, parts.port or 80), seconds)

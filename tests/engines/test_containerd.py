@@ -16,8 +16,9 @@ from tests.world import CGROUP
 from .containerd import Containerd
 from .image import NAME
 from .terminal import Terminal
+from .waiting import until
 
-pytestmark = pytest.mark.guest_engines
+pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +48,7 @@ class Ctr:
         return ("run", "--runc-binary", self.binary, *flags, NAME, self.id, *args)
 
     def wait(self, done: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 30
-        while not done():
-            assert time.monotonic() < deadline, f"{what}: {self.daemon.left(self.id)}\n{self.daemon.last_words()}"
-            time.sleep(0.1)
+        until(done, lambda: f"{what}: {self.daemon.left(self.id)}\n{self.daemon.last_words()}")
 
     def detached(self, *args: str, flags: tuple[str, ...] = ()) -> None:
         self.daemon.ok(*self.command("--detach", *flags, args=args))

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from .cri import Cri, Pod, Pods, security, until
+from .cri import Cri, Pod, Pods, security
 from .streaming import STDERR, STDIN, STDOUT, Stream
+from .waiting import until
 
 pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(300)]
 

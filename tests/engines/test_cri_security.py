@@ -10,7 +10,8 @@ import pytest
 
 from tests import world
 
-from .cri import Cri, Pod, Pods, security, until
+from .cri import Cri, Pod, Pods, security
+from .waiting import until
 
 pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(300)]
 

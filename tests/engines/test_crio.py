@@ -18,7 +18,8 @@ import pytest
 from tests import runtimes
 from tests.bundles import PATH, docker_like
 
-from .conmon import Container, CreateFailed, Crio, until
+from .conmon import Container, CreateFailed, Crio
+from .waiting import until
 
 pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(300)]
 
@@ -187,8 +188,7 @@ def test_out_of_memory_is_seen(made: Made) -> None:
                          linux={"resources": {"memory": {"limit": 16 * MB}}})
     container.wait()
     assert ("stdout", "died") in container.log()
-    for folder in (container.bundle, container.persist):
-        until(lambda folder=folder: (folder / "oom").exists(), lambda: container.log())  # type: ignore[misc]
+    until(lambda: (container.bundle / "oom").exists() and (container.persist / "oom").exists(), container.log)
 
 
 def test_update(made: Made) -> None:
