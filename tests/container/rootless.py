@@ -14,10 +14,16 @@ UID = 1000
 
 
 class User:
-    """A user's folder with a bundle and a runtime directory. Calls return the finished process."""
+    """A user's folder with a bundle and a runtime directory. Calls return the finished process.
+
+    environment   what calls get besides PATH, HOME and XDG_RUNTIME_DIR, or instead
+    outside       a program of root's that runs each call, which is to be made elsewhere: nsenter
+    """
 
     def __init__(self, program: str, place: Path) -> None:
         self.program, self.bundle, self.runtime_dir = program, place / "bundle", place / "run"
+        self.environment: dict[str, str] = {}
+        self.outside: tuple[str, ...] = ()
         self.runtime_dir.mkdir()
         bundles.busybox_root(self.bundle / "rootfs")
         self.give(place)
@@ -29,13 +35,14 @@ class User:
     def call(self, *argv: str | Path, within: tuple[str, ...] = (), groups: tuple[int, ...] = (),
              cgroup: Path | None = None, output: IO[str] | int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
         """Run the runtime in the bundle: by a program that is given its command line, with groups, from a cgroup."""
-        env = {"PATH": os.environ["PATH"], "HOME": "/", "XDG_RUNTIME_DIR": str(self.runtime_dir)}
-        enter = f"echo $$ >{cgroup}/cgroup.procs; " if cgroup else ""
+        env = {"PATH": os.environ["PATH"], "HOME": "/", "XDG_RUNTIME_DIR": str(self.runtime_dir),
+               **self.environment}
+        enter = f"cd {self.bundle}; " + (f"echo $$ >{cgroup}/cgroup.procs; " if cgroup else "")
         listed = ",".join(map(str, groups))
         become = f"exec setpriv --reuid {UID} --regid {UID} " + (f"--groups {listed}" if groups else "--clear-groups")
-        return subprocess.run(["sh", "-c", f'{enter}{become} "$@"', "sh", *within, self.program, *map(str, argv)],
-                              cwd=self.bundle, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                              text=True, timeout=60, check=False)
+        whole = (*self.outside, "sh", "-c", f'{enter}{become} "$@"', "sh", *within, self.program, *map(str, argv))
+        return subprocess.run(whole, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, text=True,
+                              timeout=60, check=False)
 
     def ok(self, *argv: str | Path, **options: Any) -> str:
         done = self.call(*argv, **options)
