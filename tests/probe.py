@@ -21,7 +21,7 @@ CGROUP = ("cpu.weight", "cpu.max", "cpu.max.burst", "cpu.idle", "memory.max", "m
 #: network and every capability, so none may do harm there.
 TRIED = ("mkdir /tmp/probed", "touch /etc/probed", "touch /sys/probed", "touch /dev/probed", ": </dev/kernel",
          ": >>/dev/kernel", ": </dev/deep/loop", ": </dev/zero", ": >>/proc/sys/net/ipv4/ip_forward",
-         ": >>/proc/sysrq-trigger", "cat /proc/kcore", "cat /etc/passwd", "mount -t tmpfs none /mnt",
+         ": >>/proc/sysrq-trigger", "head -c 1 /proc/kcore", "cat /etc/passwd", "mount -t tmpfs none /mnt",
          "chown 7:8 /tmp/probed", "chmod 4755 /tmp/probed", "kill -0 1", "ls /root")
 
 SCRIPT = f"""

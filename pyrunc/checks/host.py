@@ -36,6 +36,7 @@ def findings(config: Config, bundle: str, host: Host) -> Iterator[Finding]:
     yield from _mounts(config, bundle, root)
     if os.path.isdir(root):
         yield from _program(config, root)
+        yield from _devices(config, root)
     yield from _hooks(config)
     yield from _security(config, host)
     yield from _seccomp(config)
@@ -126,6 +127,24 @@ def _program(config: Config, root: str) -> Iterator[Finding]:
                         if "/" not in name else f"exec: {quoted(name)}: no such file or directory, or not executable")
     except Hidden:
         pass
+
+
+def _devices(config: Config, root: str) -> Iterator[Finding]:
+    """What the image has at the path of a device must be that device."""
+    mounts = {absolute(mount["destination"], "/") for mount in config.get("mounts", ())}
+    kinds = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+    for index, device in enumerate(config.get("linux", {}).get("devices", ())):
+        folder, _, name = device["path"].rpartition("/")
+        try:
+            above = find(root, folder or "/", mounts)
+            there = os.lstat(os.path.join(above, name)) if above else None
+        except (Hidden, OSError):
+            continue
+        if there is None or f"{folder}/{name}" in mounts:
+            continue
+        number = os.makedev(device["major"], device["minor"]) if device["type"] != "p" else 0
+        if stat.S_IFMT(there.st_mode) != kinds[device["type"]] or there.st_rdev != number:
+            yield error(f"linux.devices[{index}].path", f"{quoted(device['path'])} in the root is something else")
 
 
 def _hooks(config: Config) -> Iterator[Finding]:

@@ -45,19 +45,28 @@ def _controllers(config: Config, host: Host) -> Iterator[Finding]:
                         + (f" at {host.cgroup_mount}" if host.cgroup_mount else ": it is not mounted"))
 
 
+def _online(kind: str) -> set[int]:
+    """The numbers of the CPUs ("cpu") or memory nodes ("node")."""
+    try:
+        with open(f"/sys/devices/system/{kind}/online") as file:
+            return set(parse_numbers(file.read().strip()))
+    except OSError:
+        return {0}                                         # a kernel without NUMA has one node
+
+
 def _cpus(config: Config) -> Iterator[Finding]:
-    cpu = config.get("linux", {}).get("resources", {}).get("cpu", {})
-    for key, text, file in (("cpus", cpu.get("cpus", ""), "/sys/devices/system/cpu/online"),
-                            ("mems", cpu.get("mems", ""), "/sys/devices/system/node/online")):
-        if not text:
-            continue
-        try:
-            with open(file) as online:
-                absent = set(parse_numbers(text)) - set(parse_numbers(online.read().strip()))
-        except OSError:
-            absent = set(parse_numbers(text)) - {0}        # a kernel without NUMA has one node
-        if absent:
+    linux = config.get("linux", {})
+    cpu, policy = linux.get("resources", {}).get("cpu", {}), linux.get("memoryPolicy")
+    for key, text, kind in (("cpus", cpu.get("cpus", ""), "cpu"), ("mems", cpu.get("mems", ""), "node")):
+        if text and (absent := set(parse_numbers(text)) - _online(kind)):
             yield error(f"linux.resources.cpu.{key}", f"{min(absent)} is not online here")
+    if policy and "MPOL_F_RELATIVE_NODES" not in policy.get("flags", ()):
+        nodes = set(parse_numbers(policy.get("nodes", "")))
+        if nodes and not nodes & _online("node"):          # the kernel leaves out those that are not
+            yield error("linux.memoryPolicy.nodes", "none of these nodes is online here")
+    for name, numbers in config.get("process", {}).get("execCPUAffinity", {}).items():
+        if numbers and not set(parse_numbers(str(numbers))) & _online("cpu"):
+            yield error(f"process.execCPUAffinity.{name}", "none of these CPUs is online here")
 
 
 def _pages(config: Config) -> Iterator[Finding]:

@@ -167,6 +167,26 @@ def test_the_program(root: pathlib.Path) -> None:
     assert look(root, mounted) == []
 
 
+def test_devices_whose_place_is_taken(tmp_path: pathlib.Path) -> None:
+    root = bundle(tmp_path / "bundle")
+    os.mkfifo(root / "rootfs/fifo")
+    null: dict[str, Any] = {"type": "c", "major": 1, "minor": 3}
+    sound = [{"type": "p", "path": "/fifo"}, {**null, "path": "/not/there"}]
+    assert look(root, plain(linux={"devices": sound})) == []
+    taken = [{**null, "path": "/etc/passwd"}, {"type": "p", "path": "/etc"}, {**null, "path": "/fifo"}]
+    found = look(root, plain(linux={"devices": [*sound, *taken]}))
+    assert [(finding.level, finding.where) for finding in found] == [
+        (ERROR, f"linux.devices[{index}].path") for index in (2, 3, 4)]
+
+
+@pytest.mark.parametrize(("changes", "where"), [
+    ({"linux": {"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "1000-1001"}}}, "linux.memoryPolicy.nodes"),
+    ({"linux": {"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0,1001"}}}, ""),
+    ({"process": {"execCPUAffinity": {"initial": "0", "final": "8000"}}}, "process.execCPUAffinity.final")])
+def test_nodes_and_cpus(changes: dict[str, Any], where: str, root: pathlib.Path) -> None:
+    assert [finding.where for finding in look(root, plain(**changes))] == ([where] if where else [])
+
+
 def test_a_config_without_a_process(root: pathlib.Path) -> None:
     finding = only(look(root, plain(process=None)))
     assert (finding.level, finding.where) == (WARNING, "process")

@@ -75,13 +75,17 @@ def view(runtime: Runtime, bundle: Path, name: str, config: Config) -> dict[str,
             console.accept()
             runtime.ok("start", name)
             text = console.read()
-            init.wait()
+            init.wait(120)
             runtime.ok("delete", name)
         os.unlink(bundle / "console")
     elif "rootless" in str(bundle):
         text = as_user(runtime, bundle, name)
     else:
-        _, text = runtime.whole_life(name, bundle)
+        init = runtime.create(name, bundle)
+        runtime.ok("start", name)
+        init.wait(120)                  # the probe is some hundred processes, and the guest may be an emulated one
+        runtime.ok("delete", name)
+        text = init.outcome.stdout
     whole = probe.parse(text)
     seen = comparable(whole, config["linux"].get("maskedPaths", []))
     if config["linux"].get("cgroupsPath"):
