@@ -20,6 +20,7 @@ from typing import Any
 from tests.bundles import PATH, busybox_root
 
 from . import remains
+from .containerd import CONFIG
 from .terminal import LONG, Terminal
 
 CLIENT = "/usr/bin/docker"              # Debian's, as old as its daemon, whatever else PATH has
@@ -46,7 +47,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Daemon:
-    """dockerd and the containerd it starts, with the busybox image. place: an empty folder that takes overlays.
+    """containerd and dockerd, with the busybox image. place: an empty folder that takes overlays.
 
     runtimes: name -> path of those besides runc, which Docker has by itself; more: further keys of daemon.json.
     """
@@ -56,26 +57,35 @@ class Daemon:
         self.config: dict[str, object] = {
             "data-root": f"{place}/root", "exec-root": f"{place}/exec", "pidfile": f"{place}/pid",
             "hosts": [f"unix://{self.socket}"], "exec-opts": ["native.cgroupdriver=cgroupfs"],
+            "containerd": f"{place}/containerd/sock",           # one of its own it gives 15 s to start
             "experimental": True,                               # for checkpoints
             "live-restore": True, "runtimes": {name: {"path": path} for name, path in runtimes.items()}, **more}
         self.shared: dict[str, dict[str, list[str]]] = {}       # containers of several scenarios: what they have said
+        (place / "containerd").mkdir()
+        (place / "containerd/config.toml").write_text(CONFIG.format(place=place / "containerd"))
         self.start()
         self._load()
 
     def start(self) -> None:
         (self.place / "daemon.json").write_text(json.dumps(self.config))
-        self.process = subprocess.Popen(["dockerd", "--config-file", self.place / "daemon.json"],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"))
-        deadline = time.monotonic() + LONG
-        while not self._answers():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
-            time.sleep(0.1)
+        self.containerd = self._spawn("containerd", "--config", self.place / "containerd/config.toml")
+        self._wait_until_up(self.containerd, self.place / "containerd/sock")
+        self.process = self._spawn("dockerd", "--config-file", self.place / "daemon.json")
+        self._wait_until_up(self.process, self.socket)
+        self.api("GET", "/_ping")
 
-    def _answers(self) -> bool:
-        try:
-            return bool(self.api("GET", "/_ping") == "OK")
-        except OSError:
-            return False
+    def _spawn(self, *argv: str | Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"))
+
+    def _wait_until_up(self, process: subprocess.Popen[bytes], path: Path) -> None:
+        """Until a connection is taken there."""
+        deadline = time.monotonic() + LONG
+        while True:
+            with socket.socket(socket.AF_UNIX) as client:
+                if client.connect_ex(str(path)) == 0:
+                    return
+            assert process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.1)
 
     def _load(self) -> None:
         """`docker import` takes the bare root as its layer."""
@@ -92,17 +102,17 @@ class Daemon:
         self.wait(lambda: self.log.read_text().count("Reloaded configuration") > before, "the configuration stays")
 
     def crash(self) -> None:
-        """End the daemon as a crash does, and its containerd with it, whose process is then ours to reap."""
-        containerd = int((self.place / "exec/containerd/containerd.pid").read_text())
-        self.process.kill()
-        self.process.wait(LONG)
-        os.waitpid(containerd, 0)
+        """End both daemons as a crash does."""
+        for process in (self.process, self.containerd):
+            process.kill()
+            process.wait(LONG)
 
     def stop(self) -> None:
         for container in self.api("GET", "/containers/json?all=1"):
             self.remove(container["Id"])
-        self.process.terminate()
-        self.process.wait(LONG)
+        for process in (self.process, self.containerd):
+            process.terminate()
+            process.wait(LONG)
 
     # ---- the client ----------------------------------------------------------------------------------------------
     def argv(self, *args: str) -> list[str]:
@@ -162,8 +172,8 @@ class Daemon:
             time.sleep(0.2)
 
     def nothing_left(self, id: str) -> None:
-        self.wait(lambda: not remains.of(id, [self.place / "exec", Path("/run/containerd")]),
-                  f"something stays behind: {remains.of(id, [self.place / 'exec', Path('/run/containerd')])}")
+        folders = [self.place / "exec", self.place / "containerd/state", Path("/run/containerd")]
+        self.wait(lambda: not remains.of(id, folders), f"something stays behind: {remains.of(id, folders)}")
 
 
 class Docker:
