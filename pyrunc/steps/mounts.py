@@ -57,7 +57,13 @@ class FileSystem(Mount):
         place, existed = self.place(kernel, facts)
         mount = self.make(kernel, facts, place if existed else -1)
         set_below_and_propagation(kernel, mount, self.options)
-        kernel.move_mount(mount, place)
+        try:
+            kernel.move_mount(mount, place)
+        except OSError as fault:
+            if fault.errno == errno.EINVAL and not destination.is_directory(kernel, place):
+                raise OSError(errno.ENOTDIR, posix.strerror(errno.ENOTDIR), "it can only be mounted on a directory"
+                              ) from None
+            raise
         kernel.close(place)
         if self.readonly_later:
             facts.mount_fds[self.index] = mount

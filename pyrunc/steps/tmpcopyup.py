@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import posix
 
-from .destination import PLACE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
+from .destination import NO_LINKS, PLACE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,46 +19,58 @@ DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY
 
 def copy(kernel: Kernel, covered: int, mount: int) -> None:
     """Copy owner, times, attributes and content of directory covered (O_PATH) to the root of mount; not the mode,
-    which the mount's options have decided."""
+    which the mount's options have decided. However deep the tree is, few descriptors are open at a time."""
     source = kernel.open(".", DIRECTORY, 0, covered)
     target = kernel.open(".", DIRECTORY, 0, mount)
-    _content(kernel, source, target)
-    _likeness(kernel, source, target, False)
+    folders = ["."]
+    for folder in folders:                   # which grows meanwhile
+        folders += _content(kernel, source, target, folder)
+    for folder in reversed(folders):         # a folder has its times when nothing more is put into it
+        original, duplicate = _folder(kernel, source, folder), _folder(kernel, target, folder)
+        _likeness(kernel, original, duplicate, folder != ".")
+        kernel.close(original)
+        kernel.close(duplicate)
     kernel.close(source)
     kernel.close(target)
 
 
-def _content(kernel: Kernel, source: int, target: int) -> None:
-    for name in kernel.list_dir(source):
-        entry = kernel.open(name, PLACE, 0, source)
+def _folder(kernel: Kernel, top: int, path: str) -> int:
+    return kernel.open_in_root(top, path, DIRECTORY, 0, NO_LINKS)
+
+
+def _content(kernel: Kernel, source: int, target: int, folder: str) -> list[str]:
+    """Copy all that is in a folder; the paths of the folders in it, which are empty as yet."""
+    original, duplicate = _folder(kernel, source, folder), _folder(kernel, target, folder)
+    folders = []
+    for name in kernel.list_dir(original):
+        entry = kernel.open(name, PLACE, 0, original)
         state = kernel.stat(entry)
         kind = state.st_mode & S_IFMT
         if kind == S_IFDIR:
-            kernel.mkdir(name, 0o700, target)
-            _opened(kernel, name, source, target, DIRECTORY, DIRECTORY)
+            kernel.mkdir(name, 0o700, duplicate)
+            folders.append(f"{folder}/{name}")
         elif kind == S_IFREG:
-            _opened(kernel, name, source, target, posix.O_RDONLY, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL)
+            _file(kernel, name, original, duplicate)
         else:
             if kind == S_IFLNK:
-                kernel.symlink(kernel.read_link(entry), name, target)
+                kernel.symlink(kernel.read_link(entry), name, duplicate)
             else:
-                kernel.mknod(name, state.st_mode, state.st_rdev, target)
-            made = kernel.open(name, PLACE, 0, target)
+                kernel.mknod(name, state.st_mode, state.st_rdev, duplicate)
+            made = kernel.open(name, PLACE, 0, duplicate)
             kernel.chown(made, state.st_uid, state.st_gid)
             if kind != S_IFLNK:
                 kernel.chmod(made, state.st_mode & 0o7777)
             kernel.close(made)
         kernel.close(entry)
+    kernel.close(original)
+    kernel.close(duplicate)
+    return folders
 
 
-def _opened(kernel: Kernel, name: str, source: int, target: int, read: int, write: int) -> None:
-    """Copy one directory or regular file that is in source to target."""
-    original = kernel.open(name, read | posix.O_NOFOLLOW | posix.O_NONBLOCK, 0, source)
-    duplicate = kernel.open(name, write | posix.O_NOFOLLOW, 0o600, target)
-    if read == DIRECTORY:
-        _content(kernel, original, duplicate)
-    else:
-        kernel.copy_data(original, duplicate)
+def _file(kernel: Kernel, name: str, source: int, target: int) -> None:
+    original = kernel.open(name, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK, 0, source)
+    duplicate = kernel.open(name, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, 0o600, target)
+    kernel.copy_data(original, duplicate)
     _likeness(kernel, original, duplicate, True)
     kernel.close(original)
     kernel.close(duplicate)

@@ -305,6 +305,13 @@ def test_a_link_to_the_root_itself_is_refused(tmp_path: Path) -> None:
     assert 'mountpoint "/innocent" is on the top of rootfs' in refused(wanted, tmp_path)
 
 
+def test_a_file_where_a_file_system_is_to_go(tmp_path: Path) -> None:
+    wanted = config(tmp_path, [{"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}])
+    (tmp_path / "rootfs/dev").touch()
+    assert 'rootfs at "/dev": it can only be mounted on a directory: not a directory: at mounts[0]' in \
+        refused(wanted, tmp_path)
+
+
 # ---- errors that say what is wrong (each was a complaint about another runtime) ------------------------------------
 
 @pytest.mark.spec("runtime.md#create", "what cannot be applied is an error")

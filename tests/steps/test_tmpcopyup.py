@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +87,18 @@ def test_nothing_to_copy(tmp_path: Path) -> None:
     wanted = config(tmp_path, [{"destination": "/new/place", "type": "tmpfs", "options": ["tmpcopyup"]}])
     assert inside(wanted, tmp_path, lambda: (os.listdir("/new/place"), f"{MODE(os.stat('/new/place').st_mode):o}")) \
         == ([], "1777")
+
+
+def test_a_tree_of_any_depth_takes_few_descriptors(tmp_path: Path) -> None:
+    """An image can be deeper than the interpreter's stack and than the number of files that may be open."""
+    wanted = config(tmp_path, [{"destination": "/var", "type": "tmpfs", "options": ["tmpcopyup"]}])
+    deep = "var" + "/d" * 1500
+    subprocess.run(["mkdir", "-p", tmp_path / "rootfs" / deep], check=True)
+    (tmp_path / "rootfs" / deep / "file").write_text("content")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        assert inside(wanted, tmp_path, lambda: Path("/", deep, "file").read_text()) == "content"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        subprocess.run(["rm", "-rf", tmp_path / "rootfs/var"], check=True)
