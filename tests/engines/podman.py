@@ -87,7 +87,7 @@ class Store:
         self.ok("podman", "load", "--quiet", "--signature-policy", str(place / "policy.json"),
                 "--input", str(place / "image.tar"))
 
-    def call(self, *argv: str, stdin: str = "", timeout: float = 240) -> Done:
+    def call(self, *argv: str, stdin: str = "", timeout: float = 800) -> Done:
         """Files take the output: a container that outlives the command holds them open, not a pipe of ours."""
         out, err = self.place / "stdout", self.place / "stderr"
         with out.open("w") as output, err.open("w") as errors:

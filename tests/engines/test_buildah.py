@@ -50,7 +50,7 @@ class Buildah:
     def bud(self, text: str, *flags: str) -> Done:
         """Build from these instructions in the test's folder."""
         (self.folder / "Containerfile").write_text(text)
-        return self("bud", "--network", "none", "--layers=false", *flags, str(self.folder))
+        return self("bud", "--network", "none", "--layers=false", "--pull-never", *flags, str(self.folder))
 
 
 @pytest.fixture
