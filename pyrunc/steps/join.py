@@ -30,6 +30,7 @@ from .namespaces import (
 )
 from .process import own_oom_score_adj
 from .scheduling import final_affinity
+from .user import drops_groups
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -203,7 +204,8 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
         return
     yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
     yield from own_oom_score_adj(config, options, host)
-    yield Join(targets=[t for t in targets if t.kind not in ("mount", "pid")], where="linux.namespaces")
+    yield Join(targets=[t for t in targets if t.kind not in ("mount", "pid")],
+               drop_groups=drops_groups(config, host), where="linux.namespaces")
 
 
 def cgroup(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:

@@ -163,11 +163,15 @@ class Join(Step):
     spec = "config-linux.md#namespaces"
     side = CHILD
     targets: list[Open]
+    drop_groups: bool = False # the user namespace may be one in which setgroups(2) is denied
 
     def describe(self) -> str:
-        return "join namespaces: " + ", ".join(f"{t.kind} {t.path}" for t in self.targets)
+        groups = ", without supplementary groups" if self.drop_groups else ""
+        return "join namespaces: " + ", ".join(f"{t.kind} {t.path}" for t in self.targets) + groups
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
+        if self.drop_groups:
+            kernel.set_ids(0, 0, [])
         postponed = []
         user = [t for t in self.targets if t.kind == "user"]
         for target in [t for t in self.targets if t.kind != "user"]:
@@ -296,9 +300,11 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
         yield from join_cgroup(targets)
     else:
         from .process import own_oom_score_adj
+        from .user import drops_groups
         yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces")
         yield from own_oom_score_adj(config, options, host)
-        yield Join(targets=[t for t in targets if t.kind != "mount"], where="linux.namespaces")
+        yield Join(targets=[t for t in targets if t.kind != "mount"], drop_groups=drops_groups(config, host),
+                   where="linux.namespaces")
         if "time" in spaces.new:
             yield _time(config, spaces, CHILD)
         yield CloneAgain(flags=flags, kinds=kinds, where="linux.namespaces")

@@ -99,9 +99,19 @@ def denies_setgroups(config: Config, host: Host) -> bool:
     return host.setgroups and host.euid != 0 and len(gids) == 1 and gids[0]["size"] == 1
 
 
+def keeps_groups(config: Config) -> bool:
+    """Whether the annotation asks to leave the caller's groups."""
+    return (config.get("annotations") or {}).get(KEEP_GROUPS, "0") != "0"
+
+
+def drops_groups(config: Config, host: Host) -> bool:
+    """Whether the caller's groups go before a user namespace is joined, in which it may be too late."""
+    return host.euid == 0 and host.setgroups and not keeps_groups(config)
+
+
 def sets_groups(config: Config, options: Options, host: Host) -> bool:
     """Whether setgroups(2) is open to the init, and not kept from it by the annotation."""
-    if (config.get("annotations") or {}).get(KEEP_GROUPS, "0") != "0":
+    if keeps_groups(config):
         return False
     spaces = Namespaces(config)
     if options.joins and spaces.private("user"):
