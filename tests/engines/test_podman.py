@@ -67,7 +67,8 @@ def test_output_exit_code_and_nothing_left(podman: Podman) -> None:
 
 
 @pytest.mark.parametrize(("args", "status", "said"), [
-    pytest.param(("nonesuch",), 127, "executable file not found in $PATH", marks=pytest.mark.every_time, id="not found"),
+    pytest.param(("nonesuch",), 127, "executable file not found in $PATH", id="not found",
+                 marks=pytest.mark.every_time),
     pytest.param(("/nonesuch",), 127, "no such file or directory", id="no such file"),
     pytest.param(("/etc/passwd",), 126, "permission denied", id="not executable")])
 def test_a_failing_create_tells_why(args: tuple[str, ...], status: int, said: str, podman: Podman) -> None:
@@ -290,12 +291,13 @@ def test_capabilities(podman: Podman) -> None:
 
 
 def test_privileged(podman: Podman) -> None:
-    script = ("grep -E 'CapEff|Seccomp:' /proc/self/status; ls -d /dev/kmsg /dev/cpu_dma_latency;"
+    script = ("grep -E 'CapEff|Seccomp:' /proc/self/status; ls -d /dev/cpu_dma_latency /dev/kmsg;"
               "cat /proc/self/attr/current; mount -t tmpfs x /tmp && echo mounted;"
               "touch /proc/sys/kernel/hostname /sys/fs/cgroup/cgroup.procs && echo writable")
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
-    assert podman.shell(script, "--privileged") == [f"CapEff:\t{(1 << last + 1) - 1:016x}", "Seccomp:\t0", "/dev/kmsg",
-                                                    "/dev/cpu_dma_latency", "unconfined", "mounted", "writable"]
+    assert podman.shell(script, "--privileged") == [
+        f"CapEff:\t{(1 << last + 1) - 1:016x}", "Seccomp:\t0", "/dev/cpu_dma_latency", "/dev/kmsg", "unconfined",
+        "mounted", "writable"]
 
 
 def test_user_and_groups(podman: Podman) -> None:
