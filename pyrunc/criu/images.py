@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: A JSON array of the links of descriptors 0, 1 and 2 of the init as it was created; runc's name for it.
 DESCRIPTORS = "descriptors.json"
 PARENT = "parent"
+LAZY_PAGES = "lazy-pages.socket"
 STATISTICS = ("stats-dump", "stats-restore")
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY
 #: A chain of pre-dumps longer than this is a loop.
@@ -57,7 +58,8 @@ def check(directory: int, place: str) -> None:
     """CriuError unless everything in the directory is a file or a directory, in those it builds upon, too.
 
     Through a link, CRIU would read a file of the host into the container's memory, or write to one. The only link it
-    makes itself is `parent`, from a dump to the pre-dump that it adds to.
+    makes itself is `parent`, from a dump to the pre-dump that it adds to. Where memory is fetched when it is used, the
+    socket of `criu lazy-pages` is here as well.
     """
     fd = posix.open(".", DIRECTORY | posix.O_CLOEXEC, dir_fd=directory)
     try:
@@ -85,7 +87,7 @@ def _check(fd: int, place: str) -> str:
             above = posix.readlink(name, dir_fd=fd)
             if above.startswith("/"):
                 raise CriuError(f"the images in {place} build upon an absolute path: {above}")
-        elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and not (stat.S_ISSOCK(mode) and name == LAZY_PAGES):
             raise CriuError(f"{place}/{name} is neither a file nor a directory: not an image of a checkpoint")
     return above
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -169,6 +170,13 @@ def test_images_build_upon_others_only_beside_them(tmp_path: Path) -> None:
     with pytest.raises(CriuError, match="neither a file"):
         images.check(fd, "second")
     (tmp_path / "first/fifo").unlink()
+    with socket.socket(socket.AF_UNIX) as daemon:               # of `criu lazy-pages`, and no other
+        daemon.bind(str(tmp_path / "first/lazy-pages.socket"))
+        images.check(fd, "second")
+        (tmp_path / "first/lazy-pages.socket").rename(tmp_path / "first/pages-2.img")
+        with pytest.raises(CriuError, match="neither a file"):
+            images.check(fd, "second")
+    (tmp_path / "first/pages-2.img").unlink()
     (tmp_path / "first/parent").symlink_to("../second")
     with pytest.raises(CriuError, match="without end"):
         images.check(fd, "second")
