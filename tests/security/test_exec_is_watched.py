@@ -86,3 +86,16 @@ def test_neither_files_nor_namespaces_of_the_host(changes: bundles.Config, runti
     seen, programs, outside = json.loads(init.outcome.stdout)
     assert outside == []
     assert seen and programs                # else it has watched nothing
+
+
+# The other way round: who execs into a container that waits for start finds an init that holds the host's descriptors.
+def test_an_init_that_waits_for_start_is_closed(runtime: Runtime, place: Path, name: str) -> None:
+    bundle = bundles.bundle(place / "bundle", docker_like())
+    runtime.create(name, bundle)
+    looking = """
+        for link in /proc/1/fd/* /proc/1/root /proc/1/cwd /proc/1/exe; do readlink $link; ls $link/; (: >$link); done
+        cat /proc/1/environ /proc/1/maps /proc/1/mem; echo /proc/1/fd/*"""
+    outcome = runtime("exec", name, "sh", "-c", looking)
+    words = outcome.stdout.split()
+    assert len(words) >= 4 and all(word.startswith("/proc/1/fd/") for word in words), outcome.stdout
+    runtime.ok("start", name)
