@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -106,6 +107,7 @@ def in_guest(options: argparse.Namespace) -> tuple[report.Results, dict[str, str
 
 def main() -> int:
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))     # the guest ends with us
     try:
         if os.geteuid():
             raise PermissionError("the suite needs root")
