@@ -138,6 +138,7 @@ def test_same_view(which: str, runtime: Runtime, place: Path, name: str, host_si
 
 
 @pytest.mark.guest
+@pytest.mark.timeout(600)           # hundreds of processes, twice; the guest may be an emulated machine
 @pytest.mark.parametrize("which", COMPARED)
 def test_same_view_with_every_controller(which: str, runtime: Runtime, place: Path, name: str, host_side: None) -> None:
     compare(which, runtime, place, name)
@@ -154,6 +155,7 @@ def limits_of_devices(disk: str, rdma: str) -> Config:
 
 
 @pytest.mark.guest
+@pytest.mark.timeout(600)
 def test_same_limits_of_devices(runtime: Runtime, place: Path, name: str, host_side: None) -> None:
     subprocess.run(["modprobe", "-a", "null_blk", "bfq", "dummy", "rdma_rxe"], check=True)
     subprocess.run("ip link add rd0 type dummy && ip link set rd0 up && rdma link add rxe0 type rxe netdev rd0 && "
@@ -167,6 +169,7 @@ def test_same_limits_of_devices(runtime: Runtime, place: Path, name: str, host_s
 
 
 @pytest.mark.guest
+@pytest.mark.timeout(600)
 def test_same_confinement_by_apparmor(apparmor: None, runtime: Runtime, place: Path, name: str,
                                       host_side: None) -> None:
     compare("apparmor", runtime, place, name, bundles.docker_like(process={"apparmorProfile": "pyrunc-test"}))
