@@ -116,7 +116,12 @@ class Cgroup(Step):
             if inner:
                 raise
             self.found, spared = self.of_init(kernel), True
-            fd = kernel.open(self.found, directory)
+            try:
+                fd = kernel.open(self.found, directory)
+            except PermissionError:          # somebody has made it for himself alone
+                if not self.own:
+                    raise
+                return
         else:
             if inner:
                 outer = fd

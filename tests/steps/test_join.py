@@ -79,6 +79,7 @@ def test_create_was_spared_a_cgroup() -> None:
     assert (joined.found, joined.born) == ("/sys/fs/cgroup/user/other", True)
     joined = Join(state(), modes={OUTER: None}, host=USER, errors={"open": [0, 0, 0, errno.EACCES]})
     assert not joined.born                        # the caller's own will do: there is none to escape from
+    assert not Join(state(), modes={OUTER: None}, host=USER, errors={"open": [0, errno.EACCES]}).born
     with pytest.raises(FileNotFoundError):
         Join(state(), modes={OUTER: None}, below="a")
     with pytest.raises(FileNotFoundError, match="cgroup of process 7"):
