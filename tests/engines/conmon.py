@@ -42,7 +42,7 @@ class Crio:
         for name in ("root", "exits", "sockets"):
             (self.place / name).mkdir(parents=True)
 
-    def conmon(self, *args: str | Path) -> tuple[dict[str, Any], subprocess.Popen[str]]:
+    def conmon(self, *args: str | Path, cwd: Path | None = None) -> tuple[dict[str, Any], subprocess.Popen[str]]:
         """Run conmon: hold it at the start pipe, as CRI-O does until it has its cgroup; the record from the sync pipe.
 
         Its environment is the two pipes, what `monitor_env` says and, for CRIU, PATH.
@@ -57,7 +57,7 @@ class Crio:
                 env={"_OCI_SYNCPIPE": str(child_sync.fileno()), "_OCI_STARTPIPE": str(child_start.fileno()),
                      **self.monitor_env, **(CRIU_PATH if "--restore" in args else {})},
                 pass_fds=(child_sync.fileno(), child_start.fileno()), stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd)
             child_sync.close()
             child_start.close()
             start.sendall(b"\0")
@@ -100,7 +100,7 @@ class Container:
             "-p", self.bundle / "pidfile", "--persist-dir", self.persist,
             "-r", crio.binary, "--runtime-arg", f"--root={crio.place / 'root'}",
             "--socket-dir-path", crio.place / "sockets", "--syslog", "-u", id, "--log-size-max", "-1",
-            *(["-t"] if self.terminal else []), *flags)
+            *(["-t"] if self.terminal else []), *flags, cwd=self.bundle)      # where `oom` is to be written
         process.communicate(timeout=200)                    # the first process ends when its child watches
         self.pid = int(record["pid"])
         if self.pid == -1:
