@@ -295,6 +295,8 @@ LINUX: list[Case] = [
      "no slashes"),
     ("unified without controller", resources(unified={"limit": "1"}), "linux.resources.unified.limit",
      "CONTROLLER.PARAMETER"),
+    ("processes moved by unified", resources(unified={"cgroup.procs": "1"}), 'linux.resources.unified["cgroup.procs"]',
+     "is no limit"),
     ("rule without allow", resources(devices=[{"access": "rwm"}]), "linux.resources.devices[0].allow", "missing"),
     ("rule without access", resources(devices=[{"allow": False}]), "linux.resources.devices[0].access",
      "device access at 0 field cannot be empty"),

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from ..types import Config, Resources
 
 LEAST_WEIGHT = 10
+#: Files of a cgroup that are no limits: writing to them moves, stops or kills processes, also those of others.
+ACTIONS = ("cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", "cgroup.type")
 
 
 def rules(config: Config) -> Iterator[ConfigError]:
@@ -41,6 +43,9 @@ def rules(config: Config) -> Iterator[ConfigError]:
                               at(f"{where}.unified", file))
         elif not all(file.partition(".")):
             yield ConfigError(f"unified resource {quoted(file)} must be in the form CONTROLLER.PARAMETER",
+                              at(f"{where}.unified", file))
+        elif file in ACTIONS:
+            yield ConfigError(f"{file} is no limit, but what the runtime does to the processes of a container",
                               at(f"{where}.unified", file))
 
 
