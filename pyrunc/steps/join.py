@@ -199,7 +199,7 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from targets
     yield Root(pid=pid)
     yield Verify(pid=pid, start_time=start_time)
-    if not spaces.private("user"):
+    if not spaces.private("user") and host.privileged:
         entered = [Enter(target=t, kind=t.kind, where=t.where) for t in targets if t.kind not in (*BY_CHILD, "pid")]
         yield from entered
         yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
@@ -210,7 +210,7 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
     yield from own_oom_score_adj(config, options, host)
     yield Join(targets=[t for t in targets if t.kind not in ("mount", "pid")],
-               drop_groups=drops_groups(config, host), where="linux.namespaces")
+               drop_groups=spaces.private("user") and drops_groups(config, host), where="linux.namespaces")
 
 
 def cgroup(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:

@@ -283,7 +283,8 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
     for kind in new:
         flags |= KINDS[kind][0]
     kinds = ", ".join(new)
-    if "user" not in spaces.joined:
+    dumpable = "user" in spaces.new and not host.privileged
+    if "user" not in spaces.joined and (host.privileged or all(target.kind in BY_CHILD for target in targets)):
         entered: list[Enter | TimeOffsets] = []
         for target in targets:
             if target.kind not in BY_CHILD:
@@ -293,18 +294,18 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
         if "time" in spaces.new:
             entered.append(_time(config, spaces, PARENT))
             yield entered[-1]
-        yield Clone(flags=flags, into_cgroup=into_cgroup, kinds=kinds, where="linux.namespaces",
-                    dumpable="user" in spaces.new and not host.privileged)
+        yield Clone(flags=flags, into_cgroup=into_cgroup, kinds=kinds, where="linux.namespaces", dumpable=dumpable)
         for entry in entered:
             yield Return(entered=entry, where=entry.where)
         yield from join_cgroup(targets)
     else:
+        # Root of a user namespace gets into those of its containers, but not back: the runtime's own belong to others.
         from .process import own_oom_score_adj
         from .user import drops_groups
-        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces")
+        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces", dumpable=dumpable)
         yield from own_oom_score_adj(config, options, host)
-        yield Join(targets=[t for t in targets if t.kind != "mount"], drop_groups=drops_groups(config, host),
-                   where="linux.namespaces")
+        yield Join(targets=[t for t in targets if t.kind != "mount"],
+                   drop_groups="user" in spaces.joined and drops_groups(config, host), where="linux.namespaces")
         if "time" in spaces.new:
             yield _time(config, spaces, CHILD)
         yield CloneAgain(flags=flags, kinds=kinds, where="linux.namespaces")

@@ -10,8 +10,8 @@ from pyrunc import plan as plans
 from pyrunc.facts import Facts
 from pyrunc.host import Host
 from pyrunc.recorder import Recorder
-from pyrunc.step import Step
-from pyrunc.steps import join
+from pyrunc.step import Barrier, Step
+from pyrunc.steps import join, namespaces
 
 from .planned import applied, config, facts, plan, story
 
@@ -164,3 +164,16 @@ def test_where_memory_is_little_the_process_enters_the_cgroup_without_the_runtim
     known = facts()
     known.cgroup_fd = 50
     assert applied(enter, known=known) == [("write_file", "cgroup.procs", str(known.pid), 50)]
+
+
+# config-linux.md#namespaces: "The runtime MUST place the container process in the namespace associated with that path."
+@pytest.mark.parametrize(("host", "entered"), [(Host(), True), (Host(in_userns=True), False), (USER, False)],
+                         ids=["root", "root of a user namespace", "user"])
+def test_who_could_not_return_from_a_namespace_leaves_it_to_the_child(host: Host, entered: bool) -> None:
+    """Root of a user namespace may enter those that are made in it, not the ones it came with."""
+    given = config(linux={"namespaces": [{"type": "network", "path": "/proc/9/ns/net"}, {"type": "mount"}]})
+    for steps in (plan(lambda *call: namespaces.clone(*call, into_cgroup=False), given, host=host),
+                  plan(lambda *call: join.clone(*call, state()), given, host=host)):
+        names = [step.name for step in steps if not isinstance(step, Barrier)]
+        assert ("namespaces.enter" in names, "namespaces.return" in names) == (entered, entered), names
+        assert ("namespaces.join" in names) is not entered, names
