@@ -24,7 +24,7 @@ log_driver = "k8s-file"
 [engine]
 cgroup_manager = "{manager}"
 events_logger = "file"
-infra_image = "{image}"
+infra_image = "{pause}"
 init_path = "/usr/bin/docker-init"
 runtime_supports_json = ["runc", "pyrunc"]
 runtime_supports_nocgroup = ["pyrunc"]
@@ -39,6 +39,7 @@ driver = "{driver}"
 graphroot = "{place}/graph"
 runroot = "{place}/run"
 """
+PAUSE = "docker.io/pyrunc/pause:latest"           # what a pod's first container runs
 POLICY = {"default": [{"type": "insecureAcceptAnything"}]}
 
 
@@ -69,7 +70,7 @@ class Store:
         self.server: subprocess.Popen[bytes] | None = None
         self.work = place / "work"                  # where commands run; conmon puts its file `oom` there
         known = "\n".join(f'{Path(path).name} = ["{path}"]' for path in runtimes)
-        files = {"containers.conf": CONTAINERS.format(manager=manager, image=NAME, place=place, runtimes=known),
+        files = {"containers.conf": CONTAINERS.format(manager=manager, pause=PAUSE, place=place, runtimes=known),
                  "storage.conf": STORAGE.format(driver=driver, place=place),
                  "registries.conf": "unqualified-search-registries = []\n", "policy.json": json.dumps(POLICY)}
         for name, text in files.items():
@@ -82,10 +83,10 @@ class Store:
                     "CONTAINERS_CONF": str(place / "containers.conf"),
                     "CONTAINERS_STORAGE_CONF": str(place / "storage.conf"),
                     "CONTAINERS_REGISTRIES_CONF": str(place / "registries.conf"), **(env or {})}
-        image.write(place / "image.tar")
-        (place / "image.tar").chmod(0o644)
-        self.ok("podman", "load", "--quiet", "--signature-policy", str(place / "policy.json"),
-                "--input", str(place / "image.tar"))
+        for name, command in ((NAME, "sh"), (PAUSE, "sleep 100000")):
+            image.write(place / "image.tar", name, command.split()).chmod(0o644)
+            self.ok("podman", "load", "--quiet", "--signature-policy", str(place / "policy.json"),
+                    "--input", str(place / "image.tar"))
 
     def call(self, *argv: str, stdin: str = "", timeout: float = 800) -> Done:
         """Files take the output: a container that outlives the command holds them open, not a pipe of ours."""

@@ -126,8 +126,8 @@ def test_the_network_of_the_host(buildah: Buildah, container: str) -> None:
 
 def test_limits(buildah: Buildah) -> None:
     done = buildah.bud(f"FROM {NAME}\nRUN cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.weight; ulimit -n\n",
-                       "--memory", "32m", "--cpu-shares", "512", "--ulimit", "nofile=99:100")
-    assert done.status == 0 and "33554432\n20\n99\n" in done.stdout, done
+                       "--memory", "32m", "--cpu-shares", "262144", "--ulimit", "nofile=99:100")
+    assert done.status == 0 and "33554432\n10000\n99\n" in done.stdout, done
 
 
 def test_from_scratch(buildah: Buildah) -> None:

@@ -192,9 +192,9 @@ def test_pause_and_unpause(podman: Podman, sleeper: str) -> None:
 
 
 def test_update(podman: Podman, sleeper: str) -> None:
-    podman.ok("update", "--cpus", "0.5", "--memory", "64m", "--cpu-shares", "512", sleeper)
+    podman.ok("update", "--cpus", "0.5", "--memory", "64m", "--cpu-shares", "262144", sleeper)
     show = "cd /sys/fs/cgroup; cat cpu.max memory.max cpu.weight"
-    assert podman.ok("exec", sleeper, "sh", "-c", show).splitlines() == ["50000 100000", "67108864", "20"]
+    assert podman.ok("exec", sleeper, "sh", "-c", show).splitlines() == ["50000 100000", "67108864", "10000"]
 
 
 def test_copy_diff_commit(podman: Podman, sleeper: str, tmp_path: Path) -> None:
@@ -249,10 +249,10 @@ def test_limits(podman: Podman) -> None:
     show = "cd /sys/fs/cgroup; cat memory.max memory.swap.max memory.low pids.max cpu.max cpu.weight cpuset.cpus; " \
         "ulimit -n; ulimit -c; cat /proc/sys/net/ipv4/ip_unprivileged_port_start"
     lines = podman.shell(show, "--memory", "32m", "--memory-swap", "48m", "--memory-reservation", "8m",
-                         "--pids-limit", "50", "--cpus", "1.5", "--cpu-shares", "512", "--cpuset-cpus", "1",
+                         "--pids-limit", "50", "--cpus", "1.5", "--cpu-shares", "262144", "--cpuset-cpus", "1",
                          "--ulimit", "nofile=99:100", "--ulimit", "core=0",
                          "--sysctl", "net.ipv4.ip_unprivileged_port_start=7")
-    assert lines == ["33554432", "16777216", "8388608", "50", "150000 100000", "20", "1", "99", "0", "7"]
+    assert lines == ["33554432", "16777216", "8388608", "50", "150000 100000", "10000", "1", "99", "0", "7"]
 
 
 @pytest.mark.every_time
