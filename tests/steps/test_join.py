@@ -172,8 +172,9 @@ def test_where_memory_is_little_the_process_enters_the_cgroup_without_the_runtim
 def test_who_could_not_return_from_a_namespace_leaves_it_to_the_child(host: Host, entered: bool) -> None:
     """Root of a user namespace may enter those that are made in it, not the ones it came with."""
     given = config(linux={"namespaces": [{"type": "network", "path": "/proc/9/ns/net"}, {"type": "mount"}]})
-    for steps in (plan(lambda *call: namespaces.clone(*call, into_cgroup=False), given, host=host),
-                  plan(lambda *call: join.clone(*call, state()), given, host=host)):
+    create = plan(lambda config, options, host: namespaces.clone(config, options, host, False), given, host=host)
+    execute = plan(lambda config, options, host: join.clone(config, options, host, state()), given, host=host)
+    for steps in (create, execute):
         names = [step.name for step in steps if not isinstance(step, Barrier)]
         assert ("namespaces.enter" in names, "namespaces.return" in names) == (entered, entered), names
         assert ("namespaces.join" in names) is not entered, names
