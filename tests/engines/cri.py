@@ -35,6 +35,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "{place}/cni"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    default_runtime_name = "{default}"
 """
 HANDLER = """
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{handler}]
@@ -59,7 +61,7 @@ class Cri(Containerd):
 
         (place / "cni").mkdir()
         (place / "cni/10-pods.conflist").write_text(json.dumps(NETWORK))
-        config = CONFIG.format(place=place, pause=PAUSE) + "".join(
+        config = CONFIG.format(place=place, pause=PAUSE, default=next(iter(handlers))) + "".join(
             HANDLER.format(handler=handler, binary=binary, systemd=str(systemd).lower())
             for handler, binary in handlers.items())
         self.error: type[Exception] = grpc.RpcError
