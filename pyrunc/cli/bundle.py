@@ -43,6 +43,9 @@ def prepare(call: Call, detach: bool, start: bool) -> tuple[Config, Options]:
         raise UsageError(f"chdir {describe(fault)}") from None
     config = load(options.bundle, file)
     check(config, start)
+    if "trace-annotation" in call.settings:
+        from .tracing import narrow
+        narrow(call, config.get("annotations") or {})
     check_terminal(options, bool(config.get("process", {}).get("terminal")))
     check_descriptors(options)
     if "root" not in call.settings and call.root != "/run/pyrunc":

@@ -90,8 +90,11 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
         raise
     root = state_root(settings)
     reporter.command = command
-    status: int = chosen.run(Call(command, values, arguments, settings, root, log, trace_file(settings, root),
-                                  stops(settings)))
+    call = Call(command, values, arguments, settings, root, log, trace_file(settings, root), stops(settings))
+    if "trace-annotation" in settings:
+        from .tracing import narrow
+        narrow(call)
+    status: int = chosen.run(call)
     return status
 
 
@@ -147,15 +150,20 @@ def state_root(settings: dict[str, Any]) -> str:
 def trace_file(settings: dict[str, Any], root: str) -> str:
     """Where the trace goes: --trace, PYRUNC_TRACE, or <root>/trace.jsonl while there is a switch file <root>/trace.
 
-    Engines pass neither flags nor their environment on; a file beside their containers they cannot help.
+    Engines pass neither flags nor their environment on; a file beside their containers they cannot help. If it names an
+    annotation, only containers that have it are traced: that is noted in settings.
     """
     chosen: str = settings.get("trace") or posix.environ.get(b"PYRUNC_TRACE", b"").decode(errors="surrogateescape")
     if chosen:
         return absolute(chosen)
     try:
-        posix.stat(f"{root}/trace")
+        switch = posix.stat(f"{root}/trace")
     except OSError:
         return ""
+    if switch.st_size:
+        from .tracing import annotation
+        if name := annotation(root):
+            settings["trace-annotation"] = name
     return f"{root}/trace.jsonl"
 
 

@@ -286,6 +286,23 @@ def test_the_trace_of_a_run(runtime: Runtime, place: Path, name: str) -> None:
     (runtime.root / "trace.jsonl").unlink()
 
 
+def test_only_containers_with_an_annotation_are_traced(runtime: Runtime, place: Path, name: str) -> None:
+    trace = runtime.root / "trace.jsonl"
+    (runtime.root / "trace").write_text("org.example.trace\n")
+    for value, traced in ((None, False), ("false", False), ("true", True)):
+        annotations = {} if value is None else {"org.example.trace": value}
+        config = {**docker_like(process={"args": ["sleep", "1000"]}), "annotations": annotations}
+        runtime.create(name, bundles.bundle(place / f"bundle-{value}", config))
+        runtime.ok("start", name)
+        runtime.ok("exec", name, "true")
+        runtime.ok("delete", "--force", name)
+        assert trace.exists() == traced
+    steps = [json.loads(line)["step"] for line in trace.read_text().splitlines()]
+    assert {"state.reserve", "start.release", "join.verify", "delete.forget"} <= {*steps}
+    (runtime.root / "trace").unlink()
+    trace.unlink()
+
+
 # ---- crun's additions -----------------------------------------------------------------------------------------------
 def test_a_config_of_another_name(runtime: Runtime, place: Path, name: str) -> None:
     bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["echo", "config.json"]}))

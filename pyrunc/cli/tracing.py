@@ -1,0 +1,45 @@
+"""Which containers are traced when the switch file names an annotation: those that have it.
+
+The administrator says by the file's content that an annotation may switch the trace on, and the file that is written
+to is his as well; whoever makes containers only gets to say which of them.
+"""
+from __future__ import annotations
+
+import posix
+
+from ..errors import PyruncError
+from ..state.container import Container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .flags import Call
+
+LIMIT = 4096
+OFF = ("", "0", "false")
+
+
+def annotation(root: str) -> str:
+    """The annotation that the switch file <root>/trace names; "" for none, so for every container."""
+    fd = posix.open(f"{root}/trace", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        return posix.read(fd, LIMIT).decode(errors="replace").strip()
+    finally:
+        posix.close(fd)
+
+
+def narrow(call: Call, annotations: Mapping[str, str] | None = None) -> None:
+    """Take the trace from a call whose container has not the annotation, or has it say false.
+
+    annotations   of the config; None: of the container that is there, if one is
+    """
+    if annotations is None:
+        if not call.arguments:
+            return
+        try:
+            annotations = Container.load(call.root, call.id).state["annotations"]
+        except PyruncError:          # create: it looks again when it has read the config
+            return
+    if annotations.get(call.settings["trace-annotation"], "") in OFF:
+        call.trace = ""
