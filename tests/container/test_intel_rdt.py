@@ -100,10 +100,10 @@ def test_groups_that_are_there(runtime: Runtime, place: Path, name: str) -> None
             before = (group / "schemata").read_text()
             pid = create(runtime, place / f"{number}", f"{name}-{number}", resctrl, {"closID": closid})
             assert (group / "tasks").read_text() == str(pid) and (group / "schemata").read_text() == before
-        for rdt in ({"closID": "silver"}, {"closID": "gold", "l3CacheSchema": "L3:0=3"},
-                    {"closID": "gold", "memBwSchema": "MB:0=90"}):
+        for number, rdt in enumerate(({"closID": "silver"}, {"closID": "gold", "l3CacheSchema": "L3:0=3"},
+                                      {"closID": "gold", "memBwSchema": "MB:0=90"})):
             with pytest.raises(subprocess.CalledProcessError):
-                create(runtime, place / "bad", f"{name}-bad", resctrl, rdt)
+                create(runtime, place / f"bad-{number}", f"{name}-bad", resctrl, rdt)
             assert not (runtime.root / f"{name}-bad").exists() and not (resctrl / "silver").exists()
             assert (resctrl / "gold/schemata").read_text() == gold
         create(runtime, place / "3", f"{name}-3", resctrl, {
