@@ -251,13 +251,13 @@ def test_check_before_update_refuses(tree: Tree) -> None:
     (tree.top / "cgroup.subtree_control").write_text("+memory")
     # Pages stay charged to the cgroup when the process that touched them has gone.
     blob = Path("/dev/shm/charged")
-    subprocess.run(["sh", "-c", f"echo $$ >{tree.path('c')}/cgroup.procs; head -c 8M /dev/zero >{blob}"], check=True)
+    subprocess.run(["sh", "-c", f"echo $$ >{tree.path('c')}/cgroup.procs; head -c 16M /dev/zero >{blob}"], check=True)
     try:
         usage = int((tree.top / "c/memory.current").read_text())
-        assert usage > 8 * MIB
+        assert usage > 16 * MIB
         with pytest.raises(StepError) as caught:
-            container(tree, {"memory": {"limit": 4 * MIB, "checkBeforeUpdate": True}})
-        assert str(caught.value).startswith(f"unable to set memory limit to {4 * MIB} (current usage: ")
+            container(tree, {"memory": {"limit": 12 * MIB, "checkBeforeUpdate": True}})
+        assert str(caught.value).startswith(f"unable to set memory limit to {12 * MIB} (current usage: ")
         assert "linux.resources.memory.checkBeforeUpdate" in str(caught.value)
         assert (tree.top / "c/memory.max").read_text() == "max\n"
     finally:
@@ -430,8 +430,8 @@ def delegated(tree: Tree) -> Tree:
 
 def test_rootless_with_delegation(delegated: Tree) -> None:
     own = f"/{delegated.top.name}/user/shell"
-    assert rootless(delegated, {"pids": {"limit": 5}, "memory": {"limit": MIB}}, "user/c", own) == ""
-    assert delegated.read("user/c/pids.max") == "5" and delegated.read("user/c/memory.max") == str(MIB)
+    assert rootless(delegated, {"pids": {"limit": 5}, "memory": {"limit": 16 * MIB}}, "user/c", own) == ""
+    assert delegated.read("user/c/pids.max") == "5" and delegated.read("user/c/memory.max") == str(16 * MIB)
     assert os.getxattr(delegated.path("user/c"), "user.pyrunc") == b"c1:n"
     assert as_user(1000, lambda: Cgroup(delegated.path("user/c"), "c1:n", delegated.kernel).remove()) == ""
     assert not (delegated.top / "user/c").exists()
@@ -503,7 +503,7 @@ def test_thread_mode_for_limits_that_work_in_it(occupied: Tree) -> None:
 
 def test_memory_below_a_cgroup_with_processes(occupied: Tree) -> None:
     top = occupied.top
-    words = fault(occupied, {"memory": {"limit": MIB}}, path="full/c")
+    words = fault(occupied, {"memory": {"limit": 16 * MIB}}, path="full/c")
     assert words.startswith(f"controller memory is not available in cgroup {top}/full/c: {top}/full does not pass it "
                             "on, processes are in it: at linux.resources.memory.limit")
 

@@ -23,7 +23,7 @@ from pyrunc.files import Files
 from pyrunc.host import Host, probe
 from pyrunc.kernel import Kernel
 from pyrunc.options import Options
-from pyrunc.step import Step
+from pyrunc.step import Barrier, Step
 from pyrunc.steps import cgroup, join, update
 
 from .hierarchy import MOUNT
@@ -138,6 +138,18 @@ def test_values_are_in_both_places(made: Make) -> None:
 def test_idle(made: Make) -> None:
     container = made({"cpu": {"idle": 1}}).create()
     assert container.read("cpu.idle") == "1" and show(container.unit.name, "CPUWeight") == {"CPUWeight": "idle"}
+
+
+def test_little_memory_is_set_late_and_stays(made: Make) -> None:
+    """systemd knows it, too: otherwise it would take it back when it writes what it knows."""
+    container = made({"memory": {"limit": 4 * MIB}, "pids": {"limit": 17}}).create()
+    assert (container.read("memory.max"), container.read("pids.max")) == ("max", "17")
+    for step in cgroup.late_limits(container.config, container.options, container.host):
+        if not isinstance(step, Barrier):
+            step.apply(Kernel(), container.engine.facts)
+    subprocess.run(["systemctl", "daemon-reload"], check=True)
+    assert show(container.unit.name, "MemoryMax", "TasksMax") == {"MemoryMax": str(4 * MIB), "TasksMax": "17"}
+    assert (container.read("memory.max"), container.read("pids.max")) == (str(4 * MIB), "17")
 
 
 def test_a_daemon_reload_changes_nothing(made: Make) -> None:

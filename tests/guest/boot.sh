@@ -2,16 +2,14 @@
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LANG=C.UTF-8
 hostname guest; ip link set lo up
 if [ -e /job/systemd ]; then
-  units=/etc/systemd/system; mkdir -p $units/multi-user.target.wants
+  # Not multi-user.target: whatever services the host has enabled are not wanted here.
+  units=/etc/systemd/system; mkdir -p $units
   printf '[Unit]\nAfter=basic.target dbus.service\n[Service]\nType=oneshot\nExecStart=/bin/bash /job/work.sh\n%s\n' \
     'LimitNOFILE=1048576' >$units/work.service
-  ln -sf $units/work.service $units/multi-user.target.wants/
-  ln -sf /lib/systemd/system/multi-user.target $units/default.target
-  for x in console-getty getty@tty1 serial-getty@ttyS0 apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_reap \
-           systemd-networkd-wait-online containerd docker docker.socket cron; do
-    case $x in *.socket) ;; *) x=$x.service ;; esac
-    ln -sf /dev/null $units/$x
-  done
+  printf '[Unit]\nRequires=basic.target\nWants=%s %s\nAfter=basic.target\n' 'dbus.service systemd-logind.service' \
+    'systemd-user-sessions.service work.service' >$units/work.target
+  ln -sf $units/work.target $units/default.target
+  for x in default sysinit sockets timers; do rm -rf $units/$x.target.wants; done
   exec /lib/systemd/systemd --log-target=null --show-status=0
 fi
 mount -t cgroup2 -o nsdelegate,memory_recursiveprot cgroup /sys/fs/cgroup

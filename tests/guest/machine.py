@@ -54,7 +54,9 @@ def _command_line(job: Path, memory: int, cpus: int, accel: str, keep: list[Path
     (job / "initrd").write_bytes(initrd.build(kernel.name.removeprefix("vmlinuz-"), HERE / "init.sh"))
     engine = ["-accel", "kvm", "-cpu", "host"] if accel == "kvm" else [
         "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"]
-    return ["qemu-system-x86_64", *engine, "-smp", str(cpus), "-m", str(memory), "-display", "none",
+    # It ends with us, also when we are killed.
+    return ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *engine,
+            "-smp", str(cpus), "-m", str(memory), "-display", "none",
             "-serial", f"file:{job}/console", "-monitor", "none", "-no-reboot", "-nic", "none",
             "-kernel", str(initrd.unpacked(kernel, CACHE)), "-initrd", f"{job}/initrd",
             "-append", f"{APPEND} security={security} keep={','.join(map(str, keep))}",
