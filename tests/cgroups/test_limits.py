@@ -20,6 +20,7 @@ from pyrunc.host import Host, probe
 from pyrunc.kernel import Kernel
 from pyrunc.options import Options
 from pyrunc.steps import cgroup
+from tests.world import rdma_device
 
 from .hierarchy import MOUNT, Tree
 
@@ -200,17 +201,12 @@ def test_no_such_device(tree: Tree) -> None:
 @pytest.mark.spec("config-linux.md#rdma", "rdma", "hcaHandles", "hcaObjects")
 @pytest.mark.spec("features-linux.md#cgroup", "rdma")
 def test_rdma(tree: Tree) -> None:
-    subprocess.run(["modprobe", "-a", "dummy", "rdma_rxe"], check=True)
-    subprocess.run("ip link add rd0 type dummy && ip link set rd0 up && rdma link add rxe0 type rxe netdev rd0",
-                   shell=True, check=True)
-    try:
-        made = container(tree, {"rdma": {"rxe0": {"hcaHandles": 3, "hcaObjects": 10000}}})
-        assert made.read("rdma.max") == "rxe0 hca_handle=3 hca_object=10000"
-        tree.find("c", "c1:n").remove()
-        made = container(tree, {"rdma": {"rxe0": {"hcaObjects": 7}}})
-        assert made.read("rdma.max") == "rxe0 hca_handle=max hca_object=7"
-    finally:
-        subprocess.run("rdma link del rxe0; ip link del rd0", shell=True, check=True)
+    device = rdma_device()
+    made = container(tree, {"rdma": {device: {"hcaHandles": 3, "hcaObjects": 10000}}})
+    assert made.read("rdma.max") == f"{device} hca_handle=3 hca_object=10000"
+    tree.find("c", "c1:n").remove()
+    made = container(tree, {"rdma": {device: {"hcaObjects": 7}}})
+    assert made.read("rdma.max") == f"{device} hca_handle=max hca_object=7"
 
 
 def test_rdma_without_the_device(tree: Tree) -> None:

@@ -157,15 +157,15 @@ def limits_of_devices(disk: str, rdma: str) -> Config:
 @pytest.mark.guest
 @pytest.mark.timeout(600)
 def test_same_limits_of_devices(runtime: Runtime, place: Path, name: str, host_side: None) -> None:
-    subprocess.run(["modprobe", "-a", "null_blk", "bfq", "dummy", "rdma_rxe"], check=True)
-    subprocess.run("ip link add rd0 type dummy && ip link set rd0 up && rdma link add rxe0 type rxe netdev rd0 && "
-                   "echo bfq >/sys/block/nullb0/queue/scheduler", shell=True, check=True)
+    subprocess.run(["modprobe", "-a", "null_blk", "bfq"], check=True)
+    scheduler = Path("/sys/block/nullb0/queue/scheduler")
+    scheduler.write_text("bfq")
     try:
-        config = limits_of_devices(Path("/sys/block/nullb0/dev").read_text().strip(), "rxe0")
+        config = limits_of_devices(Path("/sys/block/nullb0/dev").read_text().strip(), world.rdma_device())
         compare("limits_of_devices", runtime, place, name, config)
     finally:
-        subprocess.run("rdma link del rxe0; ip link del rd0; echo none >/sys/block/nullb0/queue/scheduler; "
-                       "modprobe -r null_blk", shell=True, check=True)
+        scheduler.write_text("none")
+        subprocess.run(["modprobe", "-r", "null_blk"], check=True)
 
 
 @pytest.mark.guest
