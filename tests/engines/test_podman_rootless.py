@@ -70,7 +70,6 @@ def ids(lines: list[str]) -> list[list[int]]:
     return [[int(field) for field in line.split()] for line in lines]
 
 
-@pytest.mark.every_time
 def test_output_exit_code_and_nothing_left(podman: Podman) -> None:
     done = podman.run("--cidfile", str(podman.store.work / podman.name),
                       args=["sh", "-c", "echo out; echo err >&2; exit 7"])
