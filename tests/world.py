@@ -113,8 +113,9 @@ class Snapshot:
     @classmethod
     def take(cls, prefix: str, root: Path) -> Snapshot:
         return cls(
+            # Below /run systemd mounts and unmounts as it likes: credentials, users' folders.
             mounts=sorted(line.split(" - ")[0].split(" ", 3)[3] for line in
-                          Path("/proc/self/mountinfo").read_text().splitlines()),
+                          Path("/proc/self/mountinfo").read_text().splitlines() if " /run/" not in line),
             cgroups=[path for path in below(CGROUP) if named(prefix).search(os.path.basename(path))],
             processes=processes_of(prefix), children=children(),
             files=below(root))
