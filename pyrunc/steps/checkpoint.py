@@ -31,9 +31,8 @@ class CriuStep(Step):
         return str(fault) if isinstance(fault, CriuError) else self.describe()
 
 
-class Directories(CriuStep):
-    """Where the images go and where the log does. fd, work_fd: open from apply() on."""
-    name = "checkpoint.directories"
+class ImageStep(CriuStep):
+    """Where the images are, and where the log is unless it is beside them. fd, work_fd: open from apply() on."""
     path: str
     work_path: str
     fd: int = -1
@@ -43,13 +42,22 @@ class Directories(CriuStep):
     def log_place(self) -> str:
         return self.work_path or self.path
 
+    def open_log_place(self, kernel: Kernel, log: str) -> None:
+        """work_fd, without the log of another time; fd is open."""
+        self.work_fd = images.make(kernel, self.work_path) if self.work_path else self.fd
+        images.clear(self.work_fd, log)
+
+
+class Directories(ImageStep):
+    """Make them."""
+    name = "checkpoint.directories"
+
     def describe(self) -> str:
         return f"make {self.path} for the images" + (f" and {self.work_path} for the log" if self.work_path else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         self.fd = images.make(kernel, self.path)
-        self.work_fd = images.make(kernel, self.work_path) if self.work_path else self.fd
-        images.clear(self.work_fd, LOG)
+        self.open_log_place(kernel, LOG)
 
 
 class Mounts(CriuStep):

@@ -18,7 +18,7 @@ from ..state import record
 from ..step import Step
 from . import destination, hooks, terminal
 from .cgroup import born_inside, of_process
-from .checkpoint import CriuStep
+from .checkpoint import CriuStep, ImageStep
 from .mounts import entries
 from .namespaces import KINDS, Namespaces
 from .state import Intent, Reserve
@@ -40,26 +40,17 @@ MS_BIND, MS_REC, MS_SLAVE = 4096, 16384, 1 << 19
 NEWNS, NEWNET = KINDS["mount"][0], KINDS["network"][0]
 
 
-class Images(CriuStep):
-    """Open the images, and refuse what is none. fd, work_fd, streams: from apply() on."""
+class Images(ImageStep):
+    """Open the images, and refuse what is none. streams: from apply() on."""
     name = "restore.images"
-    path: str
-    work_path: str
-    fd: int = -1
-    work_fd: int = -1
     streams: Mapping[str, int] = {}
-
-    @property
-    def log_place(self) -> str:
-        return self.work_path or self.path
 
     def describe(self) -> str:
         return f"open the images in {self.path} and check that they are files"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         self.fd = kernel.open(self.path, images.DIRECTORY)
-        self.work_fd = images.make(kernel, self.work_path) if self.work_path else self.fd
-        images.clear(self.work_fd, LOG)
+        self.open_log_place(kernel, LOG)
         images.check(self.fd, self.path)
         self.streams = images.inherited(self.fd, self.path)
 
