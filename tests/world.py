@@ -9,8 +9,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyrunc.kernel import Kernel
+
 CGROUP = Path("/sys/fs/cgroup")
 CLONE_NEWNS, MS_REC, MS_PRIVATE, PR_SET_CHILD_SUBREAPER = 0x20000, 0x4000, 1 << 18, 36
+OPEN_TREE_CLONE, AT_RECURSIVE = 1, 0x8000
 
 
 def _call(name: str, *args: object) -> None:
@@ -35,6 +38,16 @@ def enter() -> None:
 
 def mount(source: str, target: Path, kind: str = "", flags: int = 0, data: str = "") -> None:
     _call("mount", source.encode(), os.fsencode(target), kind.encode(), flags, data.encode())
+
+
+def bring(folder: Path) -> None:
+    """Mount what pid 1 sees at this folder there in this process's mount namespace as well, as of now."""
+    kernel = Kernel()
+    there = os.open("/proc/1/ns/mnt", os.O_RDONLY)
+    mount, at = kernel.open_tree_in(there, str(folder), OPEN_TREE_CLONE | AT_RECURSIVE), os.open(folder, os.O_PATH)
+    kernel.move_mount(mount, at)
+    for fd in (there, mount, at):
+        os.close(fd)
 
 
 def unmount(target: Path) -> None:

@@ -6,6 +6,7 @@ import posix
 from ..absolute import absolute
 from ..config.dump import dumps
 from .flags import Command, Flag
+from .log import visible
 from .output import emit
 
 TYPE_CHECKING = False
@@ -37,7 +38,7 @@ def as_text(found: Sequence[Finding]) -> str:
     levels = [finding.level for finding in found]
     counts = " and ".join(f"{count} {word}{'s' if count > 1 else ''}" for word in ("error", "warning")
                           if (count := levels.count(word)))
-    return "".join(f"{finding}\n" for finding in found) + f"{counts or 'nothing to complain about'}\n"
+    return "".join(f"{visible(str(finding))}\n" for finding in found) + f"{counts or 'nothing to complain about'}\n"
 
 
 def as_json(found: Sequence[Finding]) -> str:

@@ -11,6 +11,7 @@ from ..config.load import load
 from ..host import probe
 from ..options import Options
 from .flags import Command, Flag
+from .log import visible
 from .output import emit
 
 TYPE_CHECKING = False
@@ -47,7 +48,8 @@ def run(call: Call) -> int:
 
 def as_text(steps: Sequence[Step]) -> str:
     """One line a step: its number, who does it, its name, its place in config.json, and what it does."""
-    rows = [(str(index), step.side, step.name, step.where, step.describe()) for index, step in enumerate(steps)]
+    rows = [(str(index), step.side, step.name, visible(step.where), visible(step.describe()))
+            for index, step in enumerate(steps)]
     widths = [max(map(len, column), default=0) for column in zip(*rows)]
     return "".join(f"{number:>{widths[0]}}  {side:<{widths[1]}}  {name:<{widths[2]}}  {where:<{widths[3]}}  {what}\n"
                    for number, side, name, where, what in rows)

@@ -7,6 +7,7 @@ from ..config.dump import dumps
 from ..errors import DOES_NOT_EXIST, PyruncError, StateError, UsageError, describe
 from ..state.container import Container
 from .flags import Command, Flag
+from .log import visible
 from .output import emit
 from .state import description
 
@@ -37,7 +38,7 @@ def run(call: Call) -> int:
         emit(dumps(containers or None) + "\n")
     else:
         rows = [("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")]
-        rows += [(c["id"], str(c["pid"]), c["status"], c["bundle"], c["created"], c["owner"]) for c in containers]
+        rows += [(c["id"], str(c["pid"]), c["status"], visible(c["bundle"]), c["created"], c["owner"]) for c in containers]
         emit(table(rows))
     return 0
 

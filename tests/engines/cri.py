@@ -146,6 +146,11 @@ class Pod:
         container.remove()
         return lines
 
+    def forward_url(self, port: int) -> str:
+        """Where a port of the pod can be talked to (streaming.py)."""
+        request = self.daemon.api.PortForwardRequest(pod_sandbox_id=self.id, port=[port])
+        return f"{self.daemon.runtime.PortForward(request).url}?port={port}"
+
     def clear(self) -> None:
         """Remove its containers."""
         listed = self.daemon.runtime.ListContainers(

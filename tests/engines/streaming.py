@@ -1,7 +1,8 @@
 """The kubelet's way into a running container: a websocket whose messages start with a channel's number.
 
 The protocol is v4.channel.k8s.io: 0 is standard input, 1 output, 2 error, 3 the outcome as a Kubernetes Status,
-4 the terminal's size. A frame is RFC 6455's.
+4 the terminal's size. A forwarded port has two channels, for data and for errors, and the first message of each is the
+port's number. A frame is RFC 6455's.
 """
 from __future__ import annotations
 

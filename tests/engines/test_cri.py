@@ -112,6 +112,21 @@ def test_port_mapping(pods: Pods) -> None:
     until(lambda: hello("127.0.0.1", port), lambda: subprocess.getoutput("iptables-save -t nat"))
 
 
+def test_port_forward(pod: Pod) -> None:
+    pod.run("sh", "-c", "while :; do echo hello | busybox nc -l -p 8081; done")
+    seen = []
+
+    def hello() -> bool:
+        stream = Stream(pod.forward_url(8081))
+        while stream.receive():
+            pass
+        stream.close()
+        seen.append(stream.said)
+        return stream.said.get(0) == (8081).to_bytes(2, "little") + b"hello\n"
+
+    until(hello, lambda: seen)
+
+
 def test_several_at_once(pod: Pod) -> None:
     with ThreadPoolExecutor(4) as pool:
         outputs = list(pool.map(pod.output, [f"echo {number}" for number in range(4)]))

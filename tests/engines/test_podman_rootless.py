@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import runtimes
+from tests import runtimes, world
 from tests.world import CGROUP
 
 from .image import NAME
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.guest_systemd, pytest.mark.timeout(900)]       # under
 
 UID, USER = 4242, "pyrunc-user"
 RUN = Path(f"/run/user/{UID}")
+THERE = Path(f"/proc/1/root{RUN}")
 SESSION = CGROUP / f"user.slice/user-{UID}.slice/user@{UID}.service"
 RANGE = 100000                          # the first of the user's 65536 subordinate ids
 
@@ -35,10 +36,12 @@ def store(private_world: None, request: pytest.FixtureRequest) -> Iterator[Store
         with Path("/etc", file).open("a") as table:
             table.write(line + "\n")
     deadline = time.monotonic() + 600
-    while not (RUN / "bus").exists():               # a busy machine answers systemctl late, or says that it timed out
+    while not (THERE / "bus").exists():             # a busy machine answers systemctl late, or says that it timed out
         done = subprocess.run(["systemctl", "start", f"user@{UID}"], capture_output=True, text=True, check=False)
         assert time.monotonic() < deadline, f"the user's bus does not come up: {done.stderr}"
         time.sleep(0.2)
+    RUN.mkdir(exist_ok=True)                        # systemd mounts in its own mount namespace, not in this one
+    world.bring(RUN)
     become = f'echo $$ >{SESSION}/init.scope/cgroup.procs; exec setpriv --reuid {UID} --regid {UID} --init-groups "$@"'
     made = Store(place, [runtimes.find("runc"), runtimes.find(request.config.getoption("runtime"))], manager="systemd",
                  driver="vfs", become=["sh", "-c", become, "sh"], owner=UID,

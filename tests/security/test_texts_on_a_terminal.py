@@ -56,6 +56,15 @@ def test_is_shown_and_not_obeyed(config: bundles.Config, said: str, runtime: Run
     assert (place / "log").read_text().isascii()
 
 
+def test_what_is_listed_is_shown_and_not_obeyed(runtime: Runtime, place: Path, name: str) -> None:
+    bundle = bundles.bundle(place / f"bundle{STEERING}", docker_like(process={"cwd": f"/{STEERING}"}, **{STEERING: {}}))
+    assert runtime("create", "--bundle", bundle, name).status == 0
+    for command in (["list"], ["explain", "--bundle", bundle], ["check", "--bundle", bundle]):
+        printed = on_a_terminal(runtime.argv(*command))
+        assert "title" in printed
+        assert {letter for letter in printed if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp")} == {"\n"}
+
+
 def test_visible() -> None:
     assert visible("Straße /bin/ls: 不") == "Straße /bin/ls: 不"
     assert visible("a\x1bb\nc\u202ed\udcff") == r"a\x1bb\x0ac\u202ed\udcff"
