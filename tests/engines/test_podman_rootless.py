@@ -31,7 +31,7 @@ def store(private_world: None, request: pytest.FixtureRequest) -> Iterator[Store
     """The guest's own user: made here, since / there is thrown away."""
     place = Path(tempfile.mkdtemp(prefix="rootless-", dir="/tmp"))
     place.chmod(0o711)
-    for file, line in (("passwd", f"{USER}:x:{UID}:{UID}::{place}:/bin/sh"), ("group", f"{USER}:x:{UID}:"),
+    for file, line in (("passwd", f"{USER}:*:{UID}:{UID}::{place}:/bin/sh"), ("group", f"{USER}:x:{UID}:"),
                        ("subuid", f"{USER}:{RANGE}:65536"), ("subgid", f"{USER}:{RANGE}:65536")):
         with Path("/etc", file).open("a") as table:
             table.write(line + "\n")
@@ -210,9 +210,10 @@ def test_sysctl_hostname_and_groups(podman: Podman) -> None:
 
 def test_slirp4netns_and_a_published_port(podman: Podman) -> None:
     serve = "mkdir /w; echo served >/w/index.html; exec busybox httpd -f -p 80 -h /w"
-    podman.detached("--publish", "8098:80", script=serve, network="slirp4netns")
-    fetch = ("import time, urllib.request as u\nfor i in range(30):\n try: print(u.urlopen('http://127.0.0.1:8098').read());"
-             " break\n except OSError: time.sleep(1)")
+    port = 8098 + (podman.runtime == "runc")         # the other runtime's container goes on
+    podman.detached("--publish", f"{port}:80", script=serve, network="slirp4netns")
+    fetch = ("import time, urllib.request as u\nfor i in range(30):\n"
+             f" try: print(u.urlopen('http://127.0.0.1:{port}').read()); break\n except OSError: time.sleep(1)")
     done = podman.store.call("python3", "-c", fetch)
     assert "served" in done.stdout, done
     assert "10.0.2.100" in podman.ok("exec", podman.name, "ip", "-o", "-4", "address")
