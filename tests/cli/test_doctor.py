@@ -18,6 +18,7 @@ from pyrunc.checks.doctor_calls import NO, REFUSED, UNKNOWN, YES
 from pyrunc.checks.doctor_facts import Facts, look
 from pyrunc.cli.doctor import as_json, as_text
 from pyrunc.host import Host
+from tests import runtimes
 
 TREE = Path(__file__).parents[2]
 ALL = Host(apparmor=True, selinux=True, resctrl="/sys/fs/resctrl")
@@ -35,7 +36,8 @@ def missing(facts: Facts) -> dict[str, Finding]:
 def doctor(*words: str, user: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pyrunc", "doctor", *words]
     if user:
-        command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
+        command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
+                   runtimes.for_anyone(runtimes.find()), *command[3:]]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=TREE)
 
 

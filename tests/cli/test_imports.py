@@ -17,7 +17,7 @@ ALLOWED = {"_cffi_backend", "_json", "_signal", "_socket", "_struct", "errno", "
 #: What CPython itself has imported before, and __future__, which the program's frozen modules do not import.
 STARTED = {"__future__", "__main__", "_abc", "_codecs", "_frozen_importlib", "_frozen_importlib_external", "_imp",
            "_io", "_thread", "_warnings", "_weakref", "abc", "builtins", "codecs", "encodings", "io", "sys",
-           "zipimport"}
+           "zipimport"} | ({"linecache"} if sys.version_info >= (3, 13) else set())      # for -c, to quote its source
 
 #: Whatever directory an earlier test has gone to.
 TREE = Path(__file__).parents[2]

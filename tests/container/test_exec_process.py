@@ -11,7 +11,7 @@ import pytest
 
 from tests import bundles
 from tests.bundles import docker_like, merge, minimal, namespaces
-from tests.runtimes import Runtime
+from tests.runtimes import Runtime, for_anyone
 from tests.seccomp_profile import small
 
 
@@ -94,7 +94,7 @@ def test_exec_by_an_ordinary_user(runtime: Runtime, place: Path) -> None:
         subprocess.run(["chown", "-R", "1000:1000", path], check=True)
 
     def call(*args: str) -> str:
-        command = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", runtime.path,
+        command = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", for_anyone(runtime.path),
                    "--root", f"{state}/root", *args]
         with tempfile.TemporaryFile("w+") as output:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=20,

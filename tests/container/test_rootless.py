@@ -19,7 +19,7 @@ IDENTITY = [{"containerID": 0, "hostID": 0, "size": 1}]
 
 @pytest.fixture
 def user(request: pytest.FixtureRequest, private_world: None, place: Path) -> User:
-    return User(runtimes.find(request.config.getoption("runtime")), place)
+    return User(runtimes.for_anyone(runtimes.find(request.config.getoption("runtime"))), place)
 
 
 @pytest.fixture

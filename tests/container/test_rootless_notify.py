@@ -13,7 +13,7 @@ import pytest
 
 from tests import bundles
 from tests.bundles import minimal, namespaces
-from tests.runtimes import Runtime
+from tests.runtimes import Runtime, for_anyone
 
 USER = 1000
 RECEIVE, SEND = 0xC0502100, 0xC0182101           # SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND
@@ -46,7 +46,8 @@ def test_agent_answers(nnp: bool, runtime: Runtime, place: Path) -> None:
         os.chmod(place / "listener", 0o777)
         agent.listen(1)
         agent.settimeout(20)
-        command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", runtime.path,
+        command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups",
+                   for_anyone(runtime.path),
                    "--root", str(state / "root"), "run", "--bundle", str(bundle), "rootless"]
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         connection, _ = agent.accept()

@@ -11,6 +11,7 @@ from tests import runtimes
 
 from .cri import Cri, Pod, Pods
 from .docker import Daemon, Docker
+from .podman import Podman, Store
 
 HERE = Path(__file__).parent
 
@@ -76,3 +77,9 @@ def pod(cri: Cri, handler: str) -> Iterator[Pod]:
     shared = cri.pod(handler)
     yield shared
     shared.clear()
+
+
+@pytest.fixture
+def podman(store: Store, binary: str, name: str) -> Podman:
+    """The module's store with the runtime of the test."""
+    return Podman(store, binary, name)

@@ -9,10 +9,13 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tests import runtimes
 
 from . import image, remains
 from .image import NAME
@@ -61,15 +64,15 @@ class Store:
     """Images, containers and the configuration of one user of podman and buildah, with the busybox image loaded.
 
     place: an empty folder on a file system that takes overlays (driver "vfs" copies instead). become: what turns this
-    process into the user, whose id is owner; env: what that user has besides. runtimes: paths.
+    process into the user, whose id is owner; env: what that user has besides. paths: of the runtimes.
     """
 
-    def __init__(self, place: Path, runtimes: Sequence[str], *, manager: str = "cgroupfs", driver: str = "overlay",
+    def __init__(self, place: Path, paths: Sequence[str], *, manager: str = "cgroupfs", driver: str = "overlay",
                  become: Sequence[str] = (), env: Mapping[str, str] | None = None, owner: int = 0) -> None:
         self.place, self.become = place, list(become)
         self.server: subprocess.Popen[bytes] | None = None
         self.work = place / "work"                  # where commands run; conmon puts its file `oom` there
-        known = "\n".join(f'{Path(path).name} = ["{path}"]' for path in runtimes)
+        known = "\n".join(f'{Path(path).name} = ["{path}"]' for path in paths)
         files = {"containers.conf": CONTAINERS.format(manager=manager, pause=PAUSE, place=place, runtimes=known),
                  "storage.conf": STORAGE.format(driver=driver, place=place),
                  "registries.conf": "unqualified-search-registries = []\n", "policy.json": json.dumps(POLICY)}
@@ -134,6 +137,15 @@ class Store:
             self.server.wait(30)
         self.call("podman", "pod", "rm", "--all", "--force", "--time", "0")
         self.call("podman", "rm", "--all", "--force", "--time", "0")
+
+
+def stores(runtime: str, **how: Any) -> Iterator[Store]:
+    """A store of root's with runc and this runtime, for a fixture. how: what Store takes besides."""
+    place = Path(tempfile.mkdtemp(prefix="podman-", dir="/tmp"))
+    place.chmod(0o711)                  # a user namespace's root must get to its files
+    made = Store(place, [runtimes.find("runc"), runtimes.find(runtime)], **how)
+    yield made
+    made.remove()
 
 
 class Podman:

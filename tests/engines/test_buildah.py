@@ -1,16 +1,13 @@
 """Buildah 1.28 with isolation oci: what its run and bud do with a runtime, under runc and under pyrunc."""
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import runtimes
-
 from .image import NAME
-from .podman import Done, Store
+from .podman import Done, Store, stores
 from .terminal import Terminal
 
 pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(900)]       # under emulation, on a busy machine
@@ -18,11 +15,9 @@ pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(900)]       # under
 
 @pytest.fixture(scope="module")
 def store(private_world: None, request: pytest.FixtureRequest) -> Iterator[Store]:
-    place = Path(tempfile.mkdtemp(prefix="buildah-", dir="/tmp"))
-    place.chmod(0o711)                  # a user namespace's root must get to its files
-    made = Store(place, [runtimes.find("runc"), runtimes.find(request.config.getoption("runtime"))])
-    yield made
-    made.call("buildah", "rm", "--all")
+    for made in stores(request.config.getoption("runtime")):
+        yield made
+        made.call("buildah", "rm", "--all")
 
 
 class Buildah:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,18 +10,15 @@ import pytest
 from tests import runtimes, world
 
 from .image import NAME
-from .podman import Podman, Store
+from .podman import Podman, Store, stores
+from .podman_scenarios import *  # noqa: F403
 
 pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(900)]       # under emulation, on a busy machine
 
 
 @pytest.fixture(scope="module")
 def store(private_world: None, request: pytest.FixtureRequest) -> Iterator[Store]:
-    place = Path(tempfile.mkdtemp(prefix="podman-", dir="/tmp"))
-    place.chmod(0o711)                  # a user namespace's root must get to its files
-    made = Store(place, [runtimes.find("runc"), runtimes.find(request.config.getoption("runtime"))])
-    yield made
-    made.remove()
+    yield from stores(request.config.getoption("runtime"))
 
 
 @pytest.fixture
@@ -36,11 +32,6 @@ def ranges(tmp_path: Path) -> Iterator[None]:
     yield
     for path in names:
         world.unmount(path)
-
-
-@pytest.fixture
-def podman(store: Store, binary: str, name: str) -> Podman:
-    return Podman(store, binary, name)
 
 
 @pytest.fixture(scope="module")
@@ -58,26 +49,6 @@ def sleeper(podman: Podman, sleepers: dict[str, str]) -> str:
 
 
 # ---- run, and what becomes of it ---------------------------------------------------------------------------------
-@pytest.mark.every_time
-def test_output_exit_code_and_nothing_left(podman: Podman) -> None:
-    done = podman.run("--cidfile", str(podman.store.work / podman.name),
-                      args=["sh", "-c", "echo out; echo err >&2; exit 7"])
-    assert (done.status, done.stdout, done.stderr) == (7, "out\n", "err\n"), done
-    podman.nothing_left((podman.store.work / podman.name).read_text())
-
-
-@pytest.mark.parametrize(("args", "status", "said"), [
-    pytest.param(("nonesuch",), 127, "executable file not found in $PATH", id="not found",
-                 marks=pytest.mark.every_time),
-    pytest.param(("/nonesuch",), 127, "no such file or directory", id="no such file"),
-    pytest.param(("/etc/passwd",), 126, "permission denied", id="not executable")])
-def test_a_failing_create_tells_why(args: tuple[str, ...], status: int, said: str, podman: Podman) -> None:
-    done = podman.run(args=args)
-    assert done.status == status and said in done.stderr and done.stderr.count("\n") == 1, done
-    assert "OCI permission denied" in done.stderr or "OCI runtime attempted to invoke a command that was not found" in \
-        done.stderr, done
-
-
 def test_a_wrong_working_directory_and_mount_tell_why(podman: Podman) -> None:
     done = podman.run("--mount", "type=bind,src=/proc/self/environ,dst=/proc/x/y", args=["true"])
     assert done.status in (126, 127) and "/proc" in done.stderr and done.stderr.count("\n") == 1, done
@@ -147,24 +118,6 @@ def test_a_terminal(podman: Podman) -> None:
 
 
 # ---- with a container that runs -----------------------------------------------------------------------------------
-@pytest.mark.every_time
-def test_exec(podman: Podman, sleeper: str) -> None:
-    done = podman("exec", "--user", "1000:2000", "--workdir", "/tmp", "--env", "C=d", sleeper,
-                  "sh", "-c", "echo $A $C $PWD; id -u; id -g; ls /here; echo err >&2; exit 5")
-    assert (done.status, done.lines, done.stderr) == (5, ["b d /tmp", "1000", "2000", "/here"], "err\n"), done
-    failed = podman("exec", sleeper, "nonesuch")
-    assert failed.status == 127 and "executable file not found in $PATH" in failed.stderr, failed
-    failed = podman("exec", sleeper, "/etc/passwd")
-    assert failed.status == 126 and "permission denied" in failed.stderr, failed
-
-
-def test_exec_in_a_terminal(podman: Podman, sleeper: str) -> None:
-    with podman.terminal("exec", "-it", sleeper, "sh") as terminal:
-        terminal.ask("tty; stty size", "30 100", 120)
-        terminal.write("exit 6\n")
-        assert terminal.wait() == 6
-
-
 def test_exec_detached_and_privileged(podman: Podman, sleeper: str) -> None:
     script = "grep CapEff /proc/self/status >/detached"
     session = podman.ok("exec", "--detach", "--privileged", sleeper, "sh", "-c", script)
@@ -253,16 +206,6 @@ def test_limits(podman: Podman) -> None:
                          "--ulimit", "nofile=99:100", "--ulimit", "core=0",
                          "--sysctl", "net.ipv4.ip_unprivileged_port_start=7")
     assert lines == ["33554432", "16777216", "8388608", "50", "150000 100000", "10000", "1", "99", "0", "7"]
-
-
-@pytest.mark.every_time
-def test_out_of_memory_is_seen(podman: Podman) -> None:
-    """Podman 4.3 does not find what conmon 2.1.6 writes, since that writes it where podman was called."""
-    seen = podman.store.work / "oom"
-    seen.unlink(missing_ok=True)
-    eat = "dd if=/dev/zero of=/dev/null bs=64M count=1"
-    done = podman.run("--memory", "16m", args=["sh", "-c", f"{eat}; echo $?; sleep 2; exec {eat}"])
-    assert (done.status, done.lines) == (137, ["137"]) and seen.exists(), done
 
 
 def test_cgroup_namespace_and_parent(podman: Podman) -> None:

@@ -16,6 +16,7 @@ from tests.world import CGROUP
 
 from .image import NAME
 from .podman import Podman, Store
+from .podman_scenarios import *  # noqa: F403
 
 pytestmark = [pytest.mark.guest_systemd, pytest.mark.timeout(900)]       # under emulation, on a busy machine
 
@@ -42,17 +43,13 @@ def store(private_world: None, request: pytest.FixtureRequest) -> Iterator[Store
         time.sleep(0.2)
     RUN.mkdir(exist_ok=True)                        # systemd mounts in its own mount namespace, not in this one
     world.bring(RUN)
+    binary = runtimes.for_anyone(runtimes.find(request.config.getoption("runtime")))
     become = f'echo $$ >{SESSION}/init.scope/cgroup.procs; exec setpriv --reuid {UID} --regid {UID} --init-groups "$@"'
-    made = Store(place, [runtimes.find("runc"), runtimes.find(request.config.getoption("runtime"))], manager="systemd",
-                 driver="vfs", become=["sh", "-c", become, "sh"], owner=UID,
+    made = Store(place, [runtimes.find("runc"), binary], manager="systemd", driver="vfs", owner=UID,
+                 become=["sh", "-c", become, "sh"],
                  env={"XDG_RUNTIME_DIR": str(RUN), "DBUS_SESSION_BUS_ADDRESS": f"unix:path={RUN}/bus"})
     yield made
     made.remove()
-
-
-@pytest.fixture
-def podman(store: Store, binary: str, name: str) -> Podman:
-    return Podman(store, binary, name)
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +68,6 @@ def sleeper(podman: Podman, sleepers: dict[str, str]) -> str:
 
 def ids(lines: list[str]) -> list[list[int]]:
     return [[int(field) for field in line.split()] for line in lines]
-
-
-def test_output_exit_code_and_nothing_left(podman: Podman) -> None:
-    done = podman.run("--cidfile", str(podman.store.work / podman.name),
-                      args=["sh", "-c", "echo out; echo err >&2; exit 7"])
-    assert (done.status, done.stdout, done.stderr) == (7, "out\n", "err\n"), done
-    podman.nothing_left((podman.store.work / podman.name).read_text())
-
-
-@pytest.mark.parametrize(("args", "status", "said"), [
-    pytest.param(("nonesuch",), 127, "executable file not found in $PATH", id="not found"),
-    pytest.param(("/etc/passwd",), 126, "permission denied", id="not executable")])
-def test_a_failing_create_tells_why(args: tuple[str, ...], status: int, said: str, podman: Podman) -> None:
-    done = podman.run(args=args)
-    assert done.status == status and said in done.stderr and done.stderr.count("\n") == 1, done
 
 
 @pytest.mark.parametrize(("flags", "wanted"), [
@@ -127,21 +109,6 @@ def test_signals(podman: Podman) -> None:
     assert podman.state()["ExitCode"] == 5 and podman.logs() == ["up", "caught"]
 
 
-def test_exec(podman: Podman, sleeper: str) -> None:
-    done = podman("exec", "--user", "1000:2000", "--workdir", "/tmp", "--env", "C=d", sleeper,
-                  "sh", "-c", "echo $A $C $PWD; id -u; id -g; ls /here; echo err >&2; exit 5")
-    assert (done.status, done.lines, done.stderr) == (5, ["b d /tmp", "1000", "2000", "/here"], "err\n"), done
-    failed = podman("exec", sleeper, "nonesuch")
-    assert failed.status == 127 and "executable file not found in $PATH" in failed.stderr, failed
-
-
-def test_a_terminal(podman: Podman, sleeper: str) -> None:
-    with podman.terminal("exec", "-it", sleeper, "sh") as terminal:
-        terminal.ask("tty; stty size", "30 100", 120)
-        terminal.write("exit 6\n")
-        assert terminal.wait() == 6
-
-
 def test_pause_top_stats_update(podman: Podman, sleeper: str) -> None:
     podman.ok("pause", sleeper)
     assert podman.inspect(sleeper)["State"]["Status"] == "paused"
@@ -161,15 +128,6 @@ def test_limits_of_a_delegated_cgroup(podman: Podman) -> None:
     assert lines == ["0::/", "33554432", "16777216", "50", "150000 100000", "99"]
     [line] = podman.shell("cat /proc/self/cgroup", "--cgroupns", "host")
     assert line.startswith(f"0::/{SESSION.relative_to(CGROUP)}/user.slice/libpod-"), line
-
-
-def test_out_of_memory_is_seen(podman: Podman) -> None:
-    """Podman 4.3 does not find what conmon 2.1.6 writes, since that writes it where podman was called."""
-    seen = podman.store.work / "oom"
-    seen.unlink(missing_ok=True)
-    eat = "dd if=/dev/zero of=/dev/null bs=64M count=1"
-    done = podman.run("--memory", "16m", args=["sh", "-c", f"{eat}; echo $?; sleep 2; exec {eat}"])
-    assert (done.status, done.lines) == (137, ["137"]) and seen.exists(), done
 
 
 def test_volumes_tmpfs_and_read_only(podman: Podman, tmp_path: Path) -> None:

@@ -2,31 +2,20 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import runtimes
-
 from .image import NAME
-from .podman import Podman, Store
+from .podman import Podman, Store, stores
 
 pytestmark = [pytest.mark.guest_systemd, pytest.mark.timeout(900)]       # under emulation, on a busy machine
 
 
 @pytest.fixture(scope="module")
 def store(private_world: None, request: pytest.FixtureRequest) -> Iterator[Store]:
-    place = Path(tempfile.mkdtemp(prefix="podman-", dir="/tmp"))
-    made = Store(place, [runtimes.find("runc"), runtimes.find(request.config.getoption("runtime"))], manager="systemd")
-    yield made
-    made.remove()
-
-
-@pytest.fixture
-def podman(store: Store, binary: str, name: str) -> Podman:
-    return Podman(store, binary, name)
+    yield from stores(request.config.getoption("runtime"), manager="systemd")
 
 
 def unit(id: str, *properties: str) -> dict[str, str]:
