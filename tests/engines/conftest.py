@@ -54,9 +54,10 @@ def handler(binary: str) -> str:
     return "runc" if Path(binary).name == "runc" else "pyrunc"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cri(request: pytest.FixtureRequest, private_world: None) -> Iterator[Cri]:
     handlers = {"runc": runtimes.find("runc"), "pyrunc": runtimes.find(request.config.getoption("runtime"))}
+    # Not for the whole session: Podman mounts /run/netns on itself, and then no pod's network namespace can be removed.
     daemon = Cri(Path(tempfile.mkdtemp(prefix="cri-", dir="/tmp")), handlers)
     yield daemon
     daemon.stop()

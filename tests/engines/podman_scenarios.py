@@ -53,5 +53,6 @@ def test_out_of_memory_is_seen(podman: Podman) -> None:
     seen = podman.store.work / "oom"
     seen.unlink(missing_ok=True)
     eat = "dd if=/dev/zero of=/dev/null bs=64M count=1"
-    done = podman.run("--memory", "16m", args=["sh", "-c", f"{eat}; echo $?; sleep 2; exec {eat}"])
+    script = f"{eat}; echo $?; for i in $(seq 600); do test -e /work/oom && exec {eat}; sleep 0.1; done"
+    done = podman.run("--memory", "16m", "--volume", f"{seen.parent}:/work", args=["sh", "-c", script])
     assert (done.status, done.lines) == (137, ["137"]) and seen.exists(), done
