@@ -152,11 +152,11 @@ class Pod:
         return f"{self.daemon.runtime.PortForward(request).url}?port={port}"
 
     def clear(self) -> None:
-        """Remove its containers."""
+        """Stop and remove its containers."""
         listed = self.daemon.runtime.ListContainers(
             self.daemon.api.ListContainersRequest(filter={"pod_sandbox_id": self.id}))
-        for container in listed.containers:
-            self.daemon.runtime.RemoveContainer(self.daemon.api.ContainerId(container_id=container.id), timeout=200)
+        for found in listed.containers:
+            Container(self, found.id, Path()).end()
 
     def stop(self) -> None:
         self.daemon.runtime.StopPodSandbox(self.daemon.api.PodId(pod_sandbox_id=self.id), timeout=200)
@@ -242,6 +242,12 @@ class Container:
 
     def remove(self) -> None:
         self.runtime.RemoveContainer(self._me, timeout=200)
+
+    def end(self) -> None:
+        """Stop and remove it. containerd refuses that while one ends that it has not stopped, with a pid namespace."""
+        self.stop()
+        until(lambda: self.state() != "running", self.status)
+        self.remove()
 
     def stream_url(self, *args: str, tty: bool = False, stdin: bool = True) -> str:
         """Where an exec of args, or an attach without any, can be talked to (streaming.py)."""
