@@ -50,7 +50,7 @@ def test_exec_in_a_terminal(podman: Podman, sleeper: str) -> None:
 @pytest.mark.every_time
 def test_out_of_memory_is_seen(podman: Podman) -> None:
     """Podman 4.3 does not find what conmon 2.1.6 writes, since that writes it where podman was called. And conmon looks
-    when the kernel says that memory.events has changed, which may be before the number is in it: until the next time."""
+    when the kernel says that memory.events has changed, which may be before the number is in it."""
     seen = podman.store.work / "oom"
     seen.unlink(missing_ok=True)
     eat = "dd if=/dev/zero of=/dev/null bs=64M count=1"
