@@ -21,7 +21,7 @@ from tests.world import Snapshot
 pytestmark = [pytest.mark.guest, pytest.mark.timeout(300)]
 
 #: A number in the shell's memory: after a restore it goes on where it was. The file says when to end, and how.
-COUNTING = "n=0; while test ! -e /tmp/end; do n=$((n+1)); echo $n; sleep 0.02; done; exit $(cat /tmp/end)"
+COUNTING = "n=0; while test ! -s /tmp/end; do n=$((n+1)); echo $n; sleep 0.02; done; exit $(cat /tmp/end)"
 
 
 class Counter:

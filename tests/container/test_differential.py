@@ -99,7 +99,8 @@ def as_user(runtime: Runtime, bundle: Path, name: str) -> str:
     """A run by uid 1000, who owns the bundle and the state root."""
     for folder in (bundle, runtime.root):
         subprocess.run(["chown", "-R", "1000:1000", folder], check=True)
-    done = subprocess.run(runtime.argv("run", "--bundle", bundle, name), user=1000, group=1000, extra_groups=[],
+    argv = [runtimes.for_anyone(runtime.path), *runtime.argv("run", "--bundle", bundle, name)[1:]]
+    done = subprocess.run(argv, user=1000, group=1000, extra_groups=[],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
                           env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(runtime.root), "HOME": "/"})
     assert done.returncode == 0, done.stderr

@@ -24,16 +24,17 @@ def user(request: pytest.FixtureRequest, private_world: None, place: Path) -> Us
 
 @pytest.fixture
 def ranges(tmp_path: Path) -> Iterator[None]:
-    """subuid(5) and subgid(5) for the user, on this mount namespace only."""
-    file = tmp_path / "ranges"
+    """subuid(5) and subgid(5) for the user, and a name, which newuidmap asks for, on this mount namespace only."""
+    file, users = tmp_path / "ranges", tmp_path / "passwd"
     file.write_text(f"{UID}:100000:65536\n")
-    names = Path("/etc/subuid"), Path("/etc/subgid")
-    for name in names:
-        name.touch()
-        world.mount(str(file), name, flags=0x1000)          # MS_BIND
+    users.write_text(f"root:x:0:0::/:/bin/sh\nboxer:x:{UID}:{UID}::/:/bin/sh\n")
+    over = {Path("/etc/subuid"): file, Path("/etc/subgid"): file, Path("/etc/passwd"): users}
+    for path, source in over.items():
+        path.touch()
+        world.mount(str(source), path, flags=0x1000)        # MS_BIND
     yield
-    for name in names:
-        world.unmount(name)
+    for path in over:
+        world.unmount(path)
 
 
 def shown(text: str) -> list[str]:
