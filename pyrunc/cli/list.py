@@ -38,7 +38,8 @@ def run(call: Call) -> int:
         emit(dumps(containers or None) + "\n")
     else:
         rows = [("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")]
-        rows += [(c["id"], str(c["pid"]), c["status"], visible(c["bundle"]), c["created"], c["owner"]) for c in containers]
+        rows += [(c["id"], str(c["pid"]), c["status"], visible(c["bundle"]), c["created"], c["owner"])
+                 for c in containers]
         emit(table(rows))
     return 0
 
