@@ -6,13 +6,15 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyrunc.kernel import Kernel
 
 CGROUP = Path("/sys/fs/cgroup")
-CLONE_NEWNS, MS_REC, MS_PRIVATE, PR_SET_CHILD_SUBREAPER = 0x20000, 0x4000, 1 << 18, 36
+CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE, PR_SET_CHILD_SUBREAPER = 0x20000, 0x1000, 0x4000, 1 << 18, 36
 OPEN_TREE_CLONE, AT_RECURSIVE = 1, 0x8000
 
 
@@ -38,6 +40,20 @@ def enter() -> None:
 
 def mount(source: str, target: Path, kind: str = "", flags: int = 0, data: str = "") -> None:
     _call("mount", source.encode(), os.fsencode(target), kind.encode(), flags, data.encode())
+
+
+@contextmanager
+def covered(folder: Path, texts: Mapping[str, str]) -> Iterator[None]:
+    """Files of the machine, made if missing, hold these texts for this process's mount namespace; folder keeps them."""
+    for number, (path, text) in enumerate(texts.items()):
+        (folder / f"over-{number}").write_text(text)
+        Path(path).touch()
+        mount(str(folder / f"over-{number}"), Path(path), flags=MS_BIND)
+    try:
+        yield
+    finally:
+        for path in texts:
+            unmount(Path(path))
 
 
 def bring(folder: Path) -> None:

@@ -34,11 +34,12 @@ def missing(facts: Facts) -> dict[str, Finding]:
 
 
 def doctor(*words: str, user: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pyrunc", "doctor", *words]
+    program = [sys.executable, "-m", "pyrunc"]
     if user:
-        command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
-                   runtimes.for_anyone(runtimes.find()), *command[3:]]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=TREE)
+        program = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
+                   runtimes.for_anyone(runtimes.find())]
+    return subprocess.run([*program, "doctor", *words], capture_output=True, text=True, check=False, timeout=120,
+                          cwd=TREE)
 
 
 def named(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:

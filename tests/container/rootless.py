@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import IO, Any
 
-from tests import bundles
+from tests import bundles, runtimes
 from tests.bundles import Config
 
 UID = 1000
@@ -21,7 +21,7 @@ class User:
     """
 
     def __init__(self, program: str, place: Path) -> None:
-        self.program, self.bundle, self.runtime_dir = program, place / "bundle", place / "run"
+        self.program, self.bundle, self.runtime_dir = runtimes.for_anyone(program), place / "bundle", place / "run"
         self.environment: dict[str, str] = {}
         self.outside: tuple[str, ...] = ()
         self.runtime_dir.mkdir()

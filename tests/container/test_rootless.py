@@ -19,22 +19,15 @@ IDENTITY = [{"containerID": 0, "hostID": 0, "size": 1}]
 
 @pytest.fixture
 def user(request: pytest.FixtureRequest, private_world: None, place: Path) -> User:
-    return User(runtimes.for_anyone(runtimes.find(request.config.getoption("runtime"))), place)
+    return User(runtimes.find(request.config.getoption("runtime")), place)
 
 
 @pytest.fixture
 def ranges(tmp_path: Path) -> Iterator[None]:
     """subuid(5) and subgid(5) for the user, and a name, which newuidmap asks for, on this mount namespace only."""
-    file, users = tmp_path / "ranges", tmp_path / "passwd"
-    file.write_text(f"{UID}:100000:65536\n")
-    users.write_text(f"root:x:0:0::/:/bin/sh\nboxer:x:{UID}:{UID}::/:/bin/sh\n")
-    over = {Path("/etc/subuid"): file, Path("/etc/subgid"): file, Path("/etc/passwd"): users}
-    for path, source in over.items():
-        path.touch()
-        world.mount(str(source), path, flags=0x1000)        # MS_BIND
-    yield
-    for path in over:
-        world.unmount(path)
+    own, users = f"{UID}:100000:65536\n", f"root:x:0:0::/:/bin/sh\nboxer:x:{UID}:{UID}::/:/bin/sh\n"
+    with world.covered(tmp_path, {"/etc/subuid": own, "/etc/subgid": own, "/etc/passwd": users}):
+        yield
 
 
 def shown(text: str) -> list[str]:

@@ -47,8 +47,7 @@ def test_agent_answers(nnp: bool, runtime: Runtime, place: Path) -> None:
         agent.listen(1)
         agent.settimeout(20)
         command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups",
-                   for_anyone(runtime.path),
-                   "--root", str(state / "root"), "run", "--bundle", str(bundle), "rootless"]
+                   for_anyone(runtime.path), "--root", str(state / "root"), "run", "--bundle", str(bundle), "rootless"]
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         connection, _ = agent.accept()
         data, fds, _, _ = socket.recv_fds(connection, 65536, 1)

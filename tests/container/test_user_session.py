@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import runtimes, world
+from tests import world
 from tests.runtimes import Runtime
 
 from .rootless import UID, User
@@ -54,7 +54,7 @@ class Box:
     """A container of the user in a scope of the user's systemd, called for from one of three places."""
 
     def __init__(self, runtime: Runtime, place: Path, name: str, kind: str, session: Path) -> None:
-        self.user, self.name, self.unit = User(runtimes.for_anyone(runtime.path), place), name, f"box-{name}.scope"
+        self.user, self.name, self.unit = User(runtime.path, place), name, f"box-{name}.scope"
         self.cgroup = f"{MANAGER}/user.slice/{self.unit}"
         self.user.outside = ("nsenter", "--target", "1", "--mount")     # where /run/user is mounted, too
         self.within = ("systemd-run", "--user", "--quiet", "--pipe", "--wait", "--collect", "--same-dir") \

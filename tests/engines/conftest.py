@@ -84,3 +84,9 @@ def pod(cri: Cri, handler: str) -> Iterator[Pod]:
 def podman(store: Store, binary: str, name: str) -> Podman:
     """The module's store with the runtime of the test."""
     return Podman(store, binary, name)
+
+
+@pytest.fixture(scope="module")
+def sleepers() -> dict[str, str]:
+    """Runtime -> name of Podman's container that sleeps, for the module's scenarios that only come to one."""
+    return {}

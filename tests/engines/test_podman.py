@@ -24,20 +24,8 @@ def store(private_world: None, request: pytest.FixtureRequest) -> Iterator[Store
 @pytest.fixture
 def ranges(tmp_path: Path) -> Iterator[None]:
     """subuid(5) and subgid(5) for --userns=auto, which takes those of a user `containers`; for this process only."""
-    file = tmp_path / "ranges"
-    file.write_text("containers:200000:65536\n")
-    names = Path("/etc/subuid"), Path("/etc/subgid")
-    for path in names:
-        world.mount(str(file), path, flags=0x1000)          # MS_BIND
-    yield
-    for path in names:
-        world.unmount(path)
-
-
-@pytest.fixture(scope="module")
-def sleepers() -> dict[str, str]:
-    """Runtime -> name of its container that sleeps, for the scenarios that only come to one."""
-    return {}
+    with world.covered(tmp_path, dict.fromkeys(("/etc/subuid", "/etc/subgid"), "containers:200000:65536\n")):
+        yield
 
 
 @pytest.fixture

@@ -52,12 +52,6 @@ def store(private_world: None, request: pytest.FixtureRequest) -> Iterator[Store
     made.remove()
 
 
-@pytest.fixture(scope="module")
-def sleepers() -> dict[str, str]:
-    """Runtime -> name of its container that sleeps, for the scenarios that only come to one."""
-    return {}
-
-
 @pytest.fixture
 def sleeper(podman: Podman, sleepers: dict[str, str]) -> str:
     if podman.runtime not in sleepers:

@@ -16,7 +16,7 @@ SECRET_GROUP = 4242
 
 @pytest.fixture
 def user(private_world: None, request: pytest.FixtureRequest, place: Path) -> Iterator[User]:
-    yield User(runtimes.for_anyone(runtimes.find(request.config.getoption("runtime"))), place)
+    yield User(runtimes.find(request.config.getoption("runtime")), place)
 
 
 # CVE-2022-29162's kin: root execs into the container of a user, in which setgroups(2) is denied.

@@ -121,7 +121,7 @@ def test_the_null_device_is_another_file(bound: bool, outside: Path, runtime: Ru
     null = bundle / "rootfs/dev/null"
     if bound:
         null.touch()
-        world.mount(str(outside / "null"), null, flags=0x1000)                 # MS_BIND
+        world.mount(str(outside / "null"), null, flags=world.MS_BIND)
     else:
         null.symlink_to(outside / "null")
     try:
