@@ -151,7 +151,8 @@ class Engine:
         if status == -9 and self.kernel.oom_kills(facts.cgroup_fd):
             from .errors import OOM_KILLED
             how = OOM_KILLED
-        raise self._step_error(step, 0, f"{how} while it was to {step.describe()}")
+        doing = "at the barrier where" if isinstance(step, Barrier) else "while it was to"
+        raise self._step_error(step, 0, f"{how} {doing} {step.describe()}")
 
     def _explain(self, index: int, fault: BaseException) -> PyruncError:
         step = self.steps[index]

@@ -48,6 +48,8 @@ COMMAND = Command(
     arguments="<container-id> [command [arguments]]", least=1, most=-1, stop=1, prefix="exec failed: ", failure=255,
     shares=True)
 
+#: The steps that need what goes with the container: its namespaces, cgroup, unit, resctrl group.
+OF_CONTAINER = ("join.", "namespaces.", "scope.", "intel_rdt.")
 ENDING = 0.2                     # seconds from letting go of the namespaces to the end of a process, at most
 ID_LIMIT = 2**32 - 2             # 2^32-1 means "leave as it is" to the kernel (setresuid(2))
 
@@ -72,7 +74,8 @@ def run(call: Call) -> int:
     try:
         facts = execute(steps, Kernel(), call.trace, log=call.log, stops=call.stops)
     except StepError as fault:
-        if not (fault.step.startswith("namespaces.") and ends(container)):
+        killed = fault.what.startswith("killed by signal 9")        # as all processes of a container are that ends
+        if not ((killed or fault.step.startswith(OF_CONTAINER)) and ends(container)):
             raise
         # What it then misses says nothing; engines take "no such file" for a missing program.
         raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}: it ended meanwhile") from None

@@ -152,8 +152,20 @@ class Clone(Step):
         facts.sync_fd = ours if facts.pid else theirs
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
-        if facts.pidfd >= 0:
-            kernel.kill_and_reap(facts.pid, facts.pidfd)
+        if facts.pidfd < 0:
+            return
+        kernel.kill_and_reap(facts.pid, facts.pidfd)
+        # What it has cloned itself and nobody has adopted: the end of the container's init would wait for a zombie.
+        other = facts.page.value
+        if other > 0 and other != facts.pid:
+            try:
+                pidfd = kernel.pidfd_open(other)
+            except ProcessLookupError:
+                return
+            if kernel.is_child(pidfd):
+                kernel.kill_and_reap(other, pidfd)
+            else:
+                kernel.close(pidfd)
 
 
 class Join(Step):

@@ -6,6 +6,7 @@ import os
 import re
 import struct
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,11 @@ def test_realtime_scheduler(policy: str, number: int, runtime: Runtime, place: P
 def test_io_priority(kind: str, number: int, runtime: Runtime, place: Path, name: str) -> None:
     priority = {"class": f"IOPRIO_CLASS_{kind}", "priority": 5}
     init = started(runtime, place, name, {"process": {"ioPriority": priority}}, "sleep 1000 & wait")
-    child = next(int(pid) for pid in Path(f"/proc/{init.pid}/task/{init.pid}/children").read_text().split())
-    assert [libc.syscall(SYS_IOPRIO_GET, 1, pid) for pid in (init.pid, child)] == [number << 13 | 5] * 2
+    children, deadline = Path(f"/proc/{init.pid}/task/{init.pid}/children"), time.monotonic() + 20
+    while not (found := children.read_text().split()):
+        assert time.monotonic() < deadline, "it starts no child"
+        time.sleep(0.005)
+    assert [libc.syscall(SYS_IOPRIO_GET, 1, pid) for pid in (init.pid, int(found[0]))] == [number << 13 | 5] * 2
 
 
 # config-linux.md#personality: "LINUX32 will set the uname system call to show a 32 bit CPU type, such as i686."

@@ -1,6 +1,7 @@
 """`--break`: the runtime stops before a step, and what is there to be seen is what the steps before it have made."""
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -132,6 +133,42 @@ def test_exec_by_the_environment(runtime: Runtime, bundle: Path, name: str) -> N
     assert Path(f"/proc/{stop[6]}/exe").readlink().name != "busybox"
     exec.go_on()
     assert exec.end() == 0
+
+
+def until_it_has_let_go(pid: int) -> None:
+    """Until a process that has been killed has no namespaces any more."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            os.readlink(f"/proc/{pid}/ns/mnt")
+        except OSError:
+            return
+        assert time.monotonic() < deadline, f"process {pid} goes on"
+        time.sleep(0.005)
+
+
+def test_a_container_that_is_deleted_before_a_step_of_exec(runtime: Runtime, bundle: Path, name: str) -> None:
+    """Whichever step: that it is gone is told, not what is missed of it. Engines read "no such file" as a program's."""
+    seen: list[str] = []
+    for number in itertools.takewhile(lambda _: "process.exec" not in seen, itertools.count(1)):
+        init = runtime.create(name, bundle)
+        runtime.ok("start", name)
+        exec = Stopping(runtime, "exec", name, "true", env={**os.environ, "PYRUNC_BREAK": str(number)})
+        try:
+            seen.append(exec.stop()[2])
+        except AssertionError:
+            assert f"this plan has no step {number}" in exec.log.read_text()         # a barrier has none
+            runtime.ok("delete", "--force", name)
+            continue
+        delete = runtime.popen("delete", "--force", name)
+        until_it_has_let_go(init.pid)            # the rest of its end may wait for exec's process, which is in its way
+        exec.go_on()
+        assert exec.end() in (255, 137) and delete.wait(30) == 0, (seen[-1], exec.log.read_text())
+        told = exec.log.read_text().splitlines()[-1]
+        assert "container not running" in told, (seen, told)
+        assert not (world.CGROUP / name).exists() and not world.processes_of(name)
+        world.children()
+    assert {"join.cgroup", "namespaces.clone", "namespaces.join", "join.pid"} < set(seen)
 
 
 @pytest.mark.parametrize(("step", "why"), [

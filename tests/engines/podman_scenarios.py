@@ -4,6 +4,7 @@ from __future__ import annotations
 import pytest
 
 from .podman import Podman
+from .waiting import EAT
 
 __all__ = ["test_a_failing_create_tells_why", "test_exec", "test_exec_in_a_terminal", "test_out_of_memory_is_seen",
            "test_output_exit_code_and_nothing_left"]
@@ -53,7 +54,6 @@ def test_out_of_memory_is_seen(podman: Podman) -> None:
     when the kernel says that memory.events has changed, which may be before the number is in it."""
     seen = podman.store.work / "oom"
     seen.unlink(missing_ok=True)
-    eat = "dd if=/dev/zero of=/dev/null bs=64M count=1"
-    script = f"{eat}; echo $?; for i in $(seq 60); do test -e /work/oom && exec {eat}; sleep 0.2; {eat}; done"
+    script = f"{EAT}; echo $?; for i in $(seq 60); do test -e /work/oom && exec {EAT}; sleep 0.2; {EAT}; done"
     done = podman.run("--memory", "16m", "--volume", f"{seen.parent}:/work", args=["sh", "-c", script])
     assert (done.status, done.lines) == (137, ["137"]) and seen.exists(), done

@@ -13,7 +13,7 @@ import pytest
 
 from .cri import Cri, Pod, Pods, security
 from .streaming import STDERR, STDIN, STDOUT, Stream
-from .waiting import until
+from .waiting import EAT, notice, out_of_memory, until
 
 pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(300)]
 
@@ -215,8 +215,10 @@ def test_a_restarted_containerd_finds_its_containers(pods: Pods) -> None:
 
 @pytest.mark.every_time
 def test_out_of_memory_is_the_reason(pod: Pod) -> None:
-    container = pod.run("dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1",
+    container = pod.run("sh", "-c", out_of_memory(f"exec {EAT}"),
                         linux={"resources": {"memory_limit_in_bytes": 16 * MB}})
+    until(lambda: container.status().reason == "OOMKilled", container.status)
+    notice(container.pid())
     status = container.wait()
     assert (status.reason, status.exit_code) == ("OOMKilled", 137)
 

@@ -3,8 +3,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 SECONDS = 150
+EAT = "dd if=/dev/zero of=/dev/null bs=64M count=1"          # more memory than a container of 16 MiB has
+
+
+def out_of_memory(last: str) -> str:
+    """The script of a container of 16 MiB. It runs out of memory until notice() is given, and ends with `last`.
+
+    Engines learn of it from memory.events, which they watch from some time after the start on: what happens before
+    that is lost to them, as is what they have not read when the container is deleted.
+    """
+    return f"until test -e /dev/shm/seen; do {EAT}; sleep 0.2; done; {last}"
+
+
+def notice(pid: int) -> None:
+    """Tell the container of the first process pid that its lack of memory has been seen."""
+    Path(f"/proc/{pid}/root/dev/shm/seen").touch()
 
 
 def until(done: Callable[[], bool], what: Callable[[], object]) -> None:
