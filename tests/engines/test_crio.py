@@ -19,7 +19,7 @@ from tests import runtimes
 from tests.bundles import PATH, docker_like
 
 from .conmon import Container, CreateFailed, Crio
-from .waiting import EAT, notice, out_of_memory, until
+from .waiting import until
 
 pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(300)]
 
@@ -184,11 +184,11 @@ def test_a_failing_create_tells_why(change: dict[str, Any], said: str, made: Mad
 
 
 def test_out_of_memory_is_seen(made: Made) -> None:
-    container = made.run(out_of_memory(f"{EAT}; echo died"), linux={"resources": {"memory": {"limit": 16 * MB}}})
-    until(lambda: (container.bundle / "oom").exists() and (container.persist / "oom").exists(), container.log)
-    notice(container.pid)
+    container = made.run("dd if=/dev/zero of=/dev/null bs=64M count=1; echo died",
+                         linux={"resources": {"memory": {"limit": 16 * MB}}})
     container.wait()
     assert ("stdout", "died") in container.log()
+    until(lambda: (container.bundle / "oom").exists() and (container.persist / "oom").exists(), container.log)
 
 
 def test_update(made: Made) -> None:

@@ -12,8 +12,8 @@ EAT = "dd if=/dev/zero of=/dev/null bs=64M count=1"          # more memory than 
 def out_of_memory(last: str) -> str:
     """The script of a container of 16 MiB. It runs out of memory until notice() is given, and ends with `last`.
 
-    Engines learn of it from memory.events, which they watch from some time after the start on: what happens before
-    that is lost to them, as is what they have not read when the container is deleted.
+    containerd learns of it from memory.events, which it watches from some time after the start on: what happens before
+    that is lost to it, as is what it has not read when the container is deleted.
     """
     return f"until test -e /dev/shm/seen; do {EAT}; sleep 0.2; done; {last}"
 
