@@ -50,7 +50,7 @@ COMMAND = Command(
 
 #: The steps that need what goes with the container: its namespaces, cgroup, unit, resctrl group.
 OF_CONTAINER = ("join.", "namespaces.", "scope.", "intel_rdt.")
-ENDING = 0.2                     # seconds from letting go of the namespaces to the end of a process, at most
+ENDING = 2.0                     # seconds from letting go of the namespaces to the end of a process, at most
 ID_LIMIT = 2**32 - 2             # 2^32-1 means "leave as it is" to the kernel (setresuid(2))
 
 

@@ -36,6 +36,14 @@ class Release(Step):
         return "write to the fifo and wait until the init has become the configured program"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
+        # A signal that the engine noted in here would not end the wait: they are kept for that.
+        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, STOPPING)
+        try:
+            self._release(kernel)
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+
+    def _release(self, kernel: Kernel) -> None:
         fifo = self.container.path("exec.fifo")
         fd = kernel.open(fifo, posix.O_WRONLY | posix.O_NONBLOCK)
         try:

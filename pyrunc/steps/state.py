@@ -50,8 +50,16 @@ class Reserve(Step):
         except FileExistsError:
             raise StateError(f"{ALREADY_EXISTS}: {self.id}") from None
         self.made = True
-        facts.state_fd = kernel.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
-        kernel.lock(kernel.open(store.LOCK, posix.O_RDWR | posix.O_CREAT, 0o600, facts.state_fd))
+        try:
+            facts.state_fd = kernel.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
+            lock = kernel.open(store.LOCK, posix.O_RDWR | posix.O_CREAT, 0o600, facts.state_fd)
+            kernel.lock(lock)
+            deleted = not kernel.stat(lock).st_nlink
+        except (FileNotFoundError, BlockingIOError):
+            deleted = True
+        if deleted:                 # before it was locked: what has the name now is not ours
+            self.made = False
+            raise StateError(f"container {self.id} was deleted while it was being created")
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
         if self.made:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests import runtimes
+from tests import runtimes, world
 from tests.runtimes import Runtime
 
 from . import bundles_of_cases
 from .cases import Case, all_cases
 from .differences import DIFFERENCES
-from .view import View, seen
+from .view import View, processes, seen
 
 CASES = all_cases(DIFFERENCES)
 _numbers = itertools.count()
@@ -49,7 +49,15 @@ class Side:
         if state == "stopped":
             self.runtime.ok("kill", name, "KILL")
             self.runtime.wait_for(name, "stopped")
+            self.ended(name, 60)
         return name
+
+    def ended(self, name: str, seconds: float) -> None:
+        """Wait until the container has no process, at most so long."""
+        deadline = time.monotonic() + seconds
+        while processes(name) and time.monotonic() < deadline:
+            world.children()
+            time.sleep(0.02)
 
     def view(self, case: Case) -> View:
         name = self.given(case.given)
@@ -60,7 +68,9 @@ class Side:
         outcome = self.runtime(*words, timeout=30)
         self.said = outcome.stdout + outcome.stderr
         deadly = "kill" in words
-        if deadly or ("exec" in words and "--detach" in words):
+        if "KILL" in words or (deadly and case.given == "created"):         # runc's own init dies of any signal
+            self.ended(name, 60 if "KILL" in words else 3)
+        elif deadly or ("exec" in words and "--detach" in words):
             time.sleep(0.3)                                 # what the signal or the process does comes later
         view = seen(self.runtime, outcome, name, folder)
         if not deadly and view.left == (case.given, True, 1, []):

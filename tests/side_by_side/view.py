@@ -90,6 +90,13 @@ def left(runtime: Runtime, name: str, folder: Path) -> Any:
     world.children()                                         # reaps: a zombie would still be a process
     known = runtime("state", name)
     status = json.loads(known.stdout)["status"] if known.status == 0 else None
-    cgroups = list(world.CGROUP.glob(f"{name}/"))
-    processes = sum(len((path / "cgroup.procs").read_text().split()) for path in cgroups)
-    return status, bool(cgroups), processes, sorted(path.name for path in folder.iterdir())
+    found = processes(name)
+    return status, found is not None, found or 0, sorted(path.name for path in folder.iterdir())
+
+
+def processes(name: str) -> int | None:
+    """How many processes are in the container's cgroup; None without one."""
+    try:
+        return len((world.CGROUP / name / "cgroup.procs").read_text().split())
+    except OSError:                                           # ENOENT, or ENODEV of one that goes
+        return None

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from pyrunc import files
 from pyrunc.cli.log import Log
+from pyrunc.engine import execute
 from pyrunc.errors import StateError
 from pyrunc.state import destroy, store
+from pyrunc.steps import state
 
 from .made import DEAD, World
 
@@ -149,6 +152,35 @@ def test_a_delete_killed_in_a_hook_goes_on_with_that_hook(made: World, tmp_path:
     assert list(made.root.iterdir()) == []
 
 
+@pytest.mark.parametrize("call", ["mkdir", "open", "lock"])
+def test_a_delete_between_the_name_and_the_lock_of_create(call: str, made: World) -> None:
+    """create says so, and leaves alone what has the name by then."""
+    class Files(files.Files):
+        def mkdir(self, path: str, mode: int, dirfd: int = files.AT_FDCWD) -> None:
+            super().mkdir(path, mode, dirfd)
+            self.deleted("mkdir")
+
+        def open(self, path: str, flags: int, mode: int = 0, dirfd: int = files.AT_FDCWD) -> int:
+            fd = super().open(path, flags, mode, dirfd)
+            self.deleted("open")
+            return fd
+
+        def lock(self, fd: int) -> None:
+            self.deleted("lock")
+            super().lock(fd)
+
+        def deleted(self, now: str) -> None:
+            if now == call and (made.root / "c").exists():
+                destroy.delete(str(made.root), "c", True, "", Warnings())
+                if call != "mkdir":                 # of two that have made the name the first to lock it goes on
+                    (made.root / "c").mkdir()
+
+    with pytest.raises(StateError, match="^container c was deleted while it was being created$"):
+        execute([state.Reserve(root=str(made.root), id="c")], Files())
+    assert (made.root / "c").exists() == (call != "mkdir")
+
+
+@pytest.mark.timeout(600)
 def test_a_delete_killed_anywhere_can_be_run_again(made: World) -> None:
     """SIGKILL at a moment further and further in, until a delete gets through."""
     through = False
@@ -160,8 +192,10 @@ def test_a_delete_killed_anywhere_can_be_run_again(made: World) -> None:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(moment * 0.0005)
-        process.kill()
+        try:
+            process.wait(0.0005 * moment * 1.02**moment)       # 5 s in the end
+        except subprocess.TimeoutExpired:
+            process.kill()
         through = process.wait() == 0
         process.stdout.close()
         delete(made, f"c{moment}", force=True)
