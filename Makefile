@@ -33,7 +33,7 @@ test: build apt-test $(VENV)/.test
 engines: build apt-test $(VENV)/.test
 	mkdir -p build
 	rm -f build/engines.jsonl
-	$(IN) -m pytest $(PYTEST) --engines --reports=build/engines.jsonl --guest-timeout=14400 \
+	$(IN) -m pytest $(PYTEST) --engines --reports=build/engines.jsonl --guest-timeout=28800 \
 	  $(if $(ENGINE),$(wildcard tests/engines/test_$(ENGINE).py tests/engines/test_$(ENGINE)_*.py),tests/engines) \
 	  ; status=$$?; $(IN) -m tests.engines.table build/engines.jsonl; exit $$status
 

@@ -23,6 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     replay.configure(config)
+    if config.pluginmanager.has_plugin("hypothesispytest"):         # not in the guest, where the import takes seconds
+        from hypothesis import settings
+        settings.register_profile("any machine", deadline=None)     # which may be busy with other things
+        settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ class Console:
         if self.master >= 0:
             os.close(self.master)
 
-    def accept(self, seconds: float = 10) -> int:
+    def accept(self, seconds: float = 60) -> int:
         """The master's descriptor; self.name is the text that came with it."""
         self.socket.settimeout(seconds)
         connection, _ = self.socket.accept()
@@ -46,7 +46,7 @@ class Console:
         self.name, self.master = text.decode(), found[0]
         return self.master
 
-    def read(self, until: str = "", seconds: float = 20) -> str:
+    def read(self, until: str = "", seconds: float = 60) -> str:
         """What the terminal prints until this text came, or until its last user is gone."""
         data, deadline = b"", time.monotonic() + seconds
         while not until or until.encode() not in data:

@@ -83,7 +83,7 @@ class Runtime:
         return subprocess.Popen(self.argv(*args), **options)
 
     def __call__(self, *args: str | Path, stdin: int | IO[bytes] = subprocess.DEVNULL, cwd: Path | None = None,
-                 env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = (), timeout: float = 60) -> Outcome:
+                 env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = (), timeout: float = 110) -> Outcome:
         argv = self.argv(*args)
         files = self.root.parent / f"{self.root.name}-{next(self._numbers)}"
         began = time.monotonic()
@@ -126,7 +126,7 @@ class Runtime:
         status: str = self.state(id)["status"]
         return status
 
-    def wait_for(self, id: str, status: str, seconds: float = 20) -> None:
+    def wait_for(self, id: str, status: str, seconds: float = 60) -> None:
         """Until the container has this status. AssertionError when the time is over."""
         deadline = time.monotonic() + seconds
         while (now := self.status(id)) != status:
@@ -140,11 +140,11 @@ class Init:
     pid: int
     outcome: Outcome
 
-    def wait(self, seconds: float = 20) -> int:
+    def wait(self, seconds: float = 60) -> int:
         return reap(self.pid, seconds)
 
 
-def reap(pid: int, seconds: float = 20) -> int:
+def reap(pid: int, seconds: float = 60) -> int:
     """The exit code of a container's init, which create or a detached run left to us: 128 + n for signal n."""
     deadline = time.monotonic() + seconds
     while True:

@@ -80,7 +80,7 @@ def test_only_what_is_known_is_excused(test: str, status: int | None, output: st
 
 def test_a_whole_run(folder: Path) -> None:
     files = [word for kind in ("text", "json", "junit") for word in (f"--{kind}", folder / kind)]
-    done = run(folder, "--runtime", folder / "fake", "--timeout", "1", *files)
+    done = run(folder, "--runtime", folder / "fake", "--timeout", "8", *files)
     assert done.returncode == 1, done.stderr
     column = json.loads((folder / "json").read_text())["results"]["fake"]
     verdicts = {entry["test"]: entry["verdict"] for entry in column}

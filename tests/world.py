@@ -95,6 +95,24 @@ def processes_of(prefix: str) -> list[int]:
     return found
 
 
+def gone(prefix: str, seconds: float = 60) -> None:
+    """Wait until none of processes_of() is left, reaping orphans: one that ends leaves its cgroup a little earlier."""
+    deadline = time.monotonic() + seconds
+    while found := processes_of(prefix):
+        children()
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)
+
+
+def start_user(uid: int) -> None:
+    """Have systemd start the user's manager and bus. A busy one answers systemctl late, or says that it timed out."""
+    deadline = time.monotonic() + 600
+    while not Path(f"/proc/1/root/run/user/{uid}/bus").exists():
+        done = subprocess.run(["systemctl", "start", f"user@{uid}"], capture_output=True, text=True, check=False)
+        assert time.monotonic() < deadline, f"the user's bus does not come up: {done.stderr}"
+        time.sleep(0.2)
+
+
 def rdma_device() -> str:
     """The name of an RDMA device made of software. It stays, so it is for the guest only.
 
@@ -149,7 +167,7 @@ class Snapshot:
             processes=processes_of(prefix), children=children(),
             files=below(root))
 
-    def settle(self, prefix: str, root: Path, seconds: float = 5) -> Snapshot:
+    def settle(self, prefix: str, root: Path, seconds: float = 60) -> Snapshot:
         """A later snapshot: as soon as it equals this one, or the last when the time is over (exits take a while).
 
         Children that have ended since count as being there still: only new ones were left behind.

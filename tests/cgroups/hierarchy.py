@@ -47,6 +47,15 @@ class Tree:
             (self.top / name / file).write_text(str(process.pid))
         return process
 
+    def born(self, name: str) -> subprocess.Popen[bytes]:
+        """A process whose memory all is the cgroup's: it was there before it became a sleep."""
+        process = subprocess.Popen(["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec sleep 1000', self.path(name)])
+        self.processes.append(process)
+        while Path(f"/proc/{process.pid}/comm").read_text() != "sleep\n":
+            assert process.poll() is None
+            time.sleep(0.01)
+        return process
+
     def read(self, name: str) -> str:
         return (self.top / name).read_text().strip()
 
@@ -57,7 +66,7 @@ class Tree:
             process.send_signal(signal.SIGCONT)
             process.kill()
             process.wait()
-        for _ in range(100):
+        for _ in range(3000):
             for directory, _, _ in os.walk(self.top, topdown=False):
                 try:
                     os.rmdir(directory)

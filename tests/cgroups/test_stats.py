@@ -101,9 +101,9 @@ def test_of_a_real_container(tree: Tree, disk: str) -> None:
                             "cpu": {"quota": 20000, "cpus": "0"},
                             "devices": [{"allow": True, "type": "b", "major": major, "minor": minor, "access": "r"}]})
     made.run("dd if=/dev/nullb0 of=/dev/null bs=1M count=3 iflag=direct; "
-             "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done")
-    sleeper = tree.sleep("c")
-    deadline = time.monotonic() + 10
+             "until grep -q '^nr_periods [1-9]' \"$0/cpu.stat\"; do :; done")
+    sleeper = tree.born("c")
+    deadline = time.monotonic() + 60
     while True:         # the kernel adds memory.stat up every two seconds
         data = stats.stats(tree.kernel, made.facts.cgroup_fd)
         if data["memory"]["raw"]["anon"] > 0 or time.monotonic() > deadline:
@@ -130,20 +130,20 @@ def test_kills_are_seen_until_the_end(tree: Tree) -> None:
     eat(made)                        # before: does not count
     sleeper = tree.sleep("c")
     seen: list[int] = []
-    watcher = threading.Thread(target=lambda: seen.extend(oom.kills(tree.kernel, made.facts.cgroup_fd)))
+    watcher = threading.Thread(target=lambda: seen.extend(oom.kills(tree.kernel, made.facts.cgroup_fd, 0.1)))
     watcher.start()
-    time.sleep(0.5)
+    wait_for(lambda: bool(seen))     # the first 0: it has counted what was before
     for expected in (1, 2):
         eat(made)
         wait_for(lambda: sum(seen) == expected)  # noqa: B023
     assert watcher.is_alive()
     sleeper.kill()
-    watcher.join(10)
+    watcher.join(60)
     assert not watcher.is_alive() and sum(seen) == 2
 
 
 def wait_for(condition: typing.Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -166,7 +166,7 @@ def test_ticks(tree: Tree) -> None:
     sleeper = tree.sleep("x")
     began = time.monotonic()
     ticks = oom.kills(tree.kernel, cgroup.fd, 0.1)
-    assert [next(ticks) for _ in range(3)] == [0, 0, 0] and 0.29 < time.monotonic() - began < 2
+    assert [next(ticks) for _ in range(3)] == [0, 0, 0] and 0.29 < time.monotonic() - began < 60
     sleeper.kill()
     assert [count for count in ticks if count] == []
 

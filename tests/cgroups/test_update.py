@@ -208,7 +208,7 @@ def test_a_failure_takes_everything_back(tree: Tree, disk: str) -> None:
 def test_usage_is_checked(tree: Tree) -> None:
     saved = {"memory": {"limit": 64 * MIB, "checkBeforeUpdate": True}}
     container(tree, saved)
-    tree.sleep("c")
+    tree.born("c")
     with pytest.raises(StepError, match="unable to set memory limit to 4096"):
         change(tree, saved, {"memory": {"limit": 4096}, "pids": {"limit": 5}})
     assert tree.read("c/memory.max") == str(64 * MIB) and tree.read("c/pids.max") == "max"

@@ -42,7 +42,7 @@ class Counter:
         pid_file = self.bundle / "pid"
         subprocess.run(self.runtime.argv(*command, "--pid-file", pid_file, "--bundle", self.bundle, self.name),
                        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs if command[0] == "run" else None,
-                       check=True, timeout=60)
+                       check=True, timeout=110)
         os.close(theirs)
         self.pid = int(pid_file.read_text())
 
@@ -271,7 +271,7 @@ def test_foreground_restore_and_hooks(runtime: Runtime, place: Path, name: str) 
     os.close(theirs)
     assert one.next() == last + 1
     (one.bundle / "rootfs/tmp/end").write_text("9")
-    assert running.wait(30) == 9
+    assert running.wait(150) == 9
     states = [json.loads(line) for line in told.read_text().split("\n") if line]
     assert [state["status"] for state in states] == ["creating", "stopped"] and states[0]["pid"] > 0
     assert before.settle(name, runtime.root) == before
@@ -353,7 +353,7 @@ def test_a_tcp_connection_goes_on(runtime: Runtime, place: Path, name: str) -> N
         one.restore("--tcp-established")
         assert one.next() == last + 1
         peer.sendall(b"afterwards\n")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 150
         while received.read_text() != "meanwhile\nafterwards\n":
             assert time.monotonic() < deadline, received.read_text()
             time.sleep(0.1)
@@ -366,7 +366,7 @@ def test_memory_goes_to_a_page_server(runtime: Runtime, place: Path, name: str) 
     server = subprocess.Popen(["criu", "page-server", "--images-dir", pages, "--port", str(port)])
     wait_for_port(port)
     last = checkpoint(one, "--page-server", f"127.0.0.1:{port}")
-    assert server.wait(30) == 0
+    assert server.wait(150) == 0
     assert not list(one.images.glob("pages-*.img"))
     served = list(pages.glob("page*.img"))
     assert max(image.stat().st_size for image in served) > 4096, list(pages.iterdir())
@@ -380,7 +380,7 @@ def test_memory_goes_to_a_page_server(runtime: Runtime, place: Path, name: str) 
 def wait_for_port(port: int) -> None:
     """Until somebody listens there, without connecting: a page server serves one connection."""
     wanted = f"0100007F:{port:04X}", f"00000000:{port:04X}"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 150
     while not any(line.split()[1] in wanted and line.split()[3] == "0A"
                   for line in Path("/proc/net/tcp").read_text().splitlines()[1:]):
         assert time.monotonic() < deadline
@@ -398,7 +398,7 @@ def test_lazy_pages(runtime: Runtime, place: Path, name: str) -> None:
     os.close(ready)
     daemon = subprocess.Popen(["criu", "lazy-pages", "--page-server", "--address", "127.0.0.1", "--port", str(port),
                                "--images-dir", one.images, "--work-dir", one.images])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 150
     while not (one.images / "lazy-pages.socket").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -439,7 +439,7 @@ def test_a_killed_restore_leaves_nothing(runtime: Runtime, place: Path, name: st
     slow = {"path": "/bin/sh", "args": ["sh", "-c", "exec sleep 1000"]}
     bundles.write(one.bundle, docker_like(process={"args": ["sh", "-c", COUNTING]}, hooks={"createRuntime": [slow]}))
     running = runtime.popen("restore", "--image-path", one.images, "--bundle", one.bundle, name)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 150
     while not (one.images / "restore.log").exists() or "setup-namespaces" not in (
             one.images / "restore.log").read_text():
         assert time.monotonic() < deadline
@@ -450,7 +450,7 @@ def test_a_killed_restore_leaves_nothing(runtime: Runtime, place: Path, name: st
     assert (one.bundle / "rootfs/bin/busybox").exists()
     runtime.ok("delete", "--force", name)
     assert (one.bundle / "rootfs/bin/busybox").exists()
-    after = before.settle(name, runtime.root)
+    after = before.settle(name, runtime.root, 5)
     assert (after.mounts, after.cgroups, after.files) == (before.mounts, before.cgroups, before.files)
 
 

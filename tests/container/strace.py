@@ -31,7 +31,7 @@ def calls(lines: list[str]) -> list[Call]:
     return found
 
 
-def traced(argv: list[str], timeout: float = 60) -> list[Call]:
+def traced(argv: list[str], timeout: float = 110) -> list[Call]:
     """Run a command to its end; what its first process called. Its children are not followed."""
     with tempfile.NamedTemporaryFile(mode="r", prefix="strace-") as record:
         subprocess.run(["strace", "-s", "200", "-o", record.name, *argv], stdin=subprocess.DEVNULL,
@@ -39,7 +39,7 @@ def traced(argv: list[str], timeout: float = 60) -> list[Call]:
         return calls(record.read().splitlines())
 
 
-def killed_at(call: Call, argv: list[str], timeout: float = 60) -> bool:
+def killed_at(call: Call, argv: list[str], timeout: float = 110) -> bool:
     """Run a command and kill its first process as it enters this call. False when it never came there.
 
     Its children are not traced, and die or go on as the kernel and the runtime have arranged it.
@@ -51,7 +51,7 @@ def killed_at(call: Call, argv: list[str], timeout: float = 60) -> bool:
     return done.returncode in (-9, 137)
 
 
-def followed(argv: list[str], folder: Path, timeout: float = 60) -> list[list[str]]:
+def followed(argv: list[str], folder: Path, timeout: float = 110) -> list[list[str]]:
     """Run a command and its children to their end; the lines of each process, descriptors with their paths."""
     folder.mkdir()
     subprocess.run(["strace", "-ff", "-y", "-s", "300", "-o", folder / "trace", *argv], stdin=subprocess.DEVNULL,

@@ -97,7 +97,7 @@ def test_exec_by_an_ordinary_user(runtime: Runtime, place: Path) -> None:
         command = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", for_anyone(runtime.path),
                    "--root", f"{state}/root", *args]
         with tempfile.TemporaryFile("w+") as output:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=20,
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=60,
                                   check=False)
             output.seek(0)
             said = output.read()

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +190,6 @@ def test_files_for_output_that_cannot_be_opened(runtime: Runtime, bundle: Path, 
 # config.md#posix-platform-hooks: "timeout (int, OPTIONAL) is the number of seconds before aborting the hook."
 @pytest.mark.spec("config.md#posix-platform-hooks", "timeout")
 def test_timeout(runtime: Runtime, bundle: Path, name: str) -> None:
-    configure(bundle, {"createRuntime": [hook("sleep 30", timeout=1)]})
-    began = time.monotonic()
+    configure(bundle, {"createRuntime": [hook("sleep 1000", timeout=1)]})
     outcome = runtime("create", "--bundle", bundle, name)
-    assert outcome.status == 1 and "timeout" in outcome.stderr and time.monotonic() - began < 10
+    assert outcome.status == 1 and "timeout" in outcome.stderr

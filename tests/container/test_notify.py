@@ -77,7 +77,7 @@ def test_start_returns_when_the_container_is_ready(manager: Manager, runtime: Ru
     time.sleep(0.1)
     assert starting.poll() is None, "start does not wait for the barrier"
     assert manager.hear() == "BARRIER=1"
-    assert starting.wait(10) == 0 and runtime.status(name) == "running"
+    assert starting.wait(60) == 0 and runtime.status(name) == "running"
 
 
 def test_start_returns_when_a_container_ends_that_never_was_ready(runtime: Runtime, place: Path, bundle: Path,
@@ -96,7 +96,7 @@ def test_foreground_passes_on_to_the_end(runtime: Runtime, place: Path, bundle: 
     said = [manager.hear() for _ in range(4)]
     assert said == ["READY=1", f"MAINPID={runtime.state(name)['pid']}", "WATCHDOG=1", "STATUS=well"]
     runtime.ok("kill", name, "KILL")
-    assert running.wait(10) == 137
+    assert running.wait(60) == 137
     manager.socket.close()
 
 
@@ -109,7 +109,7 @@ def test_in_a_user_namespace_and_under_a_strict_umask(runtime: Runtime, place: P
     starting = subprocess.Popen(["sh", "-c", 'umask 077; exec "$@"', "sh",
                                  *runtime.argv("run", "--detach", "--bundle", bundle, name)], env=env(manager))
     assert [manager.hear() for _ in range(3)] == ["READY=1", f"MAINPID={runtime.state(name)['pid']}", "BARRIER=1"]
-    assert starting.wait(10) == 0
+    assert starting.wait(60) == 0
     manager.socket.close()
 
 

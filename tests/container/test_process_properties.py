@@ -81,7 +81,7 @@ def test_realtime_scheduler(policy: str, number: int, runtime: Runtime, place: P
 def test_io_priority(kind: str, number: int, runtime: Runtime, place: Path, name: str) -> None:
     priority = {"class": f"IOPRIO_CLASS_{kind}", "priority": 5}
     init = started(runtime, place, name, {"process": {"ioPriority": priority}}, "sleep 1000 & wait")
-    children, deadline = Path(f"/proc/{init.pid}/task/{init.pid}/children"), time.monotonic() + 20
+    children, deadline = Path(f"/proc/{init.pid}/task/{init.pid}/children"), time.monotonic() + 60
     while not (found := children.read_text().split()):
         assert time.monotonic() < deadline, "it starts no child"
         time.sleep(0.005)
@@ -112,7 +112,8 @@ def test_memory_policy(policy: dict[str, Any] | None, seen: str, runtime: Runtim
     nodes, set_mempolicy = ctypes.c_ulong(1), 238
     assert libc.syscall(set_mempolicy, 3, ctypes.byref(nodes), 64) == 0      # MPOL_INTERLEAVE, which is inherited
     try:
-        init = started(runtime, place, name, {"linux": {"memoryPolicy": policy}})
+        changes = {"linux": {"memoryPolicy": policy}, "process": {"args": ["sleep", "1000"]}}
+        init = started(runtime, place, name, changes)
     finally:
         libc.syscall(set_mempolicy, 0, None, 0)
     lines = Path(f"/proc/{init.pid}/numa_maps").read_text().splitlines()

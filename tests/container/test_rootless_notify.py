@@ -58,5 +58,5 @@ def test_agent_answers(nnp: bool, runtime: Runtime, place: Path) -> None:
         assert connection.recv(1) == b"", "the connection is closed after one message"
         answer(fds[0], 28)
         os.close(fds[0])
-        out, err = running.communicate(timeout=20)
+        out, err = running.communicate(timeout=60)
     assert (running.returncode, out) == (1, "") and "No space left on device" in err

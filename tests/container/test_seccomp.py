@@ -114,7 +114,7 @@ def test_notify_listener(runtime: Runtime, place: Path, name: str) -> None:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
     listener.listen(1)
-    listener.settimeout(10)
+    listener.settimeout(60)
     profile = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": str(path), "listenerMetadata": "some words",
                "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}
     config = docker_like(process={"args": ["mkdir", "/made"]}, linux={"seccomp": profile})

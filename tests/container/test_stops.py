@@ -101,7 +101,7 @@ def test_killed_while_it_stands(runtime: Runtime, bundle: Path, name: str) -> No
     pid = create.stop()[6]
     create.process.kill()
     create.end()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
         assert time.monotonic() < deadline, "the init outlives the runtime that it waits for"
     runtime.ok("delete", "--force", name)
@@ -137,7 +137,7 @@ def test_exec_by_the_environment(runtime: Runtime, bundle: Path, name: str) -> N
 
 def until_it_has_let_go(pid: int) -> None:
     """Until a process that has been killed has no namespaces any more."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             os.readlink(f"/proc/{pid}/ns/mnt")
@@ -147,6 +147,7 @@ def until_it_has_let_go(pid: int) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.timeout(600)
 def test_a_container_that_is_deleted_before_a_step_of_exec(runtime: Runtime, bundle: Path, name: str) -> None:
     """Whichever step: that it is gone is told, not what is missed of it. Engines read "no such file" as a program's."""
     seen: list[str] = []
@@ -166,8 +167,8 @@ def test_a_container_that_is_deleted_before_a_step_of_exec(runtime: Runtime, bun
         assert exec.end() in (255, 137) and delete.wait(30) == 0, (seen[-1], exec.log.read_text())
         told = exec.log.read_text().splitlines()[-1]
         assert "container not running" in told, (seen, told)
-        assert not (world.CGROUP / name).exists() and not world.processes_of(name)
-        world.children()
+        assert not (world.CGROUP / name).exists()
+        world.gone(name)
     assert {"join.cgroup", "namespaces.clone", "namespaces.join", "join.pid"} < set(seen)
 
 

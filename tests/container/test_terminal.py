@@ -87,7 +87,7 @@ def foreground(runtime: Runtime, bundle: Path, name: str, rows: int,
     return running, master
 
 
-def read(master: int, until: str, seconds: float = 10) -> str:
+def read(master: int, until: str, seconds: float = 60) -> str:
     data, deadline = b"", time.monotonic() + seconds
     while until.encode() not in data:
         ready, _, _ = select.select([master], [], [], max(0, deadline - time.monotonic()))
@@ -106,5 +106,5 @@ def test_foreground(runtime: Runtime, terminal: Path, name: str) -> None:
     assert "now 25 75" in read(master, "now 25 75")
     os.write(master, b"line\r")
     assert "got line" in read(master, "got line")
-    assert running.wait(10) == 6
+    assert running.wait(60) == 6
     os.close(master)

@@ -9,6 +9,14 @@ from pathlib import Path
 from . import image, remains
 from .waiting import SECONDS
 
+#: containerd's own, of 2 to 5 s, are for machines that are not emulated.
+TIMEOUTS = """
+[timeouts]
+  "io.containerd.timeout.shim.cleanup" = "100s"
+  "io.containerd.timeout.shim.load" = "100s"
+  "io.containerd.timeout.shim.shutdown" = "30s"
+  "io.containerd.timeout.task.state" = "60s"
+"""
 CONFIG = """version = 2
 root = "{place}/root"
 state = "{place}/state"
@@ -19,7 +27,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
   address = "{place}/sock"
 [debug]
   level = "debug"
-"""
+""" + TIMEOUTS
 
 
 class Done:
@@ -92,4 +100,4 @@ class Containerd:
     def stop(self) -> None:
         """End the daemon; containers and their shims go on."""
         self.process.terminate()
-        self.process.wait(60)
+        self.process.wait(150)

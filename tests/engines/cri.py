@@ -12,7 +12,7 @@ from typing import Any
 from tests.bundles import Config, merge
 
 from . import cri_log, image
-from .containerd import Containerd
+from .containerd import TIMEOUTS, Containerd
 from .waiting import until
 
 #: Of a pod that runs for good: its first process waits, as Kubernetes' pause image does.
@@ -37,7 +37,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     conf_dir = "{place}/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     default_runtime_name = "{default}"
-"""
+""" + TIMEOUTS
 HANDLER = """
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{handler}]
   runtime_type = "io.containerd.runc.v2"

@@ -203,14 +203,13 @@ class Docker:
     def sections(self, name: str, flags: Sequence[str], scripts: Mapping[str, str]) -> dict[str, list[str]]:
         """A container that runs on for several scenarios: what each of their scripts prints in it, to both streams."""
         if name not in self.daemon.shared:
-            self.daemon.shared[name] = {}
+            self.daemon.clear(name)
             parts = [f"echo '== {title}'; ( {script} ) 2>&1" for title, script in scripts.items()]
             wait = "trap exit TERM; while :; do sleep 1000 & wait; done"
             self.start(*flags, IMAGE, "sh", "-c", "; ".join([*parts, "echo '== end'", wait]), name=name)
             self.wait_log("== end\n", name)
-            for part in self.logs(name).split("== ")[1:]:
-                title, *lines = part.splitlines()
-                self.daemon.shared[name][title] = lines
+            said = (part.splitlines() for part in self.logs(name).split("== ")[1:])
+            self.daemon.shared[name] = {title: lines for title, *lines in said}
         assert self.state(name)["Running"]
         return self.daemon.shared[name]
 
@@ -244,7 +243,8 @@ class Docker:
     def logs(self, name: str = "") -> str:
         """What it has printed to both streams, each piece without the 8 bytes before it."""
         path = Path(self.inspect(name)["LogPath"])
-        return "".join(json.loads(line)["log"] for line in path.read_text().splitlines())
+        whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return "".join(json.loads(line)["log"] for line in whole)
 
     def wait_log(self, text: str, name: str = "") -> None:
         self.wait(lambda: text in self.logs(name), f"it never says {text!r}")

@@ -134,7 +134,7 @@ class Store:
         """Every pod and container, whatever state it is in."""
         if self.server is not None:
             self.server.terminate()
-            self.server.wait(30)
+            self.server.wait(150)
         self.call("podman", "pod", "rm", "--all", "--force", "--time", "0")
         self.call("podman", "rm", "--all", "--force", "--time", "0")
 

@@ -37,7 +37,8 @@ def test_a_failing_create_tells_why(args: tuple[str, ...], status: int, said: st
 @pytest.mark.every_time
 def test_exec(podman: Podman, sleeper: str) -> None:
     done = podman("exec", "--user", "1000:2000", "--workdir", "/tmp", "--env", "C=d", sleeper,
-                  "sh", "-c", "echo $A $C $PWD; id -u; id -g; ls /here; echo err >&2; exit 5")
+                  "sh", "-c", "echo $A $C $PWD; id -u; id -g; "
+                  "until ls /here 2>/dev/null; do sleep 0.1; done; echo err >&2; exit 5")
     assert (done.status, done.lines, done.stderr) == (5, ["b d /tmp", "1000", "2000", "/here"], "err\n"), done
     failed = podman("exec", sleeper, "nonesuch")
     assert failed.status == 127 and "executable file not found in $PATH" in failed.stderr, failed

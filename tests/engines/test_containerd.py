@@ -18,7 +18,7 @@ from .image import NAME
 from .terminal import Terminal
 from .waiting import until
 
-pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,8 @@ def test_processes_and_metrics(ctr: Ctr) -> None:
 @pytest.mark.every_time
 def test_exec(ctr: Ctr) -> None:
     ctr.detached("sh", "-c", "touch /here; sleep 1000")
-    done = ctr.daemon.ctr("task", "exec", "--exec-id", "e1", ctr.id, "sh", "-c", "ls /here; echo err >&2; exit 5")
+    done = ctr.daemon.ctr("task", "exec", "--exec-id", "e1", ctr.id, "sh", "-c",
+                          "until ls /here 2>/dev/null; do sleep 0.1; done; echo err >&2; exit 5")
     assert (done.status, done.stdout, done.stderr.strip()) == (5, "/here\n", "err"), done.stderr
     done = ctr.daemon.ctr("task", "exec", "--exec-id", "e2", "--cwd", "/tmp", "--user", "1000", ctr.id,
                           "sh", "-c", "pwd; id -u")

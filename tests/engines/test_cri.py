@@ -15,7 +15,7 @@ from .cri import Cri, Pod, Pods, security
 from .streaming import STDERR, STDIN, STDOUT, Stream
 from .waiting import EAT, notice, out_of_memory, until
 
-pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(900)]
 
 SLEEP = ("sleep", "1000")
 MB = 1 << 20
@@ -256,8 +256,8 @@ def test_exec_sync(pod: Pod) -> None:
 
 def test_exec_sync_out_of_time(pod: Pod) -> None:
     container = pod.run(*SLEEP)
-    with pytest.raises(pod.daemon.error, match="timeout 3s exceeded"):
-        container.exec("sleep", "2000", timeout=3)
+    with pytest.raises(pod.daemon.error, match="timeout 10s exceeded"):
+        container.exec("sleep", "2000", timeout=10)
     until(lambda: "sleep 2000" not in "\n".join(container.says("ps -o args")), lambda: container.says("ps"))
 
 

@@ -13,7 +13,7 @@ from tests import world
 from .cri import Cri, Pod, Pods, security
 from .waiting import until
 
-pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(900)]
 
 SLEEP = ("sleep", "1000")
 MB = 1 << 20

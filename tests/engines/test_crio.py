@@ -21,7 +21,7 @@ from tests.bundles import PATH, docker_like
 from .conmon import Container, CreateFailed, Crio
 from .waiting import until
 
-pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(900)]
 
 MB = 1 << 20
 

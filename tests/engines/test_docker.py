@@ -53,7 +53,7 @@ def test_signals(docker: Docker) -> None:
     docker.ok("kill", "--signal", "HUP", docker.name)
     docker.wait_log("one")
     assert docker.state()["Running"]
-    docker.ok("stop", docker.name)
+    docker.ok("stop", "--time", "100", docker.name)
     assert docker.state()["ExitCode"] == 9 and docker.logs() == "ready\none\ntwo\n"
 
 

@@ -57,6 +57,7 @@ class Batch:
     def start(self) -> None:
         argv = [sys.executable, "-m", "pytest", "--here", "--reports=/job/reports", "-p", "no:cacheprovider", "-q",
                 "-p", "no:hypothesispytest",        # hypothesis works without; importing it takes 2 s there
+                "-o", "timeout=600",                # the processor is emulated
                 f"--rootdir={self.config.rootpath}", *_passed_on(self.config), *self.nodeids]
         try:
             self.guest = machine.Guest(argv, systemd=self.mark == "guest_systemd", cwd=self.config.rootpath,
@@ -195,7 +196,7 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("guest")
     group.addoption("--here", action="store_true", help="run guest tests on this machine, which must be like the guest")
     group.addoption("--reports", metavar="FILE", help="also write each report as a JSON line")
-    group.addoption("--guest-timeout", type=float, default=2400, metavar="SECONDS", help="for each boot (2400)")
+    group.addoption("--guest-timeout", type=float, default=7200, metavar="SECONDS", help="for each boot (7200)")
 
 
 def configure(config: pytest.Config) -> None:

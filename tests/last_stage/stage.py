@@ -110,7 +110,7 @@ class Stage:
         kernel.run_last(self.page)
 
     def wait_for(self, phase: int) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.page.phase != phase:
             assert time.monotonic() < deadline, f"phase {self.page.phase}, not {phase}"
             time.sleep(0.001)

@@ -166,7 +166,7 @@ def test_child_dies_with_its_parent() -> None:
     assert wait(parent) == -SIGKILL
     began = time.monotonic()
     assert os.read(reading, 1) == b""      # closed by the death of the last holder
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     os.close(reading)
 
 

@@ -18,7 +18,7 @@ from ..forked import forked
 KERNEL = Kernel()
 
 
-def run(script: str, stdin: bytes = b"", timeout: float | None = 10, env: tuple[str, ...] = ()) -> tuple[int, str]:
+def run(script: str, stdin: bytes = b"", timeout: float | None = 60, env: tuple[str, ...] = ()) -> tuple[int, str]:
     return KERNEL.run_program("/bin/sh", ["sh", "-c", script], env, stdin, timeout)
 
 
@@ -70,10 +70,13 @@ def test_program_reads_all_of_a_large_stdin() -> None:
 
 
 def test_program_runs_out_of_time() -> None:
-    began = time.monotonic()
-    status, out = run("echo begun; sleep 60", timeout=0.3)
-    assert (status, out) == (-2, "begun\n")
-    assert 0.25 < time.monotonic() - began < 5
+    for limit in (0.3, 3, 30):                       # the shell must come to its first command
+        began = time.monotonic()
+        status, out = run("echo begun; sleep 1000", timeout=limit)
+        assert status == -2 and time.monotonic() - began > 0.8 * limit
+        if out:
+            break
+    assert out == "begun\n"
 
 
 def test_program_without_time_limit() -> None:
@@ -82,9 +85,9 @@ def test_program_without_time_limit() -> None:
 
 def test_program_that_leaves_a_daemon_behind() -> None:
     """Its end counts, not that of a pipe which something else still holds."""
-    began = time.monotonic()
-    assert run("sleep 3 & echo started") == (0, "started\n")
-    assert time.monotonic() - began < 2
+    status, out = run("sleep 1000 & echo $!", timeout=None)
+    os.kill(int(out), signal.SIGKILL)
+    assert status == 0
 
 
 def test_program_that_is_not_there(tmp_path: Path) -> None:
@@ -98,7 +101,7 @@ def test_program_that_is_not_there(tmp_path: Path) -> None:
 
 def test_program_in_a_directory(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_PATH)
-    assert KERNEL.run_program("/bin/pwd", ["pwd"], [], b"", 5, fd) == (0, f"{tmp_path}\n")
+    assert KERNEL.run_program("/bin/pwd", ["pwd"], [], b"", 60, fd) == (0, f"{tmp_path}\n")
     os.close(fd)
 
 
@@ -122,7 +125,7 @@ def test_program_with_sigchld_ignored_is_an_error_not_a_success() -> None:
 def test_program_that_prints_into_files(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
     for streams, kept in (((fd, -1), "err\n"), ((-1, fd), "out\n"), ((fd, fd), "")):
-        assert KERNEL.run_program("/bin/sh", ["sh", "-c", "echo out; echo err >&2"], [], b"", 5, streams=streams) \
+        assert KERNEL.run_program("/bin/sh", ["sh", "-c", "echo out; echo err >&2"], [], b"", 60, streams=streams) \
             == (0, kept)
     os.close(fd)
     assert (tmp_path / "out").read_text() == "out\nerr\nout\nerr\n"

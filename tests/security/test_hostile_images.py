@@ -218,7 +218,7 @@ def test_the_passwd_file(passwd: str, outside: Path, runtime: Runtime, place: Pa
             os.mknod(path, 0o020666, os.makedev(1, 5))
         case "huge":
             subprocess.run(["truncate", "-s", "1T", path], check=True)
-    outcome = runtime.run(name, bundle, timeout=20)
+    outcome = runtime.run(name, bundle, timeout=60)
     assert outcome.status == 0 and outcome.stdout.endswith("\0HOME=/\0")
     (outside / "passwd").unlink()
 

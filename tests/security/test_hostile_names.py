@@ -28,7 +28,7 @@ def test_a_process_cannot_hide_behind_its_name(comm: bytes, runtime: Runtime, pl
         "sh", "-c", f"printf '{printed}' >/proc/self/comm; touch /tmp/named; while :; do sleep 1; done"]}))
     init = runtime.create(name, bundle)
     runtime.ok("start", name)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (bundle / "rootfs/tmp/named").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)

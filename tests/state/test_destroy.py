@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +174,7 @@ def test_a_delete_between_the_name_and_the_lock_of_create(call: str, made: World
                 if call != "mkdir":                 # of two that have made the name the first to lock it goes on
                     (made.root / "c").mkdir()
 
-    with pytest.raises(StateError, match="^container c was deleted while it was being created$"):
+    with pytest.raises(StateError, match=r"^container c was deleted while it was being created$"):
         execute([state.Reserve(root=str(made.root), id="c")], Files())
     assert (made.root / "c").exists() == (call != "mkdir")
 

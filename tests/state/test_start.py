@@ -3,13 +3,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pyrunc import files
 from pyrunc.cli.log import Log
+from pyrunc.engine import Interrupted
 from pyrunc.errors import StateError, StepError
 from pyrunc.state import start, store
 from pyrunc.state.container import Container
@@ -80,6 +83,19 @@ def test_the_init_s_last_words(made: World, monkeypatch: pytest.MonkeyPatch) -> 
         'exec: "/app": no such file or directory: at process.args in config.json: step process.execute '
         "(config.md#process); hint: its interpreter /lib/ld.so is missing")
     assert (directory / store.STATE).exists()            # stopped, for the engine to delete
+
+
+def test_a_signal_just_before_the_wait(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A startContainer hook may hang: the wait ends for signals that came before it, too."""
+    class Files(files.Files):
+        def write(self, fd: int, data: bytes) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)        # and the init gets nothing: it stays at the fifo
+
+    made.created("c")
+    monkeypatch.setattr(start, "Files", Files)
+    with pytest.raises(Interrupted, match="interrupted by signal 15"):
+        begin(made, "c")
+    assert Container.load(str(made.root), "c").status() == "created"
 
 
 def test_of_two_starts_one_wins(made: World) -> None:

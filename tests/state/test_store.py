@@ -39,10 +39,10 @@ def test_one_at_a_time(made: World) -> None:
     holder = hold(made, "c")
     with pytest.raises(store.Busy, match="another command works on it"):
         store.Lock(str(made.root), "c", 0)
-    threading.Timer(0.2, holder.kill).start()
     begun = time.monotonic()
-    store.Lock(str(made.root), "c", 5).close()         # a lock ends with its process
-    assert 0.1 < time.monotonic() - begun < 4
+    threading.Timer(0.2, holder.kill).start()
+    store.Lock(str(made.root), "c", 60).close()        # a lock ends with its process
+    assert time.monotonic() - begun >= 0.2
 
 
 def test_a_fork_does_not_inherit_the_lock(made: World) -> None:
