@@ -196,18 +196,19 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
     spaces = Namespaces(config)
     targets = [Open(kind=kind, path=f"/proc/{pid}/ns/{file}", where="linux.namespaces")
                for kind, (_, file) in KINDS.items() if spaces.private(kind)]
+    hands_on = spaces.private("pid")          # to CloneInside's
     yield from targets
     yield Root(pid=pid)
     yield Verify(pid=pid, start_time=start_time)
     if not spaces.private("user") and host.privileged:
         entered = [Enter(target=t, kind=t.kind, where=t.where) for t in targets if t.kind not in (*BY_CHILD, "pid")]
         yield from entered
-        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
+        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", hands_on=hands_on)
         for entry in entered:
             yield Return(entered=entry, where=entry.where)
         yield from join_cgroup(targets)
         return
-    yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
+    yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", hands_on=hands_on)
     yield from own_oom_score_adj(config, options, host)
     yield Join(targets=[t for t in targets if t.kind not in ("mount", "pid")],
                drop_groups=spaces.private("user") and drops_groups(config, host), where="linux.namespaces")

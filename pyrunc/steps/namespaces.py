@@ -136,6 +136,8 @@ class Clone(Step):
     into_cgroup: bool
     kinds: str
     dumpable: bool = False    # an unprivileged runtime may write the id maps only of a dumpable process
+    hands_on: bool = False    # the process that counts is one that this one clones: the runtime adopts it
+    first = 0                 # set by apply: the process, in the parent
 
     def describe(self) -> str:
         born = ", born in its cgroup" if self.into_cgroup else ""
@@ -146,6 +148,7 @@ class Clone(Step):
         ours, theirs = kernel.socketpair()
         kernel.prctl(PR_SET_DUMPABLE, int(self.dumpable))
         facts.pid, facts.pidfd = kernel.clone3(self.flags, cgroup, SIGKILL)
+        self.first = facts.pid
         if facts.pid and self.dumpable:
             kernel.prctl(PR_SET_DUMPABLE, 0)
         kernel.close(theirs if facts.pid else ours)
@@ -157,7 +160,7 @@ class Clone(Step):
         kernel.kill_and_reap(facts.pid, facts.pidfd)
         # What it has cloned itself and nobody has adopted: the end of the container's init would wait for a zombie.
         other = facts.page.value
-        if other > 0 and other != facts.pid:
+        if self.hands_on and facts.pid == self.first and other > 0:
             try:
                 pidfd = kernel.pidfd_open(other)
             except ProcessLookupError:
@@ -314,7 +317,8 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
         # Root of a user namespace gets into those of its containers, but not back: the runtime's own belong to others.
         from .process import own_oom_score_adj
         from .user import drops_groups
-        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces", dumpable=dumpable)
+        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces", dumpable=dumpable,
+                    hands_on=True)
         yield from own_oom_score_adj(config, options, host)
         yield Join(targets=[t for t in targets if t.kind != "mount"],
                    drop_groups="user" in spaces.joined and drops_groups(config, host), where="linux.namespaces")
