@@ -298,8 +298,9 @@ def test_exec_stream_of_nothing_executable(pod: Pod) -> None:
 
 
 def test_attach(pod: Pod) -> None:
-    container = pod.run("sh", "-c", "read x; echo got $x; exit 4", stdin=True)
+    container = pod.run("sh", "-c", "until read -t 1 x; do echo ready; done; echo got $x; exit 4", stdin=True)
     stream = Stream(container.stream_url())
+    stream.until(STDOUT, b"ready\n")                # the input is attached first: an answer might come too early
     stream.send(STDIN, b"something\n")
     stream.until(STDOUT, b"got something\n")
     assert container.wait().exit_code == 4

@@ -93,12 +93,13 @@ def test_terminal_with_resize_and_detach(docker: Docker) -> None:
 
 
 def test_attach(docker: Docker) -> None:
-    docker.start("-i", IMAGE, "sh", "-c", "read line; echo got $line; exit 6")
+    docker.start("-i", IMAGE, "sh", "-c", "until read -t 1 line; do echo ready; done; echo got $line; exit 6")
     with docker.daemon.terminal("attach", docker.name, rows=24, columns=80) as terminal:
+        terminal.read("ready")
         terminal.write("hello\n")
         terminal.read("got hello")
         assert terminal.wait() == 6
-    assert docker.logs() == "got hello\n"
+    assert docker.logs().endswith("ready\ngot hello\n")
 
 
 def test_restart_on_failure_is_counted(docker: Docker) -> None:
