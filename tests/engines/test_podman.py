@@ -43,7 +43,8 @@ def test_a_wrong_working_directory_and_mount_tell_why(podman: Podman) -> None:
 
 
 def test_create_start_logs_wait_restart(podman: Podman) -> None:
-    podman.ok("create", "--name", podman.name, "--network", "none", NAME, "sh", "-c", "echo out; echo err >&2; exit 3")
+    script = "sleep 2; echo out; echo err >&2; exit 3"          # a busy Podman attaches later than it starts
+    podman.ok("create", "--name", podman.name, "--network", "none", NAME, "sh", "-c", script)
     created = podman.inspect()
     assert (created["State"]["Status"], created["OCIRuntime"]) == ("created", podman.runtime)
     podman.ok("start", podman.name)
