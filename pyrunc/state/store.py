@@ -187,7 +187,7 @@ def remove(root: str, id: str) -> None:
     try:
         posix.rmdir(directory)
     except OSError as fault:
-        if fault.errno != errno.ENOTEMPTY:     # another delete made a lock in it, and removes both
+        if fault.errno not in (errno.ENOTEMPTY, errno.ENOENT):     # another delete made a lock in it, and removes both
             raise
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,22 @@ def test_a_delete_between_the_name_and_the_lock_of_create(call: str, made: World
     with pytest.raises(StateError, match=r"^container c was deleted while it was being created$"):
         execute([state.Reserve(root=str(made.root), id="c")], Files())
     assert (made.root / "c").exists() == (call != "mkdir")
+
+
+def test_a_delete_between_the_lock_and_the_directory_of_another(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has removed the lock, so the second makes one, finds nothing else, and is faster."""
+    unlink, came = posix.unlink, list[str]()
+
+    def unlink_and_wait(path: str) -> None:
+        unlink(path)
+        if path.endswith(f"/{store.LOCK}") and not came:
+            came.append(path)
+            delete(made, "c", force=True)
+
+    made.stopped("c")
+    monkeypatch.setattr(posix, "unlink", unlink_and_wait)
+    assert delete(made, "c") == []
+    assert came and list(made.root.iterdir()) == []
 
 
 @pytest.mark.timeout(600)
