@@ -196,6 +196,15 @@ def test_a_delete_between_the_lock_and_the_directory_of_another(made: World, mon
     assert came and list(made.root.iterdir()) == []
 
 
+def test_an_exec_whose_container_is_forgotten_meanwhile(made: World, capfd: pytest.CaptureFixture[str]) -> None:
+    """Between its look at the record and at the configuration; nothing waits for it."""
+    directory = made.running("c")
+    (directory / store.CONFIG).unlink()
+    command = [sys.executable, "-m", "pyrunc", "--root", str(made.root), "exec", "c", "true"]
+    assert subprocess.run(command).returncode == 255
+    assert 'msg="exec failed: container does not exist"' in capfd.readouterr().err
+
+
 @pytest.mark.timeout(600)
 def test_a_delete_killed_anywhere_can_be_run_again(made: World) -> None:
     """SIGKILL at a moment further and further in, until a delete gets through."""
