@@ -232,6 +232,12 @@ def test_run_hands_on_every_signal_it_gets(runtime: Runtime, place: Path, name: 
     process.stdout.close()
 
 
+def until_it_waits(starter: subprocess.Popen[bytes]) -> None:
+    """Until `start` is in its wait for the init, whose hook hangs."""
+    while not Path(f"/proc/{starter.pid}/syscall").read_text().startswith(f"{POLL} "):
+        time.sleep(0.01)
+
+
 def test_a_start_that_is_interrupted(runtime: Runtime, place: Path, name: str) -> None:
     """SIGTERM while a startContainer hook runs: `start` ends, the container stays what it is, delete --force works."""
     before = Snapshot.take(name, runtime.root)
@@ -239,8 +245,7 @@ def test_a_start_that_is_interrupted(runtime: Runtime, place: Path, name: str) -
     bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["true"]}, hooks={"startContainer": [hook]}))
     init = runtime.create(name, bundle)
     starter = runtime.popen("start", name, stderr=subprocess.PIPE)
-    while not Path(f"/proc/{starter.pid}/syscall").read_text().startswith(f"{POLL} "):      # it waits for the hook
-        time.sleep(0.01)
+    until_it_waits(starter)
     starter.send_signal(signal.SIGTERM)
     assert starter.wait(60) == 143 and starter.stderr is not None
     assert b"interrupted by signal 15" in starter.stderr.read()
@@ -255,8 +260,7 @@ def test_delete_force_ends_a_start_that_hangs(runtime: Runtime, place: Path, nam
     bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["true"]}, hooks={"startContainer": [hook]}))
     init = runtime.create(name, bundle)
     starter = runtime.popen("start", name, stderr=subprocess.PIPE)
-    while not Path(f"/proc/{starter.pid}/syscall").read_text().startswith(f"{POLL} "):
-        time.sleep(0.01)
+    until_it_waits(starter)
     began = time.monotonic()
     assert runtime.status(name) == "created"               # `state` waits for no lock
     runtime.ok("kill", name, "0")                          # nor does kill

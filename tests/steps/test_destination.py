@@ -184,7 +184,7 @@ def test_a_directory_that_is_exchanged_with_a_link_never_leads_out(scene: tuple[
     try:
         kernel, root_fd = Kernel(), opened(root)
         tried, end, made = 0, time.monotonic() + 2, 0
-        while made < 1000 or time.monotonic() < end:
+        while time.monotonic() < end:
             tried += 1
             try:
                 fd, _ = destination.place(kernel, root_fd, f"/flip/d{tried % 50}/e", tried % 2 == 0)
@@ -197,4 +197,5 @@ def test_a_directory_that_is_exchanged_with_a_link_never_leads_out(scene: tuple[
     finally:
         os.kill(flipper, 9)
         os.waitpid(flipper, 0)
+    assert made > tried / 2, f"{made} of {tried}"
     assert tree(outside) == ["keep 100644"]
