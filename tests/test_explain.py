@@ -18,24 +18,26 @@ from tests.named_bundles import BUNDLES
 
 if TYPE_CHECKING:
     from pyrunc.config.types import Config
+    from pyrunc.step import Step
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def explained(which: str) -> str:
+def planned(which: str) -> list[Step]:
+    """The plan of create for a named bundle."""
     config = cast("Config", BUNDLES[which])
     check(config)
     host = Host(euid=1000, egid=1000) if which == "rootless" else Host()
     terminal = config.get("process", {}).get("terminal")
     options = Options(id="ID", bundle="/bundle", root="/run/pyrunc", nonce="NONCE",
                       console_socket="/run/console.sock" if terminal else "")
-    return as_text(plan.create(config, options, host))
+    return plan.create(config, options, host)
 
 
 @pytest.mark.parametrize("which", BUNDLES)
 def test_the_plan_is_the_golden_one(which: str, request: pytest.FixtureRequest) -> None:
     path = GOLDEN / f"{which}.txt"
-    text = explained(which)
+    text = as_text(planned(which))
     if request.config.getoption("update"):
         path.write_text(text)
     assert path.exists(), f"no {path.name}: run with --update and read what it writes"

@@ -75,7 +75,7 @@ class OwnOOMScoreAdj(Step):
 
 
 class MakeDirectory(Step):
-    """Engines and images rely on it that a missing working directory is made, as in runc."""
+    """The spec lets a missing cwd be an error; engines and images rely on runc's making it."""
     name = "process.make_cwd"
     spec = SPEC
     side = CHILD
@@ -87,7 +87,7 @@ class MakeDirectory(Step):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         try:
             kernel.close(destination.directory(kernel, facts.root_fd, self.cwd))
-        except PermissionError:      # the container's user may be able to enter what its root cannot (NFS)
+        except PermissionError:      # the container's user may be able to enter what root may not (NFS): process.cwd
             pass
 
 
@@ -283,7 +283,7 @@ def _writes_own_score(config: Config, options: Options, host: Host) -> bool:
 
 
 def make_cwd(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """CHILD, of create: exec finds the container as it is."""
+    """CHILD, of create, before mounts and the root become read-only; exec finds the container as it is."""
     process = config.get("process")
     if process is not None and process["cwd"].strip("/"):
         yield MakeDirectory(cwd=process["cwd"], where="process.cwd")

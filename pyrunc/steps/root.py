@@ -342,28 +342,8 @@ def proc(config: Config, options: Options, host: Host) -> Iterator[Step]:
         yield Proc()
 
 
-class WorkingDirectory(Step):
-    """The spec lets a missing cwd be an error; engines rely on runc's making it."""
-    name = "root.cwd"
-    spec = "config.md#process"
-    side = CHILD
-    cwd: str
-
-    def describe(self) -> str:
-        return f"make the working directory {self.cwd} where it is missing"
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        try:
-            kernel.close(destination.directory(kernel, facts.root_fd, self.cwd))
-        except PermissionError:      # the container's user may be able to go where root may not (NFS): process.cwd
-            pass
-
-
 def finish(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD, when nothing is written to the root any more."""
-    process = config.get("process")
-    if process and process["cwd"] != "/":
-        yield WorkingDirectory(cwd=process["cwd"], where="process.cwd")
     if config["root"].get("readonly"):
         yield ReadOnly(where="root.readonly")
 

@@ -14,7 +14,7 @@ from pyrunc.host import Host
 from pyrunc.kernel import Kernel
 from pyrunc.options import Options
 from pyrunc.step import Step
-from pyrunc.steps import devices, mounts, paths, root
+from pyrunc.steps import devices, mounts, paths, process, root
 
 from ..forked import forked
 
@@ -43,6 +43,7 @@ def steps(wanted: Any, bundle: Path, host: Host = ROOT, with_devices: bool = Fal
     if with_devices:
         yield from devices.all(*given)
     yield from paths.all(*given)
+    yield from process.make_cwd(*given)
     yield from mounts.finish(*given)
     yield from root.finish(*given)
 

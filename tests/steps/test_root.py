@@ -220,13 +220,6 @@ def test_a_leaked_descriptor_is_no_working_directory(tmp_path: Path) -> None:
     os.close(host)
 
 
-def test_a_working_directory_out_of_reach_of_root_is_left_to_the_containers_user() -> None:
-    step = root.WorkingDirectory(cwd="/nfs/home", where="process.cwd")
-    step.apply(Recorder(errors={"open_in_root": [errno.EACCES]}), Facts())
-    with pytest.raises(OSError):
-        step.apply(Recorder(errors={"open_in_root": [errno.EROFS]}), Facts())
-
-
 # ---- without a mount namespace --------------------------------------------------------------------------------------
 
 def test_without_a_mount_namespace_the_undo_leaves_the_host_as_it_was(tmp_path: Path) -> None:
