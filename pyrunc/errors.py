@@ -17,7 +17,6 @@ DOES_NOT_EXIST = "container does not exist"
 NOT_RUNNING = "container not running"
 NOT_PAUSED = "container not paused"
 PAUSED = "container paused"
-STILL_RUNNING = "container still running"
 # Executable look-up: exit 127 and 126 of Docker and Podman depend on these.
 NOT_FOUND_IN_PATH = "executable file not found in $PATH"
 OOM_KILLED = "container init was OOM-killed (memory limit too low?)"

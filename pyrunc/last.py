@@ -84,12 +84,3 @@ def pack_nodes(nodes: Iterable[int]) -> tuple[int, bytes]:
     width = mask.bit_length()
     words = [mask >> shift & 0xffffffffffffffff for shift in range(0, width, 64)]
     return width, _struct.pack(f"={len(words)}Q", *words)
-
-
-def pack_lookup(name: str, env: Iterable[str]) -> bytes:
-    """OP_FIND_EXECUTABLE: args[0], and the PATH of the container's environment (the last one counts)."""
-    path = ""
-    for entry in env:
-        if entry.startswith("PATH="):
-            path = entry[5:]
-    return pack_strings([name, path])

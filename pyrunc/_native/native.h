@@ -37,7 +37,6 @@ int pr_clone3(uint64_t flags, int cgroup_fd, int *pidfd, int pdeathsig);
 int pr_unshare(int flags);
 int pr_setns(int fd, int nstype);
 int pr_pidfd_open(int pid, unsigned flags);
-int pr_pidfd_send_signal(int pidfd, int sig);
 int pr_pidfd_getfd(int pidfd, int fd);
 int pr_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
 int pr_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
@@ -89,7 +88,6 @@ int pr_pty_size(int fd, unsigned short rows, unsigned short columns);
 int pr_pty_get_size(int fd, unsigned short *rows, unsigned short *columns);
 int pr_tty_raw(int fd, unsigned char *saved, size_t len);    /* saves termios, then raw; returns bytes saved */
 int pr_tty_restore(int fd, const unsigned char *saved, size_t len);
-int pr_tty_no_onlcr(int fd);                      /* clear ONLCR */
 
 /* ---- network: one ioctl; moving devices is pyroute2's work ---- */
 int pr_loopback_up(void);

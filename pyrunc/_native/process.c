@@ -24,11 +24,6 @@ int pr_pidfd_open(int pid, unsigned flags)
     return (int)syscall(SYS_pidfd_open, pid, flags);
 }
 
-int pr_pidfd_send_signal(int pidfd, int sig)
-{
-    return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
-}
-
 int pr_pidfd_getfd(int pidfd, int fd)
 {
     return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);

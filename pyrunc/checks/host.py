@@ -11,7 +11,7 @@ from ..absolute import absolute
 from ..config.rules.sysctl import path as sysctl_path
 from ..config.where import at, quoted
 from ..environment import DEFAULT_PATH
-from ..errors import strerror
+from ..errors import NOT_FOUND_IN_PATH, strerror
 from .findings import Finding, error, warning
 from .in_root import Hidden, find, find_program
 
@@ -123,7 +123,7 @@ def _program(config: Config, root: str) -> Iterator[Finding]:
     mounts = {absolute(mount["destination"], "/") for mount in config.get("mounts", ())}
     try:
         if find_program(root, name, search, mounts) is None:
-            yield error("process.args[0]", f"exec: {quoted(process['args'][0])}: executable file not found in $PATH"
+            yield error("process.args[0]", f"exec: {quoted(process['args'][0])}: {NOT_FOUND_IN_PATH}"
                         if "/" not in name else f"exec: {quoted(name)}: no such file or directory, or not executable")
     except Hidden:
         pass

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..config.dump import dumps
-from ..errors import UsageError
+from ..errors import NOT_FOUND_IN_PATH, UsageError
 from ..files import lines
 from ..state.container import Container
 from .flags import Command, Flag
@@ -37,7 +37,7 @@ def _ps(options: list[str]) -> str:
     try:
         done = subprocess.run(["ps", *options], capture_output=True, text=True, errors="replace")
     except FileNotFoundError:
-        raise UsageError('exec: "ps": executable file not found in $PATH') from None
+        raise UsageError(f'exec: "ps": {NOT_FOUND_IN_PATH}') from None
     if done.returncode:
         raise UsageError(f"ps: exit status {done.returncode}: {done.stdout}{done.stderr}")
     return done.stdout

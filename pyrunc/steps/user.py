@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..host import allows_setgroups
-from ..step import CHILD, Barrier, Step
+from ..step import CHILD, Step
 from .namespaces import PR_SET_DUMPABLE, Namespaces
 
 TYPE_CHECKING = False
@@ -130,11 +130,3 @@ def become_root(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD: the first thing the init does with its new identity."""
     spaces = Namespaces(config)
     yield BecomeRoot(groups=sets_groups(config, options, host), where=spaces.new.get("user", ""))
-
-
-def barrier(config: Config) -> Iterator[Step]:
-    """CHILD waits until the maps are written."""
-    if mapped(config):
-        yield Barrier(label="the id maps are written", waits=CHILD)
-
-

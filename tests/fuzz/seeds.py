@@ -28,7 +28,8 @@ def op(code: int, a: int = 0, b: int = 0, c: int = 0, data: bytes = b"") -> Op:
 def stages() -> dict[str, list[Op]]:
     """Name -> operations; together they use every operation."""
     environment = ["PATH=/usr/local/bin:/bin", "TERM=xterm", "EMPTY="]
-    execute = [op(last.OP_FIND_EXECUTABLE, data=last.pack_lookup("sh", environment)), op(last.OP_NO_PDEATHSIG),
+    found = last.pack_strings(["sh", "/usr/local/bin:/bin"])
+    execute = [op(last.OP_FIND_EXECUTABLE, data=found), op(last.OP_NO_PDEATHSIG),
                op(last.OP_CLOSE_FROM, 3), op(last.OP_EXEC, data=last.pack_exec(["sh", "-c", "true"], environment))]
     allow = struct.pack("HBBI", 6, 0, 0, 0x7fff0000)
     identity = [

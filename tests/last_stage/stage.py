@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyrunc._native import ffi, lib
+from pyrunc.environment import Environment
+from pyrunc.facts import Facts
 from pyrunc.kernel import Kernel
 from pyrunc.last import (
     OP_AMBIENT,
@@ -18,7 +20,6 @@ from pyrunc.last import (
     OP_CAPSET,
     OP_CLOSE_FROM,
     OP_EXEC,
-    OP_FIND_EXECUTABLE,
     OP_KEEP_CAPS,
     OP_NO_PDEATHSIG,
     OP_PIVOT_ROOT,
@@ -28,9 +29,11 @@ from pyrunc.last import (
     OP_VERIFY,
     pack_exec,
     pack_groups,
-    pack_lookup,
     pack_verify,
 )
+from pyrunc.options import Options
+from pyrunc.recorder import Recorder
+from pyrunc.steps.process import FindExecutable
 
 from ..forked import os_unshare
 
@@ -48,9 +51,18 @@ def op(code: int, a: int = 0, b: int = 0, c: int = 0, data: bytes = b"") -> Op:
     return code, a, b, c, data
 
 
+def look_up(program: str, env: Sequence[str]) -> Op:
+    """What the step of every plan queues."""
+    kernel = Recorder()
+    path = Environment({"process": {"env": list(env)}}, Options()).path  # type: ignore[typeddict-item]
+    FindExecutable(program=program, path=path).apply(kernel, Facts())
+    [(code, _, a, b, c, data)] = kernel.queue
+    return code, a, b, c, data
+
+
 def execute(*args: str, env: Sequence[str] = ("PATH=/bin:/usr/bin",)) -> list[Op]:
     """Look up and execute args, as the end of every plan does."""
-    return [op(OP_FIND_EXECUTABLE, data=pack_lookup(args[0], env)), op(OP_NO_PDEATHSIG), op(OP_CLOSE_FROM, 3),
+    return [look_up(args[0], env), op(OP_NO_PDEATHSIG), op(OP_CLOSE_FROM, 3),
             op(OP_EXEC, data=pack_exec(args, env))]
 
 
