@@ -15,6 +15,7 @@ from .errors import ConfigError, PyruncError, StepError, strerror
 from .facts import Facts
 from .last import OP_BARRIER, OP_CLOSE_FD
 from .step import CHILD, LAST, PARENT, Barrier, Step
+from .stopping import STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ PHASE_CHILD, PHASE_EXEC, PHASE_FAILED = 1, 4, 5
 BOTH = "both"                        # in place of a barrier's side
 PLACE = "\x01"                       # between a step's place in config.json and the rest of the child's last words
 TEXT_LIMIT = 2047                    # page_t.text without its NUL
-#: What an operator or an engine sends to a runtime that takes too long.
-STOPPING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
 
 class Interrupted(PyruncError):

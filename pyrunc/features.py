@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from . import __version__
 from .cli.version import SPEC, commit
+from .config.namespaces import KINDS
 from .config.shape import SECCOMP_ARCHITECTURE
 from .linux import CAPABILITIES, MPOL_FLAGS, MPOL_MODES, SECCOMP_ACTIONS, SECCOMP_FLAGS, SECCOMP_OPERATORS
 from .steps.mount_options import NAMES
-from .steps.namespaces import KINDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

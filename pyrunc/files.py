@@ -278,7 +278,7 @@ class Files:
         """SIGKILL a child of ours and wait for its end; one that is gone already is fine."""
         import _signal
         try:
-            _signal.pidfd_send_signal(pidfd, 9)
+            _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
         except ProcessLookupError:
             pass
         try:

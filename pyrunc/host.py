@@ -3,16 +3,12 @@ from __future__ import annotations
 
 import posix
 
+from .cgroups.path import of_process
+from .fields import Fields
 from .files import lines
-from .step import dataclass_transform
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 
-@dataclass_transform(kw_only_default=True)
-class Host:
+class Host(Fields):
     """Facts about the caller and the kernel that change the plan."""
     euid: int = 0
     egid: int = 0
@@ -26,9 +22,6 @@ class Host:
     selinux: bool = False
     capabilities: int = (1 << 41) - 1    # that this process may hand on: its permitted set
     last_capability: int = 40            # the highest one that the kernel knows
-
-    def __init__(self, **fields: Any) -> None:
-        self.__dict__.update(fields)
 
     @property
     def privileged(self) -> bool:
@@ -71,10 +64,7 @@ def probe() -> Host:
             selinux = True
         elif fields[2] == "resctrl":
             resctrl = fields[1]
-    own = "/"
-    for line in lines(_read("/proc/self/cgroup")):
-        if line.startswith("0::"):
-            own = line[3:]
+    own = of_process(_read("/proc/self/cgroup")) or "/"
     uid_map = _read("/proc/self/uid_map").split()
     _, _, permitted = _read("/proc/self/status").partition("\nCapPrm:\t")
     in_userns = uid_map[:3] != ["0", "0", "4294967295"]

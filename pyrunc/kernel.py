@@ -11,6 +11,7 @@ import posix
 
 from ._native import ffi, lib
 from .files import AT_FDCWD, O_CLOEXEC, Files
+from .linux import CLONE_NEWNS, CLONE_NEWUSER, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,11 +23,6 @@ AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 AT_SYMLINK_NOFOLLOW = 0x100
 O_PATH = posix.O_PATH
-RESOLVE_NO_XDEV = 0x01
-RESOLVE_NO_MAGICLINKS = 0x02
-RESOLVE_NO_SYMLINKS = 0x04
-RESOLVE_BENEATH = 0x08
-RESOLVE_IN_ROOT = 0x10
 
 
 def fail(doing: str) -> OSError:
@@ -271,12 +267,12 @@ class Kernel(Files):
 
     def user_namespace(self, uid_map: str, gid_map: str) -> int:
         """A descriptor of a new user namespace with these maps; nobody is in it."""
-        return self._of_short_lived_child(0x10000000, "user", {"uid_map": uid_map, "gid_map": gid_map})
+        return self._of_short_lived_child(CLONE_NEWUSER, "user", {"uid_map": uid_map, "gid_map": gid_map})
 
     def locked_mount_namespace(self) -> int:
         """A copy of this mount namespace, owned by a new user namespace: there the kernel has locked the flags
         that every mount has, and what is cloned from it keeps the locks (mount_namespaces(7))."""
-        return self._of_short_lived_child(0x10000000 | 0x20000, "mnt", {})
+        return self._of_short_lived_child(CLONE_NEWUSER | CLONE_NEWNS, "mnt", {})
 
     def _of_short_lived_child(self, flags: int, kind: str, maps: dict[str, str]) -> int:
         pid, pidfd = self.clone3(flags, -1, 9)
@@ -296,11 +292,11 @@ class Kernel(Files):
         own = self.open("/proc/self/ns/mnt", posix.O_RDONLY)
         root, cwd = self.open("/", O_PATH), self.open(".", O_PATH)
         try:
-            self.setns(mount_namespace, 0x20000)
+            self.setns(mount_namespace, CLONE_NEWNS)
             try:
                 return self.open_tree(path, flags)
             finally:
-                self.setns(own, 0x20000)
+                self.setns(own, CLONE_NEWNS)
                 posix.fchdir(root)
                 posix.chroot(".")
                 posix.fchdir(cwd)

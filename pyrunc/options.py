@@ -3,15 +3,14 @@ from __future__ import annotations
 
 import posix
 
-from .step import dataclass_transform
+from .fields import Fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
-@dataclass_transform(kw_only_default=True)
-class Options:
+class Options(Fields):
     """Options of create, run, exec and restore; unused ones keep their defaults."""
     id: str = ""
     root: str = "/run/pyrunc"            # --root: the state root
@@ -34,5 +33,5 @@ class Options:
     nonce: str = ""                      # of this one creation: in intent.json and on the cgroup; made up when absent
 
     def __init__(self, **fields: Any) -> None:
-        self.__dict__.update(fields)
+        super().__init__(**fields)
         self.nonce = self.nonce or posix.urandom(8).hex()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import posix
 
+from .linux import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +21,6 @@ else:
     Kernel = object                  # kernel.py needs the native module, which need not exist here
 
 AT_FDCWD = -100
-RESOLVE_IN_ROOT_NO_MAGICLINKS = 0x12
 DIRECTORY, FILE, CHARACTER_DEVICE = 0o040755, 0o100644, 0o020666
 EXT4_SUPER_MAGIC, PROC_SUPER_MAGIC = 0xEF53, 0x9FA0
 FIRST_FD, PID, KEYRING = 100, 4242, 77
@@ -85,7 +86,7 @@ class Recorder(Kernel):
         return self._existing_fd(path, "open", path, flags, mode, dirfd)
 
     def open_in_root(self, root_fd: int, path: str, flags: int, mode: int = 0,
-                     resolve: int = RESOLVE_IN_ROOT_NO_MAGICLINKS) -> int:
+                     resolve: int = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) -> int:
         return self._existing_fd(path, "open_in_root", root_fd, path, flags, mode, resolve)
 
     def close(self, fd: int) -> None:

@@ -6,22 +6,14 @@ object it is handed has effects, so the same step explains itself, runs for real
 """
 from __future__ import annotations
 
+from .fields import Fields
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, ClassVar
-    from typing import dataclass_transform as dataclass_transform
+    from typing import ClassVar
 
     from .facts import Facts
     from .kernel import Kernel
-
-    @dataclass_transform(kw_only_default=True)
-    class _Fields:
-        """What subclasses declare as annotations is given as keywords."""
-else:
-    _Fields = object
-
-    def dataclass_transform(**_):
-        return lambda cls: cls
 
 #: The runtime process, in the namespaces of the caller.
 PARENT = "parent"
@@ -31,7 +23,7 @@ CHILD = "child"
 LAST = "last"
 
 
-class Step(_Fields):
+class Step(Fields):
     """One thing a sentence can name. Subclasses declare their fields as annotations and are made with keywords.
 
     where     JSON path in config.json ("mounts[1].options"), "" when the step comes from no property
@@ -42,11 +34,6 @@ class Step(_Fields):
     forks: ClassVar[bool] = False        # afterwards a second process walks the plan (namespaces.clone)
     side: str = PARENT
     where: str = ""
-
-    if not TYPE_CHECKING:
-        def __init__(self, **fields: Any) -> None:
-            # A dataclass costs 0.5 ms a class at import, and a base more 2 us; mypy sees the same signature.
-            self.__dict__.update(fields)
 
     def describe(self) -> str:
         """One line, no effects: what apply() will do."""

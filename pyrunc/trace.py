@@ -13,6 +13,7 @@ import posix
 import time
 
 from .config.dump import dumps
+from .rfc3339 import stamp
 from .step import LAST, PARENT, Barrier
 
 TYPE_CHECKING = False
@@ -44,7 +45,7 @@ def records(engine: Engine) -> Iterator[dict[str, Any]]:
         if engine.error is not None and (index == engine.failed or getattr(engine.error, "step", "") == step.name):
             outcome = str(engine.error)
         yield {
-            "time": stamp(begun + offset),
+            "time": stamp(begun + offset, 6),
             "duration": round((ended - begun) / 1000, 1) if ended else None,
             "side": "child" if step.side == LAST else step.side,
             "zone": step.side,
@@ -54,13 +55,6 @@ def records(engine: Engine) -> Iterator[dict[str, Any]]:
             "what": step.describe(),
             "outcome": outcome,
         }
-
-
-def stamp(nanoseconds: int) -> str:
-    """Nanoseconds since the epoch as RFC 3339 in UTC with microseconds."""
-    t = time.gmtime(nanoseconds // 1_000_000_000)
-    return (f"{t.tm_year:04}-{t.tm_mon:02}-{t.tm_mday:02}T{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
-            f".{nanoseconds // 1000 % 1_000_000:06}Z")
 
 
 def write(path: str, engine: Engine) -> None:

@@ -20,10 +20,10 @@ from tests.runtimes import Runtime
 
 #: Every command takes these: main, flags, the log, a container's state. _json is an extension module in a file.
 OUTSIDE = {"errno", "_json"}
-INSIDE = {"absolute", "cli", "cli.flags", "cli.log", "cli.main", "config", "config.load", "errors", "state",
+INSIDE = {"absolute", "cli", "cli.flags", "cli.log", "cli.main", "config", "config.load", "errors", "state", "stopping",
           "state.container", "state.identity", "state.store"}
 #: What runs a short plan that only touches files.
-FILES = {"engine", "facts", "files", "last", "step", "steps"}
+FILES = {"engine", "facts", "fields", "files", "last", "step", "steps"}
 ANY = {"*"}
 #: command -> (modules from outside, modules of pyrunc) that it may import; what makes a process takes the whole plan.
 ALLOWED = {
@@ -32,7 +32,7 @@ ALLOWED = {
     "exec": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
     "start": (OUTSIDE | {"_struct", "fcntl", "select"}, INSIDE | FILES | {"cli.start", "state.start", "steps.start"}),
     "state": (OUTSIDE, INSIDE | {"cli.output", "cli.state", "config.dump"}),
-    "kill": (OUTSIDE, INSIDE | {"cli.kill", "step", "steps", "steps.signal"}),
+    "kill": (OUTSIDE, INSIDE | {"cli.kill", "fields", "step", "steps", "steps.signal"}),
     "delete": (OUTSIDE | {"_struct", "fcntl", "select"}, INSIDE | FILES | {
         "cgroups", "cgroups.v2", "cli.delete", "state.destroy", "steps.delete"}),
 }

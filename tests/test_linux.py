@@ -9,18 +9,20 @@ import pytest
 
 from pyrunc import linux
 
-HEADERS = ("linux/capability.h", "asm-generic/resource.h", "linux/sched.h", "linux/ioprio.h", "linux/mempolicy.h",
-           "linux/personality.h", "linux/bpf_common.h", "linux/seccomp.h", "seccomp.h")
+HEADERS = ("linux/capability.h", "asm-generic/resource.h", "linux/sched.h", "linux/openat2.h", "linux/ioprio.h",
+           "linux/mempolicy.h", "linux/personality.h", "linux/bpf_common.h", "linux/seccomp.h", "seccomp.h")
 #: Names whose header spelling is another one than the config's.
 SPELLING = {"SCHED_OTHER": "SCHED_NORMAL", "LINUX": "PER_LINUX", "LINUX32": "PER_LINUX32",
             "SCMP_ACT_ERRNO": "SCMP_ACT_ERRNO(0)", "SCMP_ACT_TRACE": "SCMP_ACT_TRACE(0)"}
 #: Newer than Debian 12's headers, from Linux 6.9 and 5.19; reserved in a comment of linux/sched.h.
 YOUNG = {"MPOL_WEIGHTED_INTERLEAVE", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SCHED_ISO"}
 
+SINGLE = ("IOPRIO_CLASS_SHIFT", "BPF_MAXINSNS",
+          *(name for name in vars(linux) if name.startswith(("RESOLVE_", "CLONE_"))))
 TABLES = {
     "CAPABILITIES": {name: number for number, name in enumerate(linux.CAPABILITIES)},
     **{name: table for name, table in vars(linux).items() if isinstance(table, dict) and name.isupper()},
-    "single": {name: getattr(linux, name) for name in ("IOPRIO_CLASS_SHIFT", "BPF_MAXINSNS")},
+    "single": {name: getattr(linux, name) for name in SINGLE},
 }
 
 

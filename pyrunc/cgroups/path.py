@@ -7,7 +7,9 @@ On a hybrid host the mount point is the unified one, such as /sys/fs/cgroup/unif
 """
 from __future__ import annotations
 
+from ..absolute import clean
 from ..errors import ConfigError
+from ..files import lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,17 +18,6 @@ if TYPE_CHECKING:
     from ..options import Options
 
 WHERE = "linux.cgroupsPath"
-
-
-def clean(path: str) -> str:
-    """The path without empty, "." and ".." components, by the text alone; ".." stops at the top. No slash around."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)
 
 
 def systemd_driver(options: Options) -> bool:
@@ -52,6 +43,12 @@ def directory(config: Config, options: Options, host: Host) -> str:
     if not wanted.startswith("/"):
         inner = clean(f"{clean(host.cgroup_own).rpartition('/')[0]}/{inner}")
     return f"{host.cgroup_mount.rstrip('/')}/{inner}"
+
+
+def of_process(text: str) -> str:
+    """The path below the cgroup v2 mount in the text of /proc/PID/cgroup: the line "0::/path" (cgroups(7)); "" when
+    there is none."""
+    return next((line[3:] for line in lines(text) if line.startswith("0::")), "")
 
 
 def mark(options: Options) -> str:

@@ -6,6 +6,7 @@ needs a later one says so.
 """
 from __future__ import annotations
 
+from ..config.numbers import parse_numbers
 from ..errors import ConfigError
 from .devices_bpf import ALL, ANY, BLOCK, CHAR, LETTERS, Exceptions
 
@@ -94,13 +95,10 @@ def _cpu_max(value: str, where: str) -> Properties:
 
 def bitmask(text: str, where: str) -> bytes:
     """A list of cpuset's ("0-2,5") as systemd takes it: one bit each, lowest byte first."""
-    bits = 0
-    for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        low, high = _number(first, where), _number(last or first, where)
-        if low > high or high >= 1 << 16:
-            raise ConfigError(f'"{part}" is no range of numbers', where)
-        bits |= (1 << high + 1) - (1 << low)
+    try:
+        bits = sum(1 << number for number in parse_numbers(text))
+    except ValueError as fault:
+        raise ConfigError(str(fault), where) from None
     return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
 
 

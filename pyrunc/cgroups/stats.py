@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 
+from ..config.numbers import parse_numbers
 from .v2 import members
 
 TYPE_CHECKING = False
@@ -73,16 +74,6 @@ def _with_pressure(kernel: Files, fd: int, file: str, data: dict[str, Any]) -> d
     return data
 
 
-def numbers(text: str) -> list[int]:
-    """A list of cpuset's: "0-2,5" -> [0, 1, 2, 5]."""
-    found: list[int] = []
-    for part in text.strip().split(","):
-        if part:
-            first, _, last = part.partition("-")
-            found.extend(range(int(first), int(last or first) + 1))
-    return found
-
-
 # ---- one function per part ----------------------------------------------------------------------------------------
 def _cpu(kernel: Files, fd: int) -> dict[str, Any]:
     stat = flat(_text(kernel, fd, "cpu.stat"))
@@ -96,7 +87,7 @@ def _cpu(kernel: Files, fd: int) -> dict[str, Any]:
 def _cpuset(kernel: Files, fd: int) -> dict[str, Any]:
     data: dict[str, Any] = dict.fromkeys(CPUSET_V1, 0)
     for key in ("cpus", "mems"):
-        found = numbers(_text(kernel, fd, f"cpuset.{key}.effective"))
+        found = parse_numbers(_text(kernel, fd, f"cpuset.{key}.effective"))
         if found:
             data[key] = found
     return data

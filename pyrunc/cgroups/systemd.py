@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import posix
+from _signal import SIGKILL
 
 from ..errors import ConfigError
 from .dbus import Bus, BusError
@@ -29,7 +30,6 @@ OBJECT = "/org/freedesktop/systemd1"
 MANAGER = f"{NAME}.Manager"
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"     # of unit names
 RECONNECTS = 3
-SIGKILL = 9
 GONE = (f"{NAME}.NoSuchUnit", "org.freedesktop.DBus.Error.UnknownObject")
 
 

@@ -12,6 +12,7 @@ import errno
 import posix
 import select
 import time
+from _signal import SIGKILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 MARKS = ("trusted.pyrunc", "user.pyrunc")
 STICKY = 0o1000
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW
-SIGKILL = 9
 GONE = (errno.ENOENT, errno.ENODEV)  # what the files of a cgroup answer that has been removed
 FREEZE_SECONDS = 10.0
 REMOVE_TRIES = 12                    # 1, 2, 4 ... ms between them: 4 s in all

@@ -4,11 +4,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ..config.namespaces import KINDS
 from ..errors import strerror
 from ..linux import CAPABILITIES, SECCOMP_FLAGS
 from .doctor_calls import NO, REFUSED, UNKNOWN, YES
 from .doctor_facts import CONTROLLERS, ENGINES, HELPERS, SECCOMP_ACTIONS, Facts
-from .host import NAMESPACES
 
 CONFINED = "or a seccomp profile of the container around us that allows it"
 
@@ -76,7 +76,7 @@ def _kernel(facts: Facts) -> Iterator[Finding]:
 
 
 def _namespaces(facts: Facts) -> Iterator[Finding]:
-    for kind, (name, _) in NAMESPACES.items():
+    for kind, (_, name) in KINDS.items():
         limit = facts.sysctls.get(f"user/max_{name}_namespaces", "")
         there = name in facts.namespaces
         yield _ask("namespaces", kind, there and limit != "0", f'linux.namespaces with the type "{kind}"',

@@ -11,13 +11,14 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from ..linux import CLONE_NEWNS, CLONE_NEWUSER
+
 if TYPE_CHECKING:
     from ..kernel import Kernel
 
 YES, NO, UNKNOWN, REFUSED = "yes", "no", "unknown", "refused"
 BAD = -1
 NONE = None
-NEWUSER, NEWNS = 0x10000000, 0x20000
 CLONE_INTO_CGROUP = 0x200000000
 CLOSED = 0x7FFFFFFF            # a descriptor that cannot be open
 IDMAP = 0x00100000             # MOUNT_ATTR_IDMAP
@@ -71,8 +72,8 @@ def _judge(number: int, privileged: bool) -> str:
 def user_namespace() -> int:
     """errno of making a user namespace and, as root of it, a mount namespace: by a child that ends at once."""
     def attempt(kernel: Kernel) -> None:
-        kernel.unshare(NEWUSER)
-        kernel.unshare(NEWNS)
+        kernel.unshare(CLONE_NEWUSER)
+        kernel.unshare(CLONE_NEWNS)
     return _in_child(attempt)
 
 

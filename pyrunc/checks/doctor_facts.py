@@ -11,18 +11,19 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..config.namespaces import KINDS
 from ..host import Host, probe
 from ..linux import SECCOMP_FLAGS
+from ..rootfs.mountinfo import Mount, parse
 from . import doctor_calls
 from .doctor_calls import UNKNOWN, YES
-from .host import NAMESPACES
 
 ENGINES = ("containerd", "dockerd", "podman", "buildah", "crio", "conmon", "nerdctl", "buildkitd")
 HELPERS = ("newuidmap", "newgidmap")
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io", "hugetlb", "rdma")
 #: sysctl(8) names, below /proc/sys
 SYSCTLS = ("kernel/unprivileged_userns_clone", "kernel/apparmor_restrict_unprivileged_userns",
-           *(f"user/max_{name}_namespaces" for name, _ in NAMESPACES.values()))
+           *(f"user/max_{name}_namespaces" for _, name in KINDS.values()))
 SECCOMP_ACTIONS = ("kill_process", "kill_thread", "trap", "errno", "user_notif", "trace", "log", "allow")
 
 
@@ -52,7 +53,7 @@ class Facts:
     user: str = "root"
     calls: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(doctor_calls.CALLS, YES))
     into_cgroup: str = YES
-    namespaces: frozenset[str] = frozenset(name for name, _ in NAMESPACES.values())
+    namespaces: frozenset[str] = frozenset(name for _, name in KINDS.values())
     userns: int = 0
     sysctls: Mapping[str, str] = field(default_factory=dict)
     filesystems: frozenset[str] = frozenset({"proc", "sysfs", "tmpfs", "devpts", "mqueue", "overlay", "resctrl"})
@@ -92,7 +93,7 @@ def look() -> Facts:
         sysctls={name: text for name in SYSCTLS if (text := _read(f"/proc/sys/{name}").strip())},
         filesystems=frozenset(line.split()[-1] for line in _read("/proc/filesystems").splitlines()),
         idmap=_idmap(host) if built else {},
-        covered=tuple(sorted({place for place, _ in _mounts() if place.startswith("/proc/")})),
+        covered=tuple(sorted({mount.point for mount in _mounts() if mount.point.startswith("/proc/")})),
         controllers=controllers, old=old, delegated=_delegated(host, controllers),
         io_weights=_io_weights(host), pressure=os.path.exists("/proc/pressure"),
         numa=os.path.exists("/proc/self/numa_maps"), systemd=_systemd(host),
@@ -130,23 +131,17 @@ def _user(uid: int) -> str:
         return str(uid)
 
 
-def _mounts() -> list[tuple[str, str]]:
-    """(directory, type) of each mount."""
-    found = []
-    for line in _read("/proc/self/mountinfo").splitlines():
-        before, _, after = line.partition(" - ")
-        place = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), before.split(" ")[4])
-        found.append((place, after.split(" ")[0]))
-    return found
+def _mounts() -> list[Mount]:
+    return list(parse(_read("/proc/self/mountinfo")).values())
 
 
 def _idmap(host: Host) -> dict[str, str]:
     """The root's file system and those on disks, each at the first place where it is mounted; and what can be made."""
     virtual = {line.split()[-1] for line in _read("/proc/filesystems").splitlines() if line.startswith("nodev")}
     places: dict[str, str] = {}
-    for place, kind in sorted(_mounts(), key=lambda mount: mount[0] != "/"):
-        if place == "/" or kind not in virtual:
-            places.setdefault(kind, place)
+    for mount in sorted(_mounts(), key=lambda mount: mount.point != "/"):
+        if mount.point == "/" or mount.kind not in virtual:
+            places.setdefault(mount.kind, mount.point)
     if host.privileged:
         return doctor_calls.idmapped(places)
     return dict.fromkeys((*places, "tmpfs", "overlay"), UNKNOWN)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..absolute import absolute
+from ..config.namespaces import KINDS
 from ..config.rules.sysctl import path as sysctl_path
 from ..config.where import at, quoted
 from ..environment import DEFAULT_PATH
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from ..config.types import Config
     from ..host import Host
 
-#: Namespace type -> (name below /proc/self/ns, CLONE_NEW*), namespaces(7).
-NAMESPACES = {"pid": ("pid", 0x20000000), "network": ("net", 0x40000000), "mount": ("mnt", 0x20000),
-              "ipc": ("ipc", 0x08000000), "uts": ("uts", 0x04000000), "user": ("user", 0x10000000),
-              "cgroup": ("cgroup", 0x02000000), "time": ("time", 0x80)}
 NS_GET_NSTYPE = 0xB703           # ioctl_ns(2)
 NEWEST = (1, 3)
 
@@ -62,7 +59,7 @@ def _root(root: str) -> Iterator[Finding]:
 
 def _namespaces(config: Config) -> Iterator[Finding]:
     for index, entry in enumerate(config.get("linux", {}).get("namespaces", ())):
-        where, (name, kind) = f"linux.namespaces[{index}]", NAMESPACES[entry["type"]]
+        where, (kind, name) = f"linux.namespaces[{index}]", KINDS[entry["type"]]
         if not os.path.exists(f"/proc/self/ns/{name}"):
             yield error(f"{where}.type", f"{entry['type']} namespaces aren't enabled in the kernel")
         if path := entry.get("path"):

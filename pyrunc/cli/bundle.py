@@ -46,7 +46,6 @@ def prepare(call: Call, detach: bool, start: bool) -> tuple[Config, Options]:
     if "trace-annotation" in call.settings:
         from .tracing import narrow
         narrow(call, config.get("annotations") or {})
-    check_terminal(options, bool(config.get("process", {}).get("terminal")))
     check_descriptors(options)
     if "root" not in call.settings and call.root != "/run/pyrunc":
         keep_runtime_directory(call.root)
@@ -75,17 +74,6 @@ def listen_fds() -> int:
     if posix.environ.get(b"LISTEN_PID") != str(posix.getpid()).encode() or not count.isdigit():
         return 0
     return int(count)
-
-
-def check_terminal(options: Options, terminal: bool) -> None:
-    """A terminal needs somebody to hold its other end: this process, or whoever listens on the console socket.
-
-    The words are runc's, to the letter.
-    """
-    if options.detach and terminal and not options.console_socket:
-        raise UsageError("cannot allocate tty if runc will detach without setting console socket")
-    if options.console_socket and not (options.detach and terminal):
-        raise UsageError("cannot use console socket if runc will not detach or allocate tty")
 
 
 def check_descriptors(options: Options) -> None:

@@ -15,7 +15,7 @@ from ..options import Options
 from ..state import store
 from ..state.container import PAUSED, STOPPED, Container
 from ..state.identity import wait_end
-from .bundle import check_descriptors, check_terminal, listen_fds
+from .bundle import check_descriptors, listen_fds
 from .flags import Command, Flag, integer
 
 TYPE_CHECKING = False
@@ -67,7 +67,6 @@ def run(call: Call) -> int:
         raise StateError(DOES_NOT_EXIST)
     config: Any = {**saved, "process": process_of(call, saved)}
     options = options_of(call, container)
-    check_terminal(options, bool(config["process"].get("terminal")))
     check_descriptors(options)
     if not options.detach:
         from .foreground import hold_signals

@@ -12,6 +12,7 @@ import select
 
 from .._native import lib
 from ..state.identity import wait_end
+from ..stopping import STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from .console import Console
     from .log import Log
 
-# What stops the command itself until the program runs; everything else waits for stay().
-STOPPING = {_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP}
 SIGINFO = 128             # sizeof(struct signalfd_siginfo); the signal's number is its first 32 bits
 early: list[int] = []     # signals that came before they were blocked
 UNKNOWN = 255             # the exit status of an init that another process has reaped
@@ -30,7 +29,7 @@ OWN = (_signal.SIGCHLD, _signal.SIGURG)     # not for the container: our childre
 
 def hold_signals() -> None:
     """Keep signals for the container from now on; the ones that stop a plan still do while one is run."""
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals() - STOPPING)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals().difference(STOPPING))
     for number in STOPPING:
         _signal.signal(number, _remember)
 

@@ -73,12 +73,11 @@ class Log:
         import time
 
         from ..config.dump import dumps
-        now = time.gmtime()
-        stamp = (f"{now.tm_year:04}-{now.tm_mon:02}-{now.tm_mday:02}T"
-                 f"{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}Z")
+        from ..rfc3339 import stamp
+        now = stamp(time.time_ns())
         if self.format == "json":
-            return dumps({"level": level, "msg": message, "time": stamp}) + "\n"
-        return f'time="{stamp}" level={level} msg={dumps(message)}\n'
+            return dumps({"level": level, "msg": message, "time": now}) + "\n"
+        return f'time="{now}" level={level} msg={dumps(message)}\n'
 
     @staticmethod
     def _write(fd: int, text: str) -> None:

@@ -7,6 +7,7 @@ import sys
 
 from ..absolute import absolute
 from ..errors import PyruncError, UsageError, describe
+from ..stopping import STOPPING
 from .flags import Call, Command, Flag, check_arguments, parse
 from .log import Log
 
@@ -37,7 +38,6 @@ GLOBALS = (
 )
 HELP = (Flag("help", bool, "print this", short="h"),)
 PYRUNC = Command("", "run containers as the OCI runtime specification says", GLOBALS, "COMMAND [arguments]", 1, -1, 1)
-STOPPING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 
 class Stopped(BaseException):

@@ -9,6 +9,7 @@ from ..errors import PyruncError, describe
 from ..state import store
 from ..state.destroy import delete
 from ..state.start import start
+from ..stopping import STOPPING
 from .bundle import FLAGS, prepare
 from .flags import Command, Flag
 
@@ -72,7 +73,7 @@ def let_go(call: Call, facts: Facts) -> None:
 
 def forget(call: Call) -> None:
     """Delete the container. A failure is a warning: the program's status is what the caller wants to know."""
-    for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
+    for number in STOPPING:
         _signal.signal(number, _signal.SIG_IGN)      # half a deletion helps nobody
     try:
         delete(call.root, call.id, True, call.trace, call.log)

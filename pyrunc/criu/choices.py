@@ -1,14 +1,13 @@
 """What the command line of checkpoint and restore chooses, and what of it CRIU is told in both."""
 from __future__ import annotations
 
-from ..step import dataclass_transform
+from ..fields import Fields
 from .messages import CGROUP_MODES, NFTABLES
 from .service import program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from ..config.types import Config
     from .wire import Value
@@ -20,8 +19,7 @@ ANNOTATION, CONFIGURATION = "org.criu.config", "/etc/criu/runc.conf"
 OUTSIDE = {"network": ("net", "extRootNetNS"), "pid": ("pid", "extRootPidNS")}
 
 
-@dataclass_transform(kw_only_default=True)
-class Choices:
+class Choices(Fields):
     """Flags of both commands under their names; paths absolute, except parent_path, which counts from image_path."""
     image_path: str = ""
     work_path: str = ""                  # where CRIU leaves its log; "": with the images
@@ -42,9 +40,6 @@ class Choices:
     manage_cgroups_mode: str = "soft"
     lsm_profile: str = ""
     lsm_mount_context: str = ""
-
-    def __init__(self, **fields: Any) -> None:
-        self.__dict__.update(fields)
 
 
 def common(choices: Choices, config: Config) -> Mapping[str, Value | Sequence[Value]]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import posix
 
-from .. import files
 from ..absolute import absolute
+from ..rootfs.mountinfo import Mount, parse
 from ..steps import devices
 from ..steps.mounts import entries
 from ..steps.paths import places
@@ -55,27 +55,9 @@ def external(config: Config, bundle: str) -> list[External]:
     return found
 
 
-class Line:
-    """A line of /proc/PID/mountinfo (proc_pid_mountinfo(5)). device: "major:minor"; root: within that file system."""
-    __slots__ = ("device", "id", "options", "place", "root")
-
-    def __init__(self, text: str) -> None:
-        fields = text.split(" ")
-        self.id, self.device = int(fields[0]), fields[2]
-        self.root, self.place = _plain(fields[3]), _plain(fields[4])
-        self.options = fields[5].split(",")
-
-
-def _plain(text: str) -> str:
-    """Without the escapes of mountinfo: \\040 for a space and the like."""
-    first, *rest = text.split("\\")
-    return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
-
-
-def mountinfo(kernel: Kernel, pid: int | str) -> dict[int, Line]:
-    """{mount id: line} of a process."""
-    text = kernel.read_file(f"/proc/{pid}/mountinfo", limit=MOUNTINFO_LIMIT)
-    return {line.id: line for line in map(Line, files.lines(text))}
+def mountinfo(kernel: Kernel, pid: int | str) -> dict[int, Mount]:
+    """{mount id: mount} of a process."""
+    return parse(kernel.read_file(f"/proc/{pid}/mountinfo", limit=MOUNTINFO_LIMIT))
 
 
 def names(kernel: Kernel, pid: int, config: Config, options: Options) -> Iterator[tuple[str, str]]:
@@ -88,20 +70,20 @@ def names(kernel: Kernel, pid: int, config: Config, options: Options) -> Iterato
             if line is None or line.id in named or (mount.masks and _inner(line, lines, named)):
                 continue
             # CRIU takes "mnt[KEY]:NAME" apart at the first "]:", and the container may rename what is above a mount.
-            if "]" in line.place:
-                raise CriuError(f'a mount with "]" in its path cannot be checkpointed: {line.place}')
+            if "]" in line.point:
+                raise CriuError(f'a mount with "]" in its path cannot be checkpointed: {line.point}')
             named.add(line.id)
-            yield line.place, mount.name
+            yield line.point, mount.name
     finally:
         kernel.close(root)
 
 
-def _inner(line: Line, lines: dict[int, Line], named: set[int]) -> bool:
+def _inner(line: Mount, lines: dict[int, Mount], named: set[int]) -> bool:
     """Whether it is a bind mount of a file system that the container itself has: its own /dev/null, say."""
     return any(other.device == line.device and other.root == "/" and other.id not in named for other in lines.values())
 
 
-def _mounted(kernel: Kernel, root: int, mount: External, lines: dict[int, Line]) -> Line | None:
+def _mounted(kernel: Kernel, root: int, mount: External, lines: dict[int, Mount]) -> Mount | None:
     """The mount whose top is at the destination; None when the container has unmounted it, or never had it."""
     try:
         fd = kernel.open_in_root(root, mount.destination, posix.O_PATH)
@@ -109,7 +91,7 @@ def _mounted(kernel: Kernel, root: int, mount: External, lines: dict[int, Line])
         return None
     try:
         line = lines.get(kernel.mount_id(fd))
-        if line is None or kernel.fd_path(fd) != line.place:
+        if line is None or kernel.fd_path(fd) != line.point:
             return None
         return None if mount.masks and not devices.is_device(kernel, fd, *devices.NULL) else line
     finally:
@@ -127,7 +109,7 @@ def check(kernel: Kernel, pid: int, config: Config, options: Options) -> None:
     for line in mountinfo(kernel, pid).values():
         mount = sources.get((line.device, line.root))
         if mount is not None and "ro" not in line.options and (line.device, line.root) not in writable:
-            raise CriuError(f"the images mount {mount.source} writable at {line.place}; config.json has it read-only")
+            raise CriuError(f"the images mount {mount.source} writable at {line.point}; config.json has it read-only")
 
 
 def identity(kernel: Kernel, source: str) -> tuple[str, str]:
@@ -142,5 +124,5 @@ def identity(kernel: Kernel, source: str) -> tuple[str, str]:
         kernel.close(fd)
     if line is None:
         return "", path
-    inner = path[len(line.place.rstrip("/")):]
+    inner = path[len(line.point.rstrip("/")):]
     return line.device, (line.root.rstrip("/") + inner) or "/"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import _socket
 import fcntl
 import posix
+from _signal import SIGKILL
 from sys import byteorder
 
 from ..errors import PyruncError, strerror
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SOCKET = 3                # its number in CRIU; what a restore hands on follows
 LARGEST = 1 << 16
-SIGKILL = 9
 PATIENCE = 10.0           # seconds for it to undo what it has begun
 ABOVE = 100               # descriptors wait up here until 0 to SOCKET and on are free
 

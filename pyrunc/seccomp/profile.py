@@ -1,13 +1,12 @@
 """linux.seccomp in the kernel's numbers. What config.json may say is checked before (config/rules/seccomp.py)."""
 from __future__ import annotations
 
+from ..fields import Fields
 from ..linux import SECCOMP_ACTIONS, SECCOMP_FLAGS, SECCOMP_OPERATORS
-from ..step import dataclass_transform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
 
     from ..config.types import Config, Seccomp, Syscall, SyscallArg
 
@@ -23,28 +22,20 @@ KILLABLE = SECCOMP_FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
 TSYNC = SECCOMP_FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
 
 
-@dataclass_transform(kw_only_default=True)
-class Rule:
+class Rule(Fields):
     """These names get this action (SECCOMP_RET_* and its data); if there are conditions, where all of one list hold."""
     names: Sequence[str]
     action: int
     alternatives: list[list[Condition]]
     where: str
 
-    def __init__(self, **fields: Any) -> None:
-        self.__dict__.update(fields)
 
-
-@dataclass_transform(kw_only_default=True)
-class Profile:
+class Profile(Fields):
     """What makes the program. default is SECCOMP_RET_* and its data."""
     default: int
     architectures: list[str]         # libseccomp's names; the native one may be missing
     rules: list[Rule]
     enosys: bool                     # calls newer than the profile get ENOSYS (enosys.py)
-
-    def __init__(self, **fields: Any) -> None:
-        self.__dict__.update(fields)
 
 
 def read(seccomp: Seccomp) -> Profile:

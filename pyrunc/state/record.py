@@ -4,7 +4,10 @@ from __future__ import annotations
 import posix
 import time
 
+from ..absolute import absolute
 from ..cgroups import path
+from ..config.namespaces import Namespaces
+from ..rfc3339 import go_nano
 from . import identity, store
 
 TYPE_CHECKING = False
@@ -23,15 +26,12 @@ LATER_HOOKS = ("poststart", "poststop")
 
 def rootfs(config: Config, options: Options) -> str:
     """The root file system's absolute path on the host; root.path counts from the bundle (config.md#root)."""
-    given = config["root"]["path"]
-    if given.startswith("/"):
-        return f"/{path.clean(given)}"
-    return f"/{path.clean(f'{options.bundle}/{given}')}"
+    return absolute(config["root"]["path"], options.bundle)
 
 
 def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
     """What create is about to make and who is at it: all that delete needs to find everything."""
-    namespaces = config.get("linux", {}).get("namespaces") or []
+    namespaces = Namespaces(config)
     hooks: Any = config.get("hooks") or {}
     record = {
         "version": store.VERSION,
@@ -40,16 +40,16 @@ def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
         "bundle": options.bundle,
         "rootfs": rootfs(config, options),
         "annotations": config.get("annotations") or {},
-        "created": rfc3339_nano(time.time_ns()),
+        "created": go_nano(time.time_ns()),
         "creator": identity.own(),
         "options": dict(options.__dict__),       # with config.json, the plan can be made again
         "boot_id": identity.boot_id(),
         "cgroup": path.directory(config, options, host),
         "mark": path.mark(options),
         # One of its own, not joined: then SIGKILL to its init takes every process of the container along.
-        "pid_namespace": any(entry["type"] == "pid" and not entry.get("path") for entry in namespaces),
+        "pid_namespace": "pid" in namespaces.new,
         # Without one, the container's mounts are the runtime's, and do not go with its last process.
-        "mount_namespace": any(entry["type"] == "mount" for entry in namespaces),
+        "mount_namespace": namespaces.private("mount"),
         "process": bool(config.get("process")),
         "hooks": {kind: hooks[kind] for kind in LATER_HOOKS if hooks.get(kind)},
         "notify_socket": options.notify_socket,
@@ -84,11 +84,4 @@ def start_time(kernel: Files, pid: int) -> int:
 
 def created(record: dict[str, Any], pid: int, start: int) -> dict[str, Any]:
     """The intent turned into the state of a container that exists now."""
-    return {**record, "pid": pid, "start_time": start, "created": rfc3339_nano(time.time_ns())}
-
-
-def rfc3339_nano(nanoseconds: int) -> str:
-    """Nanoseconds since the epoch as Go's RFC3339Nano in UTC: trailing zeros of the fraction are not written."""
-    t = time.gmtime(nanoseconds // 1_000_000_000)
-    fraction = f".{nanoseconds % 1_000_000_000:09}".rstrip("0").rstrip(".")
-    return f"{t.tm_year:04}-{t.tm_mon:02}-{t.tm_mday:02}T{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}{fraction}Z"
+    return {**record, "pid": pid, "start_time": start, "created": go_nano(time.time_ns())}

@@ -5,10 +5,10 @@ object gives everything up. What cannot be granted is left out with a warning, a
 """
 from __future__ import annotations
 
+from ..config.namespaces import Namespaces
 from ..last import OP_AMBIENT, OP_BOUNDING, OP_CAPSET, OP_KEEP_CAPS
 from ..linux import CAPABILITIES
 from ..step import LAST, PARENT, Step
-from .namespaces import Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,20 +8,21 @@ from __future__ import annotations
 import errno
 import posix
 
+from ..absolute import clean
 from ..cgroups import create as creation
 from ..cgroups import path as place
 from ..cgroups import resources as limit
 from ..cgroups import write
 from ..cgroups.v2 import Cgroup, refusal
+from ..config.namespaces import Namespaces
 from ..errors import OOM_KILLED, ConfigError
-from ..files import lines
 from ..step import CHILD, PARENT, Barrier, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..config.types import Config, Resources
+    from ..config.types import Config, Memory, Resources
     from ..facts import Facts
     from ..host import Host
     from ..kernel import Kernel
@@ -193,9 +194,8 @@ class Delegate(CgroupStep):
 
 
 def of_process(kernel: Kernel, pid: int) -> str:
-    """The cgroup that a process is in, below the mount point: the line "0::/path" of its cgroup file (cgroups(7))."""
-    text = kernel.read_file(f"/proc/{pid}/cgroup")
-    return next((line[3:] for line in lines(text) if line.startswith("0::")), "/")
+    """The cgroup that a process is in, below the mount point."""
+    return place.of_process(kernel.read_file(f"/proc/{pid}/cgroup")) or "/"
 
 
 # ---- planner functions ------------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def late_limits(config: Config, options: Options, host: Host) -> Iterator[Step]:
         return
     settings = [setting for setting in limit.settings(_resources(config)) if limit.waits(setting)]
     yield Barrier(label="the init has given the runtime's memory back", waits=PARENT)
-    yield from _check_usage(_resources(config))
+    yield from check_usage(_resources(config).get("memory") or {}, _resources(config))
     if place.systemd_driver(options):
         from .scope import set_late
         yield from set_late(config, options, host, settings)
@@ -276,7 +276,7 @@ def join(config: Config, options: Options, host: Host, at_once: bool = False) ->
 def _limits(config: Config, host: Host, path: str, at_once: bool) -> Iterator[Step]:
     resources = _resources(config)
     if at_once or not has_little(config):
-        yield from _check_usage(resources)
+        yield from check_usage(resources.get("memory") or {}, resources)
     for setting in limit.settings(resources):
         if at_once or not limit.waits(setting):
             yield Limit(setting=setting, mount=host.cgroup_mount, path=path, where=setting.where)
@@ -292,10 +292,10 @@ def _limits(config: Config, host: Host, path: str, at_once: bool) -> Iterator[St
         yield Delegate(uid=uid, where="process.user.uid")
 
 
-def _check_usage(resources: Resources) -> Iterator[Step]:
-    memory = resources.get("memory") or {}
+def check_usage(memory: Memory, resources: Resources) -> Iterator[Step]:
+    """PARENT. memory has the limits to come; resources says whether they are to be checked before."""
     ceiling, swap = memory.get("limit") or 0, memory.get("swap") or 0
-    if memory.get("checkBeforeUpdate") and (ceiling > 0 or swap > 0):
+    if (resources.get("memory") or {}).get("checkBeforeUpdate") and (ceiling > 0 or swap > 0):
         yield CheckUsage(limit=ceiling, swap=swap, where=f"{limit.WHERE}.memory.checkBeforeUpdate")
 
 
@@ -318,15 +318,15 @@ def _owner(config: Config) -> int | None:
     config-linux.md#cgroup-ownership: with a cgroup namespace of its own and a cgroup mount that can be written.
     """
     linux = config.get("linux", {})
-    spaces = linux.get("namespaces") or []
-    if not any(space["type"] == "cgroup" and not space.get("path") for space in spaces):
+    spaces = Namespaces(config)
+    if "cgroup" not in spaces.new:
         return None
-    if not any(mount.get("source") == "cgroup" and place.clean(mount["destination"]) == "sys/fs/cgroup"
+    if not any(mount.get("source") == "cgroup" and clean(mount["destination"]) == "sys/fs/cgroup"
                and "ro" not in (mount.get("options") or []) for mount in config.get("mounts") or []):
         return None
     process = config.get("process")
     uid = process["user"]["uid"] if process and "user" in process else 0
-    if not any(space["type"] == "user" for space in spaces):
+    if not spaces.private("user"):
         return uid
     for mapping in linux.get("uidMappings") or []:
         if mapping["containerID"] <= uid < mapping["containerID"] + mapping["size"]:

@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import posix
 
+from ..config.namespaces import Namespaces
 from ..criu import images, mounts
 from ..criu.choices import OUTSIDE, Choices, common
 from ..criu.messages import DUMP, PRE_DUMP, Response, pair
 from ..criu.service import Criu, CriuError, find
 from ..step import Step
-from .namespaces import Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ time, a cgroup carries the container's mark.
 from __future__ import annotations
 
 import posix
+from _signal import SIGKILL
 
 from ..errors import StateError, describe
 from ..state import identity, store
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 SPEC = "runtime.md#delete"
 PATIENCE = 10.0           # seconds for a killed process to be gone
-SIGKILL = 9
 STOPPED = "stopped"
 DONE = "poststop"         # the file with the number of poststop hooks that have run
 

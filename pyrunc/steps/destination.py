@@ -10,14 +10,17 @@ from __future__ import annotations
 import errno
 import posix
 
+from ..linux import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..kernel import Kernel
 
 # The hot world has no stat module.
 S_IFMT, S_IFDIR, S_IFREG, S_IFCHR, S_IFBLK, S_IFLNK = 0o170000, 0o040000, 0o100000, 0o020000, 0o060000, 0o120000
-#: RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS of openat2(2)
-IN_ROOT, NO_LINKS = 0x10 | 0x02, 0x10 | 0x02 | 0x04
+#: For openat2(2)
+IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+NO_LINKS = IN_ROOT | RESOLVE_NO_SYMLINKS
 PLACE = posix.O_PATH | posix.O_NOFOLLOW
 #: As the kernel's own limit (path_resolution(7)).
 MAX_LINKS = 40

@@ -9,11 +9,11 @@ import errno
 import posix
 
 from ..absolute import absolute
+from ..config.namespaces import Namespaces
 from ..step import CHILD, Step
 from . import destination
 from .destination import S_IFBLK, S_IFCHR, S_IFMT
 from .mount import AT_EMPTY_PATH, OPEN_TREE_CLONE
-from .namespaces import Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import posix
 
+from ..config.namespaces import Namespaces
 from ..errors import ConfigError
 from ..step import Step
 from .mount_options import IDMAP
-from .namespaces import Namespaces
 from .user import map_text
 
 TYPE_CHECKING = False

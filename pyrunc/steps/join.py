@@ -10,20 +10,20 @@ import errno
 import posix
 
 from ..cgroups.create import may_enter
+from ..cgroups.path import of_process
+from ..config.namespaces import KINDS, Namespaces
 from ..errors import NOT_RUNNING, StateError
-from ..files import lines
 from ..last import OP_CHROOT, OP_SETNS
+from ..linux import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
 from ..step import CHILD, LAST, PARENT, Barrier, Step
 from .cgroup import has_little
 from .namespaces import (
     BY_CHILD,
-    KINDS,
     Adopt,
     Clone,
     CloneInside,
     Enter,
     Join,
-    Namespaces,
     Open,
     Return,
     join_cgroup,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from ..kernel import Kernel
     from ..options import Options
 
-RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH = 0x04, 0x08          # <linux/openat2.h>
 SPEC = "runtime.md#operations"
 
 
@@ -143,9 +142,9 @@ class Cgroup(Step):
         facts.cgroup_fd = fd
 
     def of_init(self, kernel: Kernel) -> str:
-        for line in lines(kernel.read_file(f"/proc/{self.pid}/cgroup")):
-            if line.startswith("0::"):
-                return self.mounted + line[3:]
+        found = of_process(kernel.read_file(f"/proc/{self.pid}/cgroup"))
+        if found:
+            return self.mounted + found
         raise OSError(errno.ENOENT, posix.strerror(errno.ENOENT), f"cgroup of process {self.pid}")
 
 

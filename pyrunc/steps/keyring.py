@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import errno
 
+from ..config.namespaces import Namespaces
 from ..step import CHILD, Step
-from .namespaces import Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import errno
 import posix
 
 from ..errors import ConfigError
+from ..linux import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV
 from ..step import CHILD, Step
 
 TYPE_CHECKING = False
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from ..options import Options
 
 SPEC = "config.md#linux-process"
-#: RESOLVE_NO_XDEV | NO_MAGICLINKS | BENEATH of openat2(2); thread-self itself is a symbolic link.
-ON_PROCFS = 0x01 | 0x02 | 0x08
+#: For openat2(2); thread-self itself is a symbolic link.
+ON_PROCFS = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH
 LONGEST_LABEL = 4096
 
 

@@ -10,6 +10,7 @@ import errno
 import posix
 
 from ..absolute import absolute
+from ..config.namespaces import Namespaces
 from ..errors import ConfigError
 from ..step import CHILD, PARENT, Step
 from . import binds, destination, idmap
@@ -25,7 +26,6 @@ from .mount import (
     set_below_and_propagation,
 )
 from .mount_options import PRIVATE, RDONLY, SLAVE, MountOptions
-from .namespaces import Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

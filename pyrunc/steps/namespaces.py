@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import errno
 import posix
+from _signal import SIGKILL
 
-from ..errors import ConfigError
+from ..config.namespaces import KINDS, Namespaces
 from ..last import OP_CLONE
+from ..linux import CLONE_PARENT
 from ..step import CHILD, LAST, PARENT, Barrier, Step
 
 TYPE_CHECKING = False
@@ -25,42 +27,9 @@ if TYPE_CHECKING:
     from ..kernel import Kernel
     from ..options import Options
 
-#: type in config.json -> (CLONE_NEW* of <linux/sched.h>, file in /proc/PID/ns)
-KINDS = {
-    "ipc": (0x08000000, "ipc"),
-    "uts": (0x04000000, "uts"),
-    "network": (0x40000000, "net"),
-    "pid": (0x20000000, "pid"),
-    "cgroup": (0x02000000, "cgroup"),
-    "time": (0x00000080, "time"),
-    "mount": (0x00020000, "mnt"),
-    "user": (0x10000000, "user"),
-}
 #: Joined by the container's process itself, not by the runtime for it.
 BY_CHILD = ("cgroup", "mount")
-CLONE_PARENT = 0x00008000
-SIGKILL = 9
 PR_SET_DUMPABLE = 4
-
-
-class Namespaces:
-    """linux.namespaces, sorted into new and joined; wanted by many planners."""
-
-    def __init__(self, config: Config) -> None:
-        self.new: dict[str, str] = {}       # type -> JSON path
-        self.joined: dict[str, tuple[str, str]] = {}  # type -> (path of the namespace, JSON path)
-        for index, entry in enumerate(config.get("linux", {}).get("namespaces") or ()):
-            kind, place = entry["type"], f"linux.namespaces[{index}]"
-            if kind in self.new or kind in self.joined:
-                raise ConfigError(f'duplicate namespace "{kind}"', f"{place}.type")
-            if entry.get("path"):
-                self.joined[kind] = entry["path"], f"{place}.path"
-            else:
-                self.new[kind] = place
-
-    def private(self, kind: str) -> bool:
-        """The container does not share this namespace with the runtime: it is new or joined."""
-        return kind in self.new or kind in self.joined
 
 
 class Open(Step):

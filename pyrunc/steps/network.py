@@ -4,9 +4,9 @@ from __future__ import annotations
 import errno
 import posix
 
+from ..config.namespaces import Namespaces
 from ..errors import ConfigError
 from ..step import CHILD, Step
-from .namespaces import Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import posix
 
 from .. import last
+from ..config.namespaces import Namespaces
 from ..environment import Environment, home_in
 from ..linux import RLIMITS
 from ..step import CHILD, LAST, PARENT, Step
 from . import destination
-from .namespaces import PR_SET_DUMPABLE, Namespaces
+from .namespaces import PR_SET_DUMPABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

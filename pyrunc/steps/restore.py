@@ -9,6 +9,7 @@ from __future__ import annotations
 import posix
 
 from ..absolute import absolute
+from ..config.namespaces import KINDS, Namespaces
 from ..criu import images, mounts
 from ..criu.choices import OUTSIDE, Choices, common
 from ..criu.messages import RESTORE, Response, pair
@@ -20,7 +21,6 @@ from . import destination, hooks, terminal
 from .cgroup import born_inside, of_process
 from .checkpoint import CriuStep, ImageStep
 from .mounts import entries
-from .namespaces import KINDS, Namespaces
 from .state import Intent, Reserve
 
 TYPE_CHECKING = False

@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..absolute import absolute
+from ..config.namespaces import Namespaces
 from ..errors import ConfigError
-from ..files import lines
 from ..last import OP_CHROOT, OP_MOVE_ROOT, OP_PIVOT_ROOT, OP_PROPAGATION
+from ..state import record
 from ..step import CHILD, LAST, Step
 from . import destination
 from .mount import (
@@ -25,7 +25,6 @@ from .mount import (
     empty_directory,
 )
 from .mount_options import NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE
-from .namespaces import Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 SPEC = "config.md#root"
 PROPAGATION_SPEC = "config-linux.md#rootfs-mount-propagation"
 MS_REC, MNT_DETACH, UMOUNT_NOFOLLOW = 1 << 14, 2, 8
-#: In mountinfo; the backslash is the last to be unescaped and the first to be escaped.
-ESCAPES = ((" ", "\\040"), ("\t", "\\011"), ("\n", "\\012"), ("\\", "\\134"))
 WORDS = {SLAVE: "slave", PRIVATE: "private", SHARED: "shared", UNBINDABLE: "unbindable"}
 
 
@@ -176,27 +173,16 @@ class Unmount(Unbind):
         self.undo(kernel, facts)
 
 
-def escaped(path: str) -> str:
-    """A path as mountinfo writes it."""
-    for character, written in reversed(ESCAPES):
-        path = path.replace(character, written)
-    return path
-
-
 def bound_over_itself(mountinfo: str, path: str) -> bool:
     """Whether the topmost mount on path shows the very directory that it covers (proc_pid_mountinfo(5))."""
-    wanted, mounts = escaped(path), {}
-    top = ""
-    for line in lines(mountinfo):
-        number, above, device, root, point = line.split(" ")[:5]
-        mounts[number] = above, device, root.rstrip("/"), point.rstrip("/")
-        if point == wanted:
-            top = number
-    if not top or mounts[top][0] not in mounts:
+    from ..rootfs.mountinfo import parse
+    mounts = parse(mountinfo)
+    top = [mount for mount in mounts.values() if mount.point == path]
+    below = mounts.get(top[-1].parent) if top else None
+    if below is None:
         return False
-    above, device, root, _ = mounts[top]
-    _, device_below, root_below, point_below = mounts[above]
-    return device == device_below and root == root_below + wanted[len(point_below):]
+    shown = below.root.rstrip("/") + path[len(below.point.rstrip("/")):]
+    return top[-1].device == below.device and top[-1].root.rstrip("/") == shown
 
 
 class Proc(Step):
@@ -266,16 +252,10 @@ class HideProc(Step):
 
 def full_mounts(mountinfo: str, rootfs: str) -> list[str]:
     """Where whole procfs and sysfs are mounted outside rootfs (proc_pid_mountinfo(5))."""
-    points = []
-    for line in lines(mountinfo):
-        before, _, after = line.partition(" - ")
-        root, point = before.split(" ")[3:5]
-        whole = root == "/" and after.split(" ")[0] in ("proc", "sysfs")
-        if whole and not f"{point}/".startswith(f"{escaped(rootfs)}/"):
-            for character, written in ESCAPES:
-                point = point.replace(written, character)
-            points.append(point)
-    return points
+    from ..rootfs.mountinfo import parse
+    return [mount.point for mount in parse(mountinfo).values()
+            if mount.root == "/" and mount.kind in ("proc", "sysfs")
+            and not f"{mount.point}/".startswith(f"{rootfs}/")]
 
 
 class Switch(Step):
@@ -312,14 +292,14 @@ def check(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT: the root file system is there; and who clears up where no mount namespace does it."""
     spaces = Namespaces(config)
     if "mount" not in spaces.joined:         # else the path means something there, not here
-        yield Check(path=path(config, options), where="root.path")
+        yield Check(path=record.rootfs(config, options), where="root.path")
     if not spaces.private("mount"):
-        yield Unbind(path=path(config, options), where="root.path")
+        yield Unbind(path=record.rootfs(config, options), where="root.path")
 
 
 def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD: facts.root_fd, and facts.proc_fd if something is going to be written below /proc."""
-    spaces, rootfs = Namespaces(config), path(config, options)
+    spaces, rootfs = Namespaces(config), record.rootfs(config, options)
     wanted = config.get("linux", {}).get("rootfsPropagation", "")
     where, slave = "linux.rootfsPropagation" if wanted else "root.path", "slave" in wanted
     yield Umask()
@@ -354,15 +334,10 @@ def switch(config: Config, options: Options, host: Host) -> Iterator[Step]:
     if not Namespaces(config).private("mount"):
         yield Switch(operation=OP_CHROOT, how="change root, in the runtime's own mount namespace", where="root.path")
     elif options.no_pivot:
-        yield HideProc(path=path(config, options), where="root.path")
+        yield HideProc(path=record.rootfs(config, options), where="root.path")
         yield Switch(operation=OP_MOVE_ROOT, how="move the root over / and change root (--no-pivot)", where="root.path")
     else:
         yield Switch(operation=OP_PIVOT_ROOT, how="pivot_root, and let go of the old root", where="root.path")
     for kind in (SHARED, UNBINDABLE):
         if WORDS[kind] in wanted:
             yield PropagationFinal(kind=kind, recursive=wanted.startswith("r"), where="linux.rootfsPropagation")
-
-
-def path(config: Config, options: Options) -> str:
-    """root.path, absolute."""
-    return absolute(config["root"]["path"], options.bundle)

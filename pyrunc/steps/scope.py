@@ -1,6 +1,7 @@
 """The systemd driver's way: a scope of systemd around the init, which has just been cloned and waits."""
 from __future__ import annotations
 
+from ..absolute import clean
 from ..cgroups import create as creation
 from ..cgroups import devices_bpf, properties
 from ..cgroups import path as place
@@ -147,6 +148,6 @@ def start(config: Config, options: Options, host: Host, at_once: bool) -> Iterat
                 where=place.WHERE)
     subgroup = annotations.get(SUBGROUP) or ""
     if subgroup:
-        if place.clean(subgroup) != subgroup or "/" in subgroup:
+        if clean(subgroup) != subgroup or "/" in subgroup:
             raise ConfigError(f'"{subgroup}" is not the name of a cgroup', f'annotations["{SUBGROUP}"]')
         yield Subgroup(subgroup=subgroup, where=f'annotations["{SUBGROUP}"]')

@@ -5,9 +5,10 @@ import _signal
 import posix
 import sys
 
-from ..engine import STOPPING, Interrupted
+from ..engine import Interrupted
 from ..errors import StateError, StepError
 from ..step import Step
+from ..stopping import STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import posix
 
+from ..linux import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV
 from ..step import CHILD, Step
 
 TYPE_CHECKING = False
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from ..kernel import Kernel
     from ..options import Options
 
-#: RESOLVE_NO_XDEV | NO_MAGICLINKS | NO_SYMLINKS | BENEATH of openat2(2): the file is procfs's own, and where it seems.
-STRAIGHT = 0x01 | 0x02 | 0x04 | 0x08
+#: For openat2(2): the file is procfs's own, and where it seems.
+STRAIGHT = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
 
 
 class Set(Step):

@@ -216,17 +216,18 @@ def wants(config: Config) -> bool:
 
 
 def sources(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """PARENT, before the clone: where the master will go."""
-    if not wants(config):
-        if options.console_socket:
-            raise UsageError("cannot use console socket if runc will not detach or allocate tty")
-    elif options.console_socket:
-        if not options.detach:
-            raise UsageError("cannot use console socket if runc will not detach or allocate tty")
-        yield Connect(path=options.console_socket, where="process.terminal")
-    elif options.detach:
+    """PARENT, before the clone: where the master will go.
+
+    A terminal needs somebody to hold its other end: the command itself, or whoever listens on the console socket.
+    Raises UsageError in runc's words, to the letter.
+    """
+    if options.detach and wants(config) and not options.console_socket:
         raise UsageError("cannot allocate tty if runc will detach without setting console socket")
-    else:
+    if options.console_socket and not (options.detach and wants(config)):
+        raise UsageError("cannot use console socket if runc will not detach or allocate tty")
+    if options.console_socket:
+        yield Connect(path=options.console_socket, where="process.terminal")
+    elif wants(config):
         yield Pair(path="", where="process.terminal")
 
 

@@ -6,7 +6,7 @@ import errno
 from ..cgroups import resources, update, write
 from ..cgroups.v2 import Cgroup, refusal
 from ..step import Step
-from .cgroup import CgroupStep, CheckUsage, LeaveOut
+from .cgroup import CgroupStep, LeaveOut, check_usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,11 +107,7 @@ def _plan(new: Resources, saved: Resources, host: Host, path: str, mark: str, un
     for where, reason in resources.ignored(new):
         yield LeaveOut(reason=reason, where=where)
     yield Open(path=path, mark=mark)
-    memory = new.get("memory") or {}
-    ceiling, swap = memory.get("limit") or 0, memory.get("swap") or 0
-    check = update.merged(saved, new).get("memory") or {}
-    if check.get("checkBeforeUpdate") and (ceiling > 0 or swap > 0):
-        yield CheckUsage(limit=ceiling, swap=swap, where=f"{resources.WHERE}.memory.checkBeforeUpdate")
+    yield from check_usage(new.get("memory") or {}, update.merged(saved, new))
     settings = update.settings(saved, new)
     if unit:
         yield Properties(unit=unit, user=user, settings=settings, saved=resources.settings(saved))

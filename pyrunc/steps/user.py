@@ -1,9 +1,10 @@
 """The user namespace: the parent writes the maps, then the init becomes root in it."""
 from __future__ import annotations
 
+from ..config.namespaces import Namespaces
 from ..host import allows_setgroups
 from ..step import CHILD, Step
-from .namespaces import PR_SET_DUMPABLE, Namespaces
+from .namespaces import PR_SET_DUMPABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

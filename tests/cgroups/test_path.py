@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyrunc.absolute import clean
 from pyrunc.cgroups import path
 from pyrunc.config.types import Config
 from pyrunc.errors import ConfigError
@@ -21,7 +22,7 @@ def config(cgroups_path: str | None) -> Config:
     return typing.cast(Config, {"ociVersion": "1.3.0", "linux": linux})
 
 
-def directory(cgroups_path: str | None, own: str = "/user.slice/session-1.scope", **host: str) -> str:
+def directory(cgroups_path: str | None, own: str = "/user.slice/session-1.scope", **host: typing.Any) -> str:
     return path.directory(config(cgroups_path), Options(id="c1"), Host(cgroup_own=own, **host))
 
 
@@ -78,10 +79,10 @@ def test_no_hierarchy_and_no_manager_are_no_path() -> None:
 
 @given(st.lists(st.sampled_from(["..", ".", "", "a", "b..", "...", "c d"]), max_size=12), st.booleans())
 def test_nothing_escapes(parts: list[str], absolute: bool) -> None:
-    cleaned = path.clean("/".join(["", *parts] if absolute else parts))
+    cleaned = clean("/".join(["", *parts] if absolute else parts))
     assert not set(cleaned.split("/")) & {".", ".."}
     assert not cleaned.startswith("/") and "//" not in cleaned
-    assert path.clean(cleaned) == cleaned
+    assert clean(cleaned) == cleaned
 
 
 def test_a_mark_belongs_to_one_creation() -> None:

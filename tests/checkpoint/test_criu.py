@@ -255,11 +255,6 @@ def test_a_place_that_would_end_early_is_refused(monkeypatch: pytest.MonkeyPatch
         list(mounts.names(kernel, 77, config(), Options(bundle="/bundle")))
 
 
-def test_mountinfo_escapes() -> None:
-    line = mounts.Line(r"1 0 8:1 /a\040b /c\134d rw,nosuid shared:1 - ext4 /dev/x rw")
-    assert (line.root, line.place, line.options) == ("/a b", r"/c\d", ["rw", "nosuid"])
-
-
 def test_the_identity_of_a_source_is_what_its_bind_mount_shows(tmp_path: Path) -> None:
     device, root = mounts.identity(Kernel(), str(tmp_path))
     shown = subprocess.run(["findmnt", "-n", "-o", "MAJ:MIN,TARGET", "-T", tmp_path], capture_output=True, text=True,

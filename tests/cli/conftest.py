@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.cli.main import STOPPING
+from pyrunc.stopping import STOPPING
 
 from ..state.made import World
 

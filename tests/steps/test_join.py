@@ -9,6 +9,7 @@ import pytest
 from pyrunc import plan as plans
 from pyrunc.facts import Facts
 from pyrunc.host import Host
+from pyrunc.linux import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
 from pyrunc.recorder import Recorder
 from pyrunc.step import Barrier, Step
 from pyrunc.steps import join, namespaces
@@ -65,7 +66,7 @@ def test_one_below_that_the_caller_names() -> None:
     assert (joined.found, joined.born, joined.opened) == (f"{OUTER}/a/b", True, [OUTER, "a/b"])
     assert joined.step.describe() == f"open cgroup {OUTER}/a/b"
     [call] = [call for call in joined.kernel.calls if call[0] == "open_in_root"]
-    assert call[5] == join.RESOLVE_BENEATH | join.RESOLVE_NO_SYMLINKS
+    assert call[5] == RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
 
 
 # cgroups(7): "No internal processes": a cgroup that passes controllers on takes no process.
