@@ -60,7 +60,7 @@ class Engine:
                                len(steps))
         self.kernel = kernel
         self.facts = facts or Facts()
-        self.facts.page = Page()
+        self.facts.page = Page(len(steps))
         self.times: list[tuple[int, int]] = [(0, 0)] * len(steps)   # of the parent's steps, ns
         self.failed = -1
         self.error: PyruncError | None = None
@@ -71,30 +71,33 @@ class Engine:
     # ---- the parent's walk ------------------------------------------------------------------------------
     def run(self) -> None:
         """Do the plan. Raises ConfigError, StepError or Interrupted, with nothing left behind."""
-        index = -1
+        index = begun = -1                 # begun: the last step that was, for what was not is not undone
         now = time.monotonic_ns
         try:
             for index, step, side in self.parents:
                 if self.signal:
                     raise Interrupted(self.signal)
+                begun = index
                 self.facts.page.parent_step = index
                 self.kernel.step = index
-                begun = now()
+                since = now()
                 if side == BOTH:
                     self._meet(step)
                 else:
                     step.apply(self.kernel, self.facts)
-                    if step.forks and not self.facts.pid:
+                    if step.forks and self.kernel.cloned:
                         self._child(index)
-                self.times[index] = begun, now()
-        except (OSError, PyruncError) as fault:
-            self.failed = index
-            self.error = self._explain(index, fault)
-        except BaseException:
-            self._undo(index)
-            raise
+                self.times[index] = since, now()
+        except BaseException as fault:
+            if self.kernel.cloned:         # of the child, between the clone and its own walk
+                self._child_failed(self.steps[begun], fault)
+            if isinstance(fault, (OSError, PyruncError)):
+                self.failed = index
+                self.error = self._explain(index, fault)
+            self._undo(begun)
+            if self.error is None:
+                raise
         if self.error is not None:
-            self._undo(index)
             raise self.error
 
     def on_signal(self, number: int, _frame: object) -> None:
@@ -200,14 +203,23 @@ class Engine:
                     step.apply(kernel, facts)
                     slot.end = now()
             kernel.run_last(page)
-        except OSError as fault:
-            self._last_words(fault.errno or 0, failure_text(step, fault), step.where)
-        except ConfigError as fault:
-            self._last_words(0, fault.what, fault.where)
         except BaseException as fault:  # nothing may reach the interpreter's own printer (security.md 2.1)
-            self._last_words(0, f"{step.describe()}: {type(fault).__name__}: {fault}", step.where)
+            self._child_failed(step, fault)
         finally:
             kernel.exit(1)
+        raise AssertionError
+
+    def _child_failed(self, step: Step, fault: BaseException) -> NoReturn:
+        """The end of the child: its words are in the page, and nothing of the runtime's is undone by it."""
+        try:
+            if isinstance(fault, OSError):
+                self._last_words(fault.errno or 0, failure_text(step, fault), step.where)
+            elif isinstance(fault, ConfigError):
+                self._last_words(0, fault.what, fault.where)
+            else:
+                self._last_words(0, f"{step.describe()}: {type(fault).__name__}: {fault}", step.where)
+        finally:
+            self.kernel.exit(1)
         raise AssertionError
 
     def _child_meets(self, barrier: Barrier, index: int) -> None:
@@ -288,7 +300,8 @@ def page_hint(page: Any) -> str:
 class Page:
     """Stands in for the journal page until state.journal has mapped the real one; needs no native module."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
         self.parent_step = self.child_step = -1
         self.phase = self.error = self.value = 0
         self.text = b""

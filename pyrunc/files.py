@@ -22,6 +22,9 @@ def lines(text: str) -> list[str]:
 class Files:
     """Real effects, each raising OSError with the errno; see kernel.Kernel, which has these methods, too."""
 
+    #: Whether this process is a child that clone3 has made: what then fails is not the runtime's to undo.
+    cloned = False
+
     # ---- files ------------------------------------------------------------------------------------------
     def open(self, path: str, flags: int, mode: int = 0, dirfd: int = AT_FDCWD) -> int:
         """openat(2), always O_CLOEXEC. For paths of the host only; inside the root use open_in_root."""
@@ -39,9 +42,9 @@ class Files:
         return b"".join(parts)
 
     def write(self, fd: int, data: bytes) -> None:
-        """One write(2) of everything; a short one is EIO."""
+        """One write(2) of everything, for what takes a whole text or none: an attribute, a fifo. A short one is EIO."""
         if posix.write(fd, data) != len(data):
-            raise OSError(errno.EIO, "short write")
+            raise OSError(errno.EIO, posix.strerror(errno.EIO), "short write")
 
     def write_file(self, path: str, data: str, dirfd: int = AT_FDCWD) -> None:
         """Open an existing file of the host for writing, one write, close: procfs and cgroupfs attributes."""
@@ -69,8 +72,9 @@ class Files:
             posix.unlink(part, dir_fd=dirfd)
             fd = self.open(part, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, mode, dirfd)
         try:
-            self.write(fd, data)
-        except OSError:
+            while data:          # a file system that is nearly full takes what it can, and says with the next write why
+                data = data[posix.write(fd, data):]
+        except BaseException:
             posix.unlink(part, dir_fd=dirfd)
             raise
         finally:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._native._native import CData
+    from .engine import Page
 
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
@@ -58,20 +59,23 @@ class Kernel(Files):
                 break
         raise fail(path)
 
-    def map_page(self, name: str, dirfd: int, parent_step: int) -> object:
-        """Make the journal page (native.h page_t) as a file and map it."""
-        return self._map(self.open(name, posix.O_RDWR | posix.O_CREAT | posix.O_EXCL, 0o600, dirfd), parent_step)
+    def map_page(self, name: str, dirfd: int, before: Page) -> object:
+        """Make the journal page (native.h page_t) as a file and map it; before: what has stood in for it."""
+        fd = self.open(name, posix.O_RDWR | posix.O_CREAT | posix.O_EXCL, 0o600, dirfd)
+        try:
+            return self._map(fd, before)
+        finally:
+            posix.close(fd)
 
-    def memory_page(self, parent_step: int) -> object:
+    def memory_page(self, before: Page) -> object:
         """The same page without a file."""
-        return self._map(posix.memfd_create("journal", posix.MFD_CLOEXEC), parent_step)
+        return self._map(-1, before)
 
-    def _map(self, fd: int, parent_step: int) -> object:
-        page = lib.pr_page_map(fd, 1)
+    def _map(self, fd: int, before: Page) -> object:
+        page = lib.pr_page_map(fd, before.steps)
         if page == ffi.NULL:
-            raise fail("map the journal")
-        posix.close(fd)
-        page.parent_step, page.child_step = parent_step, -1
+            raise fail("")
+        page.parent_step = before.parent_step
         return page
 
     def chmod(self, fd: int, mode: int) -> None:
@@ -110,7 +114,9 @@ class Kernel(Files):
         """(pid, pidfd) in the parent, (0, -1) in the child. See native.h."""
         pidfd = ffi.new("int *", -1)
         pid: int = lib.pr_clone3(flags, cgroup_fd, pidfd, pdeathsig)
-        if pid < 0:
+        if pid == 0:
+            self.cloned = True
+        elif pid < 0:
             raise fail("clone3")
         return pid, pidfd[0]
 

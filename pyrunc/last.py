@@ -23,13 +23,13 @@ VERIFY_IDS, VERIFY_GROUPS, VERIFY_CAPABILITIES = 1, 2, 4
 
 def pack_strings(strings: Iterable[str]) -> bytes:
     """Strings one after the other, each with its NUL; one that has a NUL inside is refused."""
-    packed = b""
+    packed: list[bytes] = []
     for text in strings:
         raw = text.encode()
         if b"\0" in raw:
             raise ConfigError(f"NUL byte in {text!r}")
-        packed += raw + b"\0"
-    return packed
+        packed += raw, b"\0"
+    return b"".join(packed)
 
 
 def pack_exec(args: Sequence[str], env: Sequence[str]) -> bytes:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._native._native import CData
+    from .engine import Page
     from .kernel import Kernel  # so that a Recorder may be handed to whatever wants a Kernel
 else:
     Kernel = object                  # kernel.py needs the native module, which need not exist here
@@ -37,8 +38,11 @@ class Recorder(Kernel):
     programs   {path: (wait status, output)} that run_program answers; others succeed in silence
     errors     {method: [errno of the first call, of the second, ...]}, 0 = succeed; past the end calls succeed
 
+    cloned     as in Files: never
     calls      what was called; queue and step as in Kernel; fds {open descriptor: what it was opened as}
     """
+
+    cloned = False
 
     def __init__(self, *, modes: dict[str, int | None] | None = None, files: dict[str, str] | None = None,
                  fs_types: dict[str, int] | None = None, programs: dict[str, tuple[int, str]] | None = None,
@@ -118,15 +122,13 @@ class Recorder(Kernel):
     def remove_tree(self, path: str) -> None:
         self._note("remove_tree", path)
 
-    def memory_page(self, parent_step: int) -> object:
-        self._note("memory_page", parent_step)
-        from .engine import Page
-        return Page()
+    def memory_page(self, before: Page) -> object:
+        self._note("memory_page", before.steps)
+        return before
 
-    def map_page(self, name: str, dirfd: int, parent_step: int) -> object:
-        self._note("map_page", name, dirfd, parent_step)
-        from .engine import Page
-        return Page()
+    def map_page(self, name: str, dirfd: int, before: Page) -> object:
+        self._note("map_page", name, dirfd, before.steps)
+        return before
 
     def mkdir(self, path: str, mode: int, dirfd: int = AT_FDCWD) -> None:
         self._note("mkdir", path, mode, dirfd)

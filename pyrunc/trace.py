@@ -28,11 +28,11 @@ def records(engine: Engine) -> Iterator[dict[str, Any]]:
     """The steps that ran, in the order in which they began."""
     page, facts = engine.facts.page, engine.facts
     offset = time.time_ns() - time.monotonic_ns()
-    child_times = page.times
+    child_times = page.times if facts.pid else ()     # before the clone the child has none
     ran = []
     for index, step in enumerate(engine.steps):
         begun, ended = engine.times[index]
-        if step.side != PARENT and not isinstance(step, Barrier) and len(child_times):
+        if step.side != PARENT and not isinstance(step, Barrier) and child_times:
             begun, ended = child_times[index].start, child_times[index].end
         if index == engine.failed and not begun:
             begun = ended = time.monotonic_ns()

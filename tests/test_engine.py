@@ -92,4 +92,12 @@ def test_a_signal_stops_between_two_steps_and_undoes() -> None:
     with pytest.raises(Interrupted) as caught:
         engine.run()
     assert caught.value.number == 15
-    assert done == ["a", "undo never", "undo b", "undo a"]
+    assert done == ["a", "undo b", "undo a"]
+
+
+def test_a_signal_before_the_first_step_leaves_nothing_to_undo() -> None:
+    engine = Engine([Note(text="never")], Recorder())
+    engine.on_signal(15, None)
+    with pytest.raises(Interrupted):
+        engine.run()
+    assert done == []

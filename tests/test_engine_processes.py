@@ -47,10 +47,10 @@ class Program(Step):
         kernel.last(OP_EXEC, data=pack_exec(self.args, ["A=1"]))
 
 
-def engine(tmp_path: Path, *steps: Step) -> Engine:
+def engine(tmp_path: Path, *steps: Step, cloning: type[Clone] = Clone) -> Engine:
     facts = Facts()
     facts.state_fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    return Engine([Journal(), Clone(flags=0, into_cgroup=False, kinds=""), *steps], Kernel(), facts)
+    return Engine([Journal(), cloning(flags=0, into_cgroup=False, kinds=""), *steps], Kernel(), facts)
 
 
 def ended(run: Engine) -> int:
@@ -119,6 +119,23 @@ def test_any_exception_of_the_child_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StepError) as caught:
         run.run()
     assert str(caught.value) == ("do as the test says: ZeroDivisionError: two lines: step test.do (runtime.md#create)")
+
+
+def test_a_child_that_fails_right_after_the_clone_leaves_the_undo_to_the_runtime(tmp_path: Path) -> None:
+    class Failing(Clone):
+        def apply(self, kernel: Kernel, facts: Facts) -> None:
+            super().apply(kernel, facts)
+            if not facts.pid:
+                raise OSError(errno.ENOMEM, "", "as the test says")
+
+        def undo(self, kernel: Kernel, facts: Facts) -> None:
+            with (tmp_path / "undone").open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            super().undo(kernel, facts)
+
+    with pytest.raises(StepError, match=r"^clone the container's init \(as the test says\): cannot allocate memory: "):
+        engine(tmp_path, Barrier(label="told", waits=PARENT), cloning=Failing).run()
+    assert (tmp_path / "undone").read_text() == f"{os.getpid()}\n"
 
 
 def test_a_killed_child_is_told_with_the_step_it_was_in(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def calls_of(steps: Sequence[Step]) -> list[tuple[Step, tuple[Any, ...]]]:
     end early is told as far as it came."""
     kernel, facts = Recorder(files=FILES), Facts()
     kernel.fds = Names()
-    facts.page = Page()
+    facts.page = Page(len(steps))
     of_child = facts
     told = []
     for number, step in enumerate(steps):

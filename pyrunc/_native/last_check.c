@@ -4,7 +4,7 @@
 
 #include <linux/filter.h>
 
-enum { OPERATIONS = 4096, LOWEST_SCHED_ATTR = 48, HIGHEST_SCHED_ATTR = 128 };
+enum { OPERATIONS = 1 << 20, LOWEST_SCHED_ATTR = 48, HIGHEST_SCHED_ATTR = 128 };
 
 struct blob {
     const char *bytes;

@@ -316,14 +316,15 @@ static void prepare(struct stage *stage, size_t blob_len)
 void pr_last_stage(page_t *page, const op_t *ops, unsigned n, const char *blob, size_t blob_len)
 {
     struct stage stage = { .page = page, .ops = ops, .n = n, .blob = blob, .listener = -1 };
+    uint32_t steps = page->steps;
     page->phase = PHASE_LAST;
     prepare(&stage, blob_len);
     for (const op_t *op = stage.ops; op < stage.ops + n; op++) {
         page->child_step = (int32_t)op->step;
-        if (!stage.filtered && op->step < PAGE_STEPS)
+        if (!stage.filtered && op->step < steps)
             page->times[op->step].start = pr_now();
         dispatch(&stage, op);
-        if (!stage.filtered && op->step < PAGE_STEPS)
+        if (!stage.filtered && op->step < steps)
             page->times[op->step].end = pr_now();
     }
     _exit(1);                           /* not reached: the last operation is OP_EXEC */

@@ -11,22 +11,26 @@
 
 /* ---- the journal page: <root>/<id>/journal, mapped shared by the runtime, the container's init and `start`.
  * It outlives a SIGKILL or an OOM kill of either, so whoever looks can say which step it was. ---- */
-enum { PAGE_MAGIC = 0x70727563, PAGE_VERSION = 1, PAGE_TEXT = 2048, PAGE_STEPS = 1024 };
+enum { PAGE_MAGIC = 0x70727563, PAGE_VERSION = 2, PAGE_TEXT = 2048, PAGE_FILE = 4096 };
 enum { PHASE_NONE = 0, PHASE_CHILD = 1, PHASE_LAST = 2, PHASE_WAITING = 3, PHASE_EXEC = 4, PHASE_FAILED = 5 };
 
 typedef struct {
-    uint32_t magic, version, steps;
+    uint32_t magic, version;
+    uint32_t steps;           /* how many the plan has, barriers included: the length of times */
     int32_t parent_step;      /* index of the step the runtime is in, -1 before the first */
     int32_t child_step;       /* the same for the container's init; the last stage writes it too */
     uint32_t phase;           /* PHASE_*: how far the init has come */
     int32_t error;            /* errno of the failed child step, 0 for none */
     int32_t value;            /* one late fact from the child: notify descriptor, pid of a second clone */
     char text[2048];          /* what the failed child step was doing, NUL, a hint (may be ""), NUL; UTF-8 */
-    struct { uint64_t start, end; } times[1024];   /* CLOCK_MONOTONIC ns, by step index */
+    char rest[2016];          /* the file ends here: PAGE_FILE bytes of it */
+    struct { uint64_t start, end; } times[];       /* CLOCK_MONOTONIC ns, by step index; in memory only */
 } page_t;
 
-page_t *pr_page_map(int fd, int create);          /* ftruncate + mmap(MAP_SHARED); NULL on error */
-void pr_page_unmap(page_t *page);
+/* Gives the file its PAGE_FILE bytes and maps it shared, with times for that many steps behind it; fd -1: memory that
+ * has no file. NULL on error. */
+page_t *pr_page_map(int fd, unsigned steps);
+void pr_page_unmap(page_t *page, unsigned steps);
 uint64_t pr_now(void);                            /* CLOCK_MONOTONIC, ns */
 
 /* ---- processes ---- */

@@ -107,7 +107,10 @@ class Poststop(Step):
             for fd in streams:
                 if fd >= 0:
                     kernel.close(fd)
-        store.write(container.root, container.id, DONE, self.index + 1)
+        try:
+            store.write(container.root, container.id, DONE, self.index + 1)
+        except OSError as fault:         # no room, say: then a delete that is killed may run it once more
+            self.log.warning(f"write down that it has run: {describe(fault)}")
 
 
 class Forget(Step):

@@ -88,7 +88,7 @@ class Journal(Step):
         return "map the journal page"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        facts.page = kernel.map_page(store.JOURNAL, facts.state_fd, facts.page.parent_step)
+        facts.page = kernel.map_page(store.JOURNAL, facts.state_fd, facts.page)
 
 
 class Page(Step):
@@ -100,7 +100,7 @@ class Page(Step):
         return "map a page for the step that each process is in"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        facts.page = kernel.memory_page(facts.page.parent_step)
+        facts.page = kernel.memory_page(facts.page)
 
 
 class Fifo(Step):

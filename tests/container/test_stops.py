@@ -84,6 +84,24 @@ def test_between_the_steps_of_the_init(runtime: Runtime, bundle: Path, name: str
     assert runtime.status(name) == "running"
 
 
+@pytest.mark.parametrize("command", ["create", "run"])
+def test_ended_before_any_step_of_the_runtime(command: str, runtime: Runtime, bundle: Path, name: str) -> None:
+    """From the first one on, for which there is nothing to undo: what was not begun is not taken back."""
+    before = world.Snapshot.take(name, runtime.root)
+    lines = [line.split() for line in runtime.ok("explain", "--bundle", bundle, name).stdout.splitlines()]
+    numbers = [line[0] for line in lines if line[1] == "parent" and line[2] != "barrier"]
+    assert numbers[0] == "0" and len(numbers) > 8
+    for number in numbers:
+        stopping = Stopping(runtime, "--break", number, command, "--bundle", bundle, name)
+        stopping.stop()
+        stopping.process.send_signal(signal.SIGTERM)
+        stopping.go_on()
+        assert stopping.end() == 128 + signal.SIGTERM
+        said = stopping.log.read_text().splitlines()
+        assert len(said) == 2 and "interrupted by signal 15" in said[1], f"step {number}: {said}"
+        assert before.settle(name, runtime.root) == before, f"step {number}"
+
+
 @pytest.mark.parametrize("step", ["cgroup.create", "mounts[1]", "root.switch"])
 def test_ended_while_it_stands_nothing_is_left(step: str, runtime: Runtime, bundle: Path, name: str) -> None:
     before = world.Snapshot.take(name, runtime.root)

@@ -44,6 +44,7 @@ BUSYBOX = shutil.which("busybox") or ""
 #: What root has here: not all, in an outer container.
 OWN_CAPABILITIES = int(re.findall(r"CapPrm:\s*(\w+)", Path("/proc/self/status").read_text())[0], 16)
 CAP_KILL, CAP_NET_RAW, CAP_SYS_ADMIN = 1 << 5, 1 << 13, 1 << 21
+PAGE_STEPS = 64          # as many as the page has times for
 Op = tuple[int, int, int, int, bytes]
 
 
@@ -97,9 +98,7 @@ class Stage:
     """A last stage in a forked child; `told` waits for its end."""
 
     def __init__(self, ops: Sequence[Op] | Callable[[], Sequence[Op]], namespaces: int = 0) -> None:
-        file = os.memfd_create("journal")
-        self.page = lib.pr_page_map(file, 1)
-        os.close(file)
+        self.page = lib.pr_page_map(-1, PAGE_STEPS)
         self.out, writing = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:

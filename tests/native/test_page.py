@@ -4,6 +4,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from pyrunc._native import ffi, lib
 
+from ..forked import forked
 from .process import wait
 
 SIGKILL = int(signal.SIGKILL)
@@ -18,28 +20,46 @@ SIGKILL = int(signal.SIGKILL)
 
 def test_page_is_shared_and_outlives_its_writer(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "journal", os.O_RDWR | os.O_CREAT)
-    page = lib.pr_page_map(fd, 1)
-    assert (page.magic, page.version, page.parent_step, page.child_step) == (lib.PAGE_MAGIC, lib.PAGE_VERSION, -1, -1)
+    page = lib.pr_page_map(fd, 5000)
+    assert (page.magic, page.version, page.steps) == (lib.PAGE_MAGIC, lib.PAGE_VERSION, 5000)
+    assert (page.parent_step, page.child_step) == (-1, -1)
     pid = os.fork()
     if pid == 0:
         page.child_step = 7
+        page.times[4999].end = 12
         os.kill(os.getpid(), signal.SIGKILL)
     assert wait(pid) == -SIGKILL
-    assert page.child_step == 7
-    again = lib.pr_page_map(fd, 0)
-    assert again.child_step == 7
-    lib.pr_page_unmap(again)
-    lib.pr_page_unmap(page)
+    assert (page.child_step, page.times[4999].end, page.times[4998].end) == (7, 12, 0)
+    assert os.pread(fd, 4, 16) == (7).to_bytes(4, sys.byteorder)         # the rest of it is nobody else's
+    assert os.fstat(fd).st_size == lib.PAGE_FILE
+    lib.pr_page_unmap(page, 5000)
     os.close(fd)
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"\0" * 65536], ids=["empty", "short", "foreign"])
-def test_page_of_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "journal").write_bytes(content)
-    fd = os.open(tmp_path / "journal", os.O_RDWR)
-    assert lib.pr_page_map(fd, 0) == ffi.NULL
-    assert ffi.errno == errno.EINVAL
-    os.close(fd)
+def test_a_page_needs_no_file() -> None:
+    page = lib.pr_page_map(-1, 0)
+    pid = os.fork()
+    if pid == 0:
+        page.value = 3
+        os._exit(0)
+    assert wait(pid) == 0
+    assert page.value == 3
+    lib.pr_page_unmap(page, 0)
+
+
+# An ordinary hole in a file would be found to have no room when it is written to: by a SIGBUS.
+@pytest.mark.parametrize("free", [0, 4096])
+def test_a_page_without_room_is_an_error_and_not_a_signal(free: int, tmp_path: Path) -> None:
+    def act() -> int:
+        assert lib.pr_mount(b"room", bytes(tmp_path), b"tmpfs", 0, f"size={4096 + free}".encode()) == 0
+        (tmp_path / "other").write_bytes(bytes(4096))
+        page = lib.pr_page_map(os.open(tmp_path / "journal", os.O_RDWR | os.O_CREAT), 100)
+        if page == ffi.NULL:
+            return int(ffi.errno)
+        page.text[2047] = b"x"
+        page.times[99].end = 1
+        return 0
+    assert forked(act, lib.CLONE_NEWNS) == (0 if free else errno.ENOSPC)
 
 
 def test_now_is_the_monotonic_clock() -> None:
