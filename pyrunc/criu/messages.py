@@ -1,14 +1,14 @@
 """The messages of CRIU's protocol: a request, its options, a response (criu(8), images/rpc.proto of CRIU)."""
 from __future__ import annotations
 
-from .wire import decode, encode
+from ..protobuf import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from .wire import Value
+    from ..protobuf import Value
 
 DUMP, RESTORE, PRE_DUMP, NOTIFY = 1, 2, 4, 6
 #: Field numbers of the options.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..kernel import Kernel
-    from .wire import Value
+    from ..protobuf import Value
 
 #: Of the caller's environment CRIU and the programs it runs (tar, ip) get none: in it, HOME would be a configuration.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

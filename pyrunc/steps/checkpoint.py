@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config
-    from ..criu.wire import Value
     from ..facts import Facts
     from ..kernel import Kernel
     from ..options import Options
+    from ..protobuf import Value
 
 LOG = "dump.log"
 

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ..config.types import Config
-    from ..criu.wire import Value
     from ..facts import Facts
     from ..host import Host
     from ..kernel import Kernel
     from ..options import Options
+    from ..protobuf import Value
 
 LOG = "restore.log"
 ROOT = "criu-root"                       # in the state directory: CRIU wants a root that is a mount point

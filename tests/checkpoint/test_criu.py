@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc import plan
-from pyrunc.criu import images, log, mounts, service, wire
+from pyrunc import plan, protobuf
+from pyrunc.criu import images, log, mounts, service
 from pyrunc.criu.choices import Choices, common
 from pyrunc.criu.messages import DUMP, OPTIONS, Response, options
 from pyrunc.criu.service import Criu, CriuError
@@ -36,35 +36,35 @@ STATE: dict[str, Any] = {"pid": 77, "rootfs": "/bundle/rootfs", "cgroup": "/sys/
 # ---- protocol -------------------------------------------------------------------------------------------------------
 def test_the_wire_format() -> None:
     # The examples of the protocol buffers documentation: field 1 = 150, field 2 = "testing".
-    assert wire.encode([(1, 150)]) == b"\x08\x96\x01"
-    assert wire.encode([(2, "testing")]) == b"\x12\x07testing"
-    assert wire.encode([(1, -1)]) == b"\x08" + b"\xff" * 9 + b"\x01"        # int32 is sign-extended to 64 bits
-    assert wire.encode([(1, True)]) == b"\x08\x01"
+    assert protobuf.encode([(1, 150)]) == b"\x08\x96\x01"
+    assert protobuf.encode([(2, "testing")]) == b"\x12\x07testing"
+    assert protobuf.encode([(1, -1)]) == b"\x08" + b"\xff" * 9 + b"\x01"        # int32 is sign-extended to 64 bits
+    assert protobuf.encode([(1, True)]) == b"\x08\x01"
 
 
 @given(st.lists(st.tuples(st.integers(1, 2000), st.one_of(st.integers(0, 2 ** 64 - 1), st.binary(max_size=40)))))
 def test_what_is_encoded_is_decoded(fields: list[tuple[int, int | bytes]]) -> None:
-    assert wire.decode(wire.encode(fields)) == dict(fields)
+    assert protobuf.decode(protobuf.encode(fields)) == dict(fields)
 
 
 @given(st.binary(max_size=60))
 def test_anything_else_is_refused_or_a_message(data: bytes) -> None:
     try:
-        wire.decode(data)
+        protobuf.decode(data)
     except ValueError:
         pass
 
 
 def test_options_that_are_off_are_not_sent() -> None:
     assert options({"leave_running": False, "parent_img": "", "external": []}) == b""
-    sent = wire.decode(options({"leave_running": True, "external": ["a", "b"], "manage_cgroups_mode": 0}))
+    sent = protobuf.decode(options({"leave_running": True, "external": ["a", "b"], "manage_cgroups_mode": 0}))
     assert sent == {OPTIONS["leave_running"]: 1, OPTIONS["external"]: b"b", OPTIONS["manage_cgroups_mode"]: 0}
 
 
 def test_responses() -> None:
-    note = Response(wire.encode([(1, 6), (2, True), (5, wire.encode([(1, "post-restore"), (2, 42)]))]))
+    note = Response(protobuf.encode([(1, 6), (2, True), (5, protobuf.encode([(1, "post-restore"), (2, 42)]))]))
     assert (note.script, note.pid, note.success) == ("post-restore", 42, True)
-    failed = Response(wire.encode([(1, 1), (2, False), (7, 3)]))
+    failed = Response(protobuf.encode([(1, 1), (2, False), (7, 3)]))
     assert (failed.success, failed.error, failed.script) == (False, 3, "")
 
 
@@ -73,10 +73,10 @@ FAKE = """\
 #!{python}
 import os, socket, sys
 sys.path.insert(0, {checkout!r})
-from pyrunc.criu import wire
+from pyrunc import protobuf
 assert sys.argv[1:] == ["swrk", "3"], sys.argv
 peer = socket.socket(fileno=3)
-kind = wire.decode(peer.recv(65536))[1]
+kind = protobuf.decode(peer.recv(65536))[1]
 {body}
 """
 
@@ -96,9 +96,9 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_notifications_are_answered_and_the_end_is_the_end(fake: Any) -> None:
     criu = fake("""
         for script in ("pre-dump", "post-dump"):
-            peer.send(wire.encode([(1, 6), (2, True), (5, wire.encode([(1, script), (2, 5)]))]))
-            assert wire.decode(peer.recv(100)) == {1: 6, 3: 1}
-        peer.send(wire.encode([(1, kind), (2, True)]))
+            peer.send(protobuf.encode([(1, 6), (2, True), (5, protobuf.encode([(1, script), (2, 5)]))]))
+            assert protobuf.decode(peer.recv(100)) == {1: 6, 3: 1}
+        peer.send(protobuf.encode([(1, kind), (2, True)]))
         """)
     criu.start(Kernel())
     criu.ask(DUMP, {"pid": 5})
@@ -111,7 +111,7 @@ def test_notifications_are_answered_and_the_end_is_the_end(fake: Any) -> None:
 
 
 @pytest.mark.parametrize(("body", "said"), [
-    ("peer.send(wire.encode([(1, kind), (2, False), (7, 22)]))", "Error (criu/x.c:1): No such thing"),
+    ("peer.send(protobuf.encode([(1, kind), (2, False), (7, 22)]))", "Error (criu/x.c:1): No such thing"),
     ("pass", "Error (criu/x.c:1): No such thing"),
     ("os.unlink(os.path.dirname(sys.argv[0]) + '/dump.log'); peer.send(b'\\xff')", "its answer is no message"),
 ])
