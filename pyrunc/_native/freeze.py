@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 TREE = Path(__file__).resolve().parent.parent
 #: Not frozen: what builds pyrunc, and what only `python -m pyrunc` uses. All else is, so that no list goes stale.
 LEFT_OUT = ("__main__.py", "_native/build.py", "_native/build_launcher.py", "_native/build_seccomp.py",
-            "_native/freeze.py", "_native/install.py", "_native/requirements.py", "config/generate.py")
+            "_native/freeze.py", "_native/install.py", "_native/requirements.py", "config/generate.py",
+            "ttrpc/generate.py")
 #: With these modules, whose commands import the most, comes in one piece all that they import, and what their functions
 #: import in any case; but for what every command has imported by then.
 TOGETHER = {"pyrunc.cli.create": (), "pyrunc.cli.run": ("pyrunc.cli.foreground",), "pyrunc.cli.exec": ()}
