@@ -123,6 +123,8 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield from personality.all(config, options, host)
     yield from memory_policy.all(config, options, host)
 
+    yield from process.signals(config, options, host)
+
     # P: the last things that only the runtime may do
     yield Barrier(label="the container is set up", waits=PARENT)
     yield from terminal.receive(config, options, host)

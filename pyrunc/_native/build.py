@@ -18,8 +18,8 @@ from cffi import FFI
 #: setuptools wants paths relative to setup.py; in place, the compiler runs elsewhere (see build_in_place).
 HERE = Path(__file__).resolve().parent if __name__ == "__main__" else Path("pyrunc/_native")
 SOURCES = ["bpf.c", "clone.c", "files.c", "last_check.c", "last_clone.c", "last_exec.c", "last_fds.c", "last_ids.c",
-           "last_memory.c", "last_programs.c", "last_root.c", "last_stage.c", "mounts.c", "page.c", "process.c",
-           "run.c", "terminal.c", "text.c"]
+           "last_memory.c", "last_programs.c", "last_root.c", "last_signals.c", "last_stage.c", "mounts.c", "page.c",
+           "process.c", "run.c", "terminal.c", "text.c"]
 
 #: Named as in the headers; all of them are in those of Linux 6.1.
 CONSTANTS = """

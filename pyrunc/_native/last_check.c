@@ -156,6 +156,7 @@ static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *po
     case OP_NO_PDEATHSIG:
     case OP_CLONE:
     case OP_TERMINAL:
+    case OP_SIGNALS:
         return NULL;
     default:
         return "unknown operation";

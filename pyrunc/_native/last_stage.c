@@ -168,7 +168,7 @@ static void verify_all(struct stage *stage, const op_t *op)
 /* ---- the interpreter ---- */
 
 /* What a failure of perform() is called; the other operations know more to say. */
-static const char *const names[OP_TERMINAL + 1] = {
+static const char *const names[OP_SIGNALS + 1] = {
     [OP_AMBIENT] = "clear the ambient capabilities",
     [OP_BOUNDING] = "drop bounding capabilities",
     [OP_CAPSET] = "set capabilities",
@@ -186,6 +186,7 @@ static const char *const names[OP_TERMINAL + 1] = {
     [OP_SETGROUPS] = "set the groups",
     [OP_SETNS] = "join a namespace",
     [OP_SETUID] = "set the user id",
+    [OP_SIGNALS] = "set the handlers of signals",
     [OP_TERMINAL] = "make the terminal the controlling one",
 };
 
@@ -229,6 +230,8 @@ static long perform(const struct stage *stage, const op_t *op)
         return setns((int)op->a, (int)op->b);
     case OP_SETUID:
         return pr_setresuid((uint32_t)op->a);
+    case OP_SIGNALS:
+        return end_by_signals();
     case OP_TERMINAL:
         return pr_setsid_ctty(STDIN_FILENO);
     case OP_UMASK:

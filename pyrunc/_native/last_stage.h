@@ -61,6 +61,7 @@ void pivot_root(struct stage *stage, int root);                                 
 void move_root(struct stage *stage, int root);
 void change_root(struct stage *stage, int root);
 void clone_inside(struct stage *stage);                                         /* last_clone.c */
+int end_by_signals(void);                                                       /* last_signals.c: 0, or -1 with errno */
 void run_hook(struct stage *stage, const op_t *op);                             /* last_programs.c */
 void look_up(struct stage *stage, const op_t *op);
 void __attribute__((noreturn)) execute(struct stage *stage, const op_t *op);

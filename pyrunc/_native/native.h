@@ -144,6 +144,7 @@ enum {
     OP_SETNS,            /* a = fd, b = CLONE_NEW*: exec joins the container's mount and pid namespaces here, and only here */
     OP_CLONE,            /* go on as a child of the runtime that was born in the joined pid namespace; page.value = its pid */
     OP_TERMINAL,         /* make the terminal that is standard input the controlling one */
+    OP_SIGNALS,          /* until OP_EXEC, end by signals that ask for it, and by no other */
 };
 typedef struct { uint32_t code, step; int64_t a, b, c; uint32_t data, len; } op_t;
 

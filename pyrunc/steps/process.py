@@ -216,6 +216,19 @@ class Outlive(Step):
         kernel.last(last.OP_NO_PDEATHSIG)
 
 
+class Signals(Step):
+    """Handlers, because a pid 1 without any would drop what `kill` sends it before `start` (pid_namespaces(7))."""
+    name = "process.signals"
+    spec = "runtime.md#kill"
+    side = LAST
+
+    def describe(self) -> str:
+        return "end by signals that ask for it, until the program is executed"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_SIGNALS)
+
+
 class WaitStart(Step):
     """The container is `created` until `start` writes to the fifo."""
     name = "process.wait_start"
@@ -333,6 +346,11 @@ def find_executable(config: Config, options: Options, host: Host) -> Iterator[St
 def outlive(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """LAST, the last privilege-free call before a filter that might refuse it."""
     yield Outlive()
+
+
+def signals(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST, of create: a process of exec is no pid 1, and has nothing to wait for."""
+    yield Signals()
 
 
 def wait_start(config: Config, options: Options, host: Host) -> Iterator[Step]:

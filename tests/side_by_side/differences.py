@@ -21,7 +21,6 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         ("exit", "error"), "config.md#posix-process: a duplicated type MUST be an error"),
     "absent: run --bundle BUNDLE/poststop_fails ID": {
         "error": "runtime.md#lifecycle: a failed poststop hook is a warning"},
-    "created: kill ID": {"left": "PID 1 without handlers ignores SIGTERM, as crun's does; runc's has those of Go"},
     "created: events --stats ID": _PRESSURE,
     "running: events --stats ID": _PRESSURE,
     "paused: events --stats ID": _PRESSURE,
