@@ -17,7 +17,7 @@ APT_BUILD := gcc libc6-dev python3-dev python3-venv libpython3-dev libseccomp-de
 APT_TEST  := runc crun procps qemu-system-x86 linux-image-amd64 cpio kmod containerd strace uidmap apparmor criu iproute2 \
              dbus systemd-sysv golang-github-opencontainers-specs-dev secilc \
              docker.io podman buildah conmon containernetworking-plugins netavark aardvark-dns fuse-overlayfs \
-             slirp4netns iptables dbus-user-session groff-base
+             slirp4netns iptables dbus-user-session groff-base chromium
 
 SOURCES := $(shell find pyrunc -name '*.py' -o -name '*.[ch]' ! -name '_native.c' ! -name '_seccomp.c') setup.py Makefile
 

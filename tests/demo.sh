@@ -72,18 +72,6 @@ trap 'rm -rf "$root"' EXIT
 echo "\$ pyrunc --trace demo/trace.json run --bundle demo demo"
 "$pyrunc" --root "$root" --trace "$trace" run --bundle "$bundle" demo
 echo
-echo "The plan that ran (demo/trace.json has it as JSON; pyrunc explain --bundle demo prints it without running it):"
-.venv/bin/python - "$trace" <<'SHOW'
-import json
-import sys
-from datetime import datetime
-
-records = [json.loads(line) for line in open(sys.argv[1])]
-begin = datetime.fromisoformat(records[0]["time"])
-print(f"  {'at ms':>7} {'took us':>8}  {'side':6}  {'step':24}  what, and where in config.json")
-for record in records:
-    at = (datetime.fromisoformat(record["time"]) - begin).total_seconds() * 1000
-    took = "" if record["duration"] is None else f"{record['duration']:.0f}"
-    where = f"  [{record['where']}]" if record["where"] else ""
-    print(f"  {at:7.2f} {took:>8}  {record['side']:6}  {record['step']:24}  {record.get('what', '')}{where}")
-SHOW
+echo "The plan that ran (pyrunc explain --bundle demo prints it without running it; demo/trace.json has it as JSON):"
+[ -t 1 ] || export COLUMNS=160 LC_ALL=C.UTF-8
+"$pyrunc" trace show --all demo/trace.json

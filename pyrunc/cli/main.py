@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Each is pyrunc/cli/<name>.py with COMMAND (flags.Command) and run(call) -> exit status.
 COMMANDS = ("check", "checkpoint", "completion", "create", "delete", "doctor", "events", "exec", "explain", "features",
-            "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "update")
+            "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "trace", "update")
 GLOBALS = (
     Flag("root", str, "directory of the containers' state, on a tmpfs (default: /run/pyrunc)", value="DIR"),
     Flag("log", str, "append log records to this file (default: stderr)", value="FILE"),

@@ -1,0 +1,99 @@
+"""trace: show a trace as a waterfall, as a page or for Perfetto; say where the time went between two."""
+from __future__ import annotations
+
+import posix
+
+from ..absolute import absolute
+from ..errors import UsageError
+from .flags import Command, Flag
+from .output import emit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..traceview.records import Run
+    from .flags import Call
+
+FORMATS = ("text", "chrome", "html")
+COMMAND = Command(
+    "trace", "show what a trace says: show TRACE [TRACE], or diff TRACE TRACE",
+    (Flag("format", str, "text, a waterfall; chrome, for ui.perfetto.dev and chrome://tracing; html, one page",
+          short="f", value="FORMAT", default="text", choices=FORMATS),
+     Flag("command", str, "only runs of this command (create, start, exec, ...)", value="COMMAND"),
+     Flag("all", bool, "every run in the trace, not only the newest")),
+    arguments="<show|diff> <file or container-id> [file or container-id]", least=2, most=3)
+
+
+def run(call: Call) -> int:
+    """TRACE is a file, or a container's id: then its runs in <root>/trace.jsonl."""
+    what, *names = call.arguments
+    if what == "diff" and len(names) == 2:
+        from ..traceview.difference import difference
+        first, second = (runs_of(call, name) for name in names)
+        emit(difference(first, second, columns()))
+    elif what == "show":
+        emit(shown(call, names))
+    else:
+        raise UsageError(f"trace {what}: show TRACE [TRACE] or diff TRACE TRACE is wanted")
+    return 0
+
+
+def shown(call: Call, names: Sequence[str]) -> str:
+    """The runs that were asked for, in the format that was asked for."""
+    runs: list[Run] = []
+    for name in names:
+        found = runs_of(call, name)
+        runs += found if call.on("all") else found[-1:]
+    if call.text("format") == "chrome":
+        from ..traceview.chrome import chrome
+        return chrome(runs)
+    if call.text("format") == "html":
+        from ..traceview.page import page
+        return page(runs)
+    from ..traceview.waterfall import waterfall
+    colour = posix.isatty(1) and not posix.environ.get(b"NO_COLOR")
+    return "\n".join(waterfall(one, columns(), colour, blocks()) for one in runs)
+
+
+def runs_of(call: Call, name: str) -> list[Run]:
+    """The runs of a trace. UsageError when there are none."""
+    from ..traceview import records
+    path = absolute(name)
+    if "/" in name or _is_file(path):
+        found = records.read(path)
+    else:
+        found = records.of_container(records.read(f"{call.root}/trace.jsonl"), name)
+    wanted = call.text("command")
+    found = [run for run in found if wanted in ("", run.command)]
+    if not found:
+        raise UsageError(f"{name}: the trace has no run" + (f" of {wanted}" if wanted else " of it"))
+    return found
+
+
+def columns() -> int:
+    """The terminal's, or what COLUMNS says; 100 where there is neither."""
+    given = posix.environ.get(b"COLUMNS", b"")
+    if given.isdigit() and 0 < len(given) < 5:
+        return int(given)
+    try:
+        return posix.get_terminal_size(1).columns or 100
+    except OSError:
+        return 100
+
+
+def blocks() -> bool:
+    """Whether the output may have Unicode's blocks: by the locale, as other programs decide it (locale(7))."""
+    for name in (b"LC_ALL", b"LC_CTYPE", b"LANG"):
+        value = posix.environ.get(name)
+        if value:
+            return b"utf" in value.lower()
+    return False
+
+
+def _is_file(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
