@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from ..files import Files
 
+LONGEST_POLL = 2**31 - 1         # poll(2) counts milliseconds in an int
+
 
 def kills(kernel: Files, fd: int, interval: float = 0) -> Iterator[int]:
     """Yield the number of new OOM kills each time there are some; end when the cgroup is empty or gone.
@@ -49,7 +51,7 @@ def kills(kernel: Files, fd: int, interval: float = 0) -> Iterator[int]:
                 yield 0
                 tick += interval
                 continue
-            poll.poll(max(0, tick - time.monotonic()) * 1000 if interval else None)
+            poll.poll(min(max(0, tick - time.monotonic()) * 1000, LONGEST_POLL) if interval else None)
     finally:
         for file in files:
             kernel.close(file)

@@ -7,6 +7,7 @@ needs a later one says so.
 from __future__ import annotations
 
 from ..config.numbers import parse_numbers
+from ..config.where import quoted
 from ..errors import ConfigError
 from .devices_bpf import ALL, ANY, BLOCK, CHAR, LETTERS, Exceptions
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     Properties = dict[str, tuple[str, Any]]
 
 INFINITY = (1 << 64) - 1
+MOST_DIGITS = len(str(INFINITY))
 NUMBERS = {"memory.max": "MemoryMax", "memory.low": "MemoryLow", "memory.high": "MemoryHigh",
            "memory.min": "MemoryMin", "memory.swap.max": "MemorySwapMax", "pids.max": "TasksMax"}
 SETS = {"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}
@@ -74,8 +76,8 @@ def needs_version(settings: list[Setting]) -> bool:
 def _number(value: str, where: str) -> int:
     if value == "max":
         return INFINITY
-    if not (value.isascii() and value.isdigit()):
-        raise ConfigError(f'"{value}" is no number', where)
+    if not (value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS):
+        raise ConfigError(f"{quoted(value)} is no number", where)
     return int(value)
 
 
@@ -152,7 +154,7 @@ def value_of(text: str, kind: str, where: str, seconds: bool = False) -> Any:
         return text == "true"
     if kind in "iut":
         digits = text.replace(".", "", 1) if seconds else text.removeprefix("-") if kind == "i" else text
-        if digits.isascii() and digits.isdigit():
+        if digits.isascii() and digits.isdigit() and len(digits) <= 2 * MOST_DIGITS:
             number = _microseconds(text) if seconds else int(text)
             if -(1 << 31) <= number < 1 << {"i": 31, "u": 32, "t": 64}[kind]:
                 return number
@@ -170,7 +172,7 @@ def value_of(text: str, kind: str, where: str, seconds: bool = False) -> Any:
             rest = rest[1:].strip()
         else:
             return values
-    raise ConfigError(f"{text!r} is not a value of type {kind}", where)
+    raise ConfigError(f"{quoted(text)} is not a value of type {kind}", where)
 
 
 def _microseconds(text: str) -> int:

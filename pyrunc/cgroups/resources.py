@@ -24,6 +24,7 @@ MEMORY_LIMITS = ("memory.max", "memory.high")
 LITTLE = 8 << 20
 #: Below it nothing starts: execve alone takes a dozen pages, for page tables and the stack.
 LEAST = 64 << 10
+MOST_DIGITS = 20                     # as many as 2**64 has
 
 
 class Setting:
@@ -76,7 +77,7 @@ def size(text: str) -> int:
     unit = text[-1:].upper()
     shift = {"K": 10, "M": 20, "G": 30}.get(unit, 0)
     digits = text[:-1] if shift else text
-    return int(digits) << shift if digits.isascii() and digits.isdigit() else -1
+    return int(digits) << shift if digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS else -1
 
 
 def controllers(wanted: list[Setting]) -> list[str]:

@@ -1,6 +1,7 @@
 """What create and run share: their flags, and the config and the options they make a plan of."""
 from __future__ import annotations
 
+import errno
 import posix
 
 from ..absolute import absolute
@@ -71,8 +72,8 @@ def options_of(call: Call, detach: bool) -> Options:
 def listen_fds() -> int:
     """How many sockets the caller passes from descriptor 3 on (sd_listen_fds(3)), if they are for this process."""
     count = posix.environ.get(b"LISTEN_FDS", b"")
-    if posix.environ.get(b"LISTEN_PID") != str(posix.getpid()).encode() or not count.isdigit():
-        return 0
+    if posix.environ.get(b"LISTEN_PID") != str(posix.getpid()).encode() or not count.isdigit() or len(count) > 9:
+        return 0                 # more than an int, of which sd_listen_fds(3) says EINVAL
     return int(count)
 
 
@@ -81,10 +82,12 @@ def check_descriptors(options: Options) -> None:
     first = 3 + options.listen_fds
     for index in range(options.preserve_fds):
         try:
-            posix.fstat(first + index)
-        except OSError as fault:
+            callers = posix.get_inheritable(first + index)
+        except OSError:
+            callers = False
+        if not callers:          # closed, or opened by us since: the log's, say
             raise UsageError(f"unable to stat preserved-fd {index} (of {options.preserve_fds}): "
-                             f"{strerror(fault.errno or 0)}") from None
+                             f"{strerror(errno.EBADF)}")
 
 
 def keep_runtime_directory(root: str) -> None:

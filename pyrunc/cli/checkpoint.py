@@ -14,7 +14,7 @@ from ..options import Options
 from ..state import store
 from ..state.container import CREATED, CREATING, STOPPED, Container
 from ..state.destroy import destroy
-from .flags import Command, Flag, integer
+from .flags import Command, Flag, within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ COMMAND = Command(
      Flag("pre-dump", bool, "write only memory, and let the container go on: a dump with --parent-path adds the rest"),
      Flag("tcp-skip-in-flight", bool, "leave out TCP connections that are being made"),
      Flag("link-remap", bool, "allow open files that were removed, by new links to them"),
-     Flag("status-fd", int, "descriptor that gets a NUL byte when lazy pages can be fetched", value="FD", default=-1),
+     Flag("status-fd", int, "descriptor that gets a NUL byte when lazy pages can be fetched", value="FD", default=-1,
+          least=-1),
      Flag("page-server", str, "send memory to the page server there", value="ADDRESS:PORT")))
 
 
@@ -118,4 +119,4 @@ def page_server(call: Call) -> tuple[str, int] | None:
     address = address.removeprefix("[").removesuffix("]")
     if not address or not port:
         raise UsageError("Use --page-server ADDRESS:PORT to specify page server")
-    return address, integer("page-server", port)
+    return address, within("page-server", port, 1, 65535)

@@ -22,6 +22,7 @@ COMMAND = Command(
      Flag("stats", bool, "print the stats once")))
 
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST = 2**63 / 1e9            # of Go's durations, which count nanoseconds
 
 
 def run(call: Call) -> int:
@@ -71,6 +72,8 @@ def duration(text: str) -> float:
         if unit not in UNITS or number.count(".") > 1 or not number.strip("."):
             raise _no_duration(text)
         seconds += float(number) * UNITS[unit]
+    if seconds > LONGEST:
+        raise _no_duration(text)
     return sign * seconds
 
 

@@ -25,14 +25,15 @@ class Flag:
 
     kind      bool: a switch; str, int: one value, the last one counts; list: every value, in order
     value     what `--help` calls the value
+    least     the least value of an int; the most is that of a C int, as descriptors and counts of them are
     hidden    accepted, but neither in `--help` nor completed
     """
-    __slots__ = ("choices", "default", "help", "hidden", "kind", "name", "short", "value")
+    __slots__ = ("choices", "default", "help", "hidden", "kind", "least", "name", "short", "value")
 
     def __init__(self, name: str, kind: type, help: str, short: str = "", value: str = "", default: Any = None,
-                 choices: Sequence[str] = (), hidden: bool = False) -> None:
+                 choices: Sequence[str] = (), hidden: bool = False, least: int = 0) -> None:
         self.name, self.kind, self.help, self.short = name, kind, help, short
-        self.value, self.choices, self.hidden = value, choices, hidden
+        self.value, self.choices, self.hidden, self.least = value, choices, hidden, least
         self.default = kind() if default is None else default
 
 
@@ -133,7 +134,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str], values: dict[str, Any], s
         if flag.kind is list:
             values.setdefault(flag.name, []).append(value)
         else:
-            values[flag.name] = integer(name, value) if flag.kind is int else value
+            values[flag.name] = within(name, value, flag.least) if flag.kind is int else value
     return arguments
 
 
@@ -150,6 +151,14 @@ def integer(name: str, value: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise UsageError(f'invalid value "{value}" for flag -{name}: not an integer')
     return int(value)
+
+
+def within(name: str, value: str, least: int, most: int = 2**31 - 1) -> int:
+    """The value of a flag as a decimal number from least to most."""
+    number = integer(name, value)
+    if not least <= number <= most:
+        raise UsageError(f'invalid value "{value}" for flag -{name}: not in the range {least} to {most}')
+    return number
 
 
 def check_arguments(command: Command, arguments: Sequence[str]) -> None:

@@ -48,16 +48,22 @@ def kill(call: Call, id: str, number: int) -> None:
 def signal_number(name: str) -> int:
     """ "9", "KILL", "sigkill", "SIGRTMIN+3", "RTMAX-1" -> the number. UsageError for what is no signal."""
     if name.isascii() and name.isdigit():
-        number = int(name)
+        number = _short(name)
     else:
         word = name.upper().removeprefix("SIG")
         base, sign, offset = word.partition("+") if "+" in word else word.partition("-")
         number = getattr(_signal, f"SIG{base}", 0) if base.isascii() and base.isalnum() else 0
         if sign:
             valid = base in ("RTMIN", "RTMAX") and offset.isascii() and offset.isdigit()
-            number = number + int(sign + offset) if valid else 0
+            number += (_short(offset) if sign == "+" else -_short(offset)) if valid else -number
             if not _signal.SIGRTMIN <= number <= _signal.SIGRTMAX:
                 number = 0
     if not 0 <= number < _signal.NSIG or (number == 0 and name != "0"):
         raise UsageError(f'unknown signal "{name}"')
     return number
+
+
+def _short(digits: str) -> int:
+    """The value of decimal digits; of more than a signal can have, one that is no signal's."""
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) < 4 else _signal.NSIG

@@ -12,7 +12,7 @@ def ids(root: str, pattern: str) -> list[str]:
     """Ids of the containers under root in which the pattern is found, sorted; UsageError for a bad pattern."""
     try:
         found = re.compile(pattern, re.ASCII)
-    except re.error as fault:
+    except (re.error, OverflowError, RecursionError) as fault:
         raise UsageError(f'invalid regular expression "{pattern}": {fault}') from None
     try:
         names = sorted(posix.listdir(root))

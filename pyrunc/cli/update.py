@@ -5,9 +5,9 @@ import posix
 
 from ..cgroups.update import merged
 from ..config.check import check_resources
-from ..config.load import loads
+from ..config.load import loads, read_all
 from ..engine import execute
-from ..errors import NOT_RUNNING, StateError, UsageError, describe
+from ..errors import NOT_RUNNING, StateError, UsageError, describe, strerror
 from ..files import Files
 from ..host import probe
 from ..state import store
@@ -35,6 +35,7 @@ NUMBERS = {
 SIZES = {"memory": ("memory", "limit"), "memory-swap": ("memory", "swap"),
          "memory-reservation": ("memory", "reservation")}
 RDT = {"l3-cache-schema": "l3CacheSchema", "mem-bw-schema": "memBwSchema"}
+MOST_DIGITS = 20         # as many as 2**64 has
 IGNORED = ("kernel-memory", "kernel-memory-tcp")
 
 COMMAND = Command(
@@ -94,7 +95,7 @@ def requested(call: Call) -> tuple[Resources, str]:
     file = call.text("resources")
     if file:
         document = "standard input" if file == "-" else file
-        resources = loads(_read(file), document)
+        resources = loads(_read(file, document), document)
         if type(resources) is not dict:
             raise UsageError(f"an object is wanted: in {document}")
         return cast("Resources", resources), document
@@ -106,17 +107,19 @@ def requested(call: Call) -> tuple[Resources, str]:
     return cast("Resources", found), "the command line"
 
 
-def _read(file: str) -> bytes:
+def _read(file: str, document: str) -> bytes:
+    """The file, or standard input for "-"; UsageError when it cannot be read."""
     try:
         fd = 0 if file == "-" else posix.open(file, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError as fault:
         raise UsageError(f"open {describe(fault)}") from None
-    data = b""
-    while part := posix.read(fd, 1 << 16):
-        data += part
-    if fd:
-        posix.close(fd)
-    return data
+    try:
+        return read_all(fd)
+    except OSError as fault:
+        raise UsageError(f"read {document}: {strerror(fault.errno or 0)}") from None
+    finally:
+        if fd:
+            posix.close(fd)
 
 
 def _word(flag: str, text: str) -> str:
@@ -137,7 +140,8 @@ def size(flag: str, text: str) -> int:
     number = text.rstrip("bBiIkKmMgGtTpP ")
     unit = text[len(number):].strip().lower().removesuffix("b").removesuffix("i")
     whole, _, fraction = number.partition(".")
-    if unit not in ("", "k", "m", "g", "t", "p") or not (whole + fraction).isdigit() or not number.isascii():
+    if (unit not in ("", "k", "m", "g", "t", "p") or not (whole + fraction).isdigit() or not number.isascii()
+            or len(whole) > MOST_DIGITS):
         raise UsageError(f'invalid value for {flag}: invalid size: "{text}"')
     return int(float(number) * 1024 ** "bkmgtp".index(unit or "b")) if fraction else \
         int(whole) * 1024 ** "bkmgtp".index(unit or "b")

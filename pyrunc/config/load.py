@@ -81,6 +81,16 @@ def loads(data: bytes, document: str = "config.json") -> Any:
     return value
 
 
+def read_all(fd: int, limit: int = MAX_SIZE) -> bytes:
+    """What a descriptor has to read, be it a pipe's or a device's; of more than limit bytes limit + 1, for loads() to
+    refuse."""
+    parts, left = [], limit + 1
+    while left and (part := posix.read(fd, min(left, 1 << 20))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
 def load(bundle: str, file: str = "config.json") -> Config:
     """Read config.json of a bundle (its directory) or another file; not checked yet beyond being an object.
 
@@ -92,9 +102,7 @@ def load(bundle: str, file: str = "config.json") -> Config:
     except FileNotFoundError:
         raise ConfigError(f"JSON specification file {file} not found", document="") from None
     try:
-        data = b""
-        while len(data) <= MAX_SIZE and (part := posix.read(fd, 1 << 20)):
-            data += part
+        data = read_all(fd)
     finally:
         posix.close(fd)
     config: Config = loads(data, file)

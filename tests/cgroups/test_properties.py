@@ -146,6 +146,7 @@ def test_other_properties_are_refused(name: str) -> None:
     ("TimeoutStopUSec", "1.5"), ("TimeoutStopSec", "1.5.5"), ("TimeoutStopSec", "."),
     ("TimeoutStopSec", "18446744073710"), ("KillSignal", "2147483648"), ("KillSignal", "true"), ("KillSignal", ""),
     ("KillSignal", "0x5"), ("KillSignal", "1_0"),
+    *[(name, "9" * 5000) for name in ("KillSignal", "TimeoutStopSec", "MemoryMax")],
     ("SendSIGHUP", "1"), ("SendSIGHUP", "True"), ("CollectMode", "inactive"), ("CollectMode", "'a' 'b'"),
     ("CollectMode", "'a"), ("CollectMode", "'\\x'"), ("After", "'a'"), ("After", "['a' 'b']"), ("After", "['a', 5]"),
     ("After", "[['a']]"), ("After", "['a'")])

@@ -15,7 +15,8 @@ def test_durations(text: str, seconds: float) -> None:
     assert duration(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "1d", "1s2", ".s", "--1s", "1..5s", "+", "1 s", "\u0661s"])
+@pytest.mark.parametrize("text", ["", "5", "s", "1d", "1s2", ".s", "--1s", "1..5s", "+", "1 s", "\u0661s", "2562048h",
+                                  "9" * 5000 + "s", "1s" + "0" * 5000])
 def test_no_durations(text: str) -> None:
     with pytest.raises(UsageError, match="parse error"):
         duration(text)

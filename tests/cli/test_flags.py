@@ -11,7 +11,7 @@ from pyrunc.errors import UsageError
 
 FLAGS = (
     Flag("force", bool, "", short="f"), Flag("bundle", str, "", short="b"), Flag("env", list, "", short="e"),
-    Flag("preserve-fds", int, ""), Flag("no-subreaper", bool, ""),
+    Flag("preserve-fds", int, ""), Flag("status-fd", int, "", least=-1), Flag("no-subreaper", bool, ""),
 )
 
 
@@ -38,7 +38,8 @@ def parsed(*words: str, stop: int = -1) -> tuple[dict[str, Any], list[str]]:
     (["--bundle", "--force", "c"], {"bundle": "--force"}, ["c"]),     # a value may look like a flag
     (["--bundle", "/a", "--bundle", "/b"], {"bundle": "/b"}, []),
     (["-e", "A=1,2", "--env=B", "-e", ""], {"env": ["A=1,2", "B", ""]}, []),
-    (["--preserve-fds", "-1"], {"preserve-fds": -1}, []),
+    (["--preserve-fds", "2147483647"], {"preserve-fds": 2147483647}, []),
+    (["--status-fd", "-1"], {"status-fd": -1}, []),
     (["--preserve-fds=+2"], {"preserve-fds": 2}, []),
     (["--", "--force", "c"], {}, ["--force", "c"]),
     (["c", "--", "--force"], {}, ["c", "--force"]),
@@ -67,7 +68,9 @@ def test_what_follows_the_container_is_the_program_s(words: list[str], arguments
     (["-b"], "flag needs an argument: -b"),
     (["--force=maybe"], 'invalid boolean value "maybe" for -force: parse error'),
     *[([f"--preserve-fds={value}"], f'invalid value "{value}" for flag -preserve-fds: not an integer')
-      for value in ("", "x", "1_0", " 1", "\u0661", "0x1", "1.0", "--1", "9" * 19)],
+      for value in ("", "x", "1_0", " 1", "\u0661", "0x1", "1.0", "--1", "9" * 19, "9" * 5000)],
+    *[([f"--{name}={value}"], f'invalid value "{value}" for flag -{name}: not in the range {least} to 2147483647')
+      for name, least in (("preserve-fds", 0), ("status-fd", -1)) for value in ("-5", "2147483648", "9" * 18)],
 ])
 def test_errors(words: list[str], error: str) -> None:
     with pytest.raises(UsageError) as failed:

@@ -15,6 +15,7 @@ from ..state.made import World
 @pytest.mark.parametrize(("name", "number"), [
     ("9", 9), ("KILL", 9), ("SIGKILL", 9), ("sigkill", 9), ("Term", 15), ("0", 0), ("64", 64), ("010", 10),
     ("SIGRTMIN", 34), ("SIGRTMIN+3", 37), ("rtmin+30", 64), ("RTMAX", 64), ("RTMAX-14", 50), ("CHLD", 17), ("IOT", 6),
+    ("0" * 5000 + "9", 9),
     ("WINCH", 28), ("STKFLT", 16),
 ])
 def test_names(name: str, number: int) -> None:
@@ -23,7 +24,8 @@ def test_names(name: str, number: int) -> None:
 
 @pytest.mark.parametrize("name", ["", "SIG", "NOPE", "-9", "65", "99999999999999999999", "1.0", "0x9", "SIGRTMIN+31",
                                   "RTMIN-1", "RTMAX+1", "KILL+1", "RTMIN+", "RTMIN++1", "RTMIN+\u0661", "\u0669",
-                                  "_DFL", "SIG_BLOCK", "DFL", "KILL ", "Signals"])
+                                  "_DFL", "SIG_BLOCK", "DFL", "KILL ", "Signals", "9" * 5000,
+                                  f"RTMIN+{'9' * 5000}", "RTMAX-999", "RTMAX+0" + "1" * 99])
 def test_no_names(name: str) -> None:
     with pytest.raises(UsageError, match=r"^unknown signal "):
         signal_number(name)
@@ -68,6 +70,7 @@ def test_regex(made: World) -> None:
     assert sorted(path.name for path in made.root.iterdir()) == ["db"]
 
 
-def test_a_bad_regex(made: World, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["--root", str(made.root), "kill", "--regex", "("]) == 1
+@pytest.mark.parametrize("pattern", ["(", "a{99999999999}", "(" * 50000 + ")" * 50000])
+def test_a_bad_regex(pattern: str, made: World, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--root", str(made.root), "kill", "--regex", pattern]) == 1
     assert "invalid regular expression" in capfd.readouterr().err

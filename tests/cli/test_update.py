@@ -72,6 +72,9 @@ def test_standard_input_is_read_to_the_end(monkeypatch: pytest.MonkeyPatch, word
     (["--memory", "lots"], 'invalid value for memory: invalid size: "lots"'),
     (["--cpu-quota", "1_0"], 'invalid value for cpu-quota: "1_0" is not an integer'),
     (["--pids-limit", "x"], 'invalid value for pids-limit: "x" is not an integer'),
+    *[(["--memory", text], f'invalid value for memory: invalid size: "{text}"')
+      for text in ("9" * 400 + ".5", "9" * 5000, "9" * 5000 + ".9k", "9" * 21)],
+    (["--cpu-quota", "9" * 5000], f'invalid value for cpu-quota: "{"9" * 5000}" is not an integer'),
     (["--resources", "/nonexistent"], "open /nonexistent: no such file or directory"),
 ])
 def test_errors(words: list[str], error: str) -> None:
