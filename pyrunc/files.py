@@ -138,11 +138,11 @@ class Files:
         posix.setxattr(fd, name, value)
 
     def getxattr(self, fd: int, name: str) -> bytes:
-        """The value of an extended attribute; b"" when there is none."""
+        """The value of an extended attribute; b"" when there is none, or the file system has none at all."""
         try:
             return posix.getxattr(fd, name)
         except OSError as fault:
-            if fault.errno == errno.ENODATA:
+            if fault.errno in (errno.ENODATA, errno.EOPNOTSUPP):
                 return b""
             raise
 

@@ -21,7 +21,7 @@ from tests.runtimes import Runtime
 #: Every command takes these: main, flags, the log, a container's state. _json is an extension module in a file.
 OUTSIDE = {"errno", "_json"}
 INSIDE = {"absolute", "cli", "cli.flags", "cli.log", "cli.main", "config", "config.load", "errors", "state", "stopping",
-          "state.container", "state.identity", "state.store"}
+          "state.container", "state.identity", "state.intact", "state.store"}
 #: What runs a short plan that only touches files.
 FILES = {"engine", "facts", "fields", "files", "last", "step", "steps"}
 ANY = {"*"}

@@ -29,6 +29,9 @@ FLAGS = (
 )
 
 
+STICKY = 0o1000
+
+
 def prepare(call: Call, detach: bool, start: bool) -> tuple[Config, Options]:
     """Go to the bundle, as hooks and relative paths expect, and read what is asked for.
 
@@ -91,9 +94,19 @@ def check_descriptors(options: Options) -> None:
 
 
 def keep_runtime_directory(root: str) -> None:
-    """The state root below $XDG_RUNTIME_DIR: sticky, so that it is not tidied away (XDG base directories)."""
+    """The state root below $XDG_RUNTIME_DIR: sticky, so that it is not tidied away (XDG base directories). What is no
+    directory of the caller's own is left alone: create will say what is wrong with it."""
     try:
         posix.mkdir(root, 0o700)
     except FileExistsError:
         pass
-    posix.chmod(root, 0o1700)
+    try:
+        fd = posix.open(root, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        found = posix.fstat(fd)
+        if found.st_uid == posix.geteuid():
+            posix.fchmod(fd, found.st_mode & 0o7777 | STICKY)
+    finally:
+        posix.close(fd)

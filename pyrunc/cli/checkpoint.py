@@ -10,8 +10,7 @@ from ..criu.messages import CGROUP_MODES
 from ..engine import execute
 from ..errors import PyruncError, StateError, UsageError, describe, strerror
 from ..kernel import Kernel
-from ..options import Options
-from ..state import store
+from ..state import intact, store
 from ..state.container import CREATED, CREATING, STOPPED, Container
 from ..state.destroy import destroy
 from .flags import Command, Flag, within
@@ -61,8 +60,8 @@ def run(call: Call) -> int:
         choices.leave_running, choices.pre_dump = call.on("leave-running"), call.on("pre-dump")
         choices.tcp_skip_in_flight, choices.link_remap = call.on("tcp-skip-in-flight"), call.on("link-remap")
         choices.status_fd, choices.page_server = status_fd(call), page_server(call)
-        config = store.read(call.root, call.id, store.CONFIG)
-        options = Options(**container.state["options"])
+        config = store.read_config(call.root, call.id)
+        options = intact.options_of(container.state)
         check_parent(choices)
         execute(plan.checkpoint(config, options, container.state, choices), Kernel(), call.trace, log=call.log)
         if not choices.leave_running and not choices.pre_dump:

@@ -8,7 +8,7 @@ from ..absolute import absolute
 from ..config.check import check_process
 from ..config.load import load
 from ..engine import execute
-from ..errors import DOES_NOT_EXIST, NOT_RUNNING, StateError, StepError, UsageError
+from ..errors import NOT_RUNNING, StateError, StepError, UsageError
 from ..host import probe
 from ..kernel import Kernel
 from ..options import Options
@@ -62,9 +62,7 @@ def run(call: Call) -> int:
         raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}")
     if status == PAUSED and not call.on("ignore-paused"):
         raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
-    saved: Config | None = store.read(call.root, call.id, store.CONFIG)
-    if saved is None:                # deleted since: exec waits for no lock
-        raise StateError(DOES_NOT_EXIST)
+    saved = store.read_config(call.root, call.id)
     config: Any = {**saved, "process": process_of(call, saved)}
     options = options_of(call, container)
     check_descriptors(options)

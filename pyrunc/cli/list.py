@@ -6,6 +6,7 @@ import posix
 from ..config.dump import dumps
 from ..errors import DOES_NOT_EXIST, PyruncError, StateError, UsageError, describe
 from ..state.container import Container
+from ..state.store import check_root
 from .flags import Command, Flag
 from .log import visible
 from .output import emit
@@ -46,6 +47,7 @@ def run(call: Call) -> int:
 
 def _containers(call: Call) -> Iterator[dict[str, Any]]:
     try:
+        check_root(call.root)
         ids = sorted(posix.listdir(call.root))
     except FileNotFoundError:
         if "root" in call.settings:
@@ -54,7 +56,7 @@ def _containers(call: Call) -> Iterator[dict[str, Any]]:
     for id in ids:
         try:
             yield description(Container.load(call.root, id), _owner(f"{call.root}/{id}"))
-        except (NotADirectoryError, UsageError):     # beside the containers: the switch "trace", "@seccomp"
+        except (NotADirectoryError, UsageError):     # beside the containers: "@trace", "@seccomp"
             continue
         except (OSError, PyruncError) as fault:
             if not (isinstance(fault, StateError) and str(fault) == DOES_NOT_EXIST):   # deleted meanwhile

@@ -148,7 +148,7 @@ def state_root(settings: dict[str, Any]) -> str:
 
 
 def trace_file(settings: dict[str, Any], root: str) -> str:
-    """Where the trace goes: --trace, PYRUNC_TRACE, or <root>/trace.jsonl while there is a switch file <root>/trace.
+    """Where the trace goes: --trace, PYRUNC_TRACE, or <root>/@trace.jsonl while there is a switch file <root>/@trace.
 
     Engines pass neither flags nor their environment on; a file beside their containers they cannot help. If it names an
     annotation, only containers that have it are traced: that is noted in settings.
@@ -157,14 +157,14 @@ def trace_file(settings: dict[str, Any], root: str) -> str:
     if chosen:
         return absolute(chosen)
     try:
-        switch = posix.stat(f"{root}/trace")
+        posix.lstat(f"{root}/@trace")
     except OSError:
         return ""
-    if switch.st_size:
-        from .tracing import annotation
-        if name := annotation(root):
-            settings["trace-annotation"] = name
-    return f"{root}/trace.jsonl"
+    from .tracing import switched
+    chosen, annotation = switched(root)
+    if annotation:
+        settings["trace-annotation"] = annotation
+    return chosen
 
 
 def stops(settings: dict[str, Any]) -> list[str]:

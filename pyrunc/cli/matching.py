@@ -15,6 +15,7 @@ def ids(root: str, pattern: str) -> list[str]:
     except (re.error, OverflowError, RecursionError) as fault:
         raise UsageError(f'invalid regular expression "{pattern}": {fault}') from None
     try:
+        store.check_root(root)
         names = sorted(posix.listdir(root))
     except FileNotFoundError:
         return []

@@ -9,6 +9,7 @@ import posix
 
 from ..errors import PyruncError
 from ..state.container import Container
+from ..state.store import REGULAR, TYPE, check_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,15 +17,27 @@ if TYPE_CHECKING:
 
     from .flags import Call
 
+#: Beside the containers' directories, and "@" is in no container's id.
+SWITCH, FILE = "@trace", "@trace.jsonl"
 LIMIT = 4096
 OFF = ("", "0", "false")
 
 
-def annotation(root: str) -> str:
-    """The annotation that the switch file <root>/trace names; "" for none, so for every container."""
-    fd = posix.open(f"{root}/trace", posix.O_RDONLY | posix.O_CLOEXEC)
+def switched(root: str) -> tuple[str, str]:
+    """(file for the trace, annotation that a traced container has): what <root>/@trace asks for; "" for none.
+
+    The state root has to be the caller's own: the file that is written to has a name there that is known.
+    """
     try:
-        return posix.read(fd, LIMIT).decode(errors="replace").strip()
+        found = posix.lstat(f"{root}/{SWITCH}")
+        check_root(root)
+        if found.st_mode & TYPE != REGULAR:
+            return "", ""
+        fd = posix.open(f"{root}/{SWITCH}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+    except (OSError, PyruncError):       # the command itself will say what is wrong with the root
+        return "", ""
+    try:
+        return f"{root}/{FILE}", posix.read(fd, LIMIT).decode(errors="replace").strip()
     finally:
         posix.close(fd)
 

@@ -74,7 +74,7 @@ def run(call: Call) -> int:
             raise StateError("updating a non-existent Intel RDT configuration is not supported")
         if any(call.text(name) for name in IGNORED):
             call.log.warning("limits of kernel memory are ignored: cgroup v2 has none")
-        config = store.read(call.root, call.id, store.CONFIG)
+        config: Any = store.read_config(call.root, call.id)
         linux = config.setdefault("linux", {})
         saved = linux.get("resources", {})
         state = container.state

@@ -51,6 +51,11 @@ def check_resources(resources: Resources, document: str = "resources") -> None:
     _check_part(resources, {"linux": {"resources": resources}}, "linux.resources", document)
 
 
+def check_hooks(hooks: object, document: str = "") -> None:
+    """Raise the first fault of a hooks object alone, as state.json has those that run later."""
+    _walk({"hooks": hooks}, (dict, {"hooks": shape.HOOKS}, (), None), [], _refuse)
+
+
 def _check_part(value: object, config: dict[str, Any], part: str, document: str) -> None:
     """config has nothing but the value, where part says."""
     if value is None:

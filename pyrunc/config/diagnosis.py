@@ -18,10 +18,10 @@ DIGITS = "0123456789"
 ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
-def diagnose(data: bytes, document: str) -> None:
+def diagnose(data: bytes, document: str, limit: int = MAX_SIZE) -> None:
     """Raise the ConfigError for the first fault of data; return when there is none."""
-    if len(data) > MAX_SIZE:
-        raise ConfigError(f"more than {MAX_SIZE >> 20} MiB", document=document)
+    if len(data) > limit:
+        raise ConfigError(f"more than {limit >> 20} MiB", document=document)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:2]:
         raise ConfigError("invalid JSON: it is UTF-16 or UTF-32, not UTF-8: line 1, column 1", document=document)
     try:

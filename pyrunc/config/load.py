@@ -58,10 +58,11 @@ def _check_depth(value: list[Any] | dict[str, Any], left: int) -> None:
             _check_depth(inner, left - 1)
 
 
-def loads(data: bytes, document: str = "config.json") -> Any:
-    """The value of a JSON text. Raises ConfigError that names document, line, column and JSON path."""
+def loads(data: bytes, document: str = "config.json", limit: int = MAX_SIZE) -> Any:
+    """The value of a JSON text of at most limit bytes. Raises ConfigError that names document, line, column and JSON
+    path."""
     try:
-        if len(data) > MAX_SIZE:
+        if len(data) > limit:
             raise _Unsound
         text = data.decode().strip(" \t\n\r")
         value, end = _scan(text, 0)
@@ -71,12 +72,12 @@ def loads(data: bytes, document: str = "config.json") -> Any:
             _check_depth(value, MAX_DEPTH)
         if "\\u" in text and ("\\u0000" in text or "\\ud" in text or "\\uD" in text):
             from .diagnosis import diagnose
-            diagnose(data, document)     # such an escape may stand for NUL or half of a pair: it looks at each
+            diagnose(data, document, limit)     # such an escape may stand for NUL or half of a pair: it looks at each
     except ConfigError:
         raise
     except Exception as fault:           # SystemError, too: the scanner cannot say more without the json package
         from .diagnosis import diagnose
-        diagnose(data, document)
+        diagnose(data, document, limit)
         raise ConfigError(f"invalid JSON: {fault}", document=document) from fault
     return value
 

@@ -59,13 +59,22 @@ def _lock(root: str, id: str, force: bool) -> store.Lock:
 
 
 def _load(root: str, id: str, force: bool) -> Container | None:
-    """The container; None when nothing was made, or when force is to get rid of what cannot be read."""
+    """The container; None when nothing was made, or when force is to get rid of what cannot be read.
+
+    When state.json cannot, the intent still has the cgroup and its mark, and so the processes.
+    """
     try:
         return Container.load(root, id)
     except PyruncError as fault:
-        if force or str(fault) == DOES_NOT_EXIST:
+        if str(fault) == DOES_NOT_EXIST:
             return None
-        raise
+        if not force:
+            raise
+    try:
+        intent = store.read(root, id, store.INTENT)
+    except PyruncError:
+        return None
+    return Container(root, id, intent, False) if intent is not None else None
 
 
 def destroy(container: Container, trace: str, log: Log) -> None:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..config.load import loads
-from ..errors import DOES_NOT_EXIST, EMPTY_ID, INVALID_ID, StateError, UsageError
+from ..config.load import MAX_SIZE, loads, read_all
+from ..errors import DOES_NOT_EXIST, EMPTY_ID, INVALID_ID, ConfigError, StateError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..config.types import Config
     from ..files import Files
 
 VERSION = 1
@@ -28,8 +29,11 @@ INTENT, STATE, CONFIG, LOCK, FIFO, JOURNAL = "intent.json", "state.json", "confi
 PATIENCE = 10.0                  # seconds that a command waits for another one
 ID_LIMIT = 255                   # NAME_MAX: the id is a file name
 ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
-# Others may write neither the root nor, by owning it, put a container there whose poststop hook we would run.
-FOREIGN_WRITE = 0o002
+#: Who can write what is believed here, or owns it, could have the runtime run a hook or kill a process of his choice.
+WRITABLE_BY_OTHERS = 0o022
+LARGEST = 7 * MAX_SIZE           # a config.json of nothing but DEL grows sixfold when it is written as ASCII
+TYPE, REGULAR = 0o170000, 0o100000       # S_IFMT, S_IFREG
+IN = posix.O_DIRECTORY | posix.O_PATH | posix.O_CLOEXEC
 
 
 def check_id(id: str) -> None:
@@ -54,38 +58,105 @@ def make_root(root: str, kernel: Files) -> None:
         if missing == root:
             break
         missing = root
-    _check_owner(root, kernel.stat_path(root))
+    _check_owner(f"state root {root}", kernel.stat_path(root))
 
 
-def _check_owner(root: str, found: posix.stat_result) -> None:
-    if found.st_uid != posix.geteuid() or found.st_mode & FOREIGN_WRITE:
-        raise StateError(f"state root {root} can be written by others: owner {found.st_uid}, "
-                         f"mode {found.st_mode & 0o7777:04o}")
+def check_root(root: str) -> None:
+    """StateError unless the state root is the caller's own, and only his to write. FileNotFoundError without one."""
+    _check_owner(f"state root {root}", posix.stat(root))
+
+
+def _check_owner(what: str, found: posix.stat_result) -> None:
+    if found.st_uid != posix.geteuid() or found.st_mode & WRITABLE_BY_OTHERS:
+        raise StateError(f"{what} can be written by others: owner {found.st_uid}, mode {found.st_mode & 0o7777:04o}")
+
+
+def _open_directory(root: str, id: str) -> int:
+    """An O_PATH descriptor of a container's directory, when it and the root are the caller's own."""
+    above = posix.open(root, IN)
+    try:
+        _check_owner(f"state root {root}", posix.fstat(above))
+        fd = posix.open(id, IN | posix.O_NOFOLLOW, dir_fd=above)
+    except NotADirectoryError:           # a link, too; with the name of what is none
+        raise NotADirectoryError(errno.ENOTDIR, posix.strerror(errno.ENOTDIR), f"{root}/{id}") from None
+    finally:
+        posix.close(above)
+    try:
+        _check_owner(f"{root}/{id}", posix.fstat(fd))
+    except StateError:
+        posix.close(fd)
+        raise
+    return fd
+
+
+def open_file(root: str, id: str, name: str) -> int:
+    """A file of a container, to be read and believed: it, the directory and the root are the caller's, and only his to
+    write. FileNotFoundError when there is none, StateError when another user could have made it."""
+    path = f"{root}/{id}/{name}"
+    directory = _open_directory(root, id)
+    try:
+        fd = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK, dir_fd=directory)
+    except OSError as fault:
+        if fault.errno in (errno.ELOOP, errno.ENXIO):        # a link, a socket
+            raise StateError(f"{path} is damaged: it is no regular file") from None
+        fault.filename = path
+        raise
+    finally:
+        posix.close(directory)
+    found = posix.fstat(fd)
+    try:
+        _check_owner(path, found)
+        if found.st_mode & TYPE != REGULAR:
+            raise StateError(f"{path} is damaged: it is no regular file")
+    except StateError:
+        posix.close(fd)
+        raise
+    return fd
 
 
 def read(root: str, id: str, name: str) -> Any:
-    """A JSON file of a container, parsed; None when there is none. StateError when it cannot be ours."""
+    """A JSON object of a container, parsed; None when there is none. StateError when it cannot be ours.
+
+    state.json and intent.json are as record.py writes them, config.json as check.py wants it.
+    """
     path = f"{root}/{id}/{name}"
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+        fd = open_file(root, id, name)
     except FileNotFoundError:
         return None
     try:
-        data = b""
-        while part := posix.read(fd, 1 << 20):
-            data += part
+        data = read_all(fd, LARGEST)
     finally:
         posix.close(fd)
-    record = loads(data, path)
-    if name != CONFIG and record.get("version") != VERSION:
+    record = loads(data, path, LARGEST)
+    if type(record) is not dict:
+        raise StateError(f"{path} is damaged: it is no object")
+    if name == CONFIG:
+        from ..config.check import check
+        try:
+            check(record)  # type: ignore[arg-type]
+        except ConfigError as fault:
+            raise StateError(f"{path} is damaged: {fault.what}: at {fault.where}") from None
+        return record
+    if record.get("version") != VERSION:
         raise StateError(f"{path} has version {record.get('version')}, this pyrunc reads {VERSION}")
+    from .intact import check as check_record
+    check_record(record, id, path, name == STATE)
     return record
+
+
+def read_config(root: str, id: str) -> Config:
+    """The configuration that the container was created from. StateError when there is none (any more), or not ours."""
+    config: Config | None = read(root, id, CONFIG)
+    if config is None:
+        raise StateError(DOES_NOT_EXIST)
+    return config
 
 
 def exists(root: str, id: str) -> bool:
     """Whether the container has a directory, whatever is in it. StateError when the root is not the caller's own."""
     try:
-        _check_owner(root, posix.stat(root))
+        check_root(root)
         posix.lstat(f"{root}/{id}")
     except FileNotFoundError:
         return False
@@ -150,13 +221,15 @@ class Lock:
 
 
 def read_count(root: str, id: str, name: str) -> int:
-    """A file of a container that holds one number; 0 when there is none."""
+    """A file of a container that holds one number; 0 when there is none, or what is there is none."""
     try:
-        fd = posix.open(f"{root}/{id}/{name}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
-    except FileNotFoundError:
+        fd = open_file(root, id, name)
+    except (FileNotFoundError, StateError):
         return 0
     try:
         return int(posix.read(fd, 32))
+    except ValueError:
+        return 0
     finally:
         posix.close(fd)
 
@@ -182,6 +255,8 @@ def remove(root: str, id: str) -> None:
     for name in last:
         try:
             posix.unlink(f"{directory}/{name}")
+        except IsADirectoryError:
+            _remove_directory(f"{directory}/{name}")
         except FileNotFoundError:
             pass
     try:

@@ -112,8 +112,9 @@ def failed_step(container: Container, index: int) -> Step:
     """The step of create's plan with that index. The plan is made again, from the configuration as it was then."""
     from .. import plan
     from ..host import probe
-    from ..options import Options
     from ..state import store
-    steps = plan.create(store.read(container.root, container.id, store.CONFIG), Options(**container.state["options"]),
-                        probe())
+    from ..state.intact import options_of
+    steps = plan.create(store.read_config(container.root, container.id), options_of(container.state), probe())
+    if index >= len(steps):
+        raise StateError(f"{container.path('journal')} is damaged: create has no step {index}")
     return steps[index]

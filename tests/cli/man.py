@@ -32,7 +32,7 @@ STATUS = (
 FILES = (
     ("/run/pyrunc/ID", "the state of a container: what it is made of, and the journal of its creation"),
     ("$XDG_RUNTIME_DIR/pyrunc/ID", "the same for a user who is not root"),
-    ("/run/pyrunc/trace", "while it is there, traces go to trace.jsonl beside it"),
+    ("/run/pyrunc/@trace", "while it is there, traces go to @trace.jsonl beside it"),
 )
 ENVIRONMENT = (
     ("PYRUNC_TRACE", "as --trace"),

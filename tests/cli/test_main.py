@@ -197,8 +197,8 @@ def test_where_the_trace_goes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     environment: dict[bytes, bytes] = {}
     monkeypatch.setattr(posix, "environ", environment)
     assert cli.trace_file({}, str(tmp_path)) == ""
-    (tmp_path / "trace").touch()
-    assert cli.trace_file({}, str(tmp_path)) == f"{tmp_path}/trace.jsonl"
+    (tmp_path / "@trace").touch()
+    assert cli.trace_file({}, str(tmp_path)) == f"{tmp_path}/@trace.jsonl"
     environment[b"PYRUNC_TRACE"] = b"/var/log/trace"
     assert cli.trace_file({}, str(tmp_path)) == "/var/log/trace"
     assert cli.trace_file({"trace": "/t"}, str(tmp_path)) == "/t"

@@ -283,16 +283,16 @@ def test_the_trace_of_a_run(runtime: Runtime, place: Path, name: str) -> None:
         subprocess.run([argv[0], "--trace", str(trace), *argv[1:3], *words, name], check=True)
         assert json.loads(trace.read_text().splitlines()[-1])["step"] == step
     runtime.ok("delete", "--force", name)
-    (runtime.root / "trace").touch()                       # the switch that engines cannot drop
+    (runtime.root / "@trace").touch()                       # the switch that engines cannot drop
     runtime.run(name, bundle)
-    assert "start.release" in (runtime.root / "trace.jsonl").read_text()
-    (runtime.root / "trace").unlink()
-    (runtime.root / "trace.jsonl").unlink()
+    assert "start.release" in (runtime.root / "@trace.jsonl").read_text()
+    (runtime.root / "@trace").unlink()
+    (runtime.root / "@trace.jsonl").unlink()
 
 
 def test_only_containers_with_an_annotation_are_traced(runtime: Runtime, place: Path, name: str) -> None:
-    trace = runtime.root / "trace.jsonl"
-    (runtime.root / "trace").write_text("org.example.trace\n")
+    trace = runtime.root / "@trace.jsonl"
+    (runtime.root / "@trace").write_text("org.example.trace\n")
     for value, traced in ((None, False), ("false", False), ("true", True)):
         annotations = {} if value is None else {"org.example.trace": value}
         config = {**docker_like(process={"args": ["sleep", "1000"]}), "annotations": annotations}
@@ -303,7 +303,7 @@ def test_only_containers_with_an_annotation_are_traced(runtime: Runtime, place: 
         assert trace.exists() == traced
     steps = [json.loads(line)["step"] for line in trace.read_text().splitlines()]
     assert {"state.reserve", "start.release", "join.verify", "delete.forget"} <= {*steps}
-    (runtime.root / "trace").unlink()
+    (runtime.root / "@trace").unlink()
     trace.unlink()
 
 

@@ -268,11 +268,11 @@ def test_trace(private_world: None, request: pytest.FixtureRequest, name: str, p
     crio = Crio(binary, place / "crio", monitor_env={"PYRUNC_TRACE": str(place / "trace")})
     container = Container(crio, name, docker_like(linux={"cgroupsPath": f"/crio/{name}"}))
     assert '"root.switch"' in (place / "trace").read_text()
-    (crio.place / "root/trace").touch()
+    (crio.place / "root/@trace").touch()
     container.start()
     container.wait()
     container.delete()
-    assert '"delete' in (crio.place / "root/trace.jsonl").read_text()
+    assert '"delete' in (crio.place / "root/@trace.jsonl").read_text()
 
 
 @pytest.mark.guest_systemd

@@ -12,6 +12,8 @@ from pyrunc.state import identity, store
 
 DEAD = {"pid": 2 ** 22 + 1, "start_time": 1, "boot_id": "no boot"}
 
+CONFIG = '{"ociVersion": "1.0.0", "root": {"path": "rootfs"}}'
+
 # An init as far as `start` can see: it holds the fifo open for reading and writing, reads one byte, and "execs".
 INIT = """
 import os, sys, time
@@ -58,7 +60,7 @@ class World:
         return {"version": store.VERSION, "id": id, "ociVersion": "1.3.0", "bundle": "/bundle",
                 "rootfs": "/bundle/rootfs", "annotations": {}, "created": "2026-01-02T03:04:05.123456789Z",
                 "creator": DEAD, "options": {"id": id},
-                "boot_id": identity.boot_id(), "cgroup": "", "mark": "", "pid_namespace": True, "process": True,
+                "boot_id": identity.boot_id(), "cgroup": "", "mark": "a mark", "pid_namespace": True, "process": True,
                 "hooks": {}, "notify_socket": "", **more}
 
     def intent(self, id: str, **more: Any) -> Path:
@@ -74,7 +76,7 @@ class World:
         directory = self.intent(id, **more)
         state = {**self.record(id, **more), **(self.sleeper() if init is None else init)}
         (directory / store.STATE).write_text(json.dumps(state))
-        (directory / store.CONFIG).write_text("{}")
+        (directory / store.CONFIG).write_text(CONFIG)
         (directory / store.JOURNAL).write_bytes(bytes(4096))
         return directory
 

@@ -101,14 +101,25 @@ def test_make_root(tmp_path: Path, missing: str) -> None:
     assert os.stat(root).st_mode & 0o7777 == 0o700
 
 
-def test_a_root_that_others_can_write_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o720, 0o702, 0o1777, 0o2775])
+def test_a_root_that_others_can_write_is_refused(mode: int, tmp_path: Path) -> None:
     root = tmp_path / "state"
     root.mkdir()
-    root.chmod(0o777)
-    with pytest.raises(StateError, match=r"can be written by others: owner \d+, mode 0777"):
+    root.chmod(mode)
+    with pytest.raises(StateError, match=rf"can be written by others: owner \d+, mode {mode:04o}"):
         store.make_root(str(root), Files())
-    with pytest.raises(StateError, match="can be written by others"):
-        store.exists(str(root), "c")
+    for use in (store.exists, lambda root, id: store.read(root, id, store.STATE), store.read_config):
+        with pytest.raises(StateError, match=r"state root .* can be written by others"):
+            use(str(root), "c")
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o711, 0o755, 0o1700])
+def test_a_root_that_others_can_only_pass_or_read_is_fine(mode: int, made: World) -> None:
+    """containerd's is 0711, CRI-O's 0755, and a rootless user's is sticky."""
+    made.stopped("c")
+    made.root.chmod(mode)
+    store.make_root(str(made.root), Files())
+    assert store.exists(str(made.root), "c") and store.read(str(made.root), "c", store.STATE)["id"] == "c"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
@@ -121,8 +132,9 @@ def test_a_root_of_somebody_else_is_refused(tmp_path: Path) -> None:
 def test_write_replaces_as_a_whole(made: World) -> None:
     directory = made.stopped("c")
     (directory / ".state.json").write_text("of a write that was killed")
-    store.write(str(made.root), "c", store.STATE, {"version": 1, "new": True})
-    assert store.read(str(made.root), "c", store.STATE) == {"version": 1, "new": True}
+    new = made.record("c", pid=7, start_time=5, mark="new")
+    store.write(str(made.root), "c", store.STATE, new)
+    assert store.read(str(made.root), "c", store.STATE) == new
     assert os.stat(directory / store.STATE).st_mode & 0o7777 == 0o600
     assert not (directory / ".state.json").exists()
 
