@@ -1,4 +1,4 @@
-# As root on a fresh Debian 12 with git, make and Python:
+# As root on a fresh Debian 12 or 13 with git, make and Python:
 #
 #   make demo       install what is missing, build, run a container, and print the plan that ran with its times
 #   make test       install what is missing, build, and pass every test
@@ -18,6 +18,8 @@ APT_TEST  := runc crun procps qemu-system-x86 linux-image-amd64 cpio kmod contai
              dbus systemd-sysv golang-github-opencontainers-specs-dev secilc \
              docker.io podman buildah conmon containernetworking-plugins netavark aardvark-dns fuse-overlayfs \
              slirp4netns iptables dbus-user-session groff-base chromium
+# The engines depend on these on one release of Debian and merely recommend them on another, or do not know them.
+APT_RECOMMENDED := docker-cli nftables catatonit passt
 
 SOURCES := $(shell find pyrunc -name '*.py' -o -name '*.[ch]' ! -name '_native.c' ! -name '_seccomp.c') setup.py Makefile
 
@@ -91,3 +93,5 @@ apt-build:
 	$(call apt,$(APT_BUILD))
 apt-test:
 	$(call apt,$(APT_TEST))
+	$(call apt,$$(dpkg-query -W -f '$${Recommends} ' docker.io podman netavark | tr -c 'a-z0-9.-' '\n' | sort -u | \
+	  grep -xF $(APT_RECOMMENDED:%=-e %)))
