@@ -18,9 +18,10 @@ class BuildLauncher(build_scripts):
     """The launcher takes the place of the scripts: it is one, in machine code."""
 
     def run(self) -> None:
-        build = runpy.run_path("pyrunc/_native/build_launcher.py")["build"]
+        launcher = runpy.run_path("pyrunc/_native/build_launcher.py")
         work = Path(self.get_finalized_command("build").build_temp, "launcher")
-        print("launcher:", build(Path(self.build_dir, "pyrunc"), work))
+        kind = launcher["build"](Path(self.build_dir, "pyrunc"), work)
+        print(f"launcher: {kind} (start: {launcher['start_of'](kind)})")
 
     def get_source_files(self) -> list[str]:
         return []       # MANIFEST.in has them

@@ -96,7 +96,6 @@ def test_each_command_imports_what_it_may(driver: Runtime, place: Path, name: st
 LIBRARIES = {"_json", "_cffi_backend", "libc", "libm", "libpthread"}
 
 
-@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the quick start is CPython 3.11's")
 def test_the_program_opens_no_file_of_python(private_world: None, place: Path, name: str) -> None:
     """strace writes a log for each command; what the container's own processes open does not count."""
     tracer = place / "tracer"

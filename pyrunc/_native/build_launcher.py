@@ -9,6 +9,9 @@ Three kinds of program, the first that can be linked (times: to start and run no
     static   libpythonX.Y.a inside the program, and the native module with it        2.4
     shared   libpythonX.Y.so                                                         5.4
     exec     no libpython to link: the program executes the interpreter -I -S        7.0
+
+Of a static one, only CPython's core is started where that is known to work (QUICK). Which start it has become is said
+here and by `pyrunc --version`.
 """
 from __future__ import annotations
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 COMPILE = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers",
            "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+#: The minor numbers of CPython 3 whose core can be started alone (interpreter.c; tests/launcher).
+QUICK = (11, 13, 14)
 #: Everything is bound before main: nothing is looked up once a container's root is the root.
 LINK = ["-Wl,-O1,--hash-style=gnu,--as-needed,--strip-debug", "-Wl,-z,relro,-z,now"]
 
@@ -45,6 +50,16 @@ def compiler() -> list[str]:
     return shlex.split(os.environ.get("CC", "")) or (variable("CC").split() or ["cc"])[:1]
 
 
+def start_of(kind: str) -> str:
+    """How a program of this kind starts, and what that costs: a line for people."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if kind == "static":
+        return "quick" if sys.version_info.minor in QUICK else \
+            f"whole, 3 ms longer: the start of the core alone is not known to work with CPython {version}"
+    return {"shared": "whole, 3 ms longer: no static libpython could be linked",
+            "exec": "of the interpreter, 5 ms longer: no libpython could be linked"}[kind]
+
+
 def run(command: Sequence[str | Path]) -> None:
     """Run a program; CalledProcessError when it fails."""
     words = [str(word) for word in command]
@@ -54,8 +69,8 @@ def run(command: Sequence[str | Path]) -> None:
 
 
 def objects(sources: Sequence[str | Path], flags: Sequence[str], work: Path) -> list[Path]:
-    """Compile what is newer than its object, or has a header that is."""
-    headers = max(header.stat().st_mtime for header in HERE.glob("*.h"))
+    """Compile what is newer than its object, or has a header that is, or flags that may be others."""
+    headers = max(header.stat().st_mtime for header in [*HERE.glob("*.h"), Path(__file__)])
     made, commands = [], []
     for source in map(Path, sources):
         out, path = work / f"{source.stem}.o", TREE / source
@@ -67,15 +82,16 @@ def objects(sources: Sequence[str | Path], flags: Sequence[str], work: Path) -> 
     return made
 
 
-def definitions() -> list[str]:
-    """The paths that are compiled in (launcher.h)."""
+def definitions(kind: str) -> list[str]:
+    """The paths that are compiled in, and how it starts (launcher.h)."""
     base = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     texts = {
         "PYTHON_NAME": f"python{sys.version_info.major}.{sys.version_info.minor}", "PYTHON_PREFIX": sys.base_prefix,
         "STDLIB": sysconfig.get_path("stdlib"), "DYNLOAD": variable("DESTSHARED"), "INTERPRETER": str(base),
-        "EXT_SUFFIX": variable("EXT_SUFFIX"),
+        "EXT_SUFFIX": variable("EXT_SUFFIX"), "START": start_of(kind),
     }
-    return [f'-D{name}="{text}"' for name, text in texts.items()]
+    quick = ["-DQUICK_START"] if texts["START"] == "quick" else []
+    return quick + [f'-D{name}="{text}"' for name, text in texts.items()]
 
 
 def native_objects(builder: str, flags: Sequence[str], work: Path) -> tuple[str, list[Path]]:
@@ -95,17 +111,73 @@ def write_frozen(work: Path, extensions: Sequence[str], checked: bool) -> Path:
     return source
 
 
+#: What a module that the program lacks is instead. hashlib takes these two from it and from nowhere else, and complains
+#: when it cannot; all other functions it finds in OpenSSL's module as well.
+ABSENT = """
+PyMODINIT_FUNC PyInit_%(name)s(void)
+{
+    PyErr_SetString(PyExc_ImportError, "%(name)s is not in this program");
+    return NULL;
+}
+"""
+ABSENT_BLAKE2 = """
+static PyObject *absent(PyObject *self, PyObject *args, PyObject *keywords)
+{
+    PyErr_SetString(PyExc_ValueError, "this hash function is not in this program");
+    return NULL;
+}
+PyMODINIT_FUNC PyInit__blake2(void)
+{
+    static PyMethodDef functions[] = {
+        { "blake2b", (PyCFunction)(void (*)(void))absent, METH_VARARGS | METH_KEYWORDS, NULL },
+        { "blake2s", (PyCFunction)(void (*)(void))absent, METH_VARARGS | METH_KEYWORDS, NULL }, { 0 } };
+    static struct PyModuleDef definition = { PyModuleDef_HEAD_INIT, .m_name = "_blake2", .m_methods = functions };
+    return PyModule_Create(&definition);
+}
+"""
+
+
+def write_absent(work: Path, archive: Path) -> Path:
+    """A C file with modules to take the place of those in libpython.a that call what cannot be linked.
+
+    From CPython 3.13 on the hash functions are in archives of their own, which Debian does not ship. What the program
+    has under a name is not taken from libpython.a, nor is the object that it lies in there.
+    """
+    made: dict[str, str] = {}
+    called: dict[str, set[str]] = {}
+    listing = subprocess.run(["nm", "-A", archive], check=True, capture_output=True, text=True,
+                             env={**os.environ, "LC_ALL": "C"}).stdout
+    for line in listing.splitlines():               # libpython.a:sha2module.o:0000000000000b80 T PyInit__sha2
+        where, kind, name = line.rsplit(None, 2)
+        member = where.split(":")[1]
+        if kind == "U":
+            called.setdefault(member, set()).add(name)
+        else:
+            made[name] = member
+    lacking = {member for member, names in called.items() if any("Hacl_" in name for name in names - made.keys())}
+    modules = sorted(name.removeprefix("PyInit_") for name, member in made.items()
+                     if name.startswith("PyInit_") and member in lacking)
+    source = work / "absent_modules.c"
+    source.write_text("#include <Python.h>\n" + "".join(
+        ABSENT_BLAKE2 if name == "_blake2" else ABSENT % {"name": name} for name in modules))
+    return source
+
+
 def build_static(out: Path, work: Path, checked: bool) -> None:
     """Link libpython.a; extension modules find the interpreter's functions in the program itself."""
     archive = Path(variable("LIBPL")) / variable("LIBRARY")
     if not variable("LIBRARY").endswith(".a") or not archive.exists():
         raise FileNotFoundError(archive)
-    flags = ["-fno-pie", "-DEMBEDDED_PYTHON", "-DSTATIC_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
+    flags = ["-fno-pie", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects("build.py", flags, work)
     own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
-                   HERE / "frozen_import.c", write_frozen(work, [name], checked)], [*flags, *definitions()], work)
-    wrap = ["-Wl,--wrap=_Py_Deepfreeze_Init"] if sys.version_info[:2] == (3, 11) else []
-    libraries = [word for key in ("LIBS", "SYSLIBS", "MODLIBS") for word in variable(key).split()]
+                   HERE / "frozen_import.c", write_frozen(work, [name], checked)],
+                  [*flags, *definitions("static")], work)
+    wrap = ["-Wl,--wrap=_Py_Deepfreeze_Init"] if sys.version_info[:2] <= (3, 12) else []
+    words = [word for key in ("LIBS", "SYSLIBS", "MODLIBS") for word in variable(key).split()]
+    libraries = [word for word in words if word.startswith("-") or Path(word).is_file()]
+    if libraries != words:              # some lie only where CPython was built
+        own += objects([write_absent(work, archive)], flags, work)
     inside = [f"-l:lib{word[2:]}.a" if word in ("-lz", "-lexpat") else word for word in libraries]
     command: list[str | Path] = [*compiler(), "-no-pie", "-Wl,--export-dynamic", *LINK, *wrap, "-o", out,
                                  *own, *native, archive]
@@ -120,7 +192,7 @@ def build_shared(out: Path, work: Path, checked: bool) -> None:
     flags = ["-fPIE", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects("build.py", flags, work)
     own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
-                   write_frozen(work, [name], checked)], [*flags, *definitions()], work)
+                   write_frozen(work, [name], checked)], [*flags, *definitions("shared")], work)
     directory = variable("LIBDIR")
     search = [f"-L{directory}", f"-Wl,-rpath,{directory}"] if not directory.startswith("/usr/lib") else []
     run([*compiler(), "-pie", "-Wl,--export-dynamic", *LINK, "-o", out, *own, *native, *search,
@@ -130,7 +202,7 @@ def build_shared(out: Path, work: Path, checked: bool) -> None:
 def build_exec(out: Path, work: Path, checked: bool) -> None:
     """Link no Python at all."""
     own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter_exec.c"],
-                  ["-fPIE", f"-I{HERE}", *definitions()], work)
+                  ["-fPIE", f"-I{HERE}", *definitions("exec")], work)
     run([*compiler(), "-pie", *LINK, "-o", out, *own])
 
 
@@ -169,4 +241,5 @@ if __name__ == "__main__":
     parser.add_argument("-v", action="store_true", help="show the compiler's command lines")
     options = parser.parse_args()
     kinds = [options.kind] if options.kind else list(KINDS)
-    print("launcher:", build(options.out, options.work, checked=True, kinds=kinds))
+    made = build(options.out, options.work, checked=True, kinds=kinds)
+    print(f"launcher: {made} (start: {start_of(made)})")

@@ -98,12 +98,12 @@ def install(prefix: Path, destination: Path) -> None:
         library.rename(old)
     fresh.rename(library)
     shutil.rmtree(old, ignore_errors=True)
-    build = runpy.run_path(str(TREE / "pyrunc/_native/build_launcher.py"))["build"]
-    kind = build(root / "bin/pyrunc", TREE / "build/launcher-installed")
+    launcher = runpy.run_path(str(TREE / "pyrunc/_native/build_launcher.py"))
+    kind = launcher["build"](root / "bin/pyrunc", TREE / "build/launcher-installed")
     manual = root / "share/man/man8"
     manual.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(TREE / "docs/pyrunc.8", manual / "pyrunc.8")
-    print(f"installed {root / 'bin/pyrunc'} ({kind}) and {library}")
+    print(f"installed {root / 'bin/pyrunc'} ({kind}; start: {launcher['start_of'](kind)}) and {library}")
 
 
 if __name__ == "__main__":

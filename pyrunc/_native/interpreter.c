@@ -21,11 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#if defined(STATIC_PYTHON) && PY_VERSION_HEX >> 16 == 0x030b
-#define QUICK_START 1
-#else
-#define QUICK_START 0
-#endif
+#define NOWHERE "/proc/pyrunc"          /* proc(5) makes no such directory, and nobody can make one there */
 
 static const char *library_path;
 
@@ -52,10 +48,11 @@ static void add_path(PyConfig *config, const char *path)
     PyMem_RawFree(wide);
 }
 
+static PyConfig config;         /* kept for complete() */
+
 static void start(int argc, char **argv)
 {
     PyPreConfig preconfig;
-    PyConfig config;
 
     PyPreConfig_InitIsolatedConfig(&preconfig);
     preconfig.utf8_mode = 1;            /* paths and arguments are bytes to us, whatever the locale */
@@ -73,48 +70,56 @@ static void start(int argc, char **argv)
     add_path(&config, library_path);
     add_path(&config, STDLIB);
     add_path(&config, DYNLOAD);
-    /* All that CPython would otherwise search the disk for. */
+    /* All that CPython would otherwise search the disk for. Around the executable it looks for a pyvenv.cfg, from 3.14
+     * on whatever is set here, and would read its library's place there: so be it where no file can be. */
     struct { wchar_t **field; const char *value; } const paths[] = {
         { &config.prefix, PYTHON_PREFIX }, { &config.base_prefix, PYTHON_PREFIX },
         { &config.exec_prefix, PYTHON_PREFIX }, { &config.base_exec_prefix, PYTHON_PREFIX },
-        { &config.executable, INTERPRETER }, { &config.base_executable, INTERPRETER },
+        { &config.executable, NOWHERE "/bin/python" }, { &config.base_executable, INTERPRETER },
         { &config.stdlib_dir, STDLIB }, { &config.home, PYTHON_PREFIX }, { &config.program_name, "pyrunc" },
     };
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         check(PyConfig_SetBytesString(&config, paths[i].field, paths[i].value));
     check(PyConfig_SetBytesArgv(&config, argc, argv));
-#if QUICK_START
+#ifdef QUICK_START
     config._init_main = 0;
 #endif
     check(Py_InitializeFromConfig(&config));
-    PyConfig_Clear(&config);
 }
 
 /* Frozen packages take the directory where their modules that are not frozen, and data files, lie from _stdlib_dir. That
- * is right for pyrunc's own; encodings, which CPython's start has imported, gets its own. */
-static int set_directories(void)
+ * is right for pyrunc's own; encodings, which CPython's start has imported, gets its own. The rest is for who asks. */
+static int set_up_sys(void)
 {
     PyObject *own = PyUnicode_DecodeFSDefault(library_path), *path = NULL;
+    PyObject *program = PyUnicode_DecodeFSDefault(INTERPRETER), *kind = PyUnicode_FromString(START);
     PyObject *encodings = PyDict_GetItemString(PyImport_GetModuleDict(), "encodings");      /* NULL in a core start */
-    int failed = !own || PySys_SetObject("_stdlib_dir", own);
+    int failed = !own || PySys_SetObject("_stdlib_dir", own) || !program || PySys_SetObject("executable", program) ||
+                 !kind || PySys_SetObject("_pyrunc_start", kind);
     if (!failed && encodings)
         failed = !(path = Py_BuildValue("[s]", STDLIB "/encodings")) ||
                  PyObject_SetAttrString(encodings, "__path__", path);
     Py_XDECREF(own);
     Py_XDECREF(path);
+    Py_XDECREF(program);
+    Py_XDECREF(kind);
     return failed ? -1 : 0;
 }
 
-#if QUICK_START
+#ifdef QUICK_START
 /* ---- the rest of CPython's start, when something asks for it ---- */
 
 static pid_t owner;             /* the process that may complete the start; 0 when it is complete */
 static PyObject *launcher;      /* the module object below: a finder, and a loader of extension modules */
 
-/* CPython 3.11 interns the strings of all its own frozen modules at start: 0.7 ms, 200 pages copied. */
+#if PY_VERSION_HEX < 0x030d0000
+/* CPython 3.11 and 3.12 intern the strings of all their own frozen modules at start: 0.7 ms, 200 pages copied. */
 int __real__Py_Deepfreeze_Init(void);
 int __wrap__Py_Deepfreeze_Init(void);
 int __wrap__Py_Deepfreeze_Init(void) { return 0; }
+#else
+static void __real__Py_Deepfreeze_Init(void) { }
+#endif
 extern int _PySignal_Init(int install_signal_handlers);     /* _signal takes for granted that this was called */
 
 static int complete(void)
@@ -130,13 +135,18 @@ static int complete(void)
     PyObject *names = PyImport_GetModuleDict(), *sys = PyDict_GetItemString(names, "sys");
     if (PyDict_DelItemString(PyModule_GetDict(sys), "__getattr__"))
         return -1;
+#if PY_VERSION_HEX < 0x030e0000
     PyStatus status = _Py_InitializeMain();
+#else
+    config._init_main = 1;              /* a second time, it goes on where it stopped */
+    PyStatus status = Py_InitializeFromConfig(&config);
+#endif
     if (PyStatus_Exception(status)) {
         PyErr_SetString(PyExc_RuntimeError, status.err_msg);
         return -1;
     }
     PyGC_Enable();
-    return set_directories();
+    return set_up_sys();
 }
 
 /* A ModuleSpec for the extension module in a directory, or NULL; without an exception when there is no such file. */
@@ -178,22 +188,39 @@ static PyObject *simple(PyObject *importlib, PyObject *name)
     return spec || PyErr_Occurred() ? spec : extension(importlib, name, DYNLOAD, EXT_SUFFIX);
 }
 
-/* sys.meta_path[-1].find_spec(name, path, target): for anything that is not simple, complete the start: that appends
- * the finder of files to sys.meta_path, and the search goes on there. */
+/* What the finders that come after this one in sys.meta_path find: CPython 3.14 looks at a copy of the list, made before
+ * the start was completed. */
+static PyObject *find_further(PyObject *name, PyObject *path, PyObject *target)
+{
+    PyObject *finders = PySys_GetObject("meta_path"), *spec = NULL;     /* (borrowed) */
+    bool after = false;
+    for (Py_ssize_t i = 0; finders && i < PyList_GET_SIZE(finders) && !(spec && spec != Py_None); i++) {
+        PyObject *finder = PyList_GET_ITEM(finders, i);
+        Py_XDECREF(spec);
+        spec = after ? PyObject_CallMethod(finder, "find_spec", "OOO", name, path, target) : Py_NewRef(Py_None);
+        if (!spec)
+            return NULL;
+        after |= finder == launcher;
+    }
+    return spec ? spec : Py_NewRef(Py_None);
+}
+
+/* sys.meta_path[-1].find_spec(name, path, target): for anything that is not simple, complete the start, which appends the
+ * finder of files to sys.meta_path. */
 static PyObject *find_spec(PyObject *self, PyObject *args)
 {
     PyObject *name, *path = Py_None, *target = Py_None, *spec = NULL;
     if (!PyArg_ParseTuple(args, "U|OO", &name, &path, &target))
         return NULL;
-    if (owner) {
-        PyObject *importlib = PyImport_ImportModule("_frozen_importlib");
-        if (importlib)
-            spec = simple(importlib, name);
-        Py_XDECREF(importlib);
-        if (spec || PyErr_Occurred() || complete())
-            return spec;
-    }
-    Py_RETURN_NONE;
+    if (!owner)
+        Py_RETURN_NONE;
+    PyObject *importlib = PyImport_ImportModule("_frozen_importlib");
+    if (importlib)
+        spec = simple(importlib, name);
+    Py_XDECREF(importlib);
+    if (spec || PyErr_Occurred() || complete())
+        return spec;
+    return find_further(name, path, target);
 }
 
 static PyObject *of_imp(const char *function, PyObject *argument)
@@ -301,7 +328,7 @@ _Noreturn void run_python(const char *library, int argc, char **argv, bool seal)
     PyGC_Disable();     /* a command is too short for its garbage to matter */
 
     PyObject *module = NULL, *words = NULL, *status = NULL;
-    if (!set_directories() && !bridge() && (module = PyImport_ImportModule("pyrunc.cli.main")) &&
+    if (!set_up_sys() && !bridge() && (module = PyImport_ImportModule("pyrunc.cli.main")) &&
         (words = PyList_New(argc - 1))) {
         for (int i = 1; i < argc; i++) {
             PyObject *word = PyUnicode_DecodeFSDefault(argv[i]);

@@ -13,7 +13,7 @@
 extern char **environ;
 
 static const char PROGRAM[] =
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); sys._pyrunc_start = '" START "'; "
     "from pyrunc.__main__ import start; import posix; code = start(); "
     "sys.stdout.flush(); sys.stderr.flush(); posix._exit(code)";
 

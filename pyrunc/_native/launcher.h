@@ -5,7 +5,7 @@
  *   PYTHON_NAME      "python3.11"                        STDLIB, DYNLOAD  the interpreter's library directories
  *   PYTHON_PREFIX    sys.base_prefix                     INTERPRETER      its executable
  *   EMBEDDED_PYTHON  when libpython is linked, and then  EXT_SUFFIX       of extension modules
- *   STATIC_PYTHON    when it is linked statically */
+ *   QUICK_START      when only CPython's core is started START            what --version says of the start */
 #ifndef PYRUNC_LAUNCHER_H
 #define PYRUNC_LAUNCHER_H
 

@@ -15,7 +15,8 @@ SPEC = "1.3.0"
 
 def print_version() -> int:
     emit(f"runc version {__version__}+pyrunc\npyrunc version {__version__}\ncommit: {commit()}\nspec: {SPEC}\n"
-         f"python: {sys.version.split()[0]}\nlibseccomp: {libseccomp()}\n")
+         f"python: {sys.version.split()[0]}\nstart: {getattr(sys, '_pyrunc_start', 'from the sources')}\n"
+         f"libseccomp: {libseccomp()}\n")
     return 0
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,25 @@ from .conftest import Launcher
 
 pytestmark = pytest.mark.timeout(600)       # launchers are built here
 
-#: What a complete start of CPython imports and a start of its core does not.
-COMPLETE = {"encodings", "codecs", "io", "abc", "_frozen_importlib_external"}
+#: What a complete start of CPython imports, here and now, of those that a start of its core does not.
+COMPLETE = {"encodings", "codecs", "io", "abc", "_frozen_importlib_external"} & set(subprocess.run(
+    [sys.executable, "-I", "-S", "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True,
+    check=True).stdout.split())
 
 
 def quick(toy: Launcher) -> bool:
-    """Whether this launcher starts the core only (interpreter.c: QUICK_START)."""
-    return toy.kind == "static" and sys.version_info[:2] == (3, 11)
+    """Whether this launcher starts the core only: every static one has to, on all that pyrunc supports."""
+    return toy.kind == "static"
+
+
+def test_what_is_complete_is_known() -> None:
+    assert {"encodings", "codecs", "_frozen_importlib_external"} <= COMPLETE    # io and abc: until CPython 3.13
+
+
+def test_the_start_is_told(toy: Launcher) -> None:
+    assert toy("start").stdout == {
+        "static": "quick\n", "shared": "whole, 3 ms longer: no static libpython could be linked\n",
+        "exec": "of the interpreter, 5 ms longer: no libpython could be linked\n"}[toy.kind]
 
 
 def test_commands_start_with_the_core_only(toy: Launcher) -> None:
@@ -37,7 +50,23 @@ def test_commands_start_with_the_core_only(toy: Launcher) -> None:
 def test_a_core_start_opens_no_file_of_python(toy: Launcher) -> None:
     opened = toy.traced("echo", "x", calls="open,openat,openat2,stat,newfstatat,access")
     assert (f"/lib/python{sys.version_info.major}" in opened) == (toy.kind == "exec")
-    assert "pyvenv.cfg" not in opened or toy.kind == "exec"
+    assert "pyvenv.cfg" not in opened or not quick(toy)
+
+
+def test_a_whole_start_believes_no_file_around_the_interpreter(toy: Launcher) -> None:
+    """CPython 3.14 looks for a pyvenv.cfg around the executable that it is told of, whatever else it is told."""
+    opened = toy.traced("whole", calls="open,openat,openat2")
+    asked = {line.split('"')[1] for line in opened.splitlines() if "pyvenv.cfg" in line}
+    assert not asked or toy.kind == "exec" or asked <= {"/proc/pyrunc/pyvenv.cfg", "/proc/pyrunc/bin/pyvenv.cfg"}
+    assert toy("interpreter").stdout == f"{Path(sys.executable).resolve()}\n"
+
+
+def test_hash_functions(toy: Launcher) -> None:
+    """Debian's libpython.a of CPython 3.13 and later lacks some: OpenSSL has them, and nobody complains."""
+    done = toy("hashes")
+    assert done.stdout.split()[:-1] == ["ba7816bf8f01cfea", "900150983cd24fb0", "a9993e364706816a", "ddaf35a193617aba"]
+    assert float(done.stdout.split()[-1]) == random.Random("a word").random()       # seeded by SHA-512
+    assert done.stderr == ""
 
 
 def test_what_the_core_lacks_comes_when_asked_for(toy: Launcher) -> None:

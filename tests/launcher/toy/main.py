@@ -77,6 +77,22 @@ def of_sys() -> None:
     print(sys.argv[-1], sys.path[0].rpartition("/")[2], hasattr(sys, "nonsense"), getattr(sys, "nonsense", "none"))
 
 
+def start() -> None:
+    print(getattr(sys, "_pyrunc_start"))  # noqa: B009
+
+
+def interpreter() -> None:
+    print(sys.executable)
+
+
+def hashes() -> None:
+    import hashlib
+    import random
+    for name in ("sha256", "md5", "sha1", "sha512"):
+        print(hashlib.new(name, b"abc").hexdigest()[:16], end=" ")
+    print(random.Random("a word").random())
+
+
 def extension() -> None:
     """Extension modules, built in or from a file, do not count as more than ordinary."""
     import _json
