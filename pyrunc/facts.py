@@ -9,13 +9,15 @@ if TYPE_CHECKING:
 class Facts:
     """Descriptors are -1 and pids 0 until the step named in the comment has set them."""
     __slots__ = ("cgroup_fd", "console_fd", "console_socket", "fifo_fd", "home", "hook_output", "mount_fds", "page",
-                 "pid", "pidfd", "proc_fd", "root_fd", "seccomp", "state_fd", "sync_fd", "userns_fd", "warnings")
+                 "pid", "pidfd", "proc_fd", "root_fd", "seccomp", "start_time", "state_fd", "sync_fd", "userns_fd",
+                 "warnings")
 
     def __init__(self) -> None:
         self.state_fd = -1       # state.reserve: <root>/<id>, O_PATH|O_DIRECTORY
         self.cgroup_fd = -1      # cgroup.create: the container's cgroup directory
         self.pid = 0             # namespaces.clone: the container's init as the runtime sees it
         self.pidfd = -1          # namespaces.clone
+        self.start_time = 0      # namespaces.clone: of a process that /proc may hide from the runtime later
         self.userns_fd = -1      # namespaces.join_user / idmap: the container's user namespace
         self.proc_fd = -1        # root.proc: a private procfs of the container's pid namespace (child)
         self.root_fd = -1        # root.bind: the container's root, before it is "/" (child)

@@ -1,6 +1,11 @@
-"""What this host offers, read once, so that the planner decides without acting. Tests make their own Host."""
+"""What this host offers, read once, so that the planner decides without acting. Tests make their own Host.
+
+What cannot be found out is an error, never a default: a container made on a guess may be weaker than the one that was
+asked for. Absent is only what says by a definite errno that the kernel, or whoever mounted /proc, does not have it.
+"""
 from __future__ import annotations
 
+import errno
 import posix
 
 from .cgroups.path import of_process
@@ -29,16 +34,27 @@ class Host(Fields):
         return self.euid == 0 and not self.in_userns
 
 
-def _read(path: str) -> str:
+PR_CAPBSET_READ = 23
+#: The kernel is built without it (user namespaces, cgroups, AppArmor), or /sys is not there.
+ABSENT = (errno.ENOENT, errno.ENOTDIR)
+
+
+def _read(path: str, absent: tuple[int, ...] = ()) -> str:
+    """The text of a file; "" where opening it fails with one of the errnos. Any other failure is an OSError that names
+    the path."""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
-        return ""
+    except OSError as fault:
+        if fault.errno in absent:
+            return ""
+        raise
     try:
         text = b""
         while part := posix.read(fd, 1 << 16):      # procfs gives a page at a time
             text += part
         return text.decode(errors="surrogateescape")
+    except OSError as fault:
+        raise OSError(fault.errno, fault.strerror, path) from None
     finally:
         posix.close(fd)
 
@@ -46,13 +62,33 @@ def _read(path: str) -> str:
 def allows_setgroups(process: str) -> bool:
     """Whether setgroups(2) is open in the user namespace of a process: "self" or its pid (user_namespaces(7)).
 
-    It was given up for good where an unprivileged user mapped a group; namespaces made in there inherit that.
+    It was given up for good where an unprivileged user mapped a group; namespaces made in there inherit that. Of a
+    process that has ended, or is hidden, nothing is known; where it matters, setgroups(2) then fails.
     """
-    return not _read(f"/proc/{process}/setgroups").startswith("deny")
+    return not _read(f"/proc/{process}/setgroups", (*ABSENT, errno.ESRCH, errno.EACCES, errno.EPERM)).startswith("deny")
+
+
+def last_capability() -> int:
+    """The highest capability that the kernel knows (capabilities(7)): asked of itself, for /proc/sys may be hidden."""
+    from ._native import lib
+    number = Host.last_capability
+    while number < 63 and lib.pr_prctl(PR_CAPBSET_READ, number + 1, 0, 0, 0) >= 0:
+        number += 1
+    while number and lib.pr_prctl(PR_CAPBSET_READ, number, 0, 0, 0) < 0:
+        number -= 1
+    return number
+
+
+def _permitted() -> int:
+    for line in lines(_read("/proc/self/status")):
+        if line.startswith("CapPrm:\t"):
+            return int(line[8:], 16)
+    raise OSError(errno.EPROTO, posix.strerror(errno.EPROTO), "/proc/self/status does not tell the capabilities")
 
 
 def probe() -> Host:
-    """Read the facts of the host this process runs on. No effects."""
+    """Read the facts of the host this process runs on. No effects. OSError for what cannot be found out."""
+    permitted = _permitted()             # first: every process has it where a procfs is
     mount, hybrid, selinux, resctrl = "", False, False, ""
     for line in lines(_read("/proc/self/mounts")):
         fields = line.split(" ")
@@ -64,13 +100,10 @@ def probe() -> Host:
             selinux = True
         elif fields[2] == "resctrl":
             resctrl = fields[1]
-    own = of_process(_read("/proc/self/cgroup")) or "/"
-    uid_map = _read("/proc/self/uid_map").split()
-    _, _, permitted = _read("/proc/self/status").partition("\nCapPrm:\t")
-    in_userns = uid_map[:3] != ["0", "0", "4294967295"]
+    own = of_process(_read("/proc/self/cgroup", ABSENT)) or "/"
+    in_userns = _read("/proc/self/uid_map", ABSENT).split() not in ([], ["0", "0", "4294967295"])
     return Host(euid=posix.geteuid(), egid=posix.getegid(),
                 in_userns=in_userns, setgroups=not in_userns or allows_setgroups("self"),
                 cgroup_mount=mount, cgroup_own=own, cgroup_hybrid=hybrid, resctrl=resctrl,
-                apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"), selinux=selinux,
-                capabilities=int(permitted[:16] or "0", 16),
-                last_capability=int(_read("/proc/sys/kernel/cap_last_cap") or "40"))
+                apparmor=_read("/sys/module/apparmor/parameters/enabled", ABSENT).startswith("Y"), selinux=selinux,
+                capabilities=permitted, last_capability=last_capability())

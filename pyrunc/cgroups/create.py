@@ -4,7 +4,7 @@ from __future__ import annotations
 import errno
 import posix
 
-from .v2 import DIRECTORY, MARKS, STICKY, events, marked, members, refusal
+from .v2 import DIRECTORY, MARKS, STICKY, events, marked, members, refusal, remove_mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,10 +134,7 @@ def _mark(kernel: Files, fd: int, mark: str, made: bool) -> None:
     trusted, user = MARKS
     if not made and marked(kernel, fd):
         for name in MARKS:
-            try:
-                kernel.removexattr(fd, name)
-            except OSError:
-                pass
+            remove_mark(kernel, fd, name)
     try:
         kernel.setxattr(fd, trusted, mark.encode())
     except PermissionError:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MARKS = ("trusted.pyrunc", "user.pyrunc")
 STICKY = 0o1000
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW
+NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)   # of pidfd_open(2): it has ended, or is a thread by now
 GONE = (errno.ENOENT, errno.ENODEV)  # what the files of a cgroup answer that has been removed
 FREEZE_SECONDS = 10.0
 REMOVE_TRIES = 12                    # 1, 2, 4 ... ms between them: 4 s in all
@@ -82,7 +83,7 @@ def _leader(kernel: Files, thread: int) -> int:
         for line in kernel.read_file(f"/proc/{thread}/status").split("\n"):
             if line.startswith("Tgid:"):
                 return int(line[5:])
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         pass                         # ended meanwhile
     return 0
 
@@ -122,6 +123,15 @@ def below(kernel: Files, top: int) -> Iterator[tuple[int, str]]:
 def marked(kernel: Files, fd: int) -> bytes:
     """The mark that a cgroup carries; empty when it is no container's own."""
     return next(filter(None, (kernel.getxattr(fd, name) for name in MARKS)), b"")
+
+
+def remove_mark(kernel: Files, fd: int, name: str) -> None:
+    """Take one of MARKS away, if it is there and this user's to take."""
+    try:
+        kernel.removexattr(fd, name)
+    except OSError as fault:
+        if fault.errno not in (errno.ENODATA, errno.EPERM, errno.EOPNOTSUPP):
+            raise
 
 
 class Cgroup:
@@ -223,7 +233,9 @@ class Cgroup:
             for pid in self.procs():
                 try:
                     pidfd = kernel.pidfd_open(pid)
-                except OSError:
+                except OSError as fault:
+                    if fault.errno not in NO_PROCESS:
+                        raise
                     continue
                 try:
                     if pid in self.procs():     # still that one: the descriptor cannot have got a successor's
@@ -286,10 +298,7 @@ class Cgroup:
 
     def _unmark(self) -> None:
         for name in MARKS:
-            try:
-                self.kernel.removexattr(self.fd, name)
-            except OSError:
-                pass                 # it carries the other one
+            remove_mark(self.kernel, self.fd, name)
 
     def _rmdir(self, path: str, dirfd: int = -100) -> None:
         """rmdir(2); EBUSY is tried again: killed processes take a moment to leave. Fine when it is gone."""

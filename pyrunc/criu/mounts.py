@@ -7,6 +7,7 @@ has the name is told by the kernel, by its mount id, not by looking a path up tw
 """
 from __future__ import annotations
 
+import errno
 import hashlib
 import posix
 
@@ -87,7 +88,9 @@ def _mounted(kernel: Kernel, root: int, mount: External, lines: dict[int, Mount]
     """The mount whose top is at the destination; None when the container has unmounted it, or never had it."""
     try:
         fd = kernel.open_in_root(root, mount.destination, posix.O_PATH)
-    except OSError:
+    except OSError as fault:
+        if fault.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES):
+            raise
         return None
     try:
         line = lines.get(kernel.mount_id(fd))

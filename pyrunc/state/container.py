@@ -70,8 +70,11 @@ class Container:
             return False
         try:
             return "frozen 1" in identity.read(f"{self.state['cgroup']}/cgroup.events")
-        except OSError:      # removed under us, or not ours to read: not frozen by us
-            return False
+        except OSError as fault:
+            # Removed under us, or not ours to read: not frozen by us.
+            if fault.errno in (errno.ENOENT, errno.ENODEV, errno.EACCES, errno.EPERM):
+                return False
+            raise
 
     def waiting(self) -> bool:
         """Whether the init still waits for `start`: then it holds the fifo open, and execve(2) closes it.

@@ -39,8 +39,7 @@ def delete(root: str, id: str, force: bool, trace: str, log: Log) -> None:
         if container is None:
             store.remove(root, id)
             return
-        status = container.status()
-        if not force and status not in (STOPPED, CREATED, CREATING):
+        if not force and (status := container.status()) not in (STOPPED, CREATED, CREATING):
             raise StateError(f"cannot delete container {id} that is not stopped: {status}")
         destroy(container, trace, log)
 

@@ -5,6 +5,7 @@ the native module.
 """
 from __future__ import annotations
 
+import errno
 import posix
 
 TYPE_CHECKING = False
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 DEAD = "ZXx"          # zombie, dead, dead as ps shows it (proc_pid_stat(5))
+#: What pidfd_open(2) answers for a number that is no process: EINVAL, ENOENT in newer
+#: kernels, when it is a thread's.
+NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
 
 
 def read(path: str, limit: int = 4096) -> str:
@@ -34,8 +38,21 @@ def parse_stat(text: str) -> tuple[str, int]:
 
 
 def boot_id() -> str:
-    """The kernel's random name for this boot (random(4))."""
-    return read("/proc/sys/kernel/random/boot_id").rstrip()
+    """The kernel's random name for this boot (random(4)); "" where /proc/sys is hidden: procfs mounted with subset=pid
+    (proc(5)), or something mounted over it."""
+    try:
+        return read("/proc/sys/kernel/random/boot_id").rstrip()
+    except OSError as fault:
+        if fault.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM):
+            return ""
+        raise
+
+
+def same_boot(who: Mapping[str, Any]) -> bool:
+    """Whether it is of this boot. Where that cannot be known, pid and start time decide alone, as in runc and crun."""
+    if not who["boot_id"]:
+        return True
+    return boot_id() in ("", who["boot_id"])
 
 
 def own() -> dict[str, Any]:
@@ -48,11 +65,22 @@ def alive(who: Mapping[str, Any]) -> bool:
     pid = who["pid"]
     if pid <= 0:
         return False
+    found = look(pid)
+    if found is None:
+        fd = _pidfd(pid)
+        if fd < 0:
+            return False
+        from . import hidden
+        return hidden.alive(who, fd)
+    return found[1] == who["start_time"] and found[0] not in DEAD and same_boot(who)
+
+
+def look(pid: int) -> tuple[str, int] | None:
+    """parse_stat() of a process; None when there is none to be seen."""
     try:
-        state, start = parse_stat(read(f"/proc/{pid}/stat"))
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return start == who["start_time"] and state not in DEAD and who["boot_id"] == boot_id()
+        return parse_stat(read(f"/proc/{pid}/stat"))
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
 
 
 def open_pidfd(who: Mapping[str, Any]) -> int:
@@ -62,14 +90,27 @@ def open_pidfd(who: Mapping[str, Any]) -> int:
     """
     if who["pid"] <= 0:
         raise ProcessLookupError
-    try:
-        fd = posix.pidfd_open(who["pid"])
-    except OSError as fault:     # EINVAL: the number is a thread's by now
-        raise ProcessLookupError from fault
-    if not alive(who):
-        posix.close(fd)
+    fd = _pidfd(who["pid"])
+    if fd < 0:
         raise ProcessLookupError
-    return fd
+    try:
+        if alive(who):
+            return fd
+    except BaseException:
+        posix.close(fd)
+        raise
+    posix.close(fd)
+    raise ProcessLookupError
+
+
+def _pidfd(pid: int) -> int:
+    """pidfd_open(2); -1 when there is no such process. For want of a descriptor nobody is gone."""
+    try:
+        return posix.pidfd_open(pid)
+    except OSError as fault:
+        if fault.errno not in NO_PROCESS:
+            raise
+        return -1
 
 
 def wait_end(pidfd: int, seconds: float) -> bool:

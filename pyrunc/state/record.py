@@ -41,7 +41,7 @@ def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
         "rootfs": rootfs(config, options),
         "annotations": config.get("annotations") or {},
         "created": go_nano(time.time_ns()),
-        "creator": identity.own(),
+        "creator": {**identity.own(), "lock": f"{options.root}/{options.id}/{store.LOCK}"},
         "options": dict(options.__dict__),       # with config.json, the plan can be made again
         "boot_id": identity.boot_id(),
         "cgroup": path.directory(config, options, host),
@@ -72,7 +72,7 @@ def streams() -> list[str]:
     for number in (0, 1, 2):
         try:
             found.append(posix.readlink(f"/proc/self/fd/{number}"))
-        except OSError:                # closed
+        except FileNotFoundError:      # closed
             found.append("")
     return found
 

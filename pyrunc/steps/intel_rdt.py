@@ -114,7 +114,7 @@ class Share(RdtStep):
         """The kernel rounds bandwidths up to multiples of this."""
         try:
             return int(kernel.read_file(f"{self.root}/info/MB/bandwidth_gran"))
-        except OSError:
+        except FileNotFoundError:
             return 1
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:

@@ -14,6 +14,7 @@ from _signal import SIGKILL
 from ..config.namespaces import KINDS, Namespaces
 from ..last import OP_CLONE
 from ..linux import CLONE_PARENT
+from ..state.record import start_time
 from ..step import CHILD, LAST, PARENT, Barrier, Step
 
 TYPE_CHECKING = False
@@ -120,6 +121,7 @@ class Clone(Step):
         self.first = facts.pid
         if facts.pid and self.dumpable:
             kernel.prctl(PR_SET_DUMPABLE, 0)
+            facts.start_time = start_time(kernel, facts.pid)      # as long as hidepid (proc(5)) lets us see it
         kernel.close(theirs if facts.pid else ours)
         facts.sync_fd = ours if facts.pid else theirs
 
@@ -224,6 +226,8 @@ class Adopt(Step):
         if not kernel.is_child(pidfd):
             raise OSError(errno.ECHILD, posix.strerror(errno.ECHILD), f"process {pid}")
         facts.pid, facts.pidfd = pid, pidfd
+        if facts.start_time:
+            facts.start_time = start_time(kernel, pid)
         kernel.kill_and_reap(first, first_pidfd)
 
 

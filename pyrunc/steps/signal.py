@@ -5,6 +5,7 @@ import _signal
 import posix
 
 from ..errors import NOT_RUNNING, StateError
+from ..state.identity import NO_PROCESS
 from ..step import Step
 
 TYPE_CHECKING = False
@@ -64,7 +65,9 @@ def signal_cgroup(container: Container, number: int) -> None:
     for pid in pids:
         try:
             fd = posix.pidfd_open(pid)
-        except OSError:
+        except OSError as fault:
+            if fault.errno not in NO_PROCESS:
+                raise
             continue
         try:
             if pid in cgroup.procs():     # the pidfd is of the process that was listed, not of a later one

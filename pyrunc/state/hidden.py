@@ -1,0 +1,89 @@
+"""A process that /proc does not show: it has ended, or procfs is mounted with hidepid (proc(5)).
+
+Then an ordinary user sees no process that it may not trace, and neither the runtime at work nor an init that waits for
+`start` lets itself be traced. A pidfd shows that there is a process and that it is the user's; that it is the one that
+is meant shows what only that one holds.
+"""
+from __future__ import annotations
+
+import errno
+import posix
+from sys import byteorder
+
+from ..errors import StateError
+from . import identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+FLOCK = 32               # sizeof(struct flock) where long has 64 bits: type, whence, start, length, pid
+FLOCK_PID = slice(24, 28)
+
+
+def alive(who: Mapping[str, Any], fd: int) -> bool:
+    """identity.alive() for such a process. StateError when nothing shows whose it is.
+
+    fd   a pidfd of who["pid"], closed when this returns
+    """
+    import _signal
+    pid = who["pid"]
+    try:
+        _signal.pidfd_send_signal(fd, 0)
+        if identity.wait_end(fd, 0):
+            return False         # a zombie
+    except (ProcessLookupError, PermissionError):
+        return False             # gone, or another user's
+    finally:
+        posix.close(fd)
+    if identity.look(pid) is not None:       # the number was nobody's a moment ago
+        return identity.alive(who)
+    if who["boot_id"] not in ("", identity.boot_id()):
+        return False
+    if _holds_lock(who) or _waits_for_start(who) or _is_in_cgroup(who):
+        return True
+    raise StateError(f"cannot tell whether process {pid} is the container's: /proc hides it (mount option hidepid)")
+
+
+def _holds_lock(who: Mapping[str, Any]) -> bool:
+    """The creator has locked the container's lock file (fcntl(2), F_GETLK)."""
+    if "lock" not in who:
+        return False
+    import fcntl
+    fd = posix.open(who["lock"], posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+    try:
+        asked = fcntl.F_WRLCK.to_bytes(2, byteorder) + bytes(FLOCK - 2)
+        answer = fcntl.fcntl(fd, fcntl.F_GETLK, asked)
+    finally:
+        posix.close(fd)
+    held = int.from_bytes(answer[:2], byteorder) != fcntl.F_UNLCK
+    return held and int.from_bytes(answer[FLOCK_PID], byteorder) == who["pid"]
+
+
+def _waits_for_start(who: Mapping[str, Any]) -> bool:
+    """The init reads the fifo, which nobody else does once it is made."""
+    if "options" not in who:
+        return False
+    from .store import FIFO
+    path = f"{who['options'].get('root', '')}/{who['id']}/{FIFO}"
+    try:
+        posix.close(posix.open(path, posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC))
+    except OSError as fault:
+        if fault.errno in (errno.ENXIO, errno.ENOENT):
+            return False
+        raise
+    return True
+
+
+def _is_in_cgroup(who: Mapping[str, Any]) -> bool:
+    """It is in the cgroup that has the container's mark."""
+    if not who.get("cgroup"):
+        return False
+    from ..cgroups.v2 import Cgroup
+    from ..files import Files
+    cgroup = Cgroup(who["cgroup"], who["mark"], Files())
+    try:
+        return who["pid"] in cgroup.procs()
+    finally:
+        cgroup.close()
