@@ -50,6 +50,10 @@ COMMAND = Command(
 
 #: The steps that need what goes with the container: its namespaces, cgroup, unit, resctrl group.
 OF_CONTAINER = ("join.", "namespaces.", "scope.", "intel_rdt.")
+#: What a process file may leave out, and then is the container's. Not the terminal: that is the caller's matter.
+LABELS = ("apparmorProfile", "selinuxLabel")
+INHERITED = (*LABELS, "capabilities", "env", "execCPUAffinity", "ioPriority", "noNewPrivileges", "oomScoreAdj",
+             "rlimits", "scheduler")
 ENDING = 2.0                     # seconds from letting go of the namespaces to the end of a process, at most
 ID_LIMIT = 2**32 - 2             # 2^32-1 means "leave as it is" to the kernel (setresuid(2))
 
@@ -114,10 +118,8 @@ def process_of(call: Call, saved: Config) -> Process:
         file = absolute(call.text("process"))
         process = load("", file)
         check_process(process, call.text("process"))
-        given: Process = changed(call, process) if call.arguments[1:] else process
-        if "oomScoreAdj" in saved.get("process", {}):        # rather the container's than that of whoever calls
-            given.setdefault("oomScoreAdj", saved["process"]["oomScoreAdj"])
-        return given
+        given: Process = completed(process, saved.get("process") or {})
+        return changed(call, given) if call.arguments[1:] else given
     args = call.arguments[1:]
     if not args:
         raise UsageError("exec args cannot be empty")
@@ -127,11 +129,28 @@ def process_of(call: Call, saved: Config) -> Process:
     return changed(call, process)
 
 
+def completed(process: Any, containers: Any) -> Process:
+    """The process, with what it leaves out from the container's: who says nothing does not ask for all of the host.
+
+    docs/process.md has the table. An empty label is none; an empty list or object is what it says. Groups belong to a
+    user: who names one gets those that are named with it (Go's JSON leaves out an empty list).
+    """
+    done: Any = {name: value for name, value in containers.items() if name in INHERITED}
+    done.update((name, value) for name, value in process.items() if value or name not in LABELS)
+    user = dict(containers.get("user") or {})
+    if "user" in process:
+        user.pop("additionalGids", None)
+        user.update(process["user"])
+    if user:
+        done["user"] = user
+    return done  # type: ignore[no-any-return]
+
+
 def changed(call: Call, base: Any) -> Process:
     """A copy of the process with the arguments and every flag applied."""
     process: Any = {**base, "args": call.arguments[1:] or base["args"], "terminal": call.on("tty")}
     for flag, name in (("cwd", "cwd"), ("apparmor", "apparmorProfile"), ("process-label", "selinuxLabel")):
-        if call.given(flag):
+        if call.text(flag):          # an empty one is none: it takes no label away
             process[name] = call.text(flag)
     if call.given("no-new-privs"):
         process["noNewPrivileges"] = call.on("no-new-privs")

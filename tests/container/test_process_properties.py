@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import re
 import struct
@@ -184,6 +185,22 @@ def test_apparmor_profile_of_exec(apparmor: None, runtime: Runtime, place: Path,
     started(runtime, place, name, {})
     said = runtime.ok("exec", "--apparmor", "pyrunc-test", name, "cat", "/proc/self/attr/current").stdout
     assert said.strip() == "pyrunc-test (enforce)"
+
+
+# Unconfined is what exec says, not what it leaves out.
+@pytest.mark.guest
+def test_apparmor_profile_of_exec_is_otherwise_the_containers(apparmor: None, runtime: Runtime, place: Path,
+                                                              name: str) -> None:
+    started(runtime, place, name, {"process": {"apparmorProfile": "pyrunc-test"}})
+    shown = {"args": ["cat", "/proc/self/attr/current"], "cwd": "/", "env": [bundles.PATH]}
+    file = place / "process.json"
+    for process, profile in (({}, "pyrunc-test (enforce)"), ({"apparmorProfile": ""}, "pyrunc-test (enforce)"),
+                             ({"user": {"uid": 5, "gid": 5}}, "pyrunc-test (enforce)"),
+                             ({"apparmorProfile": "unconfined"}, "unconfined")):
+        file.write_text(json.dumps({**shown, **process}))
+        assert runtime.ok("exec", "--process", file, name).stdout.strip() == profile
+    for flags in ([], ["--apparmor", ""]):
+        assert runtime.ok("exec", *flags, name, *shown["args"]).stdout.strip() == "pyrunc-test (enforce)"
 
 
 @pytest.mark.spec("config.md#linux-process", "apparmorProfile")

@@ -102,6 +102,12 @@ def test_exec(runtime: Runtime, place: Path, name: str) -> None:
     show = ["cat", "/proc/self/attr/current"]
     assert runtime.ok("exec", name, *show).stdout.rstrip("\0\n") == PROCESS
     assert runtime.ok("exec", "--process-label", "u:r:host_t", name, *show).stdout.rstrip("\0\n") == "u:r:host_t"
+    assert runtime.ok("exec", "--process-label", "", name, *show).stdout.rstrip("\0\n") == PROCESS
+    file = place / "process.json"
+    for process, label in (({}, PROCESS), ({"selinuxLabel": ""}, PROCESS), ({"user": {"uid": 5, "gid": 5}}, PROCESS),
+                           ({"selinuxLabel": "u:r:host_t"}, "u:r:host_t")):
+        file.write_text(json.dumps({"args": show, "cwd": "/", "env": [bundles.PATH], **process}))
+        assert runtime.ok("exec", "--process", file, name).stdout.rstrip("\0\n") == label
 
 
 @pytest.mark.spec("config.md#linux-process", "selinuxLabel")
