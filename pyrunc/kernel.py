@@ -322,6 +322,11 @@ class Kernel(Files):
         if lib.pr_pty_size(fd, rows, columns) < 0:
             raise fail("TIOCSWINSZ")
 
+    def pty_plain_newlines(self, fd: int) -> None:
+        """A line that is written to this terminal ends in LF, and not in CR LF (ONLCR of termios(3) cleared)."""
+        if lib.pr_tty_no_onlcr(fd) < 0:
+            raise fail("TCSETS")
+
     def pty_size_of_caller(self, fd: int) -> None:
         """Give a terminal the size of the one this command was started at, if there is one at descriptor 2, 1 or 0."""
         rows, columns = ffi.new("unsigned short *"), ffi.new("unsigned short *")

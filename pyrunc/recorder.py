@@ -358,6 +358,9 @@ class Recorder(Kernel):
     def pty_size(self, fd: int, rows: int, columns: int) -> None:
         self._note("pty_size", fd, rows, columns)
 
+    def pty_plain_newlines(self, fd: int) -> None:
+        self._note("pty_plain_newlines", fd)
+
     def pty_size_of_caller(self, fd: int) -> None:
         self._note("pty_size_of_caller", fd)
 

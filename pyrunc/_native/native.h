@@ -90,7 +90,8 @@ int pr_umount(const char *target, int flags);
 int pr_pty_peer(int master_fd);                   /* TIOCSPTLCK 0, then TIOCGPTPEER, O_NOCTTY */
 int pr_pty_size(int fd, unsigned short rows, unsigned short columns);
 int pr_pty_get_size(int fd, unsigned short *rows, unsigned short *columns);
-int pr_tty_raw(int fd, unsigned char *saved, size_t len);    /* saves termios, then raw; returns bytes saved */
+int pr_tty_raw(int fd, unsigned char *saved, size_t len);    /* saves termios, then raw, but for OPOST: what is
+                                                              * printed still begins its lines; returns bytes saved */
 int pr_tty_restore(int fd, const unsigned char *saved, size_t len);
 
 /* ---- network: one ioctl; moving devices is pyroute2's work ---- */

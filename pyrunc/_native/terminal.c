@@ -44,7 +44,9 @@ int pr_tty_raw(int fd, unsigned char *saved, size_t len)
     if (tcgetattr(fd, &now) < 0)
         return -1;
     memcpy(saved, &now, sizeof now);
+    tcflag_t output = now.c_oflag & OPOST;
     cfmakeraw(&now);
+    now.c_oflag |= output;
     return tcsetattr(fd, TCSANOW, &now) < 0 ? -1 : (int)sizeof now;
 }
 

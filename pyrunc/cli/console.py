@@ -28,7 +28,8 @@ def caller_terminal() -> int:
 class Console:
     """Copies between descriptors 0 and 1 and the master end of the container's terminal.
 
-    The caller's terminal is raw until close(): every key, Ctrl-C included, is the container's.
+    The caller's terminal is raw until close(): every key, Ctrl-C included, is the container's. Only what is printed on
+    it is worked on as before, since the container's lines end in LF (terminal.receive).
     """
 
     def __init__(self, master: int) -> None:

@@ -84,14 +84,20 @@ def stay(facts: Facts, log: Log, notify: Proxy | None = None) -> int:
 
 
 def forward(signals: int, pidfd: int, console: Console | None, log: Log) -> None:
-    """Hand every signal that has arrived on to the init; a change of the terminal's size goes to its terminal."""
+    """Hand every signal that has arrived on to the init.
+
+    Not SIGWINCH, which is no message to a program but news of a terminal's size: it changes the size of the container's
+    terminal, whose kernel tells the program. A program that has none may mean something else by the signal (Apache's
+    httpd stops), and here only the caller's window was resized.
+    """
     while True:
         try:
             number = int.from_bytes(posix.read(signals, SIGINFO)[:4], "little")
         except BlockingIOError:
             return
-        if number == _signal.SIGWINCH and console is not None:
-            console.resize()
+        if number == _signal.SIGWINCH:
+            if console is not None:
+                console.resize()
         elif number not in OWN:
             log.debug(f"forwarding signal {number}")
             try:

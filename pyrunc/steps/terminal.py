@@ -197,16 +197,18 @@ class Release(Step):
 
 class Receive(Release):
     """Take the master in; the CLI copies between it and the caller's terminal, whose size the program finds from its
-    first instruction on."""
+    first instruction on. Its lines end in LF: what is printed may go to a file, and the caller's own terminal adds the
+    CR if it is shown. An engine that has the master says itself how its lines end (conmon leaves ONLCR set)."""
     name = "terminal.receive"
 
     def describe(self) -> str:
-        return "receive the terminal's master, and give it the size of the caller's"
+        return "receive the terminal's master; give it the size of the caller's, and LF as the end of a line"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         super().apply(kernel, facts)
         ours, facts.console_fd = facts.console_fd, kernel.receive_on(facts.console_fd)
         kernel.close(ours)
+        kernel.pty_plain_newlines(facts.console_fd)
         kernel.pty_size_of_caller(facts.console_fd)
 
 

@@ -1,11 +1,14 @@
 """Terminals: over the console socket for engines, and the caller's own in a foreground run."""
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
+import signal
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 from pathlib import Path
@@ -108,3 +111,82 @@ def test_foreground(runtime: Runtime, terminal: Path, name: str) -> None:
     assert "got line" in read(master, "got line")
     assert running.wait(60) == 6
     os.close(master)
+
+
+# ---- the ends of lines ----------------------------------------------------------------------------------------------
+
+def printed_to(runtime: Runtime, how: str, *args: str | Path) -> bytes:
+    """What a foreground command prints whose standard input is a terminal, and whose output is as `how` says."""
+    master, slave = os.openpty()
+    with tempfile.TemporaryFile() as file:
+        reading, writing = os.pipe()
+        out = {"pipe": writing, "file": file.fileno(), "terminal": slave}[how]
+        outcome = subprocess.Popen(["setsid", "--ctty", "--wait", *runtime.argv(*args)], stdin=slave, stdout=out, stderr=slave)
+        os.close(slave)
+        os.close(writing)
+        data = b""
+        source = {"pipe": reading, "file": master, "terminal": master}[how]
+        while True:
+            try:
+                part = os.read(source, 65536)
+            except OSError as fault:                # the last user of the slave has gone
+                assert fault.errno == errno.EIO
+                break
+            if not part:
+                break
+            data += part
+        assert outcome.wait(60) == 0
+        os.close(master)
+        os.close(reading)
+        file.seek(0)
+        return file.read() if how == "file" else data
+
+
+LINES = "echo one; printf 'two\\nthree\\n'; stty -a 2>/dev/null | tr ' ' '\\n' | grep onlcr"
+
+
+@pytest.mark.parametrize(("how", "end"), [("pipe", b"\n"), ("file", b"\n"), ("terminal", b"\r\n")])
+@pytest.mark.parametrize("command", ["run", "exec"])
+def test_lines_end_as_they_do_without_a_terminal(command: str, how: str, end: bytes, runtime: Runtime, terminal: Path,
+                                                 name: str) -> None:
+    """v=$(pyrunc run ...) has no CR in it; on a terminal that is shown every line begins at the left."""
+    if command == "run":
+        script(terminal, LINES)
+        said = printed_to(runtime, how, "run", "--bundle", terminal, name)
+    else:
+        script(terminal, "while :; do sleep 1; done", terminal=False)
+        runtime.ok("run", "--detach", "--bundle", terminal, name)
+        said = printed_to(runtime, how, "exec", "--tty", name, "sh", "-c", LINES)
+    assert said == end.join((b"one", b"two", b"three", b"-onlcr", b""))
+
+
+def test_an_engine_decides_itself_how_lines_end(runtime: Runtime, terminal: Path, name: str) -> None:
+    """Whoever takes the master over a console socket finds what the kernel gives a new terminal."""
+    script(terminal, LINES)
+    with Console(terminal / "socket") as console:
+        init = runtime.create(name, terminal, "--console-socket", str(terminal / "socket"))
+        console.accept()
+        runtime.ok("start", name)
+        assert console.read("onlcr\r\n") == "one\r\ntwo\r\nthree\r\nonlcr\r\n"
+        assert init.wait() == 0
+
+
+@pytest.mark.parametrize("command", ["run", "exec"])
+def test_a_resized_window_is_nothing_to_a_program_without_a_terminal(command: str, runtime: Runtime, terminal: Path,
+                                                                     name: str) -> None:
+    """crun#1442: Apache's httpd takes SIGWINCH for the order to shut down. All else is handed on, in its order."""
+    text = "trap 'echo WINCH' WINCH; trap 'echo USR1; exit 7' USR1; echo ready; while :; do sleep 0.05; done"
+    if command == "run":
+        script(terminal, text, terminal=False)
+        args: tuple[str | Path, ...] = ("run", "--bundle", terminal, name)
+    else:
+        script(terminal, "while :; do sleep 1; done", terminal=False)
+        runtime.ok("run", "--detach", "--bundle", terminal, name)
+        args = ("exec", name, "sh", "-c", text)
+    process = runtime.popen(*args, stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGWINCH)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGUSR1)
+    assert process.communicate(timeout=60)[0] == b"USR1\n"
+    assert process.returncode == 7
