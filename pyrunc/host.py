@@ -8,9 +8,19 @@ from __future__ import annotations
 import errno
 import posix
 
+from .absolute import absolute
 from .cgroups.path import of_process
 from .fields import Fields
 from .files import lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: As the kernel's own limit (path_resolution(7)).
+MAX_LINKS = 40
+#: What says nothing about a path, so that no answer may be made of it.
+OF_THE_CALLER = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class Host(Fields):
@@ -27,6 +37,7 @@ class Host(Fields):
     selinux: bool = False
     capabilities: int = (1 << 41) - 1    # that this process may hand on: its permitted set
     last_capability: int = 40            # the highest one that the kernel knows
+    real: Callable[[str], str] = staticmethod(lambda path: path)     # real_path, below
 
     @property
     def privileged(self) -> bool:
@@ -57,6 +68,38 @@ def _read(path: str, absent: tuple[int, ...] = ()) -> str:
         raise OSError(fault.errno, fault.strerror, path) from None
     finally:
         posix.close(fd)
+
+
+def real_path(path: str) -> str:
+    """An absolute path without the links in it, as they are now; what does not exist stays as it is written."""
+    rest, links = "", 0
+    while path:
+        try:
+            fd = posix.open(path, posix.O_PATH | posix.O_CLOEXEC)
+        except OSError as fault:
+            if fault.errno in OF_THE_CALLER:
+                raise
+            above, _, name = path.rpartition("/")
+            try:
+                target = posix.readlink(path) if links < MAX_LINKS else ""
+            except OSError as no_link:
+                if no_link.errno in OF_THE_CALLER:
+                    raise
+                target = ""
+            if target:                              # of a link to what is not there
+                path, links = absolute(target, above or "/"), links + 1
+            else:
+                path, rest = above, f"/{name}{rest}"
+            continue
+        try:
+            return posix.readlink(f"/proc/self/fd/{fd}").rstrip("/") + rest
+        except OSError as fault:
+            if fault.errno in OF_THE_CALLER:
+                raise
+            return path + rest                      # there is no /proc
+        finally:
+            posix.close(fd)
+    return rest
 
 
 def allows_setgroups(process: str) -> bool:
@@ -102,8 +145,15 @@ def probe() -> Host:
             resctrl = fields[1]
     own = of_process(_read("/proc/self/cgroup", ABSENT)) or "/"
     in_userns = _read("/proc/self/uid_map", ABSENT).split() not in ([], ["0", "0", "4294967295"])
+    known: dict[str, str] = {}
+
+    def real(path: str) -> str:          # the same answer in all of one plan
+        if path not in known:
+            known[path] = real_path(path)
+        return known[path]
+
     return Host(euid=posix.geteuid(), egid=posix.getegid(),
                 in_userns=in_userns, setgroups=not in_userns or allows_setgroups("self"),
-                cgroup_mount=mount, cgroup_own=own, cgroup_hybrid=hybrid, resctrl=resctrl,
+                real=real, cgroup_mount=mount, cgroup_own=own, cgroup_hybrid=hybrid, resctrl=resctrl,
                 apparmor=_read("/sys/module/apparmor/parameters/enabled", ABSENT).startswith("Y"), selinux=selinux,
                 capabilities=permitted, last_capability=last_capability())

@@ -2,16 +2,20 @@
 
 A privileged runtime takes the sources before the clone, while the host is all there is. If the container has a user
 namespace, it takes them from a view in which the kernel has locked the flags of the host's mounts: what was read-only
-or nosuid there cannot be changed by the container's root. Without privilege the init takes its sources itself.
+or nosuid there cannot be changed by the container's root. The init itself takes its sources when the runtime has no
+privilege; and those that lie in the container's root, at their turn: mounts listed before may be what they mean.
 """
 from __future__ import annotations
 
 import errno
 import posix
 
-from ..step import PARENT, Step
+from ..absolute import absolute
+from ..step import CHILD, PARENT, Barrier, Step
+from . import destination, idmap
 from .destination import is_directory
 from .mount import (
+    AT_EMPTY_PATH,
     AT_RECURSIVE,
     OPEN_TREE_CLONE,
     PROC_ROOT_INO,
@@ -23,9 +27,15 @@ from .mount import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..config.types import Config
     from ..facts import Facts
+    from ..host import Host
     from ..kernel import Kernel
-    from .idmap import Namespace
+    from ..options import Options
+    from .mount_options import MountOptions
 
 
 class View(Step):
@@ -58,11 +68,7 @@ class Source(Mount):
         return f"take {self.host_path}{tree}" + (f": {self.words}" if self.words else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        flags = OPEN_TREE_CLONE | (AT_RECURSIVE if self.options.recursive_bind else 0)
-        if self.view:
-            mount = kernel.open_tree_in(self.view.fd, self.host_path, flags)
-        else:
-            mount = kernel.open_tree(self.host_path, flags)
+        mount = self.take(kernel, facts, OPEN_TREE_CLONE | (AT_RECURSIVE if self.options.recursive_bind else 0))
         facts.mount_fds[self.index] = mount
         if self.inherited:
             kernel.mount_setattr(mount, propagation=self.inherited, recursive=True)
@@ -72,8 +78,60 @@ class Source(Mount):
         if ignored:              # as crun and mount(8) do; runc refuses
             facts.warnings.append(f"{self.where}: a bind mount cannot have its own {', '.join(ignored)}: ignored")
 
+    def take(self, kernel: Kernel, facts: Facts, flags: int) -> int:
+        if self.view:
+            return kernel.open_tree_in(self.view.fd, self.host_path, flags)
+        return kernel.open_tree(self.host_path, flags)
+
     def undo(self, kernel: Kernel, facts: Facts) -> None:
         if self.side == PARENT and (fd := facts.mount_fds.pop(self.index, -1)) >= 0:
+            kernel.close(fd)
+
+
+class SourceInRoot(Source):
+    """At its turn, by the init: the mounts that are listed before it are made. Links on the way are the container's, as
+    everything in the root is: they lead nowhere else."""
+    name = "binds.source_in_root"
+    side = CHILD
+    inside: str               # the path below the root
+
+    def take(self, kernel: Kernel, facts: Facts, flags: int) -> int:
+        place = destination.find(kernel, facts.root_fd, self.inside)
+        mount = kernel.open_tree("", flags | AT_EMPTY_PATH, place)
+        kernel.close(place)
+        return mount
+
+
+class Lend(Step):
+    """The init shows the runtime a source that it has taken itself."""
+    name = "binds.lend"
+    spec = "config.md#mounts"
+    side = CHILD
+    index: int
+    source: str
+
+    def describe(self) -> str:
+        return f"hand {self.source} to the runtime"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.send_on(facts.sync_fd, b"\n", facts.mount_fds[self.index])
+
+
+class Borrow(Step):
+    """The other end of binds.lend."""
+    name = "binds.borrow"
+    spec = "config.md#mounts"
+    index: int
+    source: str
+
+    def describe(self) -> str:
+        return f"take {self.source} from the init"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        facts.mount_fds[self.index] = kernel.receive_on(facts.sync_fd)
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        if (fd := facts.mount_fds.pop(self.index, -1)) >= 0:
             kernel.close(fd)
 
 
@@ -81,7 +139,7 @@ class Settle(Step):
     """The view and the id mappings have served when the last source is taken."""
     name = "binds.settle"
     spec = "config.md#mounts"
-    used: list[View | Namespace]
+    used: list[View | idmap.Namespace]
 
     def describe(self) -> str:
         return "let go of the namespaces that the sources were taken with"
@@ -140,3 +198,30 @@ class Change(Mount):
         set_attributes(kernel, place, self.options)
         set_below_and_propagation(kernel, place, self.options)
         kernel.close(place)
+
+
+def inside(config: Config, options: Options, host: Host, fields: dict[str, Any]) -> str:
+    """Where in the container's root the source of a bind mount lies, "" for one that is elsewhere. Links of the host
+    are followed; what is not there yet counts by the part that is."""
+    source, root = absolute(fields["source"], options.bundle), absolute(config["root"]["path"], options.bundle)
+    return below(source, root) or below(host.real(source), host.real(root))
+
+
+def below(path: str, top: str) -> str:
+    """The part of path after top, from a slash on; "" when it leads elsewhere."""
+    rest = path.removeprefix(top.rstrip("/"))
+    return (rest or "/") if path == top or (rest != path and rest.startswith("/")) else ""
+
+
+def mapped_by_the_runtime(config: Config, host: Host, parsed: MountOptions, fields: dict[str, Any]) -> Iterator[Step]:
+    """CHILD, PARENT: the ids of a source that the init has taken are mapped by the runtime, which alone has the right
+    to if the container has a user namespace. Both processes hold the same detached mount meanwhile."""
+    steps = list(idmap.Mappings(config, host).steps(fields["index"], parsed, fields["source"]))
+    if steps:
+        yield Barrier(label=f"the mounts before {fields['where']} are made", waits=PARENT)
+        yield Lend(index=fields["index"], source=fields["source"], where=fields["where"])
+        yield Borrow(index=fields["index"], source=fields["source"], where=fields["where"])
+        yield from steps
+        yield Settle(used=[step for step in steps if isinstance(step, idmap.Namespace)])
+        yield Release()
+        yield Barrier(label=f"the ids of {fields['where']} are mapped", waits=CHILD)

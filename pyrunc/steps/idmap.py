@@ -1,7 +1,8 @@
 """Id-mapped mounts: a source whose owners the container sees shifted, on the detached mount, before it is attached.
 
 The kernel takes the mapping from a user namespace. One is made per distinct mapping, by a child that lives only until
-its namespace is open. All of it is the parent's work: MOUNT_ATTR_IDMAP needs privilege over the file system itself.
+its namespace is open. All of it is the parent's work: MOUNT_ATTR_IDMAP needs privilege over the file system itself. A
+source that the init has to take is handed to the parent for that (binds.lend).
 """
 from __future__ import annotations
 

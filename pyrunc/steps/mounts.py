@@ -258,6 +258,8 @@ def sources(config: Config, options: Options, host: Host) -> Iterator[Step]:
     used: list[binds.View | idmap.Namespace] = []
     for parsed, fields in entries(config):
         if parsed.bind and not parsed.remount:
+            if binds.inside(config, options, host, fields):
+                continue
             if locked and view is None:
                 view = binds.View(where=fields["where"])
                 used.append(view)
@@ -284,11 +286,16 @@ def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
     label = config.get("linux", {}).get("mountLabel", "") if host.selinux else ""
     for parsed, fields in entries(config):
         if not host.privileged:
-            if parsed.bind and not parsed.remount:
-                yield source(config, options, fields, None, CHILD)
             yield from mappings.steps(fields["index"], parsed, fields["source"])     # refuses, or has none
-        if parsed.bind:
-            yield binds.Change(**fields) if parsed.remount else binds.Attach(**fields)
+        if parsed.remount and parsed.bind:
+            yield binds.Change(**fields)
+        elif parsed.bind:
+            inside = binds.inside(config, options, host, fields)
+            if inside or not host.privileged:
+                yield source(config, options, fields, None, CHILD, inside)
+            if inside and host.privileged:
+                yield from binds.mapped_by_the_runtime(config, host, parsed, fields)
+            yield binds.Attach(**fields)
         else:
             yield file_system(fields, parsed, label, spaces, host)
 
@@ -336,13 +343,13 @@ def wrong(parsed: MountOptions, fields: dict[str, Any]) -> tuple[str, str] | Non
 
 
 def source(config: Config, options: Options, fields: dict[str, Any], view: binds.View | None,
-           side: str) -> binds.Source:
+           side: str, inside: str = "") -> binds.Source:
     """The source of a bind mount. In the container it begins with the propagation that all its mounts have: slaves of
     the host's, unless rootfsPropagation says otherwise."""
     wanted = config.get("linux", {}).get("rootfsPropagation", "")
     inherited = 0 if "shared" in wanted else PRIVATE if "private" in wanted or "unbindable" in wanted else SLAVE
-    return binds.Source(**fields, host_path=absolute(fields["source"], options.bundle), view=view, side=side,
-                        inherited=inherited)
+    fields = {**fields, "host_path": absolute(fields["source"], options.bundle), "view": view, "inherited": inherited}
+    return binds.SourceInRoot(**fields, inside=inside) if inside else binds.Source(**fields, side=side)
 
 
 def file_system(fields: dict[str, Any], parsed: MountOptions, label: str, spaces: Namespaces, host: Host) -> FileSystem:

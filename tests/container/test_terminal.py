@@ -121,7 +121,8 @@ def printed_to(runtime: Runtime, how: str, *args: str | Path) -> bytes:
     with tempfile.TemporaryFile() as file:
         reading, writing = os.pipe()
         out = {"pipe": writing, "file": file.fileno(), "terminal": slave}[how]
-        outcome = subprocess.Popen(["setsid", "--ctty", "--wait", *runtime.argv(*args)], stdin=slave, stdout=out, stderr=slave)
+        outcome = subprocess.Popen(["setsid", "--ctty", "--wait", *runtime.argv(*args)], stdin=slave, stdout=out,
+                                   stderr=slave)
         os.close(slave)
         os.close(writing)
         data = b""

@@ -13,12 +13,12 @@ from pyrunc._native import lib
 from pyrunc.engine import Engine
 from pyrunc.errors import PyruncError
 from pyrunc.facts import Facts
-from pyrunc.host import Host
+from pyrunc.host import Host, real_path
 from pyrunc.kernel import Kernel
 from pyrunc.options import Options
 from pyrunc.recorder import FILE, Recorder
-from pyrunc.step import CHILD, PARENT
-from pyrunc.steps import mounts
+from pyrunc.step import CHILD, PARENT, Barrier
+from pyrunc.steps import binds, mounts
 
 from ..forked import forked
 from .rootfs import (
@@ -394,3 +394,44 @@ def test_the_init_of_an_unprivileged_runtime_takes_its_sources_itself(tmp_path: 
         return mountinfo()
     seen = as_userns_root(act)
     assert "ro" in seen["/m"]["flags"] and "ro" in seen["/t"]["flags"]
+
+
+# ---- sources in the root --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("source", "inside"), [
+    ("/b/rootfs", "/"), ("/b/rootfs/", "/"), ("rootfs/a/b", "/a/b"), ("/b/x/../rootfs/a", "/a"), ("/b/rootfs/../c", ""),
+    ("/b/rootfs2", ""), ("/b", ""), ("/", ""), ("/link/a", "/a"), ("/elsewhere", "")])
+def test_what_lies_in_the_root(source: str, inside: str) -> None:
+    wanted: Any = {"root": {"path": "rootfs"}}
+    host = Host(real=lambda path: path.replace("/link", "/b/rootfs"))
+    fields = {"source": source}
+    assert binds.inside(wanted, Options(id="t", bundle="/b"), host, fields) == inside
+
+
+def test_a_source_in_the_root_is_the_inits_to_take_and_its_ids_are_the_runtimes_to_map(tmp_path: Path) -> None:
+    mapped = {**bind("rootfs/a", "/n"), "uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}],
+              "gidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]}
+    wanted: Any = {**config(tmp_path, [bind("/x"), mapped]), "root": {"path": "rootfs"}}
+    given = wanted, Options(id="t", bundle="/b"), ROOT
+    assert [(step.name, step.where) for step in mounts.sources(*given)] == [("binds.source", "mounts[0]")]
+    made = list(mounts.all(*given))
+    assert [(step.name, step.side) for step in made if not isinstance(step, Barrier)] == [
+        ("binds.attach", CHILD), ("binds.source_in_root", CHILD), ("binds.lend", CHILD), ("binds.borrow", PARENT),
+        ("idmap.namespace", PARENT), ("idmap.apply", PARENT), ("binds.settle", PARENT), ("binds.release", PARENT),
+        ("binds.attach", CHILD)]
+    kernel, facts = Recorder(), Facts()
+    facts.root_fd = 99
+    made[1].apply(kernel, facts)
+    assert kernel.calls[0][:3] == ("open_in_root", 99, "/a")
+    assert ("open_tree", "", 0x1001, 100) in kernel.calls
+
+
+def test_the_real_path(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "dangling").symlink_to(tmp_path / "link/b/not yet")
+    (tmp_path / "loop").symlink_to("loop")
+    for given, real in (("link/b", "a/b"), ("link/b/c/d", "a/b/c/d"), ("dangling/x", "a/b/not yet/x"), ("a", "a"),
+                        ("loop/x", "loop/x"), ("no/such", "no/such")):
+        assert real_path(f"{tmp_path}/{given}") == f"{tmp_path.resolve()}/{real}"
+    assert (real_path("/"), real_path("/no such")) == ("", "/no such")
