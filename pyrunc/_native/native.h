@@ -93,6 +93,7 @@ int pr_pty_get_size(int fd, unsigned short *rows, unsigned short *columns);
 int pr_tty_raw(int fd, unsigned char *saved, size_t len);    /* saves termios, then raw, but for OPOST: what is
                                                               * printed still begins its lines; returns bytes saved */
 int pr_tty_restore(int fd, const unsigned char *saved, size_t len);
+int pr_tty_no_onlcr(int fd);                      /* clear ONLCR: lines end in LF */
 
 /* ---- network: one ioctl; moving devices is pyroute2's work ---- */
 int pr_loopback_up(void);

@@ -60,3 +60,12 @@ int pr_tty_restore(int fd, const unsigned char *saved, size_t len)
     memcpy(&before, saved, sizeof before);
     return tcsetattr(fd, TCSANOW, &before);
 }
+
+int pr_tty_no_onlcr(int fd)
+{
+    struct termios now;
+    if (tcgetattr(fd, &now) < 0)
+        return -1;
+    now.c_oflag &= ~(tcflag_t)ONLCR;
+    return tcsetattr(fd, TCSANOW, &now);
+}

@@ -17,6 +17,7 @@ from .destination import is_directory
 from .mount import (
     AT_EMPTY_PATH,
     AT_RECURSIVE,
+    AT_SYMLINK_NOFOLLOW,
     OPEN_TREE_CLONE,
     PROC_ROOT_INO,
     PROC_SUPER_MAGIC,
@@ -79,9 +80,14 @@ class Source(Mount):
             facts.warnings.append(f"{self.where}: a bind mount cannot have its own {', '.join(ignored)}: ignored")
 
     def take(self, kernel: Kernel, facts: Facts, flags: int) -> int:
+        if not self.follows():
+            flags |= AT_SYMLINK_NOFOLLOW
         if self.view:
             return kernel.open_tree_in(self.view.fd, self.host_path, flags)
         return kernel.open_tree(self.host_path, flags)
+
+    def follows(self) -> bool:
+        return not (self.options.source_nofollow or self.options.copy_symlink)
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
         if self.side == PARENT and (fd := facts.mount_fds.pop(self.index, -1)) >= 0:
@@ -96,7 +102,7 @@ class SourceInRoot(Source):
     inside: str               # the path below the root
 
     def take(self, kernel: Kernel, facts: Facts, flags: int) -> int:
-        place = destination.find(kernel, facts.root_fd, self.inside)
+        place = destination.find(kernel, facts.root_fd, self.inside, self.follows())
         mount = kernel.open_tree("", flags | AT_EMPTY_PATH, place)
         kernel.close(place)
         return mount
@@ -186,6 +192,36 @@ class Attach(Mount):
         kernel.close(mount)
 
 
+class CopyLink(Attach):
+    """`copy-symlink`: a source that is a symbolic link is made once more at the destination, anything else is bound. A
+    link that says the same may be there already."""
+
+    def describe(self) -> str:
+        return f"bind {self.source} on {self.target}, or make the same link there if it is one"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        source = facts.mount_fds[self.index]
+        if not is_link(kernel, source):
+            super().apply(kernel, facts)
+            return
+        target = kernel.read_link(source)
+        kernel.close(facts.mount_fds.pop(self.index))
+        above, name = destination.parent(kernel, facts.root_fd, self.path)
+        try:
+            kernel.symlink(target, name, above)
+        except FileExistsError:
+            there = kernel.open(name, destination.PLACE, 0, above)
+            if not is_link(kernel, there) or kernel.read_link(there) != target:
+                raise OSError(errno.EEXIST, posix.strerror(errno.EEXIST),
+                              f"there is something else than a link to {target}") from None
+            kernel.close(there)
+        kernel.close(above)
+
+
+def is_link(kernel: Kernel, fd: int) -> bool:
+    return kernel.stat(fd).st_mode & destination.S_IFMT == destination.S_IFLNK
+
+
 class Change(Mount):
     """`bind,remount`: no new mount, but new attributes for the one that is there."""
     name = "binds.change"
@@ -204,7 +240,13 @@ def inside(config: Config, options: Options, host: Host, fields: dict[str, Any])
     """Where in the container's root the source of a bind mount lies, "" for one that is elsewhere. Links of the host
     are followed; what is not there yet counts by the part that is."""
     source, root = absolute(fields["source"], options.bundle), absolute(config["root"]["path"], options.bundle)
-    return below(source, root) or below(host.real(source), host.real(root))
+    parsed: MountOptions = fields["options"]
+    if parsed.source_nofollow or parsed.copy_symlink:
+        above, slash, name = source.rpartition("/")
+        real = host.real(above) + slash + name
+    else:
+        real = host.real(source)
+    return below(source, root) or below(real, host.real(root))
 
 
 def below(path: str, top: str) -> str:

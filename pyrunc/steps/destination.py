@@ -26,9 +26,9 @@ PLACE = posix.O_PATH | posix.O_NOFOLLOW
 MAX_LINKS = 40
 
 
-def find(kernel: Kernel, root_fd: int, path: str) -> int:
-    """An O_PATH descriptor of what path names below root_fd."""
-    return kernel.open_in_root(root_fd, path, posix.O_PATH, 0, IN_ROOT)
+def find(kernel: Kernel, root_fd: int, path: str, follow: bool = True) -> int:
+    """An O_PATH descriptor of what path names below root_fd; follow=False: of the link that it may name."""
+    return kernel.open_in_root(root_fd, path, posix.O_PATH if follow else PLACE, 0, IN_ROOT)
 
 
 def directory(kernel: Kernel, root_fd: int, path: str, links: bool = True) -> int:
@@ -47,6 +47,18 @@ def place(kernel: Kernel, root_fd: int, path: str, as_directory: bool) -> tuple[
         return find(kernel, root_fd, path), True
     except FileNotFoundError:
         return _make(kernel, root_fd, path, as_directory, True), False
+
+
+def place_itself(kernel: Kernel, root_fd: int, path: str, as_directory: bool) -> tuple[int, bool]:
+    """The same of what is at path even if that is a symbolic link: it is not followed."""
+    try:
+        return find(kernel, root_fd, path, follow=False), True
+    except FileNotFoundError:
+        above, name = parent(kernel, root_fd, path)
+        try:
+            return _enter(kernel, above, name, as_directory), False
+        finally:
+            kernel.close(above)
 
 
 def parent(kernel: Kernel, root_fd: int, path: str) -> tuple[int, str]:

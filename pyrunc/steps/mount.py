@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .mount_options import MountOptions
 
 #: <linux/mount.h>, <fcntl.h>
-OPEN_TREE_CLONE, AT_EMPTY_PATH, AT_RECURSIVE = 0x1, 0x1000, 0x8000
+OPEN_TREE_CLONE, AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_RECURSIVE = 0x1, 0x100, 0x1000, 0x8000
 #: enum fsconfig_command: FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE
 SET_FLAG, SET_STRING, CREATE = 0, 1, 6
 #: <linux/magic.h>; the number of a procfs root, which no other file of a procfs has
@@ -51,7 +51,8 @@ class Mount(Step):
 
     def place(self, kernel: Kernel, facts: Facts, as_directory: bool = True) -> tuple[int, bool]:
         """(a descriptor of the destination, which is made if it is missing; whether it was there)."""
-        fd, existed = destination.place(kernel, facts.root_fd, self.path, as_directory)
+        find = destination.place_itself if self.options.destination_nofollow else destination.place
+        fd, existed = find(kernel, facts.root_fd, self.path, as_directory)
         if destination.is_root(kernel, facts.root_fd, fd):
             raise self.refusal(f'mountpoint "{self.target}" is on the top of rootfs')
         # A link may have led into /proc, where the attributes of processes must stay what they are

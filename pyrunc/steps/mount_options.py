@@ -52,9 +52,20 @@ NO_EFFECT = frozenset(("defaults", "silent", "loud", "iversion", "noiversion",
 IMPLIED = {"user": NOEXEC | NOSUID | NODEV, "users": NOEXEC | NOSUID | NODEV,
            "group": NOSUID | NODEV, "owner": NOSUID | NODEV}
 
+#: Options of crun that say which end of a bind mount may be a symbolic link: attributes of MountOptions.
+LINKS = {"src-nofollow": "source_nofollow", "dest-nofollow": "destination_nofollow", "copy-symlink": "copy_symlink"}
+#: What mount(8) itself does to what is mounted, or to where, by the options of any file system.
+OF_MOUNT = frozenset(f"X-mount.{name}" for name in ("subdir", "idmap", "owner", "group", "mode", "mkdir"))
+#: What would choose what a bind mount shows or where: of file systems and loop devices, which a bind mount ignores, of
+#: mount(8), and of Podman, which makes other options of its own before a runtime sees them.
+OF_OTHERS = frozenset((
+    "loop", "offset", "sizelimit", "encryption", "move", "beneath", "subvol", "subvolid", "lowerdir", "upperdir",
+    "workdir", "lowerdir+", "datadir+", "idmap", "ridmap", "verity.hashdevice", "verity.roothash",
+    "verity.roothashfile", "verity.hashoffset", "O", "subpath", "no-dereference"))
+
 #: All names that the `features` command lists.
 NAMES = sorted({*ATTRIBUTES, *ACCESS_TIMES, *SUPERBLOCK, *PROPAGATION, "bind", "rbind", "remount", "defaults", "silent",
-                "loud", "iversion", "noiversion", "tmpcopyup", "idmap", "ridmap",
+                "loud", "iversion", "noiversion", "tmpcopyup", "idmap", "ridmap", *LINKS,
                 *("r" + name for name in (*ATTRIBUTES, *ACCESS_TIMES, *PROPAGATION))})
 
 
@@ -120,6 +131,9 @@ class MountOptions:
     superblock   [(place, name)] flags for fsconfig(2); without `ro`, which is here.set & RDONLY too
     data         [(place, key, value or None)] for the file system
     bind, recursive_bind, remount, copy_up
+    source_nofollow, destination_nofollow    the link itself, not what it leads to, is taken or covered
+    copy_symlink                             a source that is a link is not mounted but made once more
+    chooses      [(place, option)] that ask for another thing or place to be mounted than happens here
     idmap        "", "idmap" or "ridmap", and its place
     """
 
@@ -129,6 +143,8 @@ class MountOptions:
         self.superblock: list[tuple[int, str]] = []
         self.data: list[tuple[int, str, str | None]] = []
         self.bind = self.recursive_bind = self.remount = self.copy_up = False
+        self.source_nofollow = self.destination_nofollow = self.copy_symlink = False
+        self.chooses: list[tuple[int, str]] = []
         self.idmap, self.idmap_place = "", -1
         for place, option in enumerate(options):
             if "\0" in option:
@@ -144,6 +160,10 @@ class MountOptions:
             self.propagation.append((PROPAGATION[name], False))
         elif name in SUPERBLOCK:
             self.superblock.append((place, name))
+        elif name in LINKS:
+            setattr(self, LINKS[name], True)
+        elif name.partition("=")[0] in OF_MOUNT and name != "X-mount.mkdir":     # a destination is always made
+            self.chooses.append((place, name))
         elif name in NO_EFFECT or name[:2] in ("x-", "X-") or name.partition("=")[0] == "comment":
             pass
         elif name in IMPLIED:
@@ -164,6 +184,22 @@ class MountOptions:
             self.propagation.append((PROPAGATION[name[1:]], True))
         else:
             self.data += [(place, *pair) for pair in split(name)]
+
+    def refused(self) -> tuple[int, str] | None:
+        """(place, reason) of the first option without which something else would be mounted, or elsewhere."""
+        chooses = self.chooses
+        if self.bind:
+            chooses = chooses + [(place, key) for place, key, _ in self.data if key in OF_OTHERS]
+        if chooses:
+            place, option = min(chooses, key=lambda choice: choice[0])
+            what, name = "a bind mount has no" if self.bind else "there is no", option.partition("=")[0]
+            return place, f"{what} option {name} here, and without it something else would be mounted"
+        links = [name for name, attribute in LINKS.items() if getattr(self, attribute)]
+        if links and links != ["dest-nofollow"] and not (self.bind and not self.remount):
+            return -1, f"{links[0]} is for bind mounts"
+        if self.copy_symlink and len(links) > 1:
+            return -1, f"copy-symlink excludes {links[0]}"
+        return None
 
     @property
     def readonly(self) -> bool:

@@ -295,7 +295,7 @@ def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
                 yield source(config, options, fields, None, CHILD, inside)
             if inside and host.privileged:
                 yield from binds.mapped_by_the_runtime(config, host, parsed, fields)
-            yield binds.Attach(**fields)
+            yield (binds.CopyLink if parsed.copy_symlink else binds.Attach)(**fields)
         else:
             yield file_system(fields, parsed, label, spaces, host)
 
@@ -337,6 +337,9 @@ def wrong(parsed: MountOptions, fields: dict[str, Any]) -> tuple[str, str] | Non
         return f'"{target}" cannot be mounted because it is inside /proc', ".destination"
     if not kind and not parsed.remount:
         return "neither a type nor bind among the options", ""
+    if refused := parsed.refused():
+        place, reason = refused
+        return reason, f".options[{place}]" if place >= 0 else ".options"
     if parsed.copy_up and kind != "tmpfs":
         return "tmpcopyup is for tmpfs only", ".options"
     return None

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pyrunc.features import features
+from pyrunc.steps.mount_options import LINKS
 from tests import bundles, probe, runtimes, world
 from tests.bundles import MOUNTS, docker_like
 from tests.runtimes import Runtime
@@ -173,7 +174,8 @@ def test_propagation(option: str, seen: dict[str, Any]) -> None:
 # features.md#mount-options: "The runtime MUST recognize the elements in this array as the options of mounts objects"
 @pytest.mark.spec("features.md#mount-options", "mountOptions", "each option is recognized")
 def test_every_option_that_features_lists_was_among_them(seen: dict[str, Any]) -> None:
-    tried = {*NEW, *RECURSIVE, *PROPAGATION, "bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap"}
+    tried = {*NEW, *RECURSIVE, *PROPAGATION, "bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap",
+             *LINKS}                                     # test_mount_links.py
     assert set(features()["mountOptions"]) == tried
 
 

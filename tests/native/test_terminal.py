@@ -43,8 +43,12 @@ def test_raw_and_back() -> None:
     assert size > 0
     raw = termios.tcgetattr(slave)
     assert not raw[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
+    assert raw[1] & (termios.OPOST | termios.ONLCR) == before[1] & (termios.OPOST | termios.ONLCR)
     assert lib.pr_tty_restore(slave, saved, size) == 0
     assert termios.tcgetattr(slave) == before
+    assert before[1] & termios.ONLCR
+    assert lib.pr_tty_no_onlcr(slave) == 0
+    assert not termios.tcgetattr(slave)[1] & termios.ONLCR
     assert (lib.pr_tty_raw(slave, saved, 4), ffi.errno) == (-1, errno.ENOSPC)
     assert (lib.pr_tty_restore(slave, saved, 4), ffi.errno) == (-1, errno.EINVAL)
     os.close(slave)
@@ -55,7 +59,7 @@ def test_terminal_functions_on_a_pipe() -> None:
     reading, writing = os.pipe()
     saved = ffi.new("unsigned char[128]")
     for result in (lib.pr_pty_peer(reading), lib.pr_pty_size(reading, 1, 1), lib.pr_tty_raw(reading, saved, 128),
-                   lib.pr_setsid_ctty(reading)):
+                   lib.pr_setsid_ctty(reading), lib.pr_tty_no_onlcr(reading)):
         assert (result, ffi.errno) == (-1, errno.ENOTTY)
     os.close(reading)
     os.close(writing)

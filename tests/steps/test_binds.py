@@ -19,6 +19,7 @@ from pyrunc.options import Options
 from pyrunc.recorder import FILE, Recorder
 from pyrunc.step import CHILD, PARENT, Barrier
 from pyrunc.steps import binds, mounts
+from pyrunc.steps.mount_options import MountOptions
 
 from ..forked import forked
 from .rootfs import (
@@ -404,7 +405,7 @@ def test_the_init_of_an_unprivileged_runtime_takes_its_sources_itself(tmp_path: 
 def test_what_lies_in_the_root(source: str, inside: str) -> None:
     wanted: Any = {"root": {"path": "rootfs"}}
     host = Host(real=lambda path: path.replace("/link", "/b/rootfs"))
-    fields = {"source": source}
+    fields = {"source": source, "options": MountOptions([])}
     assert binds.inside(wanted, Options(id="t", bundle="/b"), host, fields) == inside
 
 
