@@ -197,9 +197,11 @@ void explain_exec(const char *file, int error, struct line *hint)
         say(hint, "arguments and environment are longer than the kernel or a quarter of RLIMIT_STACK allows");
     if (error != ENOENT && error != ENOEXEC)
         return;
+    struct stat found;
+    if (stat(file, &found) < 0 || !S_ISREG(found.st_mode))
+        return;                                 /* opening a device or a FIFO is an act */
     /* Not blocking, because the container may have put a FIFO there meanwhile. */
     int fd = open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    struct stat found;
     if (fd < 0)
         return;
     if (fstat(fd, &found) == 0 && S_ISREG(found.st_mode))

@@ -24,11 +24,24 @@ NO_LINKS = IN_ROOT | RESOLVE_NO_SYMLINKS
 PLACE = posix.O_PATH | posix.O_NOFOLLOW
 #: As the kernel's own limit (path_resolution(7)).
 MAX_LINKS = 40
+#: What fails for want of memory or descriptors, whatever the image has there.
+NO_ROOM = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 def find(kernel: Kernel, root_fd: int, path: str, follow: bool = True) -> int:
     """An O_PATH descriptor of what path names below root_fd; follow=False: of the link that it may name."""
     return kernel.open_in_root(root_fd, path, posix.O_PATH if follow else PLACE, 0, IN_ROOT)
+
+
+def open_file(kernel: Kernel, place: int) -> int:
+    """A descriptor to read what the O_PATH descriptor place refers to; -1 unless it is an ordinary file.
+
+    Opening is an act: of a device that the image chose (a tape rewinds), perhaps outside of the container's device
+    filter, or of a fifo that somebody waits at. So it is looked at before, by the descriptor that is then opened.
+    """
+    if kernel.stat(place).st_mode & S_IFMT != S_IFREG:
+        return -1
+    return kernel.reopen(place, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY)
 
 
 def directory(kernel: Kernel, root_fd: int, path: str, links: bool = True) -> int:

@@ -5,8 +5,6 @@ user, or after; before the filter, or after.
 """
 from __future__ import annotations
 
-import posix
-
 from .. import last
 from ..config.namespaces import Namespaces
 from ..environment import Environment, home_in
@@ -34,7 +32,6 @@ UMASK = 0o022
 RLIM_INFINITY = (1 << 64) - 1
 #: How much of the container's /etc/passwd is read: it is the container's memory that it is read into.
 LONGEST_PASSWD = 1 << 20
-S_IFMT, S_IFREG = 0o170000, 0o100000
 
 
 class OOMScoreAdj(Step):
@@ -104,17 +101,20 @@ class Home(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         try:
-            # Not waiting, for somebody may have put a FIFO there.
-            fd = kernel.open_in_root(facts.root_fd, "etc/passwd", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY)
-        except OSError:
-            return
-        try:
-            if kernel.stat(fd).st_mode & S_IFMT == S_IFREG:
+            place = destination.find(kernel, facts.root_fd, "etc/passwd")
+            try:
+                fd = destination.open_file(kernel, place)
+            finally:
+                kernel.close(place)
+            if fd < 0:
+                return
+            try:
                 facts.home = home_in(kernel.read(fd, LONGEST_PASSWD), self.uid)
-        except OSError:
-            return
-        finally:
-            kernel.close(fd)
+            finally:
+                kernel.close(fd)
+        except OSError as fault:
+            if fault.errno in destination.NO_ROOM:
+                raise                # the host's fault; any other is the image's
 
 
 class Umask(Step):

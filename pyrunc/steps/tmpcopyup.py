@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import posix
 
-from .destination import NO_LINKS, PLACE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
+from .destination import NO_LINKS, PLACE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, open_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _content(kernel: Kernel, source: int, target: int, folder: str) -> list[str]
             kernel.mkdir(name, 0o700, duplicate)
             folders.append(f"{folder}/{name}")
         elif kind == S_IFREG:
-            _file(kernel, name, original, duplicate)
+            _file(kernel, entry, name, duplicate)
         else:
             if kind == S_IFLNK:
                 kernel.symlink(kernel.read_link(entry), name, duplicate)
@@ -67,8 +67,9 @@ def _content(kernel: Kernel, source: int, target: int, folder: str) -> list[str]
     return folders
 
 
-def _file(kernel: Kernel, name: str, source: int, target: int) -> None:
-    original = kernel.open(name, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK, 0, source)
+def _file(kernel: Kernel, entry: int, name: str, target: int) -> None:
+    # By the descriptor that was looked at: somebody may have put a device there meanwhile.
+    original = open_file(kernel, entry)
     duplicate = kernel.open(name, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, 0o600, target)
     kernel.copy_data(original, duplicate)
     _likeness(kernel, original, duplicate, True)

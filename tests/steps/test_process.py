@@ -3,6 +3,7 @@ tests/container/test_inside.py."""
 from __future__ import annotations
 
 import errno
+import os
 import posix
 from typing import Any
 
@@ -82,16 +83,21 @@ def test_home_is_looked_up_in_a_regular_file_of_the_root(uid: int, mode: int | N
     kernel, known = Recorder(files={"etc/passwd": PASSWD}, modes={"etc/passwd": mode}), facts()
     calls = applied(step, kernel, known)
     assert known.home == home and kernel.fds == {}
-    assert calls[0] == ("open_in_root", known.root_fd, "etc/passwd", READING, 0, 0x12)
-    assert (("read", 100, 1 << 20) in calls) == (mode == FILE)
+    assert calls[0] == ("open_in_root", known.root_fd, "etc/passwd", os.O_PATH, 0, 0x12)
+    assert (("reopen", 100, READING) in calls) == (("read", 101, 1 << 20) in calls) == (mode == FILE)
 
 
-@pytest.mark.parametrize("failing", ["open_in_root", "stat", "read"])
+@pytest.mark.parametrize("failing", ["open_in_root", "stat", "reopen", "read"])
 def test_a_root_without_a_readable_passwd_is_no_error(failing: str) -> None:
     [step] = plan(process.prepare, config())
     kernel, known = Recorder(errors={failing: [errno.EIO]}, modes={"etc/passwd": FILE}), facts()
     step.apply(kernel, known)
     assert known.home == "" and kernel.fds == {}
+    for number in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):        # of the host, not of the image
+        kernel = Recorder(errors={failing: [number]}, modes={"etc/passwd": FILE})
+        with pytest.raises(OSError):
+            step.apply(kernel, facts())
+        assert kernel.fds == {}
 
 
 def test_home_that_is_set_is_not_looked_up() -> None:
