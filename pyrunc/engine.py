@@ -14,6 +14,7 @@ import time
 from .errors import ConfigError, PyruncError, StepError, strerror
 from .facts import Facts
 from .last import OP_BARRIER, OP_CLOSE_FD
+from .page import PHASE_CHILD, PHASE_EXEC, PHASE_FAILED, Page, last_words, text_of
 from .step import CHILD, LAST, PARENT, Barrier, Step
 from .stopping import STOPPING
 
@@ -26,11 +27,7 @@ if TYPE_CHECKING:
     from .files import Files
     from .kernel import Kernel
 
-PHASE_CHILD, PHASE_EXEC, PHASE_FAILED = 1, 4, 5
-
 BOTH = "both"                        # in place of a barrier's side
-PLACE = "\x01"                       # between a step's place in config.json and the rest of the child's last words
-TEXT_LIMIT = 2047                    # page_t.text without its NUL
 
 
 class Interrupted(PyruncError):
@@ -137,18 +134,16 @@ class Engine:
         """The child is gone: its last words are in the page, or else how it died tells."""
         page, facts = self.facts.page, self.facts
         status = self.kernel.wait_status(facts.pidfd)
-        if not status and page.value > 0 and page.value != facts.pid:      # it has cloned another, which is gone, too
-            try:
-                status = self.kernel.wait_status(self.kernel.pidfd_open(page.value))
+        if not status and page.child_pid > 0 and page.child_pid != facts.pid:
+            try:                             # it has cloned another, which is gone, too
+                status = self.kernel.wait_status(self.kernel.pidfd_open(page.child_pid))
             except OSError:                                                # that was no pid of ours
                 pass
         index = page.child_step
         step = self.steps[index] if 0 <= index < len(self.steps) else self.steps[self.facts.page.parent_step]
         if page.phase == PHASE_FAILED:
-            where, told, what = page_text(page).rpartition(PLACE)
-            if told:
-                step.where = where      # the child knows better: which of the options, say
-            raise self._step_error(step, page.error, what or step.describe(), page_hint(page))
+            where, what, hint = last_words(page)
+            raise self._step_error(step, page.error, what or step.describe(), hint, where)
         how = f"killed by signal {-status}" if status < 0 else f"exited with status {status}"
         if status == -9 and self.kernel.oom_kills(facts.cgroup_fd):
             from .errors import OOM_KILLED
@@ -161,15 +156,15 @@ class Engine:
         if isinstance(fault, PyruncError):
             return fault
         assert isinstance(fault, OSError)
-        return self._step_error(step, fault.errno or 0, failure_text(step, fault))
+        return self._step_error(step, fault.errno or 0, failure_text(step, fault), "", place_of(step, fault))
 
-    def _step_error(self, step: Step, number: int, what: str, hint: str = "") -> StepError:
+    def _step_error(self, step: Step, number: int, what: str, hint: str = "", where: str = "") -> StepError:
         try:
             from .hints import hint_for
             hint = hint or hint_for(step, number, self.facts)
         except Exception:  # a hint must never hide the fault it explains
             hint = ""
-        return StepError(what, number, step.where, step.name, step.spec, hint)
+        return StepError(what, number, where or step.where, step.name, step.spec, hint)
 
     def _undo(self, index: int) -> None:
         """Backwards over the parent's steps that were begun. A failing undo is a warning, never the error."""
@@ -213,7 +208,7 @@ class Engine:
         """The end of the child: its words are in the page, and nothing of the runtime's is undone by it."""
         try:
             if isinstance(fault, OSError):
-                self._last_words(fault.errno or 0, failure_text(step, fault), step.where)
+                self._last_words(fault.errno or 0, failure_text(step, fault), place_of(step, fault))
             elif isinstance(fault, ConfigError):
                 self._last_words(0, fault.what, fault.where)
             else:
@@ -238,7 +233,7 @@ class Engine:
     def _last_words(self, number: int, what: str, where: str) -> None:
         page = self.facts.page
         page.error = number
-        page.text = f"{where}{PLACE}{what}".encode(errors="replace")[:TEXT_LIMIT]
+        page.text = text_of(where, what)
         page.phase = PHASE_FAILED
 
 
@@ -283,26 +278,7 @@ def failure_text(step: Step, fault: OSError) -> str:
     return what
 
 
-def page_text(page: Any) -> str:
-    """The text of a journal page, on one line."""
-    from ._native import ffi
-    text: str = ffi.string(page.text).decode(errors="replace")
-    return " ".join(text.split())
-
-
-def page_hint(page: Any) -> str:
-    """The clause that the last stage has put after its text's NUL, "" for none: it has looked at the file, say."""
-    from ._native import ffi
-    _, *rest = bytes(ffi.buffer(page.text)).split(b"\0", 2)
-    return rest[0].decode(errors="replace") if rest else ""
-
-
-class Page:
-    """Stands in for the journal page until state.journal has mapped the real one; needs no native module."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self.parent_step = self.child_step = -1
-        self.phase = self.error = self.value = 0
-        self.text = b""
-        self.times: list[Any] = []
+def place_of(step: Step, fault: BaseException) -> str:
+    """The JSON path of what failed: the step's, or the more exact one that the fault has (errors.at)."""
+    where: str = getattr(fault, "where", step.where)
+    return where

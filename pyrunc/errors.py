@@ -35,6 +35,12 @@ def describe(fault: OSError) -> str:
     return strerror(fault.errno) if fault.filename is None else f"{fault.filename}: {strerror(fault.errno)}"
 
 
+def at(fault: OSError, where: str) -> OSError:
+    """The fault, at a more exact place in config.json than its step's (an option, not the whole mount)."""
+    fault.where = where  # type: ignore[attr-defined]
+    return fault
+
+
 class PyruncError(Exception):
     """Base of every failure that is reported as one line, without a traceback."""
 

@@ -3,14 +3,16 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeVar
+
+    Kept = TypeVar("Kept")
 
 
 class Facts:
     """Descriptors are -1 and pids 0 until the step named in the comment has set them."""
     __slots__ = ("cgroup_fd", "console_fd", "console_socket", "fifo_fd", "home", "hook_output", "mount_fds", "page",
-                 "pid", "pidfd", "proc_fd", "root_fd", "seccomp", "start_time", "state_fd", "sync_fd", "userns_fd",
-                 "warnings")
+                 "pid", "pidfd", "proc_fd", "results", "root_fd", "seccomp", "start_time", "state_fd", "sync_fd",
+                 "userns_fd", "warnings")
 
     def __init__(self) -> None:
         self.state_fd = -1       # state.reserve: <root>/<id>, O_PATH|O_DIRECTORY
@@ -32,3 +34,14 @@ class Facts:
         self.warnings: list[str] = []    # of steps in the parent; the command line logs them
         # Detached mounts made in the parent, by index in config.mounts: the child only attaches them.
         self.mount_fds: dict[int, int] = {}
+        # What one step has found out for another one, or for its own undo: a plan is not written to.
+        self.results: dict[object, Any] = {}
+
+    def keep(self, step: object, result: object) -> None:
+        """Remember the result of a step in this run."""
+        self.results[step] = result
+
+    def kept(self, step: object, otherwise: Kept) -> Kept:
+        """The result of a step; otherwise when it has none."""
+        result: Kept = self.results.get(step, otherwise)
+        return result

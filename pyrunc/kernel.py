@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._native._native import CData
-    from .engine import Page
+    from .page import Page
 
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000

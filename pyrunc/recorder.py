@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._native._native import CData
-    from .engine import Page
     from .kernel import Kernel  # so that a Recorder may be handed to whatever wants a Kernel
+    from .page import Page
 else:
     Kernel = object                  # kernel.py needs the native module, which need not exist here
 

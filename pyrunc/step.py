@@ -26,6 +26,8 @@ LAST = "last"
 class Step(Fields):
     """One thing a sentence can name. Subclasses declare their fields as annotations and are made with keywords.
 
+    A step stays as it was planned: what is found out while it runs goes into the facts of that run.
+
     where     JSON path in config.json ("mounts[1].options"), "" when the step comes from no property
     side      PARENT, CHILD or LAST
     """
@@ -34,6 +36,14 @@ class Step(Fields):
     forks: ClassVar[bool] = False        # afterwards a second process walks the plan (namespaces.clone)
     side: str = PARENT
     where: str = ""
+
+    if not TYPE_CHECKING:
+        def __setattr__(self, field: str, value: object) -> None:
+            raise AttributeError(f"{self!r} is planned: {field} cannot be changed any more")
+
+    def __repr__(self) -> str:
+        place = f" {self.where}" if self.where else ""
+        return f"<{self.side} {self.name}{place}: {self.describe()}>"
 
     def describe(self) -> str:
         """One line, no effects: what apply() will do."""

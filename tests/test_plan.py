@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pyrunc.engine import Page
 from pyrunc.facts import Facts
+from pyrunc.page import Page
 from pyrunc.recorder import FIRST_FD, Recorder
 from pyrunc.step import PARENT, Barrier
 from tests.named_bundles import BUNDLES

@@ -11,7 +11,7 @@ void clone_inside(struct stage *stage)
     long pid = syscall(SYS_clone3, &args, sizeof args);
     must(stage, pid, "clone the process");
     if (pid) {
-        stage->page->value = (int32_t)pid;
+        stage->page->child_pid = (int32_t)pid;
         _exit(0);
     }
     must(stage, prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "set the parent death signal");

@@ -114,7 +114,7 @@ static void load_filter(struct stage *stage, const op_t *op)
     int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
     must(stage, fd, "load the seccomp filter");
     if (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
-        stage->page->value = stage->listener = fd;
+        stage->page->listener_fd = stage->listener = fd;
     if (op->b == 2)
         pass_listener(stage, (int)op->c);
 }

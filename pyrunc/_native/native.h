@@ -11,7 +11,7 @@
 
 /* ---- the journal page: <root>/<id>/journal, mapped shared by the runtime, the container's init and `start`.
  * It outlives a SIGKILL or an OOM kill of either, so whoever looks can say which step it was. ---- */
-enum { PAGE_MAGIC = 0x70727563, PAGE_VERSION = 2, PAGE_TEXT = 2048, PAGE_FILE = 4096 };
+enum { PAGE_MAGIC = 0x70727563, PAGE_VERSION = 3, PAGE_TEXT = 2048, PAGE_FILE = 4096 };
 enum { PHASE_NONE = 0, PHASE_CHILD = 1, PHASE_LAST = 2, PHASE_WAITING = 3, PHASE_EXEC = 4, PHASE_FAILED = 5 };
 
 typedef struct {
@@ -21,9 +21,10 @@ typedef struct {
     int32_t child_step;       /* the same for the container's init; the last stage writes it too */
     uint32_t phase;           /* PHASE_*: how far the init has come */
     int32_t error;            /* errno of the failed child step, 0 for none */
-    int32_t value;            /* one late fact from the child: notify descriptor, pid of a second clone */
+    int32_t child_pid;        /* of the process that the child has cloned in its place, 0 for none */
+    int32_t listener_fd;      /* the child's descriptor of its filter's listener, -1 for none */
     char text[2048];          /* what the failed child step was doing, NUL, a hint (may be ""), NUL; UTF-8 */
-    char rest[2016];          /* the file ends here: PAGE_FILE bytes of it */
+    char rest[2012];          /* the file ends here: PAGE_FILE bytes of it */
     struct { uint64_t start, end; } times[];       /* CLOCK_MONOTONIC ns, by step index; in memory only */
 } page_t;
 
@@ -120,7 +121,7 @@ enum {
     OP_MEMPOLICY,        /* a = mode | flags, b = highest node + 1, data = node mask, 64-bit words */
     OP_BARRIER,          /* a = sync fd: tell the parent, wait for its answer */
     OP_SECCOMP,          /* a = flags (SECCOMP_FILTER_FLAG_*), data = sock_filter[]; b = 1: NEW_LISTENER, its number goes to
-                          * page.value; b = 2: and the listener itself, with one byte, over the unix socket c */
+                          * page.listener_fd; b = 2: and the listener itself, with one byte, over the unix socket c */
     OP_CLOSE_FD,         /* a = fd */
     OP_CHDIR,            /* data = path; a = 1: EACCES is left for the second try as the container's user, which does
                           * nothing if this one succeeded; verified like OP_VERIFY_CWD */
@@ -144,7 +145,7 @@ enum {
                           * waited at (OP_BARRIER, OP_WAIT_START): exec closes those, and so tells that it happened */
     OP_EXEC,             /* data = struct packed_exec; the last operation, and the only one of its kind */
     OP_SETNS,            /* a = fd, b = CLONE_NEW*: exec joins the container's mount and pid namespaces here, and only here */
-    OP_CLONE,            /* go on as a child of the runtime that was born in the joined pid namespace; page.value = its pid */
+    OP_CLONE,            /* go on as a child of the runtime that was born in the joined pid namespace; page.child_pid = its pid */
     OP_TERMINAL,         /* make the terminal that is standard input the controlling one */
     OP_SIGNALS,          /* until OP_EXEC, end by signals that ask for it, and by no other */
 };

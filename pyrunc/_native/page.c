@@ -42,7 +42,7 @@ page_t *pr_page_map(int fd, unsigned steps)
     page->magic = PAGE_MAGIC;
     page->version = PAGE_VERSION;
     page->steps = steps;
-    page->parent_step = page->child_step = -1;
+    page->parent_step = page->child_step = page->listener_fd = -1;
     return page;
 }
 

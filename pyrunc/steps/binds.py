@@ -43,18 +43,17 @@ class View(Step):
     """A copy of the mount namespace in which every mount's flags are locked (mount_namespaces(7))."""
     name = "binds.view"
     spec = "config.md#mounts"
-    fd: int = -1
 
     def describe(self) -> str:
         return "make a view of the host's mounts whose flags the container's root cannot clear"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        self.fd = kernel.locked_mount_namespace()
+        facts.keep(self, kernel.locked_mount_namespace())
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
-        if self.fd >= 0:
-            kernel.close(self.fd)
-            self.fd = -1
+        if (fd := facts.kept(self, -1)) >= 0:
+            kernel.close(fd)
+            facts.keep(self, -1)
 
 
 class Source(Mount):
@@ -83,7 +82,7 @@ class Source(Mount):
         if not self.follows():
             flags |= AT_SYMLINK_NOFOLLOW
         if self.view:
-            return kernel.open_tree_in(self.view.fd, self.host_path, flags)
+            return kernel.open_tree_in(facts.kept(self.view, -1), self.host_path, flags)
         return kernel.open_tree(self.host_path, flags)
 
     def follows(self) -> bool:

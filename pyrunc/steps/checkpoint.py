@@ -8,6 +8,7 @@ from ..criu import images, mounts
 from ..criu.choices import OUTSIDE, Choices, common
 from ..criu.messages import DUMP, PRE_DUMP, Response, pair
 from ..criu.service import Criu, CriuError, find
+from ..fields import Fields
 from ..step import Step
 
 TYPE_CHECKING = False
@@ -31,21 +32,27 @@ class CriuStep(Step):
         return str(fault) if isinstance(fault, CriuError) else self.describe()
 
 
+class Opened(Fields):
+    """Descriptors of the directories of the images and of the log."""
+    fd: int
+    work_fd: int
+    streams: Mapping[str, int] = {}      # restore: what stands in for the standard streams of then
+
+
 class ImageStep(CriuStep):
-    """Where the images are, and where the log is unless it is beside them. fd, work_fd: open from apply() on."""
+    """Where the images are, and where the log is unless it is beside them. Its result: both, opened."""
     path: str
     work_path: str
-    fd: int = -1
-    work_fd: int = -1
 
     @property
     def log_place(self) -> str:
         return self.work_path or self.path
 
-    def open_log_place(self, kernel: Kernel, log: str) -> None:
-        """work_fd, without the log of another time; fd is open."""
-        self.work_fd = images.make(kernel, self.work_path) if self.work_path else self.fd
-        images.clear(self.work_fd, log)
+    def opened(self, kernel: Kernel, fd: int, log: str) -> Opened:
+        """The place of the images, which is open, and that of the log, without the log of another time."""
+        work_fd = images.make(kernel, self.work_path) if self.work_path else fd
+        images.clear(work_fd, log)
+        return Opened(fd=fd, work_fd=work_fd)
 
 
 class Directories(ImageStep):
@@ -56,23 +63,21 @@ class Directories(ImageStep):
         return f"make {self.path} for the images" + (f" and {self.work_path} for the log" if self.work_path else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        self.fd = images.make(kernel, self.path)
-        self.open_log_place(kernel, LOG)
+        facts.keep(self, self.opened(kernel, images.make(kernel, self.path), LOG))
 
 
 class Mounts(CriuStep):
-    """Name the mounts that CRIU is to leave out. found: (where, name)."""
+    """Name the mounts that CRIU is to leave out. Its result: (where, name) of each."""
     name = "checkpoint.mounts"
     pid: int
     config: Config
     options: Options
-    found: Sequence[tuple[str, str]] = ()
 
     def describe(self) -> str:
         return "find the mounts that come from outside the container"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        self.found = list(mounts.names(kernel, self.pid, self.config, self.options))
+        facts.keep(self, list(mounts.names(kernel, self.pid, self.config, self.options)))
 
 
 class Streams(CriuStep):
@@ -85,7 +90,7 @@ class Streams(CriuStep):
         return f"write {images.DESCRIPTORS}: what the standard streams are"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        images.write_streams(kernel, self.directories.fd, self.streams)
+        images.write_streams(kernel, facts.results[self.directories].fd, self.streams)
 
 
 class Dump(CriuStep):
@@ -112,9 +117,9 @@ class Dump(CriuStep):
             inode = kernel.stat_path(f"/proc/{self.pid}/ns/{word}").st_ino
             external.append(f"{word}[{inode}]:{key}")
         if self.mounts is not None:
-            external += [f"mnt[{place}]:{name}" for place, name in self.mounts.found]
-        at = self.directories
-        criu = Criu(self.program, at.work_fd, at.log_place, LOG)
+            external += [f"mnt[{place}]:{name}" for place, name in facts.results[self.mounts]]
+        at: Opened = facts.results[self.directories]
+        criu = Criu(self.program, at.work_fd, self.directories.log_place, LOG)
         criu.start(kernel)
         try:
             criu.ask(PRE_DUMP if self.choices.pre_dump else DUMP, {

@@ -34,19 +34,18 @@ class Namespace(Step):
     key: tuple[str, ...]      # equal for equal mappings
     uids: str = ""            # lines of uid_map
     gids: str = ""
-    fd: int = -1
 
     def describe(self) -> str:
         uids, gids = (", ".join(text.rstrip().split("\n")) for text in (self.uids, self.gids))
         return f"make a user namespace that holds the mapping of uids {uids} and gids {gids}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        self.fd = kernel.user_namespace(self.uids, self.gids)
+        facts.keep(self, kernel.user_namespace(self.uids, self.gids))
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
-        if self.fd >= 0:
-            kernel.close(self.fd)
-            self.fd = -1
+        if (fd := facts.kept(self, -1)) >= 0:
+            kernel.close(fd)
+            facts.keep(self, -1)
 
 
 class Existing(Namespace):
@@ -58,7 +57,7 @@ class Existing(Namespace):
         return f"open user namespace {self.path} for its mapping"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        self.fd = kernel.open(self.path, posix.O_RDONLY)
+        facts.keep(self, kernel.open(self.path, posix.O_RDONLY))
 
 
 class Apply(Step):
@@ -74,7 +73,8 @@ class Apply(Step):
         return f"map the ids of {self.source}" + (" and the mounts below it" if self.recursive else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.mount_setattr(facts.mount_fds[self.index], IDMAP, recursive=self.recursive, userns_fd=self.namespace.fd)
+        kernel.mount_setattr(facts.mount_fds[self.index], IDMAP, recursive=self.recursive,
+                             userns_fd=facts.kept(self.namespace, -1))
 
 
 class Mappings:

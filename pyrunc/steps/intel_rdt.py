@@ -45,7 +45,6 @@ class Make(RdtStep):
     """A group for this container alone, of either kind. The sticky bit and the mark tell whose it is."""
     name: str  # type: ignore[misc]  # intel_rdt.group or intel_rdt.monitor
     mark: str
-    made: bool = False
 
     def describe(self) -> str:
         return f"make resctrl group {self.path}"
@@ -53,7 +52,7 @@ class Make(RdtStep):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         try:
             kernel.mkdir(self.path, 0o755 | STICKY)
-            self.made = True
+            facts.keep(self, True)
             fd = kernel.open(self.path, DIRECTORY)
             kernel.setxattr(fd, MARKS[0], self.mark.encode())
             kernel.close(fd)
@@ -61,7 +60,7 @@ class Make(RdtStep):
             raise self.refused(kernel, fault) from None
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
-        if self.made:
+        if facts.kept(self, False):
             remove(kernel, self.path, self.mark)
 
 
@@ -84,7 +83,6 @@ class Share(RdtStep):
     """closID with something to set: the group is made unless it is there. One that is there must say the same."""
     name = "intel_rdt.share"
     lines: Mapping[str, str]         # l3CacheSchema, memBwSchema
-    made: bool = False
 
     def describe(self) -> str:
         return f"make resctrl group {self.path}, or check it"
@@ -92,7 +90,7 @@ class Share(RdtStep):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         try:
             kernel.mkdir(self.path, 0o755)
-            self.made = True
+            facts.keep(self, True)
         except FileExistsError:
             self.check(kernel)
         except OSError as fault:
@@ -119,7 +117,7 @@ class Share(RdtStep):
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
         # Somebody else may have come in meanwhile: removing the group would put them out.
-        if self.made and not kernel.read_file(f"{self.path}/tasks").strip():
+        if facts.kept(self, False) and not kernel.read_file(f"{self.path}/tasks").strip():
             kernel.rmdir(self.path)
 
 
@@ -141,16 +139,15 @@ class Schemata(RdtStep):
 class Change(Schemata):
     """update: as Schemata, and undone by writing what was there."""
     name = "update.intel_rdt"
-    before: str = ""
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         before = kernel.read_file(f"{self.path}/schemata")
         super().apply(kernel, facts)
-        self.before = before
+        facts.keep(self, before)
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
-        if self.before:
-            kernel.write_file(f"{self.path}/schemata", self.before)
+        if before := facts.kept(self, ""):
+            kernel.write_file(f"{self.path}/schemata", before)
 
 
 class Join(RdtStep):

@@ -100,27 +100,32 @@ class Cgroup(Step):
     mounted: str              # where the host has cgroup2
     own: str                  # the runtime's own cgroup; "" when it may move processes everywhere
     moved: bool               # systemd puts the process there when the runtime may not
-    found = ""                # set by apply: the path of the cgroup to be in
 
     def describe(self) -> str:
         return f"open cgroup {'/'.join(part for part in (self.path, self.subgroup, self.below) if part)}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
+        found, fd = self.open(kernel)
+        facts.keep(self, found)
+        facts.cgroup_fd = fd
+
+    def open(self, kernel: Kernel) -> tuple[str, int]:
+        """The path of the cgroup to be in, and a descriptor of it: -1 where the process is born in the caller's."""
         directory, spared = posix.O_RDONLY | posix.O_DIRECTORY, False
         inner = "/".join(part for part in (self.subgroup, self.below) if part)
-        self.found = f"{self.path}/{inner}" if inner else self.path
+        found = f"{self.path}/{inner}" if inner else self.path
         try:
             fd = kernel.open(self.path, directory | posix.O_NOFOLLOW)
         except FileNotFoundError:
             if inner:
                 raise
-            self.found, spared = self.of_init(kernel), True
+            found, spared = self.of_init(kernel), True
             try:
-                fd = kernel.open(self.found, directory)
+                fd = kernel.open(found, directory)
             except PermissionError:          # somebody has made it for himself alone
                 if not self.own:
                     raise
-                return
+                return found, -1
         else:
             if inner:
                 outer = fd
@@ -128,18 +133,18 @@ class Cgroup(Step):
                 kernel.close(outer)
             if not self.below and kernel.read_file("cgroup.subtree_control", fd).strip():
                 kernel.close(fd)
-                self.found = self.of_init(kernel)
-                fd = kernel.open(self.found, directory)
+                found = self.of_init(kernel)
+                fd = kernel.open(found, directory)
         if self.own:
             try:
                 kernel.close(kernel.open("cgroup.procs", posix.O_WRONLY, 0, fd))
-                may_enter(kernel, self.mounted, self.own, self.found)
+                may_enter(kernel, self.mounted, self.own, found)
             except PermissionError:
                 kernel.close(fd)
                 if spared or self.moved:
-                    return
+                    return found, -1
                 raise
-        facts.cgroup_fd = fd
+        return found, fd
 
     def of_init(self, kernel: Kernel) -> str:
         found = of_process(kernel.read_file(f"/proc/{self.pid}/cgroup"))
@@ -185,7 +190,7 @@ class Last(Step):
         return f"enter {self.target.kind} namespace {self.target.path}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(OP_SETNS, self.target.fd, KINDS[self.target.kind][0])
+        kernel.last(OP_SETNS, facts.kept(self.target, -1), KINDS[self.target.kind][0])
 
 
 def clone(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
@@ -195,19 +200,18 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
     spaces = Namespaces(config)
     targets = [Open(kind=kind, path=f"/proc/{pid}/ns/{file}", where="linux.namespaces")
                for kind, (_, file) in KINDS.items() if spaces.private(kind)]
-    hands_on = spaces.private("pid")          # to CloneInside's
     yield from targets
     yield Root(pid=pid)
     yield Verify(pid=pid, start_time=start_time)
     if not spaces.private("user") and host.privileged:
         entered = [Enter(target=t, kind=t.kind, where=t.where) for t in targets if t.kind not in (*BY_CHILD, "pid")]
         yield from entered
-        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", hands_on=hands_on)
+        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
         for entry in entered:
             yield Return(entered=entry, where=entry.where)
         yield from join_cgroup(targets)
         return
-    yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", hands_on=hands_on)
+    yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
     yield from own_oom_score_adj(config, options, host)
     yield Join(targets=[t for t in targets if t.kind not in ("mount", "pid")],
                drop_groups=spaces.private("user") and drops_groups(config, host), where="linux.namespaces")

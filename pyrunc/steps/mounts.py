@@ -11,7 +11,7 @@ import posix
 
 from ..absolute import absolute
 from ..config.namespaces import Namespaces
-from ..errors import ConfigError
+from ..errors import ConfigError, at
 from ..step import CHILD, PARENT, Step
 from . import binds, destination, idmap
 from .mount import (
@@ -76,8 +76,8 @@ class FileSystem(Mount):
             fs = kernel.fsopen(self.kind)
         except OSError as fault:
             if fault.errno == errno.ENODEV:
-                self.where += ".type"
-                raise OSError(errno.ENODEV, fault.strerror, f'file system type "{self.kind}"') from None
+                unknown = OSError(errno.ENODEV, fault.strerror, f'file system type "{self.kind}"')
+                raise at(unknown, f"{self.where}.type") from None
             raise
         self.configure(kernel, fs, covered)
         try:
@@ -104,15 +104,12 @@ class FileSystem(Mount):
 
     def tell(self, kernel: Kernel, fs: int, number: int, key: str, value: str | None = None) -> None:
         """One option; number is its place in mounts[].options, -1 for one that is not from there."""
-        where = self.where
-        if number >= 0:
-            self.where = f"{where}.options[{number}]"
         try:
             kernel.fsconfig(fs, SET_FLAG if value is None else SET_STRING, key, value)
         except OSError as fault:
             option = key if value is None else f"{key}={value}"
-            raise with_messages(kernel, fs, fault, f"{self.kind} refuses the option {option}") from None
-        self.where = where
+            refused = with_messages(kernel, fs, fault, f"{self.kind} refuses the option {option}")
+            raise at(refused, f"{self.where}.options[{number}]" if number >= 0 else self.where) from None
 
 
 class OnDirectory(FileSystem):

@@ -39,13 +39,12 @@ class Open(Step):
     spec = "config-linux.md#namespaces"
     kind: str
     path: str
-    fd: int = -1
 
     def describe(self) -> str:
         return f"open {self.kind} namespace {self.path}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        self.fd = kernel.open(self.path, posix.O_RDONLY)
+        facts.keep(self, kernel.open(self.path, posix.O_RDONLY))
 
 
 class Enter(Step):
@@ -54,15 +53,14 @@ class Enter(Step):
     spec = "config-linux.md#namespaces"
     target: Open
     kind: str
-    own: int = -1
 
     def describe(self) -> str:
         return f"enter {self.target.kind} namespace {self.target.path} for the clone"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         flag, file = KINDS[self.target.kind]
-        self.own = kernel.open(f"/proc/self/ns/{file}", posix.O_RDONLY)
-        kernel.setns(self.target.fd, flag)
+        facts.keep(self, kernel.open(f"/proc/self/ns/{file}", posix.O_RDONLY))
+        kernel.setns(facts.kept(self.target, -1), flag)
 
 
 class Return(Step):
@@ -75,8 +73,9 @@ class Return(Step):
         return f"return to the runtime's own {self.entered.kind} namespace"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.setns(self.entered.own, KINDS[self.entered.kind][0])
-        kernel.close(self.entered.own)
+        own = facts.kept(self.entered, -1)
+        kernel.setns(own, KINDS[self.entered.kind][0])
+        kernel.close(own)
 
 
 class TimeOffsets(Step):
@@ -85,13 +84,12 @@ class TimeOffsets(Step):
     spec = "config-linux.md#offset-for-time-namespace"
     kind: str = "time"
     offsets: str
-    own: int = -1
 
     def describe(self) -> str:
         return "new time namespace" + (f", offsets {self.offsets!r}" if self.offsets else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        self.own = kernel.open("/proc/self/ns/time", posix.O_RDONLY)
+        facts.keep(self, kernel.open("/proc/self/ns/time", posix.O_RDONLY))
         kernel.unshare(KINDS["time"][0])
         if self.offsets:
             kernel.write_file("/proc/self/timens_offsets", self.offsets)
@@ -106,8 +104,6 @@ class Clone(Step):
     into_cgroup: bool
     kinds: str
     dumpable: bool = False    # an unprivileged runtime may write the id maps only of a dumpable process
-    hands_on: bool = False    # the process that counts is one that this one clones: the runtime adopts it
-    first = 0                 # set by apply: the process, in the parent
 
     def describe(self) -> str:
         born = ", born in its cgroup" if self.into_cgroup else ""
@@ -118,7 +114,7 @@ class Clone(Step):
         ours, theirs = kernel.socketpair()
         kernel.prctl(PR_SET_DUMPABLE, int(self.dumpable))
         facts.pid, facts.pidfd = kernel.clone3(self.flags, cgroup, SIGKILL)
-        self.first = facts.pid
+        facts.keep(self, facts.pid)
         if facts.pid and self.dumpable:
             kernel.prctl(PR_SET_DUMPABLE, 0)
             facts.start_time = start_time(kernel, facts.pid)      # as long as hidepid (proc(5)) lets us see it
@@ -130,8 +126,8 @@ class Clone(Step):
             return
         kernel.kill_and_reap(facts.pid, facts.pidfd)
         # What it has cloned itself and nobody has adopted: the end of the container's init would wait for a zombie.
-        other = facts.page.value
-        if self.hands_on and facts.pid == self.first and other > 0:
+        other = facts.page.child_pid
+        if facts.pid == facts.kept(self, 0) and other > 0:
             try:
                 pidfd = kernel.pidfd_open(other)
             except ProcessLookupError:
@@ -162,11 +158,11 @@ class Join(Step):
         user = [t for t in self.targets if t.kind == "user"]
         for target in [t for t in self.targets if t.kind != "user"]:
             try:
-                kernel.setns(target.fd, KINDS[target.kind][0])
+                kernel.setns(facts.kept(target, -1), KINDS[target.kind][0])
             except PermissionError:
                 postponed.append(target)
         for target in user + postponed:
-            kernel.setns(target.fd, KINDS[target.kind][0])
+            kernel.setns(facts.kept(target, -1), KINDS[target.kind][0])
         if user:
             kernel.set_ids(0, 0, None)
 
@@ -186,7 +182,7 @@ class CloneAgain(Step):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         pid, _ = kernel.clone3(self.flags | CLONE_PARENT, -1, SIGKILL)
         if pid:
-            facts.page.value = pid
+            facts.page.child_pid = pid
             kernel.exit(0)
 
 
@@ -217,7 +213,7 @@ class Adopt(Step):
         first, first_pidfd = facts.pid, facts.pidfd
         # The new one may have been heard of before the first child could write its pid down, and end.
         kernel.wait_status(first_pidfd)
-        pid = facts.page.value
+        pid = facts.page.child_pid
         if pid <= 0:
             raise OSError(errno.ESRCH, "the first child made no other")
         # Both are unreaped children of this process, so neither number can mean anybody else; unless somebody in the
@@ -257,7 +253,7 @@ class JoinMount(Step):
         return f"join mount namespace {self.target.path}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.setns(self.target.fd, KINDS["mount"][0])
+        kernel.setns(facts.kept(self.target, -1), KINDS["mount"][0])
 
 
 def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> Iterator[Step]:
@@ -290,8 +286,7 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
         # Root of a user namespace gets into those of its containers, but not back: the runtime's own belong to others.
         from .process import own_oom_score_adj
         from .user import drops_groups
-        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces", dumpable=dumpable,
-                    hands_on=True)
+        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces", dumpable=dumpable)
         yield from own_oom_score_adj(config, options, host)
         yield Join(targets=[t for t in targets if t.kind != "mount"],
                    drop_groups="user" in spaces.joined and drops_groups(config, host), where="linux.namespaces")

@@ -42,7 +42,6 @@ class Move(Step):
     spec = "config-linux.md#network-devices"
     device: str               # its name on the host
     inside: str               # its name in the container; may have %d
-    moved: str = ""           # the name it got
 
     def describe(self) -> str:
         return (f"move network device {self.device} in" + (f" as {self.inside}" if self.inside != self.device else "")
@@ -50,19 +49,19 @@ class Move(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         own, there = self.namespaces(kernel, facts)
-        self.moved = kernel.move_network_device(self.device, self.inside, own, there)
+        facts.keep(self, kernel.move_network_device(self.device, self.inside, own, there))
         kernel.close(own)
         kernel.close(there)
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
-        if self.moved:
+        if moved := facts.kept(self, ""):       # the name it got
             try:
                 own, there = self.namespaces(kernel, facts)
-                kernel.move_network_device(self.moved, self.device, there, own)
+                kernel.move_network_device(moved, self.device, there, own)
             except OSError as fault:
                 if fault.errno not in (errno.ENOENT, errno.ESRCH, errno.ENODEV):
                     raise
-            self.moved = ""
+            facts.keep(self, "")
 
     def namespaces(self, kernel: Kernel, facts: Facts) -> tuple[int, int]:
         """(the runtime's network namespace, the container's)."""

@@ -68,15 +68,16 @@ class ReadOnly(Path):
 
 class Covers:
     """What masked paths are covered with, made at the first use: the null device, one empty directory for all."""
+    __slots__ = ("label",)
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self.null = self.directory = -1
 
     def file(self, kernel: Kernel, facts: Facts) -> int:
-        if self.null < 0:
-            self.null = null_device(kernel, facts.root_fd)
-        return kernel.open_tree("", OPEN_TREE_CLONE | AT_EMPTY_PATH, self.null)
+        if (null := facts.kept((self, "null"), -1)) < 0:
+            null = null_device(kernel, facts.root_fd)
+            facts.keep((self, "null"), null)
+        return kernel.open_tree("", OPEN_TREE_CLONE | AT_EMPTY_PATH, null)
 
 
 class Masked(Path):
@@ -94,11 +95,11 @@ class Masked(Path):
     def cover(self, kernel: Kernel, facts: Facts, place: int) -> int:
         if not destination.is_directory(kernel, place):
             return self.covers.file(kernel, facts)
-        if self.covers.directory >= 0:
-            return kernel.open_tree("", OPEN_TREE_CLONE | AT_EMPTY_PATH, self.covers.directory)
+        if (directory := facts.kept((self.covers, "directory"), -1)) >= 0:
+            return kernel.open_tree("", OPEN_TREE_CLONE | AT_EMPTY_PATH, directory)
         # Only a mount that is attached can be cloned, so the first one is the pattern of the others.
         mount = empty_directory(kernel, self.covers.label)
-        self.covers.directory = kernel.open(".", posix.O_PATH | posix.O_DIRECTORY, 0, mount)
+        facts.keep((self.covers, "directory"), kernel.open(".", posix.O_PATH | posix.O_DIRECTORY, 0, mount))
         return mount
 
 

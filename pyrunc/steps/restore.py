@@ -15,17 +15,18 @@ from ..criu.choices import OUTSIDE, Choices, common
 from ..criu.messages import RESTORE, Response, pair
 from ..criu.service import Criu, CriuError, find
 from ..errors import UsageError
+from ..fields import Fields
 from ..state import record
 from ..step import Step
 from . import destination, hooks, terminal
 from .cgroup import born_inside, of_process
-from .checkpoint import CriuStep, ImageStep
+from .checkpoint import CriuStep, ImageStep, Opened
 from .mounts import entries
 from .state import Intent, Reserve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..config.types import Config
     from ..facts import Facts
@@ -41,18 +42,18 @@ NEWNS, NEWNET = KINDS["mount"][0], KINDS["network"][0]
 
 
 class Images(ImageStep):
-    """Open the images, and refuse what is none. streams: from apply() on."""
+    """Open the images, and refuse what is none."""
     name = "restore.images"
-    streams: Mapping[str, int] = {}
 
     def describe(self) -> str:
         return f"open the images in {self.path} and check that they are files"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        self.fd = kernel.open(self.path, images.DIRECTORY)
-        self.open_log_place(kernel, LOG)
-        images.check(self.fd, self.path)
-        self.streams = images.inherited(self.fd, self.path)
+        fd = kernel.open(self.path, images.DIRECTORY)
+        opened = self.opened(kernel, fd, LOG)
+        images.check(fd, self.path)
+        opened.streams = images.inherited(fd, self.path)
+        facts.keep(self, opened)
 
 
 class MountPoints(CriuStep):
@@ -73,11 +74,18 @@ class MountPoints(CriuStep):
         kernel.close(root)
 
 
+class Started(Fields):
+    """criu at work: its root, and descriptors of its own mount namespace, for it mounts in there."""
+    criu: Criu
+    root: str
+    images_fd: int = -1
+    work_fd: int = -1
+
+
 class Service(CriuStep):
     """Start criu: in the container's cgroup, in a mount namespace with the root, and dead when the runtime dies.
 
-    criu, images_fd, work_fd   from apply() on; the descriptors are of its mount namespace: it mounts in there
-    inherit                    namespaces that are joined: (CRIU's name of it, path)
+    inherit    namespaces that are joined: (CRIU's name of it, path)
     """
     name = "restore.criu"
     program: str
@@ -85,37 +93,37 @@ class Service(CriuStep):
     rootfs: str
     into_cgroup: bool
     inherit: Sequence[tuple[str, str]]
-    criu: Criu | None = None
-    images_fd: int = -1
-    work_fd: int = -1
-    root: str = ""
 
     def describe(self) -> str:
         return f"start {self.program}, which waits, with {self.rootfs} mounted in a mount namespace of its own"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.mkdir(ROOT, 0o700, facts.state_fd)
-        root = self.root = kernel.fd_path(facts.state_fd) + f"/{ROOT}"
+        root = kernel.fd_path(facts.state_fd) + f"/{ROOT}"
 
         def prepare() -> None:
             kernel.mount("none", "/", "", MS_REC | MS_SLAVE)
             kernel.mount(self.rootfs, root, "", MS_BIND | MS_REC)
 
         extra = [kernel.open(path, posix.O_RDONLY) for _, path in self.inherit]
-        criu = self.criu = Criu(self.program, self.images.work_fd, self.images.log_place, LOG)
+        opened: Opened = facts.results[self.images]
+        criu = Criu(self.program, opened.work_fd, self.images.log_place, LOG)
+        service = Started(criu=criu, root=root)
+        facts.keep(self, service)
         criu.start(kernel, NEWNS, facts.cgroup_fd if self.into_cgroup else -1, True, extra, prepare)
         for fd in extra:
             kernel.close(fd)
         # In its namespace to the end: containerd's work directory lies behind an absolute link.
         there = kernel.open(f"/proc/{criu.pid}/root", posix.O_PATH | posix.O_DIRECTORY)
-        self.images_fd = kernel.open_in_root(there, self.images.path, images.DIRECTORY)
-        self.work_fd = kernel.open_in_root(there, self.images.log_place, images.DIRECTORY)
+        service.images_fd = kernel.open_in_root(there, self.images.path, images.DIRECTORY)
+        service.work_fd = kernel.open_in_root(there, self.images.log_place, images.DIRECTORY)
         kernel.close(there)
         facts.pid = criu.pid             # systemd makes the scope around it
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
-        if self.criu is not None:
-            self.criu.end()
+        started = facts.results.get(self)
+        if started is not None:
+            started.criu.end()
 
 
 class Begin(CriuStep):
@@ -130,15 +138,15 @@ class Begin(CriuStep):
         return "have criu make the init and its namespaces"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        service = self.service
+        service: Started = facts.results[self.service]
+        opened: Opened = facts.results[self.images]
         criu = service.criu
-        assert criu is not None
-        inherit = [pair(name, 4 + number) for number, (name, _) in enumerate(service.inherit)]
-        inherit += [pair(name, number) for name, number in self.images.streams.items()]
+        inherit = [pair(name, 4 + number) for number, (name, _) in enumerate(self.service.inherit)]
+        inherit += [pair(name, number) for name, number in opened.streams.items()]
         criu.ask(RESTORE, {**self.given, "images_dir_fd": service.images_fd, "work_dir_fd": service.work_fd,
                            "log_file": LOG, "root": service.root, "inherit_fd": inherit,
                            "cg_root": [pair("", of_process(kernel, criu.pid))]})
-        facts.pid = criu.until("setup-namespaces", self.console.take).pid
+        facts.pid = criu.until("setup-namespaces", self.console.taking(facts)).pid
 
 
 class Loopback(CriuStep):
@@ -170,10 +178,9 @@ class Processes(CriuStep):
         return "have criu make the mounts and the processes, which do not run yet"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        criu = self.service.criu
-        assert criu is not None
+        criu = facts.results[self.service].criu
         criu.go_on()
-        facts.pid = criu.until("post-restore", self.console.take).pid
+        facts.pid = criu.until("post-restore", self.console.taking(facts)).pid
         facts.pidfd = kernel.pidfd_open(facts.pid)
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
@@ -206,10 +213,9 @@ class Run(CriuStep):
         return "have criu let the processes run"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        criu = self.service.criu
-        assert criu is not None
+        criu = facts.results[self.service].criu
         criu.go_on()
-        criu.until("", self.console.take)
+        criu.until("", self.console.taking(facts))
         criu.finish()
         kernel.rmdir(ROOT, facts.state_fd)
 
@@ -219,26 +225,28 @@ class Console(CriuStep):
     name = "restore.console"
     spec = terminal.SPEC
     receiver: str
-    master: int = -1
 
     def describe(self) -> str:
         return f"send the terminal's master to {self.receiver}"
 
-    def take(self, response: Response, fd: int) -> None:
-        """Called with every notification."""
-        if response.script == "orphan-pts-master" and fd >= 0:
-            self.master = fd
-        elif fd >= 0:
-            posix.close(fd)
+    def taking(self, facts: Facts) -> Callable[[Response, int], None]:
+        """What is to be called with every notification: it keeps the master."""
+        def take(response: Response, fd: int) -> None:
+            if response.script == "orphan-pts-master" and fd >= 0:
+                facts.keep(self, fd)
+            elif fd >= 0:
+                posix.close(fd)
+        return take
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        if self.master < 0:
+        master = facts.kept(self, -1)
+        if master < 0:
             raise CriuError("process.terminal is true, and the images have no terminal")
         if facts.console_socket < 0:
-            facts.console_fd = self.master
+            facts.console_fd = master
             return
-        kernel.send_on(facts.console_socket, terminal.NAME, self.master)
-        kernel.close(self.master)
+        kernel.send_on(facts.console_socket, terminal.NAME, master)
+        kernel.close(master)
         kernel.close(facts.console_socket)
         facts.console_socket = -1
 

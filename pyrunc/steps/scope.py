@@ -85,7 +85,7 @@ class Attach(CgroupStep):
         if facts.cgroup_fd < 0:
             manager = Manager(self.user, kernel)
             try:
-                manager.attach(self.unit, self.joined.found.removeprefix(self.joined.path), [facts.pid])
+                manager.attach(self.unit, facts.kept(self.joined, "").removeprefix(self.joined.path), [facts.pid])
             finally:
                 manager.close()
 

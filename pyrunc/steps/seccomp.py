@@ -93,7 +93,7 @@ class Notify(Step):
             except (BrokenPipeError, ConnectionResetError):
                 return               # the init is gone: the barrier that follows finds out why
         else:
-            listener = kernel.pidfd_getfd(facts.pidfd, facts.page.value)
+            listener = kernel.pidfd_getfd(facts.pidfd, facts.page.listener_fd)
         try:
             kernel.send_fd(self.path, dumps(message).encode(), listener)
         finally:

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import _signal
 import posix
-import sys
 
 from ..engine import Interrupted
 from ..errors import StateError, StepError
+from ..page import PHASE_EXEC, PHASE_FAILED, TEXT, TEXT_SIZE, Page, last_words, read
 from ..step import Step
 from ..stopping import STOPPING
 
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from ..facts import Facts
     from ..kernel import Kernel
     from ..state.container import Container
-
-# native.h, page_t: where the journal says how far the init has come, and what went wrong.
-CHILD_STEP, PHASE, ERROR, TEXT, TEXT_END = 16, 20, 24, 32, 32 + 2048
-PHASE_EXEC, PHASE_FAILED = 4, 5
-
 
 class Release(Step):
     """One byte through the fifo; then execve(2) closes the init's end, or its death does.
@@ -54,11 +49,11 @@ class Release(Step):
             kernel.close(fd)
         fd = kernel.open(self.container.path("journal"), posix.O_RDONLY)
         try:
-            page = posix.pread(fd, TEXT_END, 0)
+            page = read(posix.pread(fd, TEXT + TEXT_SIZE, 0))
         finally:
             kernel.close(fd)
-        if int.from_bytes(page[PHASE:ERROR], sys.byteorder) != PHASE_EXEC:
-            raise interrupted or last_words(self.container, page)
+        if page.phase != PHASE_EXEC:
+            raise interrupted or ended(self.container, page)
         if interrupted:           # too late for us: the program runs. A caller that keeps signals for it gets this one
             posix.kill(posix.getpid(), interrupted.number)
         kernel.unlink(fifo)
@@ -94,18 +89,17 @@ def _interrupt(number: int, _frame: object) -> NoReturn:
     raise Interrupted(number)
 
 
-def last_words(container: Container, page: bytes) -> StepError | StateError:
-    """The error of an init that ended between the fifo and execve(2); page: the journal up to the end of its text."""
-    if int.from_bytes(page[PHASE:ERROR], sys.byteorder) != PHASE_FAILED:
+def ended(container: Container, page: Page) -> StepError | StateError:
+    """The error of an init that ended between the fifo and execve(2)."""
+    if page.phase != PHASE_FAILED:
         return StateError("the container's init was killed before it could exec the configured program")
-    what, hint, *_ = (text.decode(errors="replace") for text in page[TEXT:].split(b"\0", 2))
-    number = int.from_bytes(page[ERROR:ERROR + 4], sys.byteorder)
-    step = failed_step(container, int.from_bytes(page[CHILD_STEP:PHASE], sys.byteorder))
+    where, what, hint = last_words(page)
+    step = failed_step(container, page.child_step)
     if not hint:
         from ..facts import Facts
         from ..hints import hint_for
-        hint = hint_for(step, number, Facts())
-    return StepError(what, number, step.where, step.name, step.spec, hint)
+        hint = hint_for(step, page.error, Facts())
+    return StepError(what, page.error, where or step.where, step.name, step.spec, hint)
 
 
 def failed_step(container: Container, index: int) -> Step:

@@ -42,14 +42,13 @@ class Reserve(Step):
         return f"reserve the id: make {self.root}/{self.id} and lock it"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        self.made = False
         store.make_root(self.root, kernel)
         path = f"{self.root}/{self.id}"
         try:
             kernel.mkdir(path, 0o711)
         except FileExistsError:
             raise StateError(f"{ALREADY_EXISTS}: {self.id}") from None
-        self.made = True
+        facts.keep(self, True)
         try:
             facts.state_fd = kernel.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
             lock = kernel.open(store.LOCK, posix.O_RDWR | posix.O_CREAT, 0o600, facts.state_fd)
@@ -58,11 +57,11 @@ class Reserve(Step):
         except (FileNotFoundError, BlockingIOError):
             deleted = True
         if deleted:                 # before it was locked: what has the name now is not ours
-            self.made = False
+            facts.keep(self, False)
             raise StateError(f"container {self.id} was deleted while it was being created")
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
-        if self.made:
+        if facts.kept(self, False):
             kernel.remove_tree(f"{self.root}/{self.id}")
 
 

@@ -92,7 +92,6 @@ class Open(Step):
     side = CHILD
     height: int
     width: int
-    master: int = -1
 
     def describe(self) -> str:
         size = f", {self.width} columns by {self.height} rows" if self.height and self.width else ""
@@ -104,12 +103,13 @@ class Open(Step):
         if (kernel.fs_type(multiplexer) != DEVPTS_SUPER_MAGIC or not is_device(kernel, multiplexer, *PTMX)
                 or kernel.stat(multiplexer).st_ino != PTMX_INO):
             raise OSError(errno.ENODEV, posix.strerror(errno.ENODEV), "/dev/pts/ptmx is not that of a devpts")
-        self.master = kernel.reopen(multiplexer, posix.O_RDWR | posix.O_NOCTTY)
+        master = kernel.reopen(multiplexer, posix.O_RDWR | posix.O_NOCTTY)
         kernel.close(multiplexer)
         kernel.close(pts)
         if self.height and self.width:
-            kernel.pty_size(self.master, self.height, self.width)
-        facts.console_fd = kernel.pty_peer(self.master)
+            kernel.pty_size(master, self.height, self.width)
+        facts.keep(self, master)
+        facts.console_fd = kernel.pty_peer(master)
 
 
 class Console(Step):
@@ -149,8 +149,9 @@ class Send(Step):
         return f"send the terminal's master to {self.receiver}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.send_on(facts.console_socket, NAME, self.opened.master)
-        kernel.close(self.opened.master)
+        master = facts.kept(self.opened, -1)
+        kernel.send_on(facts.console_socket, NAME, master)
+        kernel.close(master)
         kernel.close(facts.console_socket)
 
 

@@ -45,22 +45,22 @@ class Change(CgroupStep):
     mount: str
     path: str
     put_off: bool = False
-    before: list[tuple[str, str]] = []
 
     def describe(self) -> str:
         return f"{self.setting.file} = {self.setting.value}" + (", if that is possible yet" if self.put_off else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        self.before = update.previous(kernel, facts.cgroup_fd, self.setting)
+        before = update.previous(kernel, facts.cgroup_fd, self.setting)
         try:
             write.put(kernel, facts.cgroup_fd, self.setting, self.mount, self.path)
+            facts.keep(self, before)
         except OSError as fault:
-            self.before = []
             if not self.put_off or fault.errno != errno.EINVAL:
                 raise
 
     def undo(self, kernel: Files, facts: Facts) -> None:
-        for file, value in self.before:
+        nothing: list[tuple[str, str]] = []
+        for file, value in facts.kept(self, nothing):
             kernel.write_file(file, value, facts.cgroup_fd)
 
 

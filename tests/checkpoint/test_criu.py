@@ -26,6 +26,7 @@ from pyrunc.host import Host
 from pyrunc.kernel import Kernel
 from pyrunc.options import Options
 from pyrunc.recorder import Recorder
+from pyrunc.steps.checkpoint import Opened
 from tests.bundles import MOUNTS, docker_like
 from tests.runtimes import find
 
@@ -278,8 +279,9 @@ def test_the_plan_of_checkpoint(criu: None) -> None:
     choices = Choices(image_path="/images")
     steps = plan.checkpoint(config(), Options(id="c", bundle="/bundle"), STATE, choices)
     assert names(steps) == ["checkpoint.directories", "checkpoint.mounts", "checkpoint.streams", "checkpoint.dump"]
-    recorder = Recorder()
-    steps[2].apply(recorder, Facts())
+    recorder, facts = Recorder(), Facts()
+    facts.keep(steps[0], Opened(fd=7, work_fd=8))
+    steps[2].apply(recorder, facts)
     assert [call[0] for call in recorder.calls] == ["write_new"]
     choices.pre_dump = True
     assert names(plan.checkpoint(config(), Options(id="c"), STATE, choices)) == [

@@ -129,7 +129,7 @@ def test_notify_listener_goes_to_the_parent() -> None:
     theirs.close()
     assert ours.recv(1) == b"\n"
     pidfd = os.pidfd_open(stage.pid)
-    listener = lib.pr_pidfd_getfd(pidfd, stage.page.value)
+    listener = lib.pr_pidfd_getfd(pidfd, stage.page.listener_fd)
     assert listener >= 0
     ours.send(b"\n")
     select.select([listener], [], [])

@@ -4,12 +4,14 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import struct
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from pyrunc import page as journal
 from pyrunc._native import ffi, lib
 
 from ..forked import forked
@@ -22,7 +24,7 @@ def test_page_is_shared_and_outlives_its_writer(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "journal", os.O_RDWR | os.O_CREAT)
     page = lib.pr_page_map(fd, 5000)
     assert (page.magic, page.version, page.steps) == (lib.PAGE_MAGIC, lib.PAGE_VERSION, 5000)
-    assert (page.parent_step, page.child_step) == (-1, -1)
+    assert (page.parent_step, page.child_step, page.child_pid, page.listener_fd) == (-1, -1, 0, -1)
     pid = os.fork()
     if pid == 0:
         page.child_step = 7
@@ -40,10 +42,10 @@ def test_a_page_needs_no_file() -> None:
     page = lib.pr_page_map(-1, 0)
     pid = os.fork()
     if pid == 0:
-        page.value = 3
+        page.child_pid = 3
         os._exit(0)
     assert wait(pid) == 0
-    assert page.value == 3
+    assert page.child_pid == 3
     lib.pr_page_unmap(page, 0)
 
 
@@ -65,3 +67,26 @@ def test_a_page_without_room_is_an_error_and_not_a_signal(free: int, tmp_path: P
 def test_now_is_the_monotonic_clock() -> None:
     before = time.monotonic_ns()
     assert before <= lib.pr_now() <= time.monotonic_ns()
+
+
+def test_the_layout_is_the_compilers() -> None:
+    parts = dict(ffi.typeof("page_t").fields)  # type: ignore[attr-defined]
+    assert [parts[name].offset for name in journal.MEMBERS] == [struct.calcsize(journal.LAYOUT[:number + 1])
+                                                                for number in range(len(journal.MEMBERS))]
+    assert (parts["text"].offset, parts["text"].type.length) == (journal.TEXT, journal.TEXT_SIZE)
+    assert [journal.PHASE_NONE, journal.PHASE_CHILD, journal.PHASE_LAST, journal.PHASE_WAITING, journal.PHASE_EXEC,
+            journal.PHASE_FAILED] == [lib.PHASE_NONE, lib.PHASE_CHILD, lib.PHASE_LAST, lib.PHASE_WAITING,
+                                      lib.PHASE_EXEC, lib.PHASE_FAILED]
+
+
+def test_a_page_of_a_file_reads_as_the_mapped_one(tmp_path: Path) -> None:
+    fd = os.open(tmp_path / "journal", os.O_RDWR | os.O_CREAT)
+    mapped = lib.pr_page_map(fd, 10)
+    mapped.parent_step, mapped.child_step, mapped.error, mapped.child_pid = 3, 7, 2, 4711
+    mapped.text = journal.text_of("mounts[1].options[0]", "mount  proc\non /proc") + b"\0is it there\0"
+    for seen in (mapped, journal.read(os.pread(fd, journal.TEXT + journal.TEXT_SIZE, 0))):
+        assert [getattr(seen, name) for name in journal.MEMBERS] == [
+            getattr(mapped, name) for name in journal.MEMBERS]
+        assert journal.last_words(seen) == ("mounts[1].options[0]", "mount proc on /proc", "is it there")
+    lib.pr_page_unmap(mapped, 10)
+    os.close(fd)

@@ -194,11 +194,12 @@ def test_a_damaged_journal(journal: bytes, made: World, capfd: pytest.CaptureFix
     made.processes[-1].kill()
     made.processes[-1].wait()
     from pyrunc.errors import PyruncError
+    from pyrunc.page import read
     from pyrunc.state.container import Container
-    from pyrunc.steps.start import last_words
+    from pyrunc.steps.start import ended
     (directory / store.JOURNAL).write_bytes(journal)
     try:
-        assert isinstance(last_words(Container.load(str(made.root), "bad"), journal), PyruncError)
+        assert isinstance(ended(Container.load(str(made.root), "bad"), read(journal)), PyruncError)
     except PyruncError as fault:
         assert "is damaged" in str(fault)
 

@@ -14,6 +14,7 @@ from pyrunc import files
 from pyrunc.cli.log import Log
 from pyrunc.engine import Interrupted
 from pyrunc.errors import StateError, StepError
+from pyrunc.page import TEXT
 from pyrunc.state import start, store
 from pyrunc.state.container import Container
 
@@ -75,7 +76,7 @@ def test_the_init_s_last_words(made: World, monkeypatch: pytest.MonkeyPatch) -> 
     page = bytearray(4096)
     page[24:28] = (2).to_bytes(4, sys.byteorder)
     words = b'exec: "/app"\0its interpreter /lib/ld.so is missing\0'
-    page[32:32 + len(words)] = words
+    page[TEXT:TEXT + len(words)] = words
     (directory / store.JOURNAL).write_bytes(page)
     with pytest.raises(StepError) as failed:
         begin(made, "c")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pyrunc._native import lib
-from pyrunc.engine import failure_text
+from pyrunc.engine import failure_text, place_of
 from pyrunc.errors import ConfigError, StepError
 from pyrunc.facts import Facts
 from pyrunc.host import Host
@@ -54,7 +54,8 @@ def apply(plan: Iterator[Step] | list[Step], kernel: Kernel, facts: Facts) -> No
         try:
             step.apply(kernel, facts)
         except OSError as fault:
-            raise StepError(failure_text(step, fault), fault.errno or 0, step.where, step.name, step.spec) from fault
+            raise StepError(failure_text(step, fault), fault.errno or 0,
+                            place_of(step, fault), step.name, step.spec) from fault
 
 
 def inside(wanted: Any, bundle: Path, look: Callable[[], Result], host: Host = ROOT, **more: Any) -> Result:

@@ -191,10 +191,10 @@ def test_what_delete_removes(rdt: dict[str, Any], gone: list[str], root: Path) -
 @pytest.mark.spec(CHAPTER, "a group that closID names stays")
 def test_a_group_of_another_is_not_taken_for_its_own(root: Path) -> None:
     (root / "c1").mkdir()
-    [make] = steps(Host(resctrl=str(root)))
+    [make], known = steps(Host(resctrl=str(root))), facts()
     with pytest.raises(FileExistsError):
-        make.apply(Resctrl(), facts())
-    make.undo(Resctrl(), facts())
+        make.apply(Resctrl(), known)
+    make.undo(Resctrl(), known)
     container = {"resctrl": {"root": str(root), "group": f"{root}/c1", "own": True, "monitor": ""}, "mark": "c1:n"}
     for step in intel_rdt.delete(container):
         step.apply(Resctrl(), facts())
@@ -203,13 +203,16 @@ def test_a_group_of_another_is_not_taken_for_its_own(root: Path) -> None:
 
 def test_a_failed_create_takes_its_groups_back(root: Path) -> None:
     for rdt in ({"enableMonitoring": True}, {"closID": "silver", "l3CacheSchema": "L3:0=3"}):
-        found = done(root, **rdt)
+        found, known = steps(Host(resctrl=str(root)), **rdt), facts()
+        for step in found:
+            step.apply(Resctrl(), known)
         for step in reversed(found):
-            step.undo(Resctrl(), facts())
+            step.undo(Resctrl(), known)
         assert sorted(path.name for path in root.iterdir() if path.is_dir()) == ["gold", "mon_groups"]
-    found = done(root, closID="silver", l3CacheSchema="L3:0=3")
+    found, known = steps(Host(resctrl=str(root)), closID="silver", l3CacheSchema="L3:0=3"), facts()
+    found[0].apply(Resctrl(), known)
     (root / "silver/tasks").write_text("77\n")                           # somebody has come in
-    found[0].undo(Resctrl(), facts())
+    found[0].undo(Resctrl(), known)
     assert (root / "silver").is_dir()
 
 
@@ -228,7 +231,8 @@ def test_update_is_undone_by_what_was_there(root: Path) -> None:
     container = {"resctrl": {"root": str(root), "group": f"{root}/gold", "own": False, "monitor": ""}}
     before = (root / "gold/schemata").read_text()
     [change] = intel_rdt.update(container, {"l3CacheSchema": "L3:0=1"})
-    change.apply(Resctrl(), facts())
+    known = facts()
+    change.apply(Resctrl(), known)
     assert (root / "gold/schemata").read_text().startswith("L3:0=1\n")
-    change.undo(Resctrl(), facts())
+    change.undo(Resctrl(), known)
     assert (root / "gold/schemata").read_text() == before != ROOT_SCHEMATA

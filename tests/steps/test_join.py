@@ -38,10 +38,11 @@ class Join:
                  errors: dict[str, list[int]] | None = None) -> None:
         [step] = planned(container, cgroup=below, host=host)
         assert isinstance(step, join.Cgroup)
-        self.step, self.kernel, facts = step, Recorder(
+        self.step, self.kernel, self.facts = step, Recorder(
             files={"cgroup.subtree_control": control, INIT: init}, modes=modes, errors=errors), Facts()
+        facts = self.facts
         step.apply(self.kernel, facts)
-        self.found, self.born = step.found, facts.cgroup_fd >= 0
+        self.found, self.born = facts.kept(step, ""), facts.cgroup_fd >= 0
         #: Nothing else may stay open: the child would inherit it.
         assert list(self.kernel.fds) == ([facts.cgroup_fd] if self.born else [])
 
@@ -122,7 +123,7 @@ def test_systemd_is_asked_for_the_cgroup_that_was_found(annotation: str, init: s
     asked: list[tuple[object, ...]] = []
     monkeypatch.setattr("pyrunc.cgroups.systemd.Manager.attach", lambda self, *given: asked.append((self.user, *given)))
     [attach] = join.attach([joined.step], container)
-    facts = Facts()
+    facts = joined.facts
     facts.pid = 99
     attach.apply(Recorder(), facts)
     assert asked == [(True, "box.scope", below, [99])]

@@ -90,7 +90,7 @@ def test_listener_goes_to_the_agent_while_the_init_waits(nnp: bool) -> None:
     assert story([notify]) == [
         ("seccomp.notify", "linux.seccomp.listenerPath", "send the filter's listener to /run/agent")]
     known, kernel = facts(), Recorder()
-    known.page = type("page", (), {"value": 6})
+    known.page = type("page", (), {"listener_fd": 6})
     get, send = applied(notify, kernel, known)
     assert get == ("pidfd_getfd", known.pidfd, 6) and kernel.fds == {}
     assert send[0:2] == ("send_fd", "/run/agent") and send[3] == 100
@@ -102,7 +102,7 @@ def test_listener_goes_to_the_agent_while_the_init_waits(nnp: bool) -> None:
 def test_of_exec_the_agent_is_told_both_processes() -> None:
     _, _, notify, _ = plan(seccomp.load_late, filtered(ASKING), joins=True, init_pid=77)
     known = facts()
-    known.page = type("page", (), {"value": 6})
+    known.page = type("page", (), {"listener_fd": 6})
     told = json.loads(applied(notify, known=known)[1][2])
     assert (told["pid"], told["state"]["pid"], told["state"]["status"]) == (PID, 77, "running")
 
@@ -125,7 +125,7 @@ def test_an_init_that_died_instead_is_the_barriers_affair() -> None:
 def test_an_agent_that_is_not_there_is_an_error_and_the_descriptor_is_closed() -> None:
     _, _, notify, _ = plan(seccomp.load_late, filtered(ASKING))
     known, kernel = facts(), Recorder(errors={"send_fd": [111]})
-    known.page = type("page", (), {"value": 6})
+    known.page = type("page", (), {"listener_fd": 6})
     with pytest.raises(ConnectionRefusedError):
         notify.apply(kernel, known)
     assert kernel.fds == {}
