@@ -14,6 +14,7 @@ from ..cgroups import path as place
 from ..cgroups import resources as limit
 from ..cgroups import write
 from ..cgroups.v2 import Cgroup, refusal
+from ..config.mappings import host_id
 from ..config.namespaces import Namespaces
 from ..errors import OOM_KILLED, ConfigError
 from ..step import CHILD, PARENT, Barrier, Step
@@ -328,7 +329,4 @@ def _owner(config: Config) -> int | None:
     uid = process["user"]["uid"] if process and "user" in process else 0
     if not spaces.private("user"):
         return uid
-    for mapping in linux.get("uidMappings") or []:
-        if mapping["containerID"] <= uid < mapping["containerID"] + mapping["size"]:
-            return mapping["hostID"] + uid - mapping["containerID"]
-    return None
+    return host_id(linux.get("uidMappings") or [], uid)

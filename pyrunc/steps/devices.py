@@ -9,6 +9,7 @@ import errno
 import posix
 
 from ..absolute import absolute
+from ..config.mappings import init_ids
 from ..config.namespaces import Namespaces
 from ..step import CHILD, Step
 from . import destination
@@ -229,13 +230,14 @@ def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
 
 def wanted(config: Config) -> dict[str, dict[str, Any]]:
     """path -> fields of the step: the default devices, and the configured ones, which may replace them."""
+    uid, gid = init_ids(config) if Namespaces(config).private("user") else (0, 0)
     devices: dict[str, dict[str, Any]] = {
-        path: {"kind": S_IFCHR, "number": posix.makedev(*number), "mode": 0o666, "uid": 0, "gid": 0,
+        path: {"kind": S_IFCHR, "number": posix.makedev(*number), "mode": 0o666, "uid": uid, "gid": gid,
                "spec": DEFAULT_SPEC} for path, number in DEFAULT.items()}
     for index, device in enumerate(config.get("linux", {}).get("devices") or ()):
         kind = KINDS[device["type"]]
         number = 0 if kind == S_IFIFO else posix.makedev(device["major"], device["minor"])
         devices[absolute(device["path"], "/")] = {
-            "kind": kind, "number": number, "mode": device.get("fileMode", 0o666) & 0o7777, "uid": device.get("uid", 0),
-            "gid": device.get("gid", 0), "spec": SPEC, "where": f"linux.devices[{index}]"}
+            "kind": kind, "number": number, "mode": device.get("fileMode", 0o666) & 0o7777, "uid": device.get("uid", uid),
+            "gid": device.get("gid", gid), "spec": SPEC, "where": f"linux.devices[{index}]"}
     return devices

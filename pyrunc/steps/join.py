@@ -11,6 +11,7 @@ import posix
 
 from ..cgroups.create import may_enter
 from ..cgroups.path import of_process
+from ..config.mappings import init_ids
 from ..config.namespaces import KINDS, Namespaces
 from ..errors import NOT_RUNNING, StateError
 from ..last import OP_CHROOT, OP_SETNS
@@ -213,7 +214,7 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
         return
     yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
     yield from own_oom_score_adj(config, options, host)
-    yield Join(targets=[t for t in targets if t.kind not in ("mount", "pid")],
+    yield Join(targets=[t for t in targets if t.kind not in ("mount", "pid")], ids=init_ids(config),
                drop_groups=spaces.private("user") and drops_groups(config, host), where="linux.namespaces")
 
 

@@ -11,6 +11,7 @@ import errno
 import posix
 from _signal import SIGKILL
 
+from ..config.mappings import init_ids
 from ..config.namespaces import KINDS, Namespaces
 from ..last import OP_CLONE
 from ..linux import CLONE_PARENT
@@ -145,6 +146,7 @@ class Join(Step):
     spec = "config-linux.md#namespaces"
     side = CHILD
     targets: list[Open]
+    ids: tuple[int, int] = (0, 0)   # uid and gid, after a user namespace
     drop_groups: bool = False # the user namespace may be one in which setgroups(2) is denied
 
     def describe(self) -> str:
@@ -164,7 +166,7 @@ class Join(Step):
         for target in user + postponed:
             kernel.setns(facts.kept(target, -1), KINDS[target.kind][0])
         if user:
-            kernel.set_ids(0, 0, None)
+            kernel.set_ids(*self.ids, None)
 
 
 class CloneAgain(Step):
@@ -288,7 +290,7 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
         from .user import drops_groups
         yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces", dumpable=dumpable)
         yield from own_oom_score_adj(config, options, host)
-        yield Join(targets=[t for t in targets if t.kind != "mount"],
+        yield Join(targets=[t for t in targets if t.kind != "mount"], ids=init_ids(config),
                    drop_groups="user" in spaces.joined and drops_groups(config, host), where="linux.namespaces")
         if "time" in spaces.new:
             yield _time(config, spaces, CHILD)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..config.namespaces import Namespaces
+from ..config.mappings import init_ids
 from ..host import allows_setgroups
 from ..step import CHILD, Step
 from .namespaces import PR_SET_DUMPABLE
@@ -67,17 +68,22 @@ class Map(Step):
 
 
 class BecomeRoot(Step):
-    """All ids 0, no supplementary groups: the init starts with nothing of the caller's identity."""
+    """All ids 0, no supplementary groups: the init starts with nothing of the caller's identity.
+
+    In a user namespace that has no id 0, the ids are others; its capabilities are the same.
+    """
     name = "user.root"
     spec = SPEC
     side = CHILD
+    ids: tuple[int, int]      # uid and gid
     groups: bool              # setgroups is allowed here
 
     def describe(self) -> str:
-        return "become uid 0, gid 0" + (", no supplementary groups" if self.groups else "")
+        uid, gid = self.ids
+        return f"become uid {uid}, gid {gid}" + (", no supplementary groups" if self.groups else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.set_ids(0, 0, [] if self.groups else None)
+        kernel.set_ids(*self.ids, [] if self.groups else None)
         # A change of ids may make a process dumpable again; it must not be while it holds the host's files.
         kernel.prctl(PR_SET_DUMPABLE, 0)
 
@@ -130,4 +136,5 @@ def mapped(config: Config) -> bool:
 def become_root(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD: the first thing the init does with its new identity."""
     spaces = Namespaces(config)
-    yield BecomeRoot(groups=sets_groups(config, options, host), where=spaces.new.get("user", ""))
+    ids = init_ids(config) if spaces.private("user") else (0, 0)
+    yield BecomeRoot(ids=ids, groups=sets_groups(config, options, host), where=spaces.new.get("user", ""))

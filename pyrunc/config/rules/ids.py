@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ...errors import ConfigError
+from ..mappings import host_id
 from .linux import namespace
 
 TYPE_CHECKING = False
@@ -34,9 +35,6 @@ def user_namespace(config: Config) -> Iterator[ConfigError]:
             yield ConfigError(f"user namespaces enabled, but no {kind} mappings found", f"linux.{kind}Mappings")
     for key, mappings in (("uidMappings", uids), ("gidMappings", gids)):
         yield from runs(mappings, f"linux.{key}")
-        if user and mappings and not user.get("path") and not _covers(mappings, 0):
-            yield ConfigError("user namespaces enabled, but no user mapping found: 0 is nobody's id, and whoever sets "
-                              "the container up must have it", f"linux.{key}")
 
 
 def user(config: Config) -> Iterator[ConfigError]:
@@ -48,13 +46,9 @@ def user(config: Config) -> Iterator[ConfigError]:
     uids, gids = linux.get("uidMappings", ()), linux.get("gidMappings", ())
     groups = [(f"additionalGids[{index}]", id, gids) for index, id in enumerate(user.get("additionalGids", ()))]
     for where, id, mappings in [("uid", user["uid"], uids), ("gid", user["gid"], gids), *groups]:
-        if mappings and not _covers(mappings, id):
+        if mappings and host_id(mappings, id) is None:
             kind = "uid" if where == "uid" else "gid"
             yield ConfigError(f"cannot set {kind} to unmapped user in user namespace: {id}", f"process.user.{where}")
-
-
-def _covers(mappings: Sequence[IDMapping], id: int) -> bool:
-    return any(run["containerID"] <= id < run["containerID"] + run["size"] for run in mappings)
 
 
 def runs(mappings: Sequence[IDMapping], where: str) -> Iterator[ConfigError]:

@@ -1,0 +1,33 @@
+"""linux.uidMappings and gidMappings: which ids a user namespace has, and who sets the container up in it."""
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .types import Config, IDMapping
+
+
+def host_id(mappings: Sequence[IDMapping], id: int) -> int | None:
+    """The id outside for one inside; None where the namespace has no such id."""
+    for run in mappings:
+        if run["containerID"] <= id < run["containerID"] + run["size"]:
+            return run["hostID"] + id - run["containerID"]
+    return None
+
+
+def init_ids(config: Config) -> tuple[int, int]:
+    """(uid, gid) of the init while it sets the container up: 0, and where nobody is 0 those of the process, as crun.
+
+    It has all capabilities in its new user namespace under any id; but what it makes must belong to somebody.
+    """
+    linux, user = config.get("linux", {}), config.get("process", {}).get("user", {})
+    return (_init_id(linux.get("uidMappings") or (), user.get("uid", 0)),
+            _init_id(linux.get("gidMappings") or (), user.get("gid", 0)))
+
+
+def _init_id(mappings: Sequence[IDMapping], own: int) -> int:
+    for id in (0, own):
+        if not mappings or host_id(mappings, id) is not None:
+            return id
+    return mappings[0]["containerID"]
