@@ -80,9 +80,7 @@ def exceptions(rules: Sequence[DeviceRule]) -> Exceptions:
             raise ConfigError(f"device access at {index} field cannot be empty", f"{where}.access")
         mask = 0
         for letter in access:
-            if letter not in LETTERS:
-                raise ConfigError(f'device access "{access}" is not made of r, w and m', f"{where}.access")
-            mask |= LETTERS[letter]
+            mask |= LETTERS.get(letter, 0)      # others mean nothing, to runc and crun neither; `check` tells of them
         kind = rule.get("type") or "a"
         if kind == "a":
             state.reset(rule["allow"])
@@ -91,7 +89,8 @@ def exceptions(rules: Sequence[DeviceRule]) -> Exceptions:
         else:
             major = _number(rule.get("major"), f"{where}.major")
             minor = _number(rule.get("minor"), f"{where}.minor")
-            state.apply(rule["allow"], (TYPES[kind], major, minor), mask, where)
+            if mask:
+                state.apply(rule["allow"], (TYPES[kind], major, minor), mask, where)
     for device, major, minor, mask in ALLOWED:
         state.apply(True, (device, major, minor), mask, WHERE)
     return state

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -79,13 +79,33 @@ def _document(config: Config, schemas: Schemas) -> Iterator[Finding]:
     for fault in check.problems(config):
         places.add(fault.where)
         yield error(fault.where, fault.what, near_miss(plain, schemas, steps(fault.where)))
-    for problem in schemas.validator(DOCUMENT).iter_errors(plain):
-        where = ""
-        for key in problem.absolute_path:
-            where = at(where, key)
+    for where, what in _beyond(plain, schemas):
         if not any(place.startswith(where) or where.startswith(place) for place in places):
-            yield error(where, problem.message[:200])
+            places.add(where)
+            yield warning(where, what)
     yield from misspelt(plain, schemas)
+
+
+def _beyond(plain: dict[str, Any], schemas: Schemas) -> Iterator[tuple[str, str]]:
+    """(place, text) of what the specification refuses, and create may take nevertheless, as runc and crun do."""
+    for problem in schemas.validator(DOCUMENT).iter_errors(plain):
+        path = list(problem.absolute_path)
+        if problem.validator != "required":
+            yield at_path(path), problem.message[:200]
+            continue
+        for key in problem.validator_value:
+            if key not in problem.instance:
+                kind = schemas.along(DOCUMENT, (*path, key))[-1].get("type")
+                yield at_path([*path, key]), "a required property is missing: " + (
+                    "it counts as false" if kind == "boolean" else "it counts as 0")
+
+
+def at_path(path: Iterable[str | int]) -> str:
+    """The JSON path."""
+    where = ""
+    for key in path:
+        where = at(where, key)
+    return where
 
 
 def _here(config: Config, bundle: str, options: Options | None, host: Host) -> list[Finding]:

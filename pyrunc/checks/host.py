@@ -139,7 +139,7 @@ def _devices(config: Config, root: str) -> Iterator[Finding]:
             continue
         if there is None or f"{folder}/{name}" in mounts:
             continue
-        number = os.makedev(device["major"], device["minor"]) if device["type"] != "p" else 0
+        number = os.makedev(device.get("major", 0), device.get("minor", 0)) if device["type"] != "p" else 0
         if stat.S_IFMT(there.st_mode) != kinds[device["type"]] or there.st_rdev != number:
             yield error(f"linux.devices[{index}].path", f"{quoted(device['path'])} in the root is something else")
 

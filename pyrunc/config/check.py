@@ -2,7 +2,8 @@
 
 Every fault is a ConfigError with the JSON path. Unknown properties are ignored, as the spec demands, except one
 that differs only in case from a known one: runc, in Go, would honour it, and ignoring it could weaken a container.
-Members that are null count as absent (Go writes nil so) and are removed.
+Members that are null count as absent (Go writes nil so) and are removed. Numbers and booleans that are required and
+absent are put in as 0 and false, which is what decoders in Go and C leave there; `check` tells of them.
 """
 from __future__ import annotations
 
@@ -113,7 +114,13 @@ def _walk(value: Any, node: shape.Node, path: list[str | int], report: Report) -
     for key in required:
         if key not in value:
             inner = members[key]
-            report(_fault(inner[-1] if inner[0] in (str, list) else "", "a required property is missing", [*path, key]))
+            if inner[0] is bool:
+                value[key] = False
+            elif inner[0] is int and inner[1] <= 0 <= inner[2]:
+                value[key] = 0
+            else:
+                text = inner[-1] if inner[0] in (str, list) else ""
+                report(_fault(text, "a required property is missing", [*path, key]))
 
 
 def _value(value: Any, node: shape.Node, path: list[str | int], key: str | int, report: Report) -> None:

@@ -236,8 +236,9 @@ def wanted(config: Config) -> dict[str, dict[str, Any]]:
                "spec": DEFAULT_SPEC} for path, number in DEFAULT.items()}
     for index, device in enumerate(config.get("linux", {}).get("devices") or ()):
         kind = KINDS[device["type"]]
-        number = 0 if kind == S_IFIFO else posix.makedev(device["major"], device["minor"])
+        number = 0 if kind == S_IFIFO else posix.makedev(device.get("major", 0), device.get("minor", 0))
         devices[absolute(device["path"], "/")] = {
-            "kind": kind, "number": number, "mode": device.get("fileMode", 0o666) & 0o7777, "uid": device.get("uid", uid),
-            "gid": device.get("gid", gid), "spec": SPEC, "where": f"linux.devices[{index}]"}
+            "kind": kind, "number": number, "mode": device.get("fileMode", 0o666) & 0o7777,
+            "uid": device.get("uid", uid), "gid": device.get("gid", gid), "spec": SPEC,
+            "where": f"linux.devices[{index}]"}
     return devices

@@ -1,8 +1,8 @@
 """The user namespace: the parent writes the maps, then the init becomes root in it."""
 from __future__ import annotations
 
-from ..config.namespaces import Namespaces
 from ..config.mappings import init_ids
+from ..config.namespaces import Namespaces
 from ..host import allows_setgroups
 from ..step import CHILD, Step
 from .namespaces import PR_SET_DUMPABLE

@@ -117,7 +117,6 @@ def test_what_is_no_hole(rules: list[Rule]) -> None:
 @pytest.mark.parametrize(("rule", "where"), [
     ({"allow": True, "type": "c", "major": 1, "minor": 1}, "access"),
     ({"allow": True, "type": "c", "major": 1, "minor": 1, "access": ""}, "access"),
-    ({"allow": True, "access": "rwx"}, "access"),
     ({"allow": True, "type": "p", "access": "r"}, "type"),
     ({"allow": True, "type": "u", "access": "r"}, "type"),
     ({"allow": True, "type": "c", "major": -2, "access": "r"}, "major"),
@@ -127,6 +126,14 @@ def test_refused(rule: Rule, where: str) -> None:
     with pytest.raises(ConfigError) as caught:
         state([DENY_ALL, rule])
     assert caught.value.where == f"linux.resources.devices[1].{where}"
+
+
+def test_only_r_w_and_m_mean_something() -> None:
+    """Old configurations have "rwa", say: runc and crun leave out what is no access."""
+    rule: Rule = {"allow": True, "type": "c", "major": 1, "minor": 11}
+    assert state([DENY_ALL, {**rule, "access": "rwa"}]).rules == state([DENY_ALL, {**rule, "access": "rw"}]).rules
+    assert state([DENY_ALL, {**rule, "access": "a"}]).rules == state([DENY_ALL]).rules
+    assert state([{"allow": False, "access": "x"}]).rules == state([DENY_ALL]).rules
 
 
 def test_the_words_of_an_empty_access() -> None:

@@ -1,4 +1,4 @@
-"""User namespaces that have no id 0, as `podman run --uidmap 999:0 --user 999` asks for: crun runs them, runc does not."""
+"""User namespaces that have no id 0, as of `podman run --uidmap 999:0 --user 999`: crun runs them, runc does not."""
 from __future__ import annotations
 
 import json
@@ -42,7 +42,7 @@ def give(path: Path, uid: int, gid: int) -> None:
             os.chown(os.path.join(folder, name), uid, gid, follow_symlinks=False)
 
 
-@pytest.fixture(params=MAPPINGS.values(), ids=MAPPINGS)
+@pytest.fixture(params=MAPPINGS.values(), ids=list(MAPPINGS))
 def mapped(request: pytest.FixtureRequest, place: Path) -> tuple[Path, tuple[int, int]]:
     uids, gids, user = request.param
     # As engines have it: gid 5 of devpts is left out where there is none.
@@ -66,7 +66,7 @@ def test_the_container_is_set_up_by_the_ids_that_there_are(runtime: Runtime, map
     runtime.ok("start", name)
     out = runtime.ok("exec", name, "sh", "-c", SHOW.rpartition(";")[0]).stdout.split()
     assert out[:4] == [str(uid), str(gid), str(uid), str(gid)]
-    assert [int(id) for id in out[4:6]] in ([uid, gid], [0, gid], [uid, 0])     # a fifo is whose the container's /dev is
+    assert [int(id) for id in out[4:6]] in ([uid, gid], [0, gid], [uid, 0])
     assert "65534" not in out
     runtime.ok("exec", "--user", f"{uid}:{gid}", name, "true")
     runtime.ok("kill", name, "KILL")
@@ -91,7 +91,8 @@ def test_crun_runs_it_too(runtime: Runtime, mapped: tuple[Path, tuple[int, int]]
     assert ours[:3] == theirs[:3] == [str(uid), str(gid), f"{uid} {gid}"]
 
 
-def test_whoever_the_process_is_must_be_mapped(runtime: Runtime, mapped: tuple[Path, tuple[int, int]], name: str) -> None:
+def test_whoever_the_process_is_must_be_mapped(runtime: Runtime, mapped: tuple[Path, tuple[int, int]],
+                                               name: str) -> None:
     bundle, (uid, gid) = mapped
     config = read(bundle)
     config["process"]["user"] = {"uid": uid + 1000, "gid": gid}

@@ -46,12 +46,9 @@ def time_offsets(config: Config) -> Iterator[ConfigError]:
 
 
 def devices(config: Config) -> Iterator[ConfigError]:
-    """Numbers for what has numbers; a mode of nothing but mode bits, or those of the device's own type."""
+    """A mode is nothing but mode bits, or those of the device's own type."""
     for index, device in enumerate(config.get("linux", {}).get("devices", ())):
         where = f"linux.devices[{index}]"
-        for key in ("major", "minor"):
-            if key not in device and device["type"] != "p":
-                yield ConfigError(f"a device of type {device['type']} needs it", f"{where}.{key}")
         if device.get("fileMode", 0) & ~MODE_BITS not in (0, TYPE_BITS[device["type"]]):
             yield ConfigError(f"{device['fileMode']} (octal {device['fileMode']:o}) has bits that are no permissions",
                               f"{where}.fileMode")

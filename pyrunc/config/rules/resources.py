@@ -21,11 +21,8 @@ def rules(config: Config) -> Iterator[ConfigError]:
         return
     where = "linux.resources"
     for index, rule in enumerate(resources.get("devices", ())):
-        access = rule.get("access", "")
-        if not access:
+        if not rule.get("access"):
             yield ConfigError(f"device access at {index} field cannot be empty", f"{where}.devices[{index}].access")
-        elif access.strip("rwm"):
-            yield ConfigError(f"{quoted(access)} is not made of r, w and m", f"{where}.devices[{index}].access")
     yield from _cpu(resources, f"{where}.cpu")
     yield from _block_io(resources, f"{where}.blockIO")
     for index, limit in enumerate(resources.get("hugepageLimits", ())):
