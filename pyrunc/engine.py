@@ -265,7 +265,9 @@ def execute(steps: Sequence[Step], kernel: Files, trace: str = "", facts: Facts 
                     log.debug(f"{ran['side']}: {ran['step']}: {ran['what']}: {ran['outcome']}")
         if trace:
             from .trace import write
-            write(trace, engine)
+            fault = write(trace, engine)
+            if fault and log is not None:
+                log.warning(fault)
     return engine.facts
 
 

@@ -81,6 +81,25 @@ class Files:
             posix.close(fd)
         posix.rename(part, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
 
+    def replace(self, name: str, data: bytes, mode: int, dirfd: int) -> None:
+        """The same in a directory of the caller's: written under a name that nothing there can have, then renamed over
+        name, whose permissions do not count. Nothing else in the directory is touched."""
+        part = f".new-{posix.urandom(8).hex()}"
+        fd = self.open(part, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, mode, dirfd)
+        try:
+            try:
+                self.write(fd, data)
+            finally:
+                posix.close(fd)
+            posix.rename(part, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
+        except OSError:
+            posix.unlink(part, dir_fd=dirfd)
+            raise
+
+    def set_blocking(self, fd: int) -> None:
+        """Without O_NONBLOCK from here on."""
+        posix.set_blocking(fd, True)
+
     def lock(self, fd: int) -> None:
         """A record lock (fcntl F_SETLK); BlockingIOError when somebody else holds it. Ends with this process.
 

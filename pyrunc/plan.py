@@ -62,6 +62,8 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     # P: what must be there first, so that whatever happens from here on can be found and undone
     yield from hooks.poststop_after_failure(config, options, host)
     yield from state.reserve(config, options, host)
+    place = list(state.pid_place(config, options, host))
+    yield from place
     yield from notify.folder(config, options, host)
     yield from cgroup.create(config, options, host)
     yield from root.check(config, options, host)
@@ -137,7 +139,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     # L: privileges are given up, the filter is loaded, and the init waits
     yield from _give_up_privileges(config, options, host)
     yield Barrier(label="the init waits for start", waits=PARENT, parting=True)
-    yield from state.pid_file(config, options, host)
+    yield from state.pid_file(place)
     yield from process.wait_start(config, options, host)
     yield from hooks.start_container(config, options, host)
     yield from process.execute(config, options, host)
@@ -178,6 +180,8 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
 
     # P: what is there already is opened, and proved to be the container's
     yield from state.page()
+    place = list(state.pid_place(config, options, host))
+    yield from place
     joining = list(join.cgroup(config, options, host, container))
     yield from joining
     yield from seccomp.compile(config, options, host)
@@ -214,7 +218,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from terminal.receive(config, options, host)
     yield from pidfd.send(config, options, host)
     yield from process.rlimits(config, options, host)
-    yield from state.pid_file(config, options, host)
+    yield from state.pid_file(place)
     yield Barrier(label="limits are set", waits=CHILD)
     yield from _give_up_privileges(config, options, host)
     yield from process.execute(config, options, host)
@@ -237,6 +241,8 @@ def _restore(config: Config, options: Options, host: Host, choices: Choices) -> 
     criu = Restore(config, options, host, choices)
     yield from hooks.poststop_after_failure(config, options, host)
     yield from reserve(config, options, host)
+    place = list(state.pid_place(config, options, host))
+    yield from place
     yield from criu.prepare()
     yield from hooks.output(config, options, host)
     yield from cgroup.create(config, options, host)
@@ -249,4 +255,4 @@ def _restore(config: Config, options: Options, host: Host, choices: Choices) -> 
     yield from state.save(config, options, host)
     yield from criu.run()
     yield from pidfd.send(config, options, host)
-    yield from state.pid_file(config, options, host)
+    yield from state.pid_file(place)

@@ -116,6 +116,12 @@ class Recorder(Kernel):
     def write_new(self, name: str, data: bytes, mode: int, dirfd: int) -> None:
         self._note("write_new", name, data, mode, dirfd)
 
+    def replace(self, name: str, data: bytes, mode: int, dirfd: int) -> None:
+        self._note("replace", name, data, mode, dirfd)
+
+    def set_blocking(self, fd: int) -> None:
+        self._note("set_blocking", fd)
+
     def lock(self, fd: int) -> None:
         self._note("lock", fd)
 

@@ -13,6 +13,7 @@ import posix
 import time
 
 from .config.dump import dumps
+from .errors import strerror
 from .rfc3339 import stamp
 from .step import LAST, PARENT, Barrier
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine import Engine
+
+PATIENCE = 1.0                   # seconds for a FIFO that is full
 
 
 def records(engine: Engine) -> Iterator[dict[str, Any]]:
@@ -57,11 +60,35 @@ def records(engine: Engine) -> Iterator[dict[str, Any]]:
         }
 
 
-def write(path: str, engine: Engine) -> None:
-    """Append the trace of one run to a file, made 0600 if it is not there: it may name secrets of the host."""
-    lines = "".join(dumps(record) + "\n" for record in records(engine))
-    fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o600)
+def open_to_append(path: str) -> int:
+    """A descriptor of the file for the trace, made 0600 if it is not there: it may name secrets of the host. A FIFO
+    that nobody reads is ENXIO, not a wait."""
+    return posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_NOCTTY
+                      | posix.O_CLOEXEC, 0o600)
+
+
+def write(path: str, engine: Engine) -> str:
+    """Append the trace of one run to a file. What has been done is done: a fault is a warning, which is returned."""
+    data = "".join(dumps(record) + "\n" for record in records(engine)).encode()
     try:
-        posix.write(fd, lines.encode())
-    finally:
-        posix.close(fd)
+        fd = open_to_append(path)
+        try:
+            _write_all(fd, data)
+        finally:
+            posix.close(fd)
+    except OSError as fault:
+        return f"write the trace {path}: {strerror(fault.errno or 0)}"
+    return ""
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    """To the last byte; OSError (EAGAIN) when whoever reads a FIFO does not read on."""
+    while data:
+        try:
+            data = data[posix.write(fd, data):]
+        except BlockingIOError:
+            import select
+            poll = select.poll()
+            poll.register(fd, select.POLLOUT)
+            if not poll.poll(PATIENCE * 1000):
+                raise

@@ -59,7 +59,7 @@ class Command:
 
 class Call:
     """A parsed command line: the values of the command's flags, its arguments, and the global choices."""
-    __slots__ = ("arguments", "command", "log", "root", "settings", "stops", "trace", "values")
+    __slots__ = ("_trace", "arguments", "command", "holds_trace", "log", "root", "settings", "stops", "values")
 
     def __init__(self, command: Command, values: dict[str, Any], arguments: list[str], settings: dict[str, Any],
                  root: str, log: Log, trace: str, stops: Sequence[str] = ()) -> None:
@@ -67,8 +67,24 @@ class Call:
         self.settings = settings          # the global flags that were given
         self.root = root                  # the state root, absolute
         self.log = log
-        self.trace = trace                # the file for the trace, "" for none
+        self._trace, self.holds_trace = trace, False
         self.stops = stops                # steps of create, run, exec and restore to stop before
+
+    @property
+    def trace(self) -> str:
+        """The file for the trace, "" for none. UsageError when the caller names one that cannot be written.
+
+        That is found out when a command asks for the first time: before the first step of its first plan.
+        """
+        if self._trace and not self.holds_trace:
+            from .tracing import hold
+            self.holds_trace = True
+            hold(self, self._trace)
+        return self._trace
+
+    @trace.setter
+    def trace(self, path: str) -> None:
+        self._trace, self.holds_trace = path, False
 
     @property
     def id(self) -> str:

@@ -32,7 +32,8 @@ class Log:
         self.shared = False
         if path:
             try:
-                self.fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o644)
+                self.fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK
+                                     | posix.O_NOCTTY | posix.O_CLOEXEC, 0o644)     # a FIFO that nobody reads: ENXIO
             except OSError as fault:
                 raise UsageError(f"open {path}: {strerror(fault.errno or 0)}") from None
 

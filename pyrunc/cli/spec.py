@@ -5,7 +5,7 @@ import posix
 
 from ..absolute import absolute
 from ..config.dump import dumps
-from ..errors import UsageError, describe
+from ..errors import UsageError, describe, strerror
 from .flags import Command, Flag
 from .version import SPEC
 
@@ -39,8 +39,13 @@ def run(call: Call) -> int:
         raise UsageError(f"File {name} exists. Remove it first") from None
     except OSError as fault:
         raise UsageError(f"open {describe(fault)}") from None
+    data = (dumps(config, "\t") + "\n").encode()
     try:
-        posix.write(fd, (dumps(config, "\t") + "\n").encode())
+        while data:
+            data = data[posix.write(fd, data):]
+    except OSError as fault:             # half a config.json would be in the way of the next try
+        posix.unlink(path)
+        raise UsageError(f"write {path}: {strerror(fault.errno or 0)}") from None
     finally:
         posix.close(fd)
     return 0

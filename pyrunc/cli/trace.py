@@ -26,7 +26,7 @@ COMMAND = Command(
 
 
 def run(call: Call) -> int:
-    """TRACE is a file, or a container's id: then its runs in <root>/trace.jsonl."""
+    """TRACE is a file, or a container's id: then its runs in <root>/@trace.jsonl."""
     what, *names = call.arguments
     if what == "diff" and len(names) == 2:
         from ..traceview.difference import difference
@@ -63,7 +63,7 @@ def runs_of(call: Call, name: str) -> list[Run]:
     if "/" in name or _is_file(path):
         found = records.read(path)
     else:
-        found = records.of_container(records.read(f"{call.root}/trace.jsonl"), name)
+        found = records.of_container(records.read(f"{call.root}/@trace.jsonl"), name)
     wanted = call.text("command")
     found = [run for run in found if wanted in ("", run.command)]
     if not found:

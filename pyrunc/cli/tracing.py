@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posix
 
-from ..errors import PyruncError
+from ..errors import PyruncError, UsageError, strerror
 from ..state.container import Container
 from ..state.store import REGULAR, TYPE, check_root
 
@@ -40,6 +40,23 @@ def switched(root: str) -> tuple[str, str]:
         return f"{root}/{FILE}", posix.read(fd, LIMIT).decode(errors="replace").strip()
     finally:
         posix.close(fd)
+
+
+def hold(call: Call, path: str) -> None:
+    """Open the file for the trace, and keep it open to the command's end: whoever reads a FIFO reads on between plans.
+
+    One that the caller names has to be there. For the one beside the containers, which engines cannot help, a warning
+    is enough, and there is no trace.
+    """
+    from ..trace import open_to_append
+    try:
+        open_to_append(path)
+    except OSError as fault:
+        told = f"open the trace {path}: {strerror(fault.errno or 0)}"
+        if path != f"{call.root}/{FILE}":
+            raise UsageError(told) from None
+        call.log.warning(told)
+        call.trace = ""
 
 
 def narrow(call: Call, annotations: Mapping[str, str] | None = None) -> None:

@@ -94,7 +94,7 @@ def _check(fd: int, place: str) -> str:
 
 def write_streams(kernel: Kernel, directory: int, streams: list[str]) -> None:
     """Write down the streams beside the images."""
-    kernel.write_new(DESCRIPTORS, dumps(streams).encode(), 0o600, directory)
+    kernel.replace(DESCRIPTORS, dumps(streams).encode(), 0o600, directory)
 
 
 def inherited(directory: int, place: str) -> Mapping[str, int]:

@@ -61,9 +61,16 @@ def output_paths(annotations: Mapping[str, str], bundle: str) -> tuple[str, str]
 
 def open_output(kernel: Files, paths: tuple[str, str]) -> tuple[int, int]:
     """Descriptors of output_paths() to append to, the files made if need be; -1 for one that is not given."""
-    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOCTTY
-    out, err = (kernel.open(path, flags, 0o600) if path else -1 for path in paths)
+    out, err = (_open_output(kernel, path) if path else -1 for path in paths)
     return out, err
+
+
+def _open_output(kernel: Files, path: str) -> int:
+    """A FIFO that nobody reads is ENXIO, not a wait; hooks themselves wait when one is full."""
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOCTTY
+    fd = kernel.open(path, flags | posix.O_NONBLOCK, 0o600)
+    kernel.set_blocking(fd)
+    return fd
 
 
 def run_one(kernel: Kernel, hook: Hook, where: str, state: dict[str, Any], cwd_fd: int = -1,

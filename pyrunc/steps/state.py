@@ -10,6 +10,7 @@
 """
 from __future__ import annotations
 
+import errno
 import posix
 
 from ..config.dump import dumps
@@ -19,7 +20,7 @@ from ..step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from ..config.types import Config
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from ..options import Options
 
 SPEC = "runtime.md#state"
+#: <linux/stat.h>
+FIFO, CHARACTER_DEVICE, DIRECTORY, LINK = 0o010000, 0o020000, 0o040000, 0o120000
+SPECIAL = (FIFO, CHARACTER_DEVICE)
 
 
 class Reserve(Step):
@@ -131,28 +135,84 @@ class Save(Step):
         kernel.write_new(store.STATE, dumps(state).encode(), 0o600, facts.state_fd)
 
 
+class PidPlace(Step):
+    """Before anything but the container's own directory is made: the pid file's directory is there and can be written,
+    and what has the name may be replaced. A device or a FIFO is written to, also at the end of a link of root's such as
+    /dev/stdout; runc would put a file in its place. Any other link is replaced, as by runc, and never followed."""
+    name = "state.pid_place"
+    spec = "runtime.md#create"
+    path: str
+
+    def describe(self) -> str:
+        return f"find the place of the pid file {self.path}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        directory, _, name = self.path.rpartition("/")
+        place = kernel.open(directory or "/", posix.O_RDONLY | posix.O_DIRECTORY)
+        facts.keep(self, (place, -1))
+        kind = self._kind(kernel)
+        if kind in SPECIAL:
+            special = kernel.open(name, posix.O_WRONLY | posix.O_NONBLOCK | posix.O_NOCTTY, 0, place)
+            facts.keep(self, (place, special))
+        elif kind not in (store.REGULAR, LINK):
+            number = errno.EISDIR if kind == DIRECTORY else errno.EEXIST
+            raise OSError(number, posix.strerror(number), self.path)
+        else:
+            self._try(kernel, directory or "/")
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        for fd in facts.kept(self, (-1, -1)):
+            if fd >= 0:
+                kernel.close(fd)
+        facts.keep(self, (-1, -1))
+
+    def _kind(self, kernel: Kernel) -> int:
+        """What has the name: a file type of stat(2), REGULAR for nothing."""
+        try:
+            found = kernel.stat_path(self.path, follow=False)
+            kind = found.st_mode & store.TYPE
+            if kind == LINK and found.st_uid == 0:
+                end = kernel.stat_path(self.path).st_mode & store.TYPE
+                return end if end in SPECIAL else LINK
+            return kind
+        except FileNotFoundError:
+            return store.REGULAR
+
+    def _try(self, kernel: Kernel, directory: str) -> None:
+        """Whether there can be a new file in the directory: one without a name says so and leaves nothing (open(2))."""
+        try:
+            kernel.close(kernel.open(directory, posix.O_TMPFILE | posix.O_WRONLY, 0o600))
+        except OSError as fault:
+            if fault.errno not in (errno.EOPNOTSUPP, errno.EISDIR):      # the file system knows none
+                raise
+
+
 class PidFile(Step):
     """The engine waits for this file to appear whole: written beside it, then renamed. No newline, as runc."""
     name = "state.pid_file"
     spec = "runtime.md#create"
     path: str
+    place: PidPlace
 
     def describe(self) -> str:
         return f"write the pid file {self.path}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        directory, _, name = self.path.rpartition("/")
-        fd = kernel.open(directory or "/", posix.O_RDONLY | posix.O_DIRECTORY)
-        try:
-            kernel.write_new(name, str(facts.pid).encode(), 0o666, fd)
-        finally:
-            kernel.close(fd)
+        data = str(facts.pid).encode()
+        directory, special = facts.kept(self.place, (-1, -1))
+        if special >= 0:
+            kernel.write(special, data)
+        else:
+            kernel.replace(self.path.rpartition("/")[2], data, 0o666, directory)
+            facts.keep(self, True)
+        self.place.undo(kernel, facts)
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
-        try:
-            kernel.unlink(self.path)
-        except FileNotFoundError:
-            pass
+        if facts.kept(self, False):
+            try:
+                kernel.unlink(self.path)
+            except FileNotFoundError:
+                pass
 
 
 def reserve(config: Config, options: Options, host: Host) -> Iterator[Step]:
@@ -173,7 +233,13 @@ def save(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield Save(intent=record.intent(config, options, host), config=config)
 
 
-def pid_file(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """PARENT: last, because engines take its existence for success."""
+def pid_place(config: Config, options: Options, host: Host) -> Iterator[PidPlace]:
+    """PARENT: the first step, if the caller wants the pid."""
     if options.pid_file:
-        yield PidFile(path=options.pid_file)
+        yield PidPlace(path=options.pid_file)
+
+
+def pid_file(place: Sequence[PidPlace]) -> Iterator[Step]:
+    """PARENT: last, because engines take its existence for success. place: the steps of pid_place()."""
+    for found in place:
+        yield PidFile(path=found.path, place=found)

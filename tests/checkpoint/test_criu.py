@@ -282,7 +282,7 @@ def test_the_plan_of_checkpoint(criu: None) -> None:
     recorder, facts = Recorder(), Facts()
     facts.keep(steps[0], Opened(fd=7, work_fd=8))
     steps[2].apply(recorder, facts)
-    assert [call[0] for call in recorder.calls] == ["write_new"]
+    assert [call[0] for call in recorder.calls] == ["replace"]
     choices.pre_dump = True
     assert names(plan.checkpoint(config(), Options(id="c"), STATE, choices)) == [
         "checkpoint.directories", "checkpoint.dump"]

@@ -55,10 +55,10 @@ def test_a_trace_differs_from_itself_by_nothing(runtime: Runtime, traced: Path) 
 
 
 def test_a_containers_runs_are_found_by_its_id(runtime: Runtime) -> None:
-    write(runtime.root / "trace.jsonl", create("a", "p1"), create("b", "p2"), create("a", "p3"))
+    write(runtime.root / "@trace.jsonl", create("a", "p1"), create("b", "p2"), create("a", "p3"))
     assert shown(runtime, "show", "--all", "a").count("create a") == 2
     assert shown(runtime, "show", "b").count("create b") == 1
-    (runtime.root / "trace.jsonl").unlink()
+    (runtime.root / "@trace.jsonl").unlink()
 
 
 @pytest.mark.parametrize(("words", "said"), [

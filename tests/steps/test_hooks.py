@@ -102,8 +102,9 @@ def test_output_goes_to_the_files_of_the_annotations() -> None:
     assert story([step]) == [("hooks.output", "annotations", "append hooks' stdout to /out, stderr to /bundle/errors")]
     kernel, known = Recorder(), facts()
     step.apply(kernel, known)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY
-    assert kernel.calls == [("open", "/out", flags, 0o600, -100), ("open", "/bundle/errors", flags, 0o600, -100)]
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK
+    assert kernel.calls == [("open", "/out", flags, 0o600, -100), ("set_blocking", 100),
+                            ("open", "/bundle/errors", flags, 0o600, -100), ("set_blocking", 101)]
     _, prestart, create_runtime, _ = plan(hooks.create_runtime, wanted)
     [create_container], [start_container] = plan(hooks.create_container, wanted), plan(hooks.start_container, wanted)
     for hook_step in (prestart, create_runtime, create_container):
