@@ -99,7 +99,7 @@ class Engine:
 
     def on_signal(self, number: int, _frame: object) -> None:
         """A handler for SIGTERM and its kin: stops a wait at once, and anything else between two steps."""
-        self.signal = number
+        self.signal = self.kernel.stopped = number
         if self.waiting:
             raise Interrupted(number)
 
@@ -156,6 +156,8 @@ class Engine:
         if isinstance(fault, PyruncError):
             return fault
         assert isinstance(fault, OSError)
+        if self.signal and isinstance(fault, InterruptedError):      # a program of the step was ended for the signal
+            return Interrupted(self.signal)
         return self._step_error(step, fault.errno or 0, failure_text(step, fault), "", place_of(step, fault))
 
     def _step_error(self, step: Step, number: int, what: str, hint: str = "", where: str = "") -> StepError:
@@ -168,6 +170,7 @@ class Engine:
 
     def _undo(self, index: int) -> None:
         """Backwards over the parent's steps that were begun. A failing undo is a warning, never the error."""
+        self.kernel.stopped = 0              # programs of the undo run, until another signal comes
         for step in reversed(self.steps[:index + 1]):
             if step.side != PARENT:
                 continue

@@ -24,6 +24,8 @@ class Files:
 
     #: Whether this process is a child that clone3 has made: what then fails is not the runtime's to undo.
     cloned = False
+    #: The signal that asks the runtime to stop what it is at, set by the engine; 0 for none.
+    stopped = 0
 
     # ---- files ------------------------------------------------------------------------------------------
     def open(self, path: str, flags: int, mode: int = 0, dirfd: int = AT_FDCWD) -> int:

@@ -12,6 +12,7 @@ import posix
 from ._native import ffi, lib
 from .files import AT_FDCWD, O_CLOEXEC, Files
 from .linux import CLONE_NEWNS, CLONE_NEWUSER, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
+from .stopping import STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,12 +185,27 @@ class Kernel(Files):
         """Run a hook or a helper: (wait status, what it printed, at most 4 KiB). -2 for one that ran out of time.
 
         streams   descriptors for its stdout and stderr; -1: of what it prints there, the beginning is returned
+        It dies with this process. A signal that asks the runtime to stop ends it: InterruptedError.
         """
+        import _signal
+        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, STOPPING)      # one that has come is noted by now
+        try:
+            if self.stopped:
+                raise InterruptedError(_errno.EINTR, posix.strerror(_errno.EINTR), path)
+            status, output = self._run_program(path, args, env, stdin, timeout, cwd_fd, streams)
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+        if status == -3:
+            raise InterruptedError(_errno.EINTR, posix.strerror(_errno.EINTR), path)
+        return status, output
+
+    def _run_program(self, path: str, args: Sequence[str], env: Sequence[str], stdin: bytes, timeout: float | None,
+                     cwd_fd: int, streams: tuple[int, int]) -> tuple[int, str]:
         argv = [ffi.new("char[]", cstr(a)) for a in args]
         envp = [ffi.new("char[]", cstr(e)) for e in env]
         status, out = ffi.new("int *"), ffi.new("char[]", 4096)
         if lib.pr_run(cstr(path), ffi.new("char *[]", [*argv, ffi.NULL]), ffi.new("char *[]", [*envp, ffi.NULL]),
-                      cwd_fd, *streams, stdin, len(stdin), int((timeout or 0) * 1000), status, out, 4096) < 0:
+                      cwd_fd, *streams, stdin, len(stdin), int((timeout or 0) * 1000), 1, status, out, 4096) < 0:
             raise fail(path)
         return status[0], ffi.string(out).decode(errors="replace")
 

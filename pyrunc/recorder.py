@@ -38,11 +38,12 @@ class Recorder(Kernel):
     programs   {path: (wait status, output)} that run_program answers; others succeed in silence
     errors     {method: [errno of the first call, of the second, ...]}, 0 = succeed; past the end calls succeed
 
-    cloned     as in Files: never
+    cloned     as in Files: never; stopped as there
     calls      what was called; queue and step as in Kernel; fds {open descriptor: what it was opened as}
     """
 
     cloned = False
+    stopped = 0
 
     def __init__(self, *, modes: dict[str, int | None] | None = None, files: dict[str, str] | None = None,
                  fs_types: dict[str, int] | None = None, programs: dict[str, tuple[int, str]] | None = None,

@@ -26,7 +26,7 @@ void run_hook(struct stage *stage, const op_t *op)
     const char *path = (const char *)(hook + 1), *at = path + strlen(path) + 1;
     char **argv = next_list(stage, &at, hook->argc), **envp = next_list(stage, &at, hook->envc);
     int status;
-    if (pr_run(path, argv, envp, -1, (int)op->b, (int)op->c, at, hook->input_len, (int)hook->timeout_ms, &status,
+    if (pr_run(path, argv, envp, -1, (int)op->b, (int)op->c, at, hook->input_len, (int)hook->timeout_ms, 0, &status,
                output, sizeof output) < 0)
         status = -1;
     if (status == 0)

@@ -5,6 +5,7 @@
 #include "system.h"
 
 #include <poll.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 
 enum { READ, WRITE };
@@ -14,6 +15,7 @@ struct program {
     char *const *argv, *const *envp;
     int cwd, in, out;
     int out_fd, err_fd;         /* of the caller, or -1 */
+    pid_t tied_to;              /* dies with this process, or 0 */
     volatile int error;         /* errno of a child that could not execute the path */
 };
 
@@ -22,6 +24,11 @@ struct program {
 static void __attribute__((noreturn)) become(struct program *program)
 {
     pr_signals_reset();
+    if (program->tied_to) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (getppid() != program->tied_to)      /* killed before it could be asked to */
+            _exit(127);
+    }
     int out = program->out_fd >= 0 ? program->out_fd : program->out;
     int err = program->err_fd >= 0 ? program->err_fd : program->out;
     if ((program->cwd < 0 || fchdir(program->cwd) == 0) && dup2(program->in, 0) == 0 && dup2(out, 1) == 1
@@ -101,15 +108,30 @@ static int collect(struct talk *talk)
     return n > 0;
 }
 
-/* Until the program ends: 0, or 1 when it ran out of time, or -1. Its end counts, not that of the pipe, which
- * something it has started may hold for much longer. */
-static int converse(struct talk *talk, pid_t pid, int timeout_ms, int *status)
+/* The signals that ask a runtime to stop (engine.py): they arrive only while it waits, so none is missed. */
+static void stopping_arrive(sigset_t *mask)
+{
+    sigprocmask(SIG_BLOCK, NULL, mask);
+    sigdelset(mask, SIGTERM);
+    sigdelset(mask, SIGINT);
+    sigdelset(mask, SIGHUP);
+}
+
+enum ending { ENDED, LATE, STOPPED, FAILED };
+
+/* Until the program ends. Its end counts, not that of the pipe, which something it has started may hold for much
+ * longer. A signal that the caller has a handler for ends the wait for a program that is tied to it. */
+static enum ending converse(struct talk *talk, pid_t pid, int timeout_ms, bool tied, int *status)
 {
     enum { IN, OUT, END };
     uint64_t deadline = timeout_ms > 0 ? pr_now() + (uint64_t)timeout_ms * 1000000u : 0;
     int end = pr_pidfd_open(pid, 0);            /* a seccomp filter may refuse it: then look every 10 ms */
     pid_t ended;
-    while ((ended = waitpid(pid, status, WNOHANG)) == 0) {
+    bool stopped = false;
+    sigset_t mask;
+    if (tied)
+        stopping_arrive(&mask);
+    while (!stopped && (ended = waitpid(pid, status, WNOHANG)) == 0) {
         int64_t left = deadline ? ((int64_t)(deadline - pr_now()) + 999999) / 1000000 : -1;
         if (deadline && left <= 0)
             break;
@@ -120,7 +142,10 @@ static int converse(struct talk *talk, pid_t pid, int timeout_ms, int *status)
         };
         if (end < 0 && (left < 0 || left > 10))
             left = 10;
-        if (poll(fds, 3, (int)left) <= 0)
+        struct timespec rest = { .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000 };
+        int ready = tied ? ppoll(fds, 3, left < 0 ? NULL : &rest, &mask) : poll(fds, 3, (int)left);
+        stopped = tied && ready < 0 && errno == EINTR;
+        if (ready <= 0)
             continue;
         if (fds[IN].revents)
             feed(talk);
@@ -131,7 +156,7 @@ static int converse(struct talk *talk, pid_t pid, int timeout_ms, int *status)
     if (end >= 0)
         close(end);
     errno = cause;
-    return ended == 0 ? 1 : ended < 0 ? -1 : 0;
+    return stopped ? STOPPED : ended == 0 ? LATE : ended < 0 ? FAILED : ENDED;
 }
 
 static int run(struct program *program, struct talk *talk, int timeout_ms, int *status)
@@ -141,14 +166,14 @@ static int run(struct program *program, struct talk *talk, int timeout_ms, int *
     shut(&program->out);
     if (pid < 0)
         return -1;
-    int late = converse(talk, pid, timeout_ms, status);
-    if (late < 0)
+    enum ending ending = converse(talk, pid, timeout_ms, program->tied_to != 0, status);
+    if (ending == FAILED)
         return -1;
-    if (late) {
+    if (ending != ENDED) {
         kill(pid, SIGKILL);
         while (waitpid(pid, status, 0) < 0 && errno == EINTR)
             ;
-        *status = -2;
+        *status = ending == LATE ? -2 : -3;
     }
     while (talk->out >= 0 && talk->room && collect(talk))
         ;
@@ -161,7 +186,7 @@ static int run(struct program *program, struct talk *talk, int timeout_ms, int *
 }
 
 int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, int out_fd, int err_fd,
-           const char *input, size_t input_len, int timeout_ms, int *status, char *out, size_t out_size)
+           const char *input, size_t input_len, int timeout_ms, int tied, int *status, char *out, size_t out_size)
 {
     int to[2] = { -1, -1 }, from[2] = { -1, -1 }, result = -1;
     struct sigaction ignored = { .sa_handler = SIG_IGN }, before;
@@ -175,7 +200,8 @@ int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_f
         return -1;
     if (pipe2(to, O_CLOEXEC) == 0 && above_stdio(to) == 0 && pipe2(from, O_CLOEXEC) == 0 && above_stdio(from) == 0
         && fcntl(to[WRITE], F_SETFL, O_NONBLOCK) == 0 && fcntl(from[READ], F_SETFL, O_NONBLOCK) == 0) {
-        struct program program = { path, argv, envp, chdir_fd, to[READ], from[WRITE], out_fd, err_fd, 0 };
+        struct program program = { path, argv, envp, chdir_fd, to[READ], from[WRITE], out_fd, err_fd,
+                                   tied ? getpid() : 0, 0 };
         struct talk talk = { to[WRITE], from[READ], input, input_len, out, out_size - 1 };
         result = run(&program, &talk, timeout_ms, status);
         to[READ] = program.in;

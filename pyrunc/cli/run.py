@@ -5,6 +5,7 @@ import _signal
 import posix
 
 from .. import runtime
+from ..engine import Interrupted
 from ..errors import PyruncError, describe
 from ..state import store
 from ..state.destroy import delete
@@ -76,6 +77,10 @@ def forget(call: Call) -> None:
     for number in STOPPING:
         _signal.signal(number, _signal.SIG_IGN)      # half a deletion helps nobody
     try:
-        delete(call.root, call.id, True, call.trace, call.log)
+        while True:
+            try:
+                return delete(call.root, call.id, True, call.trace, call.log)
+            except Interrupted:          # it has ended a poststop hook; what is left is done now
+                continue
     except (OSError, PyruncError) as fault:
         call.log.warning(f"delete {call.id}: {describe(fault) if isinstance(fault, OSError) else fault}")

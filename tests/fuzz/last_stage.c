@@ -55,9 +55,10 @@ int __wrap_execve(const char *path, char *const argv[], char *const envp[])
     return -1;
 }
 int __wrap_pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, int out_fd, int err_fd,
-                  const char *input, size_t input_len, int timeout_ms, int *status, char *out, size_t out_size)
+                  const char *input, size_t input_len, int timeout_ms, int tied, int *status, char *out, size_t out_size)
 {
     (void)chdir_fd;
+    (void)tied;
     if ((out_fd != -1 && out_fd < 3) || (err_fd != -1 && err_fd < 3))
         abort();
     (void)timeout_ms;
