@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from .. import programs
 from ..config.namespaces import KINDS
 from ..host import Host, probe
 from ..linux import SECCOMP_FLAGS
@@ -196,7 +197,7 @@ def _seccomp() -> tuple[frozenset[str], str]:
 
 def _criu() -> str:
     """Its version; "" when there is none that runs."""
-    program = shutil.which("criu", path=_path())
+    program = shutil.which("criu", path=programs.PATH)
     if program is None:
         return ""
     try:
@@ -209,7 +210,7 @@ def _criu() -> str:
 
 def _helper(name: str) -> str:
     """newuidmap(1) must be set-user-ID root or have a file capability to be of use."""
-    path = shutil.which(name, path=_path())
+    path = shutil.which(name, path=programs.PATH)
     if path is None:
         return ""
     try:

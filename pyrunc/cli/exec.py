@@ -78,7 +78,8 @@ def run(call: Call) -> int:
         facts = execute(steps, Kernel(), call.trace, log=call.log, stops=call.stops)
     except StepError as fault:
         killed = fault.what.startswith("killed by signal 9")        # as all processes of a container are that ends
-        if not ((killed or fault.step.startswith(OF_CONTAINER)) and ends(container)):
+        named = fault.step == "join.cgroup" and options.cgroup and container.cgroup().exists()   # --cgroup is at fault
+        if not ((killed or fault.step.startswith(OF_CONTAINER)) and not named and ends(container)):
             raise
         # What it then misses says nothing; engines take "no such file" for a missing program.
         raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}: it ended meanwhile") from None

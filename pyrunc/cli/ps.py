@@ -1,8 +1,9 @@
 """ps: the processes of a container, as host pids or as lines of ps(1)."""
 from __future__ import annotations
 
+from .. import programs
 from ..config.dump import dumps
-from ..errors import NOT_FOUND_IN_PATH, UsageError
+from ..errors import NOT_FOUND_IN_PATH, NOT_RUNNING, StateError, UsageError
 from ..files import lines
 from ..state.container import Container
 from .flags import Command, Flag
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from .flags import Call
 
 FORMATS = ("table", "json")
+OF_CALLER = ("LANG", "LC_ALL", "LC_CTYPE", "LC_TIME", "COLUMNS")     # how ps writes, and no more
 COMMAND = Command(
     "ps", "show the processes of a container",
     (Flag("format", str, "table or json", short="f", value="FORMAT", default="table"),),
@@ -24,7 +26,12 @@ def run(call: Call) -> int:
     format = call.text("format")
     if format not in FORMATS:
         raise UsageError("invalid format option")
-    pids = Container.load(call.root, call.id).cgroup().procs()
+    container = Container.load(call.root, call.id)
+    cgroup = container.cgroup()
+    if not cgroup.exists():      # removed with the last process, or there never was one: no list is no empty list
+        raise StateError(f"{NOT_RUNNING}: cgroup {cgroup.path} is gone" if cgroup.path else
+                         f"container {call.id} has no cgroup to tell its processes by")
+    pids = cgroup.procs()
     if format == "json":
         emit(dumps(pids) + "\n")
         return 0
@@ -33,11 +40,13 @@ def run(call: Call) -> int:
 
 
 def _ps(options: list[str]) -> str:
+    import os
     import subprocess
-    try:
-        done = subprocess.run(["ps", *options], capture_output=True, text=True, errors="replace")
-    except FileNotFoundError:
-        raise UsageError(f'exec: "ps": {NOT_FOUND_IN_PATH}') from None
+    program = programs.find("ps")
+    if not program:
+        raise UsageError(f'exec: "ps": {NOT_FOUND_IN_PATH}: looked for in {programs.PATH}')
+    environment = {name: os.environ[name] for name in OF_CALLER if name in os.environ} | {"PATH": programs.PATH}
+    done = subprocess.run([program, *options], capture_output=True, text=True, errors="replace", env=environment)
     if done.returncode:
         raise UsageError(f"ps: exit status {done.returncode}: {done.stdout}{done.stderr}")
     return done.stdout

@@ -1,9 +1,9 @@
 """What the command line of checkpoint and restore chooses, and what of it CRIU is told in both."""
 from __future__ import annotations
 
+from .. import programs
 from ..fields import Fields
 from .messages import CGROUP_MODES, NFTABLES
-from .service import program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +54,6 @@ def common(choices: Choices, config: Config) -> Mapping[str, Value | Sequence[Va
         # Devices and addresses of a network namespace are the engine's: hooks or the engine itself make them anew.
         "empty_ns": CLONE_NEWNET,
         # CRIU's own choice is iptables, and a host without the program has nftables.
-        "network_lock": False if program("iptables-restore") else NFTABLES,
+        "network_lock": False if programs.find("iptables-restore") else NFTABLES,
         "config_file": annotations.get(ANNOTATION, CONFIGURATION),
     }

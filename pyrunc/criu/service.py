@@ -11,6 +11,7 @@ import posix
 from _signal import SIGKILL
 from sys import byteorder
 
+from .. import programs
 from ..errors import PyruncError, strerror
 from . import log
 from .messages import NOTIFY, PRE_DUMP, Response, acknowledgement, request
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from ..kernel import Kernel
     from ..protobuf import Value
 
-#: Of the caller's environment CRIU and the programs it runs (tar, ip) get none: in it, HOME would be a configuration.
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SOCKET = 3                # its number in CRIU; what a restore hands on follows
 LARGEST = 1 << 16
 PATIENCE = 10.0           # seconds for it to undo what it has begun
@@ -40,27 +39,9 @@ class CriuError(OSError):
         return str(self.filename)
 
 
-def search_path() -> str:
-    """Absolute directories of the caller's $PATH: programs of the host, never ones that lie where we happen to be."""
-    given = posix.environ.get(b"PATH", b"").decode(errors="surrogateescape")
-    return ":".join(part for part in given.split(":") if part.startswith("/")) or PATH
-
-
-def program(name: str) -> str:
-    """The path of a program of the host, "" for none."""
-    for directory in search_path().split(":"):
-        path = f"{directory}/{name}"
-        try:
-            if posix.stat(path).st_mode & 0o170000 == 0o100000 and posix.access(path, posix.X_OK):
-                return path
-        except OSError:
-            continue
-    return ""
-
-
 def find() -> str:
     """The path of criu. PyruncError when the host has none."""
-    path = program("criu")
+    path = programs.find("criu")
     if not path:
         raise PyruncError("checkpoint and restore need the program criu, and this host has none (apt-get install criu)")
     return path
@@ -105,7 +86,8 @@ class Criu:
                     posix.dup2(null, number)
             for number, fd in enumerate(wanted, SOCKET):
                 posix.dup2(fd, number)
-            posix.execve(self.program, ["criu", "swrk", str(SOCKET)], {"PATH": search_path()})
+            # Of the caller's environment CRIU and what it runs (tar, ip) get nothing: HOME would be a configuration.
+            posix.execve(self.program, ["criu", "swrk", str(SOCKET)], {"PATH": programs.PATH})
         except OSError as fault:
             posix.write(tell, f"{fault.filename or self.program}: {strerror(fault.errno or 0)}".encode())
         except BaseException as fault:  # nothing may reach the interpreter's own printer

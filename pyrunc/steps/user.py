@@ -1,6 +1,7 @@
 """The user namespace: the parent writes the maps, then the init becomes root in it."""
 from __future__ import annotations
 
+from .. import programs
 from ..config.mappings import init_ids
 from ..config.namespaces import Namespaces
 from ..host import allows_setgroups
@@ -53,7 +54,7 @@ class Map(Step):
         try:
             kernel.write_file(f"/proc/{facts.pid}/{self.file}", self.text)
         except PermissionError as refusal:
-            for directory in ("/usr/bin", "/usr/local/bin", "/bin"):
+            for directory in programs.PATH.split(":"):
                 program = f"{directory}/{self.helper}"
                 try:
                     kernel.stat_path(program)

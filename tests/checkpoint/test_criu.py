@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc import plan, protobuf
+from pyrunc import plan, programs, protobuf
 from pyrunc.criu import images, log, mounts, service
 from pyrunc.criu.choices import Choices, common
 from pyrunc.criu.messages import DUMP, OPTIONS, Response, options
@@ -88,7 +88,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         program = tmp_path / "criu"
         program.write_text(FAKE.format(python=sys.executable, checkout=os.getcwd(), body=textwrap.dedent(body)))
         program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:{service.PATH}")
+        monkeypatch.setattr(programs, "PATH", f"{tmp_path}:{programs.PATH}")
         assert service.find() == str(program)
         return Criu(service.find(), os.open(tmp_path, os.O_RDONLY), str(tmp_path), "dump.log")
     return make
@@ -130,12 +130,9 @@ def test_a_failure_names_its_cause_first_and_then_the_log(fake: Any, tmp_path: P
 
 def test_no_criu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "criu").mkdir()                      # what has the name, and is no program
-    monkeypatch.setenv("PATH", f"relative:{tmp_path}")
+    monkeypatch.setattr(programs, "PATH", str(tmp_path))
     with pytest.raises(PyruncError, match="this host has none"):
         plan.checkpoint(docker_like(), Options(id="c"), STATE, Choices())   # type: ignore[arg-type]
-    assert service.search_path() == str(tmp_path)
-    monkeypatch.setenv("PATH", "relative")
-    assert service.search_path() == service.PATH
 
 
 # ---- the log --------------------------------------------------------------------------------------------------------
@@ -268,7 +265,7 @@ def test_the_identity_of_a_source_is_what_its_bind_mount_shows(tmp_path: Path) -
 def criu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "criu").write_text("#!/bin/sh\n")
     (tmp_path / "criu").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "PATH", str(tmp_path))
 
 
 def names(steps: Any) -> list[str]:

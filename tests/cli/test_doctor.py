@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pyrunc import programs
 from pyrunc.checks import doctor_calls, doctor_facts
 from pyrunc.checks.doctor import Finding, able, examine
 from pyrunc.checks.doctor_calls import NO, REFUSED, UNKNOWN, YES
@@ -172,7 +173,7 @@ def test_looking_has_no_effects() -> None:
 
 
 def test_the_helpers_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_facts, "_path", lambda: str(tmp_path))
+    monkeypatch.setattr(programs, "PATH", str(tmp_path))
     assert doctor_facts._helper("newuidmap") == ""
     helper = tmp_path / "newuidmap"
     helper.touch(0o755)

@@ -10,11 +10,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pyrunc.cli import main as cli
 from pyrunc.errors import NOT_FOUND_IN_PATH, StepError
+from pyrunc.state.container import Container
 
 from ..state.made import World
 
@@ -80,8 +82,9 @@ def test_features(capfd: pytest.CaptureFixture[str]) -> None:
     assert features["mountOptions"] == sorted(features["mountOptions"])
 
 
-def test_ps_and_list_and_state(made: World, capfd: pytest.CaptureFixture[str]) -> None:
+def test_ps_and_list_and_state(made: World, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     made.running("c")
+    monkeypatch.setattr(Container, "cgroup", lambda self: SimpleNamespace(exists=lambda: True, procs=lambda: [7, 8]))
     root = ["--root", str(made.root)]
     _, out, _ = call(capfd, *root, "ps", "--format", "json", "c")
     assert all(type(pid) is int for pid in json.loads(out)) and out.count("\n") == 1

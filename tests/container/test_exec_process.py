@@ -109,3 +109,13 @@ def test_exec_by_an_ordinary_user(runtime: Runtime, place: Path) -> None:
             "0", "500", "100"]
     finally:
         call("delete", "--force", "rootless")
+
+
+@pytest.mark.parametrize("path", ["nosuch", "/nosuch", "a/b/c", "cgroup.procs", "pids:nosuch"])
+def test_a_cgroup_that_is_not_there_is_said_at_once(path: str, runtime: Runtime, place: Path, name: str) -> None:
+    """It took two seconds, in which the container could have ended."""
+    runtime.create(name, bundles.bundle(place / "bundle", minimal(process={"args": ["sleep", "1000"]})))
+    runtime.ok("start", name)
+    outcome = runtime("exec", "--cgroup", path, name, "true")
+    assert outcome.status == 255 and "step join.cgroup" in outcome.stderr and "not running" not in outcome.stderr
+    assert outcome.seconds < 1.5

@@ -87,8 +87,12 @@ def test_root_execs_into_a_users_container(user: User) -> None:
     user.spec("sleep 1000", process={"rlimits": []})
     user.detached("run", "--detach", "c")
     try:
-        done = subprocess.run([user.program, "--root", user.runtime_dir / "pyrunc", "exec", "c", "sh", "-c", SHOW],
-                              capture_output=True, text=True, timeout=60, check=False)
+        def exec(root: Path) -> subprocess.CompletedProcess[str]:
+            return subprocess.run([user.program, "--root", root, "exec", "c", "sh", "-c", SHOW], capture_output=True,
+                                  text=True, timeout=60, check=False)
+        done = exec(user.runtime_dir / "pyrunc")        # the user says what root would execute, and in what
+        assert done.returncode == 255 and f"can be written by others: owner {UID}" in done.stderr
+        done = exec(user.taken_over("c"))
         assert shown(done.stdout)[:4] == ["0", "0", f"0 {UID} 1", "deny"], done.stderr
     finally:
         user.ok("delete", "--force", "c")

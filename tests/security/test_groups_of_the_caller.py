@@ -30,7 +30,7 @@ def test_of_root_that_execs_into_a_users_container(user: User, place: Path) -> N
     try:
         done = subprocess.run(
             ["setpriv", "--reuid", "0", "--regid", "0", "--groups", f"0,{SECRET_GROUP}", user.program, "--root",
-             user.runtime_dir / "pyrunc", "exec", "c", "sh", "-c", "grep Groups /proc/self/status; cat /secret"],
+             user.taken_over("c"), "exec", "c", "sh", "-c", "grep Groups /proc/self/status; cat /secret"],
             capture_output=True, text=True, timeout=60, check=False)
         assert done.stdout.split() == ["Groups:"] and "Permission denied" in done.stderr
     finally:

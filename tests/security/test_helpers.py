@@ -3,12 +3,15 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from pyrunc.facts import Facts
 from pyrunc.recorder import Recorder
 from pyrunc.steps.user import Map, map_text
+from tests import bundles
+from tests.runtimes import Runtime
 
 
 class Unprivileged(Recorder):
@@ -49,3 +52,26 @@ def test_the_callers_path_finds_no_helper(monkeypatch: pytest.MonkeyPatch) -> No
         assert mapping(place).ran == [(place, words, [])]
     with pytest.raises(PermissionError):
         mapping("/tmp/evil/newuidmap")
+
+
+def evil(place: Path, *names: str) -> dict[str, str]:
+    """An environment whose PATH has programs of another user first, which tell when they are run."""
+    (place / "evil").mkdir()
+    for name in names:
+        program = place / "evil" / name
+        program.write_text(f"#!/bin/sh\ntouch {place}/ran\nexec /bin/false\n")
+        program.chmod(0o755)
+    return {"PATH": f"{place}/evil:/usr/bin:/bin:/usr/sbin:/sbin"}
+
+
+# ps and criu were looked for by the PATH of whoever called, root by sudo, say.
+def test_programs_of_another_user_are_not_run(runtime: Runtime, place: Path, name: str) -> None:
+    environment = evil(place, "ps", "criu", "newuidmap", "newgidmap", "iptables-restore", "systemctl", "tar", "ip")
+    bundle = bundles.bundle(place / "bundle", bundles.minimal(process={"args": ["sleep", "1000"]}))
+    runtime.create(name, bundle)
+    runtime.ok("start", name)
+    assert "sleep 1000" in runtime.ok("ps", name, env=environment).stdout
+    runtime("checkpoint", "--image-path", place / "images", "--leave-running", name, env=environment)
+    runtime("restore", "--image-path", place / "images", "--bundle", bundle, f"{name}-2", env=environment)
+    runtime("doctor", env=environment)
+    assert not (place / "ran").exists()
