@@ -14,8 +14,9 @@ import time
 from .errors import ConfigError, PyruncError, StepError, strerror
 from .facts import Facts
 from .last import OP_BARRIER, OP_CLOSE_FD
+from .observer import warn, watching
 from .page import PHASE_CHILD, PHASE_EXEC, PHASE_FAILED, Page, last_words, text_of
-from .step import CHILD, LAST, PARENT, Barrier, Step
+from .step import CHILD, LAST, PARENT, Barrier, Plan, Step
 from .stopping import STOPPING
 
 TYPE_CHECKING = False
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, NoReturn
 
-    from .cli.log import Log
     from .files import Files
     from .kernel import Kernel
+    from .observer import Observer
 
 BOTH = "both"                        # in place of a barrier's side
 
@@ -44,21 +45,27 @@ class Engine:
     steps    the plan, in order
     kernel   what acts
     facts    what they find out, new unless it is handed on from another plan
+
+    failed is the index of the step that failed, on either side, -1 for none; error is why.
     """
 
-    def __init__(self, steps: Sequence[Step], kernel: Kernel, facts: Facts | None = None) -> None:
-        self.steps = steps
+    def __init__(self, steps: Plan | Sequence[Step], kernel: Kernel, facts: Facts | None = None,
+                 observers: Sequence[Observer] = ()) -> None:
+        self.plan = steps if isinstance(steps, Plan) else Plan("", steps)
+        self.steps = self.plan.steps
+        self.observers = observers
         # Sorted while there is one process: afterwards, to look at a step (to count a reference) is to copy its page.
         walk: list[tuple[int, Any, str]] = [(index, step, BOTH if isinstance(step, Barrier) else step.side)
-                                            for index, step in enumerate(steps)]
+                                            for index, step in enumerate(self.steps)]
         self.parents = [entry for entry in walk if entry[2] in (PARENT, BOTH)]
         self.childs = [entry for entry in walk if entry[2] != PARENT]
         self.first_last = next((index for index, step, side in walk if side == LAST or (side == BOTH and step.in_last)),
-                               len(steps))
+                               len(self.steps))
         self.kernel = kernel
         self.facts = facts or Facts()
-        self.facts.page = Page(len(steps))
-        self.times: list[tuple[int, int]] = [(0, 0)] * len(steps)   # of the parent's steps, ns
+        self.facts.plan = self.plan
+        self.facts.page = Page(len(self.steps))
+        self.times: list[tuple[int, int]] = [(0, 0)] * len(self.steps)   # of the parent's steps, ns
         self.failed = -1
         self.error: PyruncError | None = None
         self.warnings: list[str] = []
@@ -70,10 +77,13 @@ class Engine:
         """Do the plan. Raises ConfigError, StepError or Interrupted, with nothing left behind."""
         index = begun = -1                 # begun: the last step that was, for what was not is not undone
         now = time.monotonic_ns
+        before, after = watching(self.observers, "before_step"), watching(self.observers, "after_step")
         try:
             for index, step, side in self.parents:
                 if self.signal:
                     raise Interrupted(self.signal)
+                for tell in before:
+                    tell(self, index)
                 begun = index
                 self.facts.page.parent_step = index
                 self.kernel.step = index
@@ -85,12 +95,15 @@ class Engine:
                     if step.forks and self.kernel.cloned:
                         self._child(index)
                 self.times[index] = since, now()
+                for tell in after:
+                    tell(self, index)
         except BaseException as fault:
             if self.kernel.cloned:         # of the child, between the clone and its own walk
                 self._child_failed(self.steps[begun], fault)
             if isinstance(fault, (OSError, PyruncError)):
-                self.failed = index
                 self.error = self._explain(index, fault)
+                for tell in watching(self.observers, "failed"):
+                    tell(self, self.error)
             self._undo(begun)
             if self.error is None:
                 raise
@@ -140,44 +153,52 @@ class Engine:
             except OSError:                                                # that was no pid of ours
                 pass
         index = page.child_step
-        step = self.steps[index] if 0 <= index < len(self.steps) else self.steps[self.facts.page.parent_step]
+        if not 0 <= index < len(self.steps):
+            index = page.parent_step
+        step = self.steps[index]
         if page.phase == PHASE_FAILED:
             where, what, hint = last_words(page)
-            raise self._step_error(step, page.error, what or step.describe(), hint, where)
+            raise self._step_error(index, page.error, what or step.describe(), hint, where)
         how = f"killed by signal {-status}" if status < 0 else f"exited with status {status}"
         if status == -9 and self.kernel.oom_kills(facts.cgroup_fd):
             from .errors import OOM_KILLED
             how = OOM_KILLED
         doing = "at the barrier where" if isinstance(step, Barrier) else "while it was to"
-        raise self._step_error(step, 0, f"{how} {doing} {step.describe()}")
+        raise self._step_error(index, 0, f"{how} {doing} {step.describe()}")
 
     def _explain(self, index: int, fault: BaseException) -> PyruncError:
         step = self.steps[index]
         if isinstance(fault, PyruncError):
+            if self.failed < 0:
+                self.failed = index
             return fault
         assert isinstance(fault, OSError)
         if self.signal and isinstance(fault, InterruptedError):      # a program of the step was ended for the signal
             return Interrupted(self.signal)
-        return self._step_error(step, fault.errno or 0, failure_text(step, fault), "", place_of(step, fault))
+        return self._step_error(index, fault.errno or 0, failure_text(step, fault), "", place_of(step, fault))
 
-    def _step_error(self, step: Step, number: int, what: str, hint: str = "", where: str = "") -> StepError:
+    def _step_error(self, index: int, number: int, what: str, hint: str = "", where: str = "") -> StepError:
+        self.failed, step = index, self.steps[index]
         try:
             from .hints import hint_for
-            hint = hint or hint_for(step, number, self.facts)
+            hint = hint or hint_for(step.name, number)
         except Exception:  # a hint must never hide the fault it explains
             hint = ""
-        return StepError(what, number, where or step.where, step.name, step.spec, hint)
+        return StepError(what, number, where or step.where, step.name, step.spec, hint, self.plan.ids[index])
 
     def _undo(self, index: int) -> None:
         """Backwards over the parent's steps that were begun. A failing undo is a warning, never the error."""
         self.kernel.stopped = 0              # programs of the undo run, until another signal comes
-        for step in reversed(self.steps[:index + 1]):
-            if step.side != PARENT:
+        undone = watching(self.observers, "undone")
+        for number, step, side in reversed(self.parents):
+            if number > index or side == BOTH:
                 continue
             try:
                 step.undo(self.kernel, self.facts)
             except OSError as fault:
                 self.warnings.append(f"undo of {step.name}: {strerror(fault.errno or errno.EIO)}: {fault.filename}")
+            for tell in undone:
+                tell(self, number)
 
     # ---- the child's walk: Python until the root is switched, then C -------------------------------------
     def _child(self, clone: int) -> NoReturn:
@@ -240,37 +261,26 @@ class Engine:
         page.phase = PHASE_FAILED
 
 
-def execute(steps: Sequence[Step], kernel: Files, trace: str = "", facts: Facts | None = None,
-            log: Log | None = None, stops: Sequence[str] = ()) -> Facts:
-    """Run any plan: signals that ask the runtime to stop undo it, and the trace is written however it ends.
+def execute(plan: Plan, kernel: Files, observers: Sequence[Observer] = (), facts: Facts | None = None) -> Facts:
+    """Run any plan: signals that ask the runtime to stop undo it, and observers are told however it ends.
 
     kernel   a Kernel; a Files is enough for a plan that neither clones nor mounts
-    trace    file that gets one JSON line per step; "" for none
-    log      gets what went wrong without ending the plan and, if it is verbose, every step
-    stops    steps to stop before (stops.py); they need a log
+    facts    new unless they are handed on from another plan
     """
-    if stops and log is not None:
-        from .stops import insert
-        steps = insert(steps, stops, log)
-    engine = Engine(steps, kernel, facts)  # type: ignore[arg-type]
+    for observer in observers:
+        plan = observer.planned(plan)
+    engine = Engine(plan, kernel, facts, observers)  # type: ignore[arg-type]
     before = [(number, _signal.signal(number, engine.on_signal)) for number in STOPPING]
     try:
+        for begin in watching(observers, "before_plan"):
+            begin(engine)
         engine.run()
     finally:
         for number, handler in before:
             _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
-        if log is not None:
-            for warning in engine.warnings + engine.facts.warnings:
-                log.warning(warning)
-            if log.verbose:
-                from .trace import records
-                for ran in records(engine):
-                    log.debug(f"{ran['side']}: {ran['step']}: {ran['what']}: {ran['outcome']}")
-        if trace:
-            from .trace import write
-            fault = write(trace, engine)
-            if fault and log is not None:
-                log.warning(fault)
+        warn(observers, engine.warnings + engine.facts.warnings)
+        for end in watching(observers, "after_plan"):
+            end(engine)
     return engine.facts
 
 

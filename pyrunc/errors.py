@@ -68,9 +68,10 @@ class ConfigError(PyruncError):
 
 
 class StepError(PyruncError):
-    """A step failed: what it was doing, the errno (0 when none), and the step."""
+    """A step failed: what it was doing, the errno (0 when none), and the step: its name and its id in the plan."""
 
-    def __init__(self, what: str, errno: int, where: str, step: str, spec: str, hint: str = "") -> None:
+    def __init__(self, what: str, errno: int, where: str, step: str, spec: str, hint: str = "", id: str = "") -> None:
+        self.id = id or step
         self.what, self.errno, self.where, self.step, self.spec, self.hint = what, errno, where, step, spec, hint
         line = what
         if errno:

@@ -12,9 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .facts import Facts
-    from .step import Step
-
 _MASKED = "an outer container's masked paths below /proc forbid a new procfs (mount_namespaces(7))"
 
 #: step name, or its part before the dot; first match wins
@@ -72,13 +69,13 @@ HINTS: list[tuple[str, int, str]] = [
 ]
 
 
-def hint_for(step: Step, number: int, facts: Facts) -> str:
-    """The clause for a failed step and its errno, or ""."""
+def hint_for(step: str, number: int) -> str:
+    """The clause for the name of a failed step and its errno, or ""."""
     for prefix, wanted, clause in HINTS:
-        if number == wanted and (step.name == prefix or step.name.startswith(prefix + ".")):
+        if number == wanted and (step == prefix or step.startswith(prefix + ".")):
             return clause
     for kind, ask in _ASK:
-        if step.name.startswith(kind):
+        if step.startswith(kind):
             return ask(number)
     return ""
 

@@ -7,7 +7,7 @@ runtime, the container's init (Python, on the host's files), or C from pivot_roo
 from __future__ import annotations
 
 from .seldom import Seldom
-from .step import CHILD, PARENT, Barrier
+from .step import CHILD, PARENT, Barrier, Plan
 from .steps import (
     capabilities,
     cgroup,
@@ -51,9 +51,9 @@ else:
     sysctl = Seldom("sysctl", "linux.sysctl")
 
 
-def create(config: Config, options: Options, host: Host) -> list[Step]:
+def create(config: Config, options: Options, host: Host) -> Plan:
     """The plan of `create`: from nothing to an init that waits for `start`. Raises ConfigError; no effects."""
-    return list(_create(config, options, host))
+    return Plan("create", _create(config, options, host))
 
 
 def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
@@ -166,13 +166,13 @@ def _give_up_privileges(config: Config, options: Options, host: Host) -> Iterato
     yield from seccomp.load_late(config, options, host)
 
 
-def exec(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> list[Step]:
+def exec(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Plan:
     """The plan of `exec`: one more process in a container that exists.
 
     config      the container's, with `process` replaced by the new one
     container   state.json: the init's pid and start_time, the cgroup
     """
-    return list(_exec(config, options, host, container))
+    return Plan("exec", _exec(config, options, host, container))
 
 
 def _exec(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
@@ -225,15 +225,15 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield Barrier(label="the process runs", waits=PARENT, parting=True, by_exec=True)
 
 
-def checkpoint(config: Config, options: Options, container: Mapping[str, Any], choices: Choices) -> list[Step]:
+def checkpoint(config: Config, options: Options, container: Mapping[str, Any], choices: Choices) -> Plan:
     """The plan of `checkpoint`, all P. container: state.json of one that runs. PyruncError without criu; no effects."""
     from .steps.checkpoint import dump
-    return list(dump(config, options, container, choices))
+    return Plan("checkpoint", dump(config, options, container, choices))
 
 
-def restore(config: Config, options: Options, host: Host, choices: Choices) -> list[Step]:
+def restore(config: Config, options: Options, host: Host, choices: Choices) -> Plan:
     """The plan of `restore`, all P: criu makes the processes. PyruncError without criu; no effects."""
-    return list(_restore(config, options, host, choices))
+    return Plan("restore", _restore(config, options, host, choices))
 
 
 def _restore(config: Config, options: Options, host: Host, choices: Choices) -> Iterator[Step]:

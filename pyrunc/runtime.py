@@ -19,20 +19,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .cli.log import Log
     from .config.types import Config
     from .host import Host
+    from .observer import Observer
     from .options import Options
 
 
-def create(config: Config, options: Options, host: Host | None = None, trace: str = "",
-           kernel: Kernel | None = None, log: Log | None = None, stops: Sequence[str] = ()) -> Facts:
+def create(config: Config, options: Options, host: Host | None = None, observers: Sequence[Observer] = (),
+           kernel: Kernel | None = None) -> Facts:
     """Run the plan of create. The container is `created` afterwards; facts.pid and facts.pidfd are its init's.
 
-    config   checked (config/check.py); options.bundle absolute
-    trace    file that gets one JSON line per step, also when a step fails; "" for none
-    log      gets warnings
-    stops    names of steps before which the process stops itself (stops.py), for somebody who is at a terminal
+    config      checked (config/check.py); options.bundle absolute
+    observers   whoever watches (observer.py): trace.TraceFile, stops.Breakpoints
     Raises ConfigError, StateError, StepError or engine.Interrupted, with everything undone.
     """
-    return execute(plan.create(config, options, host or probe()), kernel or Kernel(), trace, log=log, stops=stops)
+    return execute(plan.create(config, options, host or probe()), kernel or Kernel(), observers)

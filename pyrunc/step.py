@@ -10,7 +10,8 @@ from .fields import Fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any, ClassVar
 
     from .facts import Facts
     from .kernel import Kernel
@@ -75,3 +76,57 @@ class Barrier(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         """The engine meets barriers itself (engine.py)."""
+
+
+class Plan:
+    """What one command will do: its steps in order, and for each an id that stays.
+
+    The id is the step's name; where several have the name, they are numbered: devices.node#3 is the third of them. It
+    does not depend on what else is in the plan, and is what trace, journal, errors, --break and explain call the step.
+
+    command   "create", "exec", ...
+    ids       given only for a plan that is made of another one
+    """
+    __slots__ = ("command", "ids", "steps")
+
+    def __init__(self, command: str, steps: Iterable[Step], ids: Sequence[str] = ()) -> None:
+        self.command, self.steps = command, tuple(steps)
+        self.ids = tuple(ids) or _numbered([step.name for step in self.steps])
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __getitem__(self, index: int) -> Step:
+        return self.steps[index]
+
+    def __repr__(self) -> str:
+        return f"<plan of {self.command}: {len(self.steps)} steps>"
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Each step in words: index, id, side, step (its name), spec, where, what."""
+        for index, (id, step) in enumerate(zip(self.ids, self.steps)):
+            yield {"index": index, "id": id, "side": step.side, "step": step.name, "spec": step.spec,
+                   "where": step.where, "what": step.describe()}
+
+    def saved(self) -> dict[str, Any]:
+        """What is kept beside a container's state, so that an index in its journal has a meaning later."""
+        return {"version": 1, "command": self.command,
+                "steps": [(id, step.side, step.spec, step.where, step.describe())
+                          for id, step in zip(self.ids, self.steps)]}
+
+
+def _numbered(names: Sequence[str]) -> tuple[str, ...]:
+    count: dict[str, int] = {}
+    for name in names:
+        count[name] = count.get(name, 0) + 1
+    met: dict[str, int] = {}
+    ids = []
+    for name in names:
+        if count[name] > 1:
+            met[name] = met.get(name, 0) + 1
+            name = f"{name}#{met[name]}"
+        ids.append(name)
+    return tuple(ids)

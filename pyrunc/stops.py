@@ -11,7 +11,8 @@ import _signal
 import posix
 
 from .errors import UsageError
-from .step import CHILD, PARENT, Barrier, Step
+from .observer import Observer
+from .step import CHILD, PARENT, Barrier, Plan, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,47 +24,64 @@ if TYPE_CHECKING:
 
 
 class Stop(Step):
-    """The runtime stops itself (SIGSTOP): a shell answers with its prompt, and SIGCONT or `fg` goes on."""
+    """Hand over to the breakpoints' observer, with the runtime between two steps."""
     name = "stop.here"
-    before: Step
+    id: str                   # of the step before which it stands
     number: int               # the other step's, as `explain` counts
-    log: Log
+    before: Step
+    breakpoints: Breakpoints
 
     def describe(self) -> str:
-        return f"stop before step {self.number}, {self.before.name}"
+        return f"stop before step {self.number}, {self.id}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        place = f" ({self.before.where})" if self.before.where else ""
+        self.breakpoints.reached(self, facts)
+
+
+class Breakpoints(Observer):
+    """Stops before the steps that a word of --break names, at a terminal: SIGSTOP, so that a shell answers with its
+    prompt, and SIGCONT or `fg` goes on. Another observer may do something else when a step is reached.
+
+    words   a step's id, its name, the part of that before the dot, its number in `explain`, or its place in config.json
+    """
+
+    def __init__(self, words: Sequence[str], log: Log) -> None:
+        self.words, self.log = words, log
+
+    def planned(self, plan: Plan) -> Plan:
+        """The plan with a stop before every step that a word names. UsageError where that cannot be."""
+        if posix.getpid() == 1:
+            raise UsageError("--break: pid 1 of a pid namespace cannot stop itself (signal(7))")
+        steps: list[Step] = []
+        ids: list[str] = []
+        parted = False
+        for number, (id, step) in enumerate(zip(plan.ids, plan.steps)):
+            if not isinstance(step, Barrier) and self.chosen(step, id, number):
+                stop = Stop(before=step, id=id, number=number, breakpoints=self, where=step.where)
+                if step.side == PARENT:
+                    steps.append(stop)
+                    ids.append(f"stop.here:{id}")
+                elif parted:
+                    raise UsageError(f"--break: when the init comes to {id} it waits for start, and nobody for it")
+                else:
+                    label = f"before {id}"
+                    steps += (Barrier(label=label, waits=PARENT), stop, Barrier(label=label, waits=CHILD))
+                    ids += (f"stop.begin:{id}", f"stop.here:{id}", f"stop.end:{id}")
+            steps.append(step)
+            ids.append(id)
+            parted = parted or (isinstance(step, Barrier) and step.parting)
+        if len(steps) == len(plan):
+            raise UsageError(f"--break: this plan has no step {' or '.join(self.words)} (pyrunc explain has them all)")
+        return Plan(plan.command, steps, ids)
+
+    def chosen(self, step: Step, id: str, number: int) -> bool:
+        names = (id, step.name, step.name.partition(".")[0], str(number))
+        return any(word in names or (step.where and word == step.where) for word in self.words)
+
+    def reached(self, stop: Stop, facts: Facts) -> None:
+        """Called in the runtime's process; the step comes when it returns."""
+        place = f" ({stop.before.where})" if stop.before.where else ""
         init = f"; look around: nsenter -a -t {facts.pid}, /proc/{facts.pid}" if facts.pid else ""
-        what = f"stopped before step {self.number}, {self.before.name}{place}: {self.before.describe()}"
+        what = f"stopped before step {stop.number}, {stop.id}{place}: {stop.before.describe()}"
         self.log.notice(f"{what}{init}; go on: fg or kill -CONT {posix.getpid()}")
         posix.kill(posix.getpid(), _signal.SIGSTOP)
-
-
-def chosen(step: Step, number: int, words: Sequence[str]) -> bool:
-    """Whether a word is the step's name, the part of it before the dot, its number, or its place in config.json."""
-    return any(word in (step.name, step.name.partition(".")[0], str(number)) or (step.where and word == step.where)
-               for word in words)
-
-
-def insert(steps: Sequence[Step], words: Sequence[str], log: Log) -> list[Step]:
-    """The plan with a stop before every step that a word names. UsageError where that cannot be."""
-    if posix.getpid() == 1:
-        raise UsageError("--break: pid 1 of a pid namespace cannot stop itself (signal(7))")
-    found: list[Step] = []
-    parted = False
-    for number, step in enumerate(steps):
-        if not isinstance(step, Barrier) and chosen(step, number, words):
-            stop = Stop(before=step, number=number, log=log, where=step.where)
-            if step.side == PARENT:
-                found.append(stop)
-            elif parted:
-                raise UsageError(f"--break: when the init comes to {step.name} it waits for start, and nobody for it")
-            else:
-                label = f"before {step.name}"
-                found += (Barrier(label=label, waits=PARENT), stop, Barrier(label=label, waits=CHILD))
-        found.append(step)
-        parted = parted or (isinstance(step, Barrier) and step.parting)
-    if len(found) == len(steps):
-        raise UsageError(f"--break: this plan has no step {' or '.join(words)} (pyrunc explain has them all)")
-    return found

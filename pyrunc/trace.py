@@ -1,7 +1,7 @@
 """The trace: one JSON line per step that ran, from the times both processes left behind.
 
-    {"time": "2026-01-02T03:04:05.123456Z", "duration": 12.3, "side": "child", "pid": 42, "step": "mounts.proc",
-     "where": "mounts[0]", "outcome": "ok"}
+    {"time": "2026-01-02T03:04:05.123456Z", "duration": 12.3, "side": "child", "pid": 42, "id": "mounts.proc",
+     "step": "mounts.proc", "where": "mounts[0]", "outcome": "ok"}
 
 time is UTC, duration is in microseconds, pid is the process as the runtime sees it, outcome is "ok", the error
 line of the step that failed, or "unfinished" for a step the process died in. docs/tracing.md shows what to do
@@ -14,6 +14,7 @@ import time
 
 from .config.dump import dumps
 from .errors import strerror
+from .observer import Observer, warn
 from .rfc3339 import stamp
 from .step import LAST, PARENT, Barrier
 
@@ -45,7 +46,7 @@ def records(engine: Engine) -> Iterator[dict[str, Any]]:
         step = engine.steps[index]
         # Under its filter the init does not even ask for the time, but it notes which step it has come to.
         outcome = "ok" if ended or page.child_step > index else "unfinished"
-        if engine.error is not None and (index == engine.failed or getattr(engine.error, "step", "") == step.name):
+        if index == engine.failed:
             outcome = str(engine.error)
         yield {
             "time": stamp(begun + offset, 6),
@@ -53,6 +54,7 @@ def records(engine: Engine) -> Iterator[dict[str, Any]]:
             "side": "child" if step.side == LAST else step.side,
             "zone": step.side,
             "pid": posix.getpid() if step.side == PARENT else facts.pid,
+            "id": engine.plan.ids[index],
             "step": step.name,
             "where": step.where,
             "what": step.describe(),
@@ -67,18 +69,22 @@ def open_to_append(path: str) -> int:
                       | posix.O_CLOEXEC, 0o600)
 
 
-def write(path: str, engine: Engine) -> str:
-    """Append the trace of one run to a file. What has been done is done: a fault is a warning, which is returned."""
-    data = "".join(dumps(record) + "\n" for record in records(engine)).encode()
-    try:
-        fd = open_to_append(path)
+class TraceFile(Observer):
+    """Appends the trace of each run to a file. What has been done is done: a fault is a warning."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def after_plan(self, run: Engine) -> None:
+        data = "".join(dumps(record) + "\n" for record in records(run)).encode()
         try:
-            _write_all(fd, data)
-        finally:
-            posix.close(fd)
-    except OSError as fault:
-        return f"write the trace {path}: {strerror(fault.errno or 0)}"
-    return ""
+            fd = open_to_append(self.path)
+            try:
+                _write_all(fd, data)
+            finally:
+                posix.close(fd)
+        except OSError as fault:
+            warn(run.observers, [f"write the trace {self.path}: {strerror(fault.errno or 0)}"])
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -18,12 +18,12 @@ from tests.named_bundles import BUNDLES
 
 if TYPE_CHECKING:
     from pyrunc.config.types import Config
-    from pyrunc.step import Step
+    from pyrunc.step import Plan
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def planned(which: str) -> list[Step]:
+def planned(which: str) -> Plan:
     """The plan of create for a named bundle."""
     config = cast("Config", BUNDLES[which])
     check(config)

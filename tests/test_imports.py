@@ -23,7 +23,7 @@ OUTSIDE = {"errno", "_json"}
 INSIDE = {"absolute", "cli", "cli.flags", "cli.log", "cli.main", "config", "config.load", "errors", "state", "stopping",
           "state.container", "state.identity", "state.intact", "state.store"}
 #: What runs a short plan that only touches files.
-FILES = {"engine", "facts", "fields", "files", "last", "page", "step", "steps"}
+FILES = {"engine", "facts", "fields", "files", "last", "observer", "page", "step", "steps"}
 ANY = {"*"}
 #: command -> (modules from outside, modules of pyrunc) that it may import; what makes a process takes the whole plan.
 ALLOWED = {

@@ -14,9 +14,7 @@ from tests.named_bundles import BUNDLES
 from tests.test_explain import planned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pyrunc.step import Step
+    from pyrunc.step import Plan, Step
 
 
 #: What the kernel says of itself and of the container's init.
@@ -34,13 +32,13 @@ class Names(dict[int, str]):
         return self.get(fd, "")
 
 
-def calls_of(steps: Sequence[Step]) -> list[tuple[Step, tuple[Any, ...]]]:
+def calls_of(steps: Plan) -> list[tuple[Step, tuple[Any, ...]]]:
     """Each step with the calls that it makes, on one Recorder in the order of the plan. A descriptor is told as what it
     was opened as, so that two steps which open the same thing make the same calls. What the Recorder's made-up answers
     end early is told as far as it came."""
     kernel, facts = Recorder(files=FILES), Facts()
     kernel.fds = Names()
-    facts.page = Page(len(steps))
+    facts.page, facts.plan = Page(len(steps)), steps
     of_child = facts
     told = []
     for number, step in enumerate(steps):

@@ -63,10 +63,11 @@ def run(call: Call) -> int:
         config = store.read_config(call.root, call.id)
         options = intact.options_of(container.state)
         check_parent(choices)
-        execute(plan.checkpoint(config, options, container.state, choices), Kernel(), call.trace, log=call.log)
+        execute(plan.checkpoint(config, options, container.state, choices), Kernel(),
+                call.observers())
         if not choices.leave_running and not choices.pre_dump:
             try:
-                destroy(container, call.trace, call.log)
+                destroy(container, call.observers())
             except (OSError, PyruncError) as fault:     # the checkpoint is there, and that was asked for
                 call.log.warning(f"delete {call.id}: {describe(fault) if isinstance(fault, OSError) else fault}")
     return 0

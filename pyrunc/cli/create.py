@@ -15,5 +15,5 @@ COMMAND = Command("create", "create a container from a bundle", FLAGS, prefix="p
 
 def run(call: Call) -> int:
     config, options = prepare(call, detach=True, start=False)
-    runtime.create(config, options, trace=call.trace, log=call.log, stops=call.stops)
+    runtime.create(config, options, observers=call.observers(stops=True))
     return 0

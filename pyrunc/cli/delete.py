@@ -21,5 +21,5 @@ def run(call: Call) -> int:
     else:
         chosen = [call.id]
     for id in chosen:
-        delete(call.root, id, call.on("force"), call.trace, call.log)
+        delete(call.root, id, call.on("force"), call.observers())
     return 0

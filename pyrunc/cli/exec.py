@@ -75,7 +75,7 @@ def run(call: Call) -> int:
         hold_signals()
     steps = plan.exec(config, options, probe(), container.state)
     try:
-        facts = execute(steps, Kernel(), call.trace, log=call.log, stops=call.stops)
+        facts = execute(steps, Kernel(), call.observers(stops=True))
     except StepError as fault:
         killed = fault.what.startswith("killed by signal 9")        # as all processes of a container are that ends
         named = fault.step == "join.cgroup" and options.cgroup and container.cgroup().exists()   # --cgroup is at fault

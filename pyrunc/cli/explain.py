@@ -16,9 +16,7 @@ from .output import emit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ..step import Step
+    from ..step import Plan
     from .flags import Call
 
 COMMAND = Command(
@@ -46,16 +44,15 @@ def run(call: Call) -> int:
     return 0
 
 
-def as_text(steps: Sequence[Step]) -> str:
-    """One line a step: its number, who does it, its name, its place in config.json, and what it does."""
-    rows = [(str(index), step.side, step.name, visible(step.where), visible(step.describe()))
-            for index, step in enumerate(steps)]
+def as_text(plan: Plan) -> str:
+    """One line a step: its number, who does it, its id, its place in config.json, and what it does."""
+    rows = [(str(step["index"]), step["side"], step["id"], visible(step["where"]), visible(step["what"]))
+            for step in plan.records()]
     widths = [max(map(len, column), default=0) for column in zip(*rows)]
-    return "".join(f"{number:>{widths[0]}}  {side:<{widths[1]}}  {name:<{widths[2]}}  {where:<{widths[3]}}  {what}\n"
-                   for number, side, name, where, what in rows)
+    return "".join(f"{number:>{widths[0]}}  {side:<{widths[1]}}  {id:<{widths[2]}}  {where:<{widths[3]}}  {what}\n"
+                   for number, side, id, where, what in rows)
 
 
-def as_json(steps: Sequence[Step]) -> str:
-    """An array with an object for each step: index, side, step, spec, where, what."""
-    return dumps([{"index": index, "side": step.side, "step": step.name, "spec": step.spec, "where": step.where,
-                   "what": step.describe()} for index, step in enumerate(steps)], 2) + "\n"
+def as_json(plan: Plan) -> str:
+    """An array with an object for each step: index, id, side, step, spec, where, what."""
+    return dumps(list(plan.records()), 2) + "\n"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from ..observer import Observer
     from .log import Log
 
 # strconv.ParseBool
@@ -69,6 +70,18 @@ class Call:
         self.log = log
         self._trace, self.holds_trace = trace, False
         self.stops = stops                # steps of create, run, exec and restore to stop before
+
+    def observers(self, stops: bool = False) -> list[Observer]:
+        """Whoever watches the plans of this command; stops: --break holds for them."""
+        from ..observer import LogLines
+        found: list[Observer] = [LogLines(self.log)]
+        if self.trace:
+            from ..trace import TraceFile
+            found.append(TraceFile(self.trace))
+        if stops and self.stops:
+            from ..stops import Breakpoints
+            found.append(Breakpoints(self.stops, self.log))
+        return found
 
     @property
     def trace(self) -> str:

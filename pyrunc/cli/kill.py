@@ -40,7 +40,8 @@ def kill(call: Call, id: str, number: int) -> None:
     if call.trace or call.log.verbose:
         from ..engine import execute
         from ..files import Files
-        execute([Send(container=container, number=number, all=all)], Files(), call.trace, log=call.log)
+        from ..step import Plan
+        execute(Plan("kill", [Send(container=container, number=number, all=all)]), Files(), call.observers())
     else:
         send(container, number, all)
 

@@ -6,6 +6,7 @@ from ..errors import NOT_RUNNING, StateError
 from ..files import Files
 from ..state.container import CREATED, RUNNING, Container
 from ..state.store import Lock
+from ..step import Plan
 from ..steps.signal import Freeze
 from .flags import Command
 
@@ -21,5 +22,5 @@ def run(call: Call) -> int:
     with Lock(call.root, call.id):
         if container.status() not in (CREATED, RUNNING):
             raise StateError(NOT_RUNNING)
-        execute([Freeze(container=container)], Files(), call.trace, log=call.log)
+        execute(Plan("pause", [Freeze(container=container)]), Files(), call.observers())
     return 0

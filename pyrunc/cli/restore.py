@@ -39,7 +39,7 @@ def run(call: Call) -> int:
     if not call.on("no-subreaper"):
         from .._native import lib
         lib.pr_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    facts = execute(steps, Kernel(), call.trace, log=call.log, stops=call.stops)
+    facts = execute(steps, Kernel(), call.observers(stops=True))
     if detach:
         return 0
     try:

@@ -6,6 +6,7 @@ from ..errors import NOT_PAUSED, StateError
 from ..files import Files
 from ..state.container import PAUSED, Container
 from ..state.store import Lock
+from ..step import Plan
 from ..steps.signal import Thaw
 from .flags import Command
 
@@ -21,5 +22,5 @@ def run(call: Call) -> int:
     with Lock(call.root, call.id):
         if container.status() != PAUSED:
             raise StateError(NOT_PAUSED)
-        execute([Thaw(container=container)], Files(), call.trace, log=call.log)
+        execute(Plan("resume", [Thaw(container=container)]), Files(), call.observers())
     return 0

@@ -40,7 +40,7 @@ def run(call: Call) -> int:
     if not call.on("no-subreaper"):
         from .._native import lib
         lib.pr_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    facts = runtime.create(config, options, trace=call.trace, log=call.log, stops=call.stops)
+    facts = runtime.create(config, options, observers=call.observers(stops=True))
     try:
         if not detach:
             from .foreground import hold_all
@@ -50,7 +50,7 @@ def run(call: Call) -> int:
         if options.notify_socket:
             from ..notify import of_caller
             notify = of_caller(call.root, call.id, call.log)
-        container = start(call.root, call.id, call.trace, call.log, notify)
+        container = start(call.root, call.id, call.observers(), notify)
         if detach:
             if notify is not None:
                 notify.wait(container)
@@ -79,7 +79,7 @@ def forget(call: Call) -> None:
     try:
         while True:
             try:
-                return delete(call.root, call.id, True, call.trace, call.log)
+                return delete(call.root, call.id, True, call.observers())
             except Interrupted:          # it has ended a poststop hook; what is left is done now
                 continue
     except (OSError, PyruncError) as fault:

@@ -18,7 +18,7 @@ def run(call: Call) -> int:
     if posix.environ.get(b"NOTIFY_SOCKET"):
         from ..notify import of_caller
         notify = of_caller(call.root, call.id, call.log)
-    container = start(call.root, call.id, call.trace, call.log, notify)
+    container = start(call.root, call.id, call.observers(), notify)
     if notify is not None:
         notify.wait(container)
     return 0

@@ -12,6 +12,7 @@ from ..files import Files
 from ..host import probe
 from ..state import store
 from ..state.container import STOPPED, Container
+from ..step import Plan
 from ..steps.update import plan
 from .flags import Command, Flag
 
@@ -84,7 +85,7 @@ def run(call: Call) -> int:
             from ..steps import intel_rdt
             steps += intel_rdt.update(state, shares)
             linux["intelRdt"].update(shares)
-        execute(steps, Files(), call.trace, log=call.log)
+        execute(Plan("update", steps), Files(), call.observers())
         linux["resources"] = merged(saved, new)
         store.write(call.root, call.id, store.CONFIG, config)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 from ..engine import execute
 from ..errors import DOES_NOT_EXIST, PyruncError, StateError
 from ..files import Files
+from ..step import Plan
 from ..steps.delete import Cgroup, Forget, Kill, Poststop, end
 from . import store
 from .container import CREATED, CREATING, STOPPED, Container
@@ -11,15 +12,17 @@ from .container import CREATED, CREATING, STOPPED, Container
 TYPE_CHECKING = False
 if TYPE_CHECKING:
 
-    from ..cli.log import Log
+    from collections.abc import Sequence
+
+    from ..observer import Observer
     from ..step import Step
 
 
-def delete(root: str, id: str, force: bool, trace: str, log: Log) -> None:
+def delete(root: str, id: str, force: bool, observers: Sequence[Observer] = ()) -> None:
     """Delete a container; with force kill it first, and be content when there is none.
 
     Without force only a stopped or created one: as runc, and unlike the letter of runtime.md#delete, because
-    containerd deletes created containers. trace and log as in engine.execute. Raises StateError, StepError.
+    containerd deletes created containers. Raises StateError, StepError.
     """
     store.check_id(id)
     if not store.exists(root, id):
@@ -41,7 +44,7 @@ def delete(root: str, id: str, force: bool, trace: str, log: Log) -> None:
             return
         if not force and (status := container.status()) not in (STOPPED, CREATED, CREATING):
             raise StateError(f"cannot delete container {id} that is not stopped: {status}")
-        destroy(container, trace, log)
+        destroy(container, observers)
 
 
 def _lock(root: str, id: str, force: bool) -> store.Lock:
@@ -76,7 +79,7 @@ def _load(root: str, id: str, force: bool) -> Container | None:
     return Container(root, id, intent, False) if intent is not None else None
 
 
-def destroy(container: Container, trace: str, log: Log) -> None:
+def destroy(container: Container, observers: Sequence[Observer] = ()) -> None:
     """Undo what create made, run the poststop hooks, forget the container. The caller holds the lock.
 
     May be repeated when it was cut short or raised. runtime.md#lifecycle 12 and 13.
@@ -97,7 +100,7 @@ def destroy(container: Container, trace: str, log: Log) -> None:
     if hooks:
         from ..kernel import Kernel
         kernel = Kernel()
-    steps += [Poststop(container=container, index=index, log=log, where=f"hooks.poststop[{index}]")
+    steps += [Poststop(container=container, index=index, where=f"hooks.poststop[{index}]")
               for index in range(len(hooks))]
     steps.append(Forget(container=container))
-    execute(steps, kernel, trace, log=log)
+    execute(Plan("delete", steps), kernel, observers)

@@ -4,16 +4,19 @@ from __future__ import annotations
 from ..engine import execute
 from ..errors import PyruncError, StateError, StepError, describe
 from ..files import Files
+from ..observer import warn
+from ..step import Plan
 from ..steps.start import Release
 from .container import CREATED, RUNNING, STOPPED, Container
 from .store import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
-    from ..cli.log import Log
     from ..notify import Proxy
+    from ..observer import Observer
     from ..step import Step
 
 REFUSALS = {
@@ -22,7 +25,7 @@ REFUSALS = {
 }
 
 
-def start(root: str, id: str, trace: str, log: Log, notify: Proxy | None = None) -> Container:
+def start(root: str, id: str, observers: Sequence[Observer] = (), notify: Proxy | None = None) -> Container:
     """Let the init of a created container exec its program, and run the poststart hooks.
 
     The lock is held until the program runs: of two starts one wins. It is not held for the hooks, which may take
@@ -41,21 +44,21 @@ def start(root: str, id: str, trace: str, log: Log, notify: Proxy | None = None)
         if notify is not None:
             notify.listen()
         try:
-            execute([Release(container=container)], Files(), trace, log=log)
+            execute(Plan("start", [Release(container=container)]), Files(), observers)
         except StepError as fault:
             if not fault.step.startswith("hooks."):
                 raise                   # the program cannot be executed: the container is `stopped`
             failed = fault
     if failed is not None:
-        _destroy(container, trace, log)
+        _destroy(container, observers)
         raise failed
     hooks = container.state["hooks"].get("poststart")
     if hooks:
-        _poststart(container, hooks, trace, log)
+        _poststart(container, hooks, observers)
     return container
 
 
-def _poststart(container: Container, hooks: list[Any], trace: str, log: Log) -> None:
+def _poststart(container: Container, hooks: list[Any], observers: Sequence[Observer]) -> None:
     from ..facts import Facts
     from ..kernel import Kernel
     from ..steps.hooks import Output, Run, output_paths
@@ -67,17 +70,17 @@ def _poststart(container: Container, hooks: list[Any], trace: str, log: Log) -> 
     steps += [Run(name="hooks.poststart", hook=hook, state=state, where=f"hooks.poststart[{index}]")
               for index, hook in enumerate(hooks)]
     try:
-        execute(steps, Kernel(), trace, facts, log)
+        execute(Plan("start", steps), Kernel(), observers, facts)
     except PyruncError:
-        _destroy(container, trace, log)
+        _destroy(container, observers)
         raise
 
 
-def _destroy(container: Container, trace: str, log: Log) -> None:
+def _destroy(container: Container, observers: Sequence[Observer]) -> None:
     """End a container whose hook failed; what goes wrong then must not hide why."""
     from .destroy import destroy
     try:
         with Lock(container.root, container.id):
-            destroy(container, trace, log)
+            destroy(container, observers)
     except (OSError, PyruncError) as fault:
-        log.warning(f"while removing the container: {describe(fault) if isinstance(fault, OSError) else fault}")
+        warn(observers, [f"while removing the container: {describe(fault) if isinstance(fault, OSError) else fault}"])

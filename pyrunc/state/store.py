@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 INTENT, STATE, CONFIG, LOCK, FIFO, JOURNAL = "intent.json", "state.json", "config.json", "lock", "exec.fifo", "journal"
+PLAN = "plan.json"
 PATIENCE = 10.0                  # seconds that a command waits for another one
 ID_LIMIT = 255                   # NAME_MAX: the id is a file name
 ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")

@@ -14,7 +14,6 @@ from ..step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..cli.log import Log
     from ..facts import Facts
     from ..kernel import Kernel
     from ..state.container import Container
@@ -86,7 +85,6 @@ class Poststop(Step):
     spec = "config.md#poststop"
     container: Container
     index: int
-    log: Log
 
     def describe(self) -> str:
         return f"run {self.container.state['hooks']['poststop'][self.index]['path']}"
@@ -102,7 +100,7 @@ class Poststop(Step):
             run_one(kernel, container.state["hooks"]["poststop"][self.index], self.where,
                     container.oci_state(STOPPED), streams=streams)
         except OSError as fault:
-            self.log.warning(describe(fault))
+            facts.warnings.append(describe(fault))
         finally:
             for fd in streams:
                 if fd >= 0:
@@ -110,7 +108,7 @@ class Poststop(Step):
         try:
             store.write(container.root, container.id, DONE, self.index + 1)
         except OSError as fault:         # no room, say: then a delete that is killed may run it once more
-            self.log.warning(f"write down that it has run: {describe(fault)}")
+            facts.warnings.append(f"write down that it has run: {describe(fault)}")
 
 
 class Forget(Step):

@@ -93,22 +93,9 @@ def ended(container: Container, page: Page) -> StepError | StateError:
     """The error of an init that ended between the fifo and execve(2)."""
     if page.phase != PHASE_FAILED:
         return StateError("the container's init was killed before it could exec the configured program")
+    from ..hints import hint_for
+    from ..state.planned import read_step
     where, what, hint = last_words(page)
-    step = failed_step(container, page.child_step)
-    if not hint:
-        from ..facts import Facts
-        from ..hints import hint_for
-        hint = hint_for(step, page.error, Facts())
-    return StepError(what, page.error, where or step.where, step.name, step.spec, hint)
-
-
-def failed_step(container: Container, index: int) -> Step:
-    """The step of create's plan with that index. The plan is made again, from the configuration as it was then."""
-    from .. import plan
-    from ..host import probe
-    from ..state import store
-    from ..state.intact import options_of
-    steps = plan.create(store.read_config(container.root, container.id), options_of(container.state), probe())
-    if index >= len(steps):
-        raise StateError(f"{container.path('journal')} is damaged: create has no step {index}")
-    return steps[index]
+    id, spec, place = read_step(container, page.child_step)
+    name = id.partition("#")[0]
+    return StepError(what, page.error, where or place, name, spec, hint or hint_for(name, page.error), id)

@@ -3,7 +3,8 @@
 <root>/<id>/
     lock          record lock of the command that changes the container
     intent.json   what create is about to make: written before the first side effect
-    journal       the page both processes write their step into (native.h page_t)
+    plan.json     the steps of create: id, side, spec, where, what (step.Plan.saved)
+    journal       the page both processes write their step into, by its index there (native.h page_t)
     exec.fifo     what the init waits on for `start`; gone once started
     config.json   the configuration as created: exec and delete do not need the bundle
     state.json    written last, when the container is `created`
@@ -83,14 +84,15 @@ class Intent(Step):
 
 
 class Journal(Step):
-    """Map the page that names the step each process is in."""
+    """Map the page that has the number of the step that each process is in, and write down what the numbers mean."""
     name = "state.journal"
     spec = SPEC
 
     def describe(self) -> str:
-        return "map the journal page"
+        return "write down the plan, and map the journal page"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.write_new(store.PLAN, dumps(facts.plan.saved()).encode(), 0o600, facts.state_fd)
         facts.page = kernel.map_page(store.JOURNAL, facts.state_fd, facts.page)
 
 

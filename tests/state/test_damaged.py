@@ -190,7 +190,7 @@ def test_a_damaged_count_of_hooks(made: World, tmp_path: Path, capfd: pytest.Cap
 def test_a_damaged_journal(journal: bytes, made: World, capfd: pytest.CaptureFixture[str]) -> None:
     """start reads there what became of the init."""
     directory = made.created("bad", phase=5, stay=False)
-    (directory / store.CONFIG).write_text('{"ociVersion": "1.0.0", "root": {"path": "r"}}')
+    (directory / store.PLAN).write_text('{"version": 1, "command": "create", "steps": []}')
     made.processes[-1].kill()
     made.processes[-1].wait()
     from pyrunc.errors import PyruncError

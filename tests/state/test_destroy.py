@@ -15,8 +15,11 @@ from pyrunc import files
 from pyrunc.cli.log import Log
 from pyrunc.engine import execute
 from pyrunc.errors import StateError
+from pyrunc.observer import LogLines
 from pyrunc.state import destroy, store
+from pyrunc.step import Plan
 from pyrunc.steps import state
+from pyrunc.trace import TraceFile
 
 from .made import DEAD, World
 
@@ -35,7 +38,7 @@ class Warnings(Log):
 
 def delete(made: World, id: str, force: bool = False) -> list[str]:
     log = Warnings()
-    destroy.delete(str(made.root), id, force, "", log)
+    destroy.delete(str(made.root), id, force, [LogLines(log)])
     return log.heard
 
 
@@ -171,12 +174,12 @@ def test_a_delete_between_the_name_and_the_lock_of_create(call: str, made: World
 
         def deleted(self, now: str) -> None:
             if now == call and (made.root / "c").exists():
-                destroy.delete(str(made.root), "c", True, "", Warnings())
+                destroy.delete(str(made.root), "c", True, [LogLines(Warnings())])
                 if call != "mkdir":                 # of two that have made the name the first to lock it goes on
                     (made.root / "c").mkdir()
 
     with pytest.raises(StateError, match=r"^container c was deleted while it was being created$"):
-        execute([state.Reserve(root=str(made.root), id="c")], Files())
+        execute(Plan("create", [state.Reserve(root=str(made.root), id="c")]), Files())
     assert (made.root / "c").exists() == (call != "mkdir")
 
 
@@ -246,7 +249,7 @@ def test_two_at_once(made: World) -> None:
 def test_the_trace_names_each_step(made: World, tmp_path: Path) -> None:
     made.running("c", hooks={"poststop": [hook(tmp_path / "one")]})
     trace = tmp_path / "trace"
-    destroy.delete(str(made.root), "c", True, str(trace), Log())
+    destroy.delete(str(made.root), "c", True, [TraceFile(str(trace))])
     steps = [json.loads(line) for line in trace.read_text().splitlines()]
     assert [step["step"] for step in steps] == ["delete.kill", "hooks.poststop", "delete.forget"]
     assert steps[1]["where"] == "hooks.poststop[0]"

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from pyrunc import files
-from pyrunc.cli.log import Log
 from pyrunc.engine import Interrupted
 from pyrunc.errors import StateError, StepError
 from pyrunc.page import TEXT
@@ -23,7 +22,7 @@ from .test_destroy import hook
 
 
 def begin(made: World, id: str) -> None:
-    start.start(str(made.root), id, "", Log())
+    start.start(str(made.root), id)
 
 
 def test_the_init_is_let_go(made: World) -> None:
@@ -65,15 +64,16 @@ def test_an_init_that_was_killed_at_the_fifo(made: World) -> None:
         begin(made, "c")
 
 
-def test_the_init_s_last_words(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyrunc.steps import start as step
-
-    class Failed:
-        name, spec, where = "process.execute", "config.md#process", "process.args"
-
-    monkeypatch.setattr(step, "failed_step", lambda container, index: Failed)
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_the_init_s_last_words(index: int, made: World) -> None:
+    """The step is the one of the plan that the container was created by, whatever was put into it (--break)."""
     directory = made.created("c", phase=5, stay=False)
+    steps = [["barrier#7", "parent", "", "", "wait"], ["stop.here:process.exec", "parent", "", "process.args", "stop"],
+             ["process.exec", "last", "config.md#process", "process.args", "execute /app"]]
+    steps.insert(index, steps.pop())
+    (directory / store.PLAN).write_text(json.dumps({"version": 1, "command": "create", "steps": steps}))
     page = bytearray(4096)
+    page[16:20] = index.to_bytes(4, sys.byteorder)
     page[24:28] = (2).to_bytes(4, sys.byteorder)
     words = b'exec: "/app"\0its interpreter /lib/ld.so is missing\0'
     page[TEXT:TEXT + len(words)] = words
@@ -81,9 +81,19 @@ def test_the_init_s_last_words(made: World, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(StepError) as failed:
         begin(made, "c")
     assert str(failed.value) == (
-        'exec: "/app": no such file or directory: at process.args in config.json: step process.execute '
+        'exec: "/app": no such file or directory: at process.args in config.json: step process.exec '
         "(config.md#process); hint: its interpreter /lib/ld.so is missing")
+    assert failed.value.id == "process.exec"
     assert (directory / store.STATE).exists()            # stopped, for the engine to delete
+
+
+@pytest.mark.parametrize("plan", ["", "{}", "[]", '{"steps": []}', '{"steps": [[1, 2, 3, 4, 5]]}',
+                                  '{"steps": ["abcde"]}'])
+def test_a_damaged_plan(plan: str, made: World) -> None:
+    directory = made.created("c", phase=5, stay=False)
+    (directory / store.PLAN).write_text(plan)
+    with pytest.raises((StateError, StepError)):
+        begin(made, "c")
 
 
 def test_a_signal_just_before_the_wait(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
