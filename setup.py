@@ -29,7 +29,7 @@ class BuildLauncher(build_scripts):
 
 setup(
     packages=find_packages(include=["pyrunc", "pyrunc.*"]),
-    package_data={"pyrunc.config": ["schemas/*.json"]},
+    package_data={"pyrunc": ["py.typed"], "pyrunc.config": ["schemas/*.json"]},
     cffi_modules=[f"pyrunc/_native/{builder}:ffibuilder" for builder in BUILDERS],
     scripts=["pyrunc"],
     cmdclass={"build_scripts": BuildLauncher},

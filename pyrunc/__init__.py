@@ -1,3 +1,44 @@
-"""pyrunc: an OCI runtime whose container setup is a readable list of named steps (docs/tour.md)."""
+"""pyrunc: an OCI runtime whose container setup is a readable list of named steps (docs/tour.md).
+
+As a library (docs/library.md):
+
+    with pyrunc.Runtime() as runtime, runtime.create("c1", bundle="/bundle") as container:
+        container.start()
+        container.wait()
+
+The names below are imported when they are first used (PEP 562): the command line, which uses none, pays nothing.
+"""
+from __future__ import annotations
 
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .errors import ConfigError as ConfigError
+    from .errors import PyruncError as PyruncError
+    from .errors import StateError as StateError
+    from .errors import StepError as StepError
+    from .errors import UsageError as UsageError
+    from .library.container import Container as Container
+    from .library.planning import check as check
+    from .library.planning import explain as explain
+    from .library.planning import spec as spec
+    from .library.process import PIPE as PIPE
+    from .library.process import Process as Process
+    from .library.runtime import Runtime as Runtime
+
+#: public name -> the module that has it
+_PUBLIC = {"Runtime": "library.runtime", "Container": "library.container", "Process": "library.process",
+           "PIPE": "library.process", "spec": "library.planning", "explain": "library.planning",
+           "check": "library.planning", "PyruncError": "errors", "UsageError": "errors", "StateError": "errors",
+           "ConfigError": "errors", "StepError": "errors"}
+__all__ = ["PIPE", "ConfigError", "Container", "Process", "PyruncError", "Runtime", "StateError", "StepError",
+           "UsageError", "check", "explain", "spec"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'pyrunc' has no attribute {name!r}")
+    value: object = getattr(__import__(f"pyrunc.{_PUBLIC[name]}", None, None, ["*"]), name)
+    globals()[name] = value
+    return value

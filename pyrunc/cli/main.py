@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Each is pyrunc/cli/<name>.py with COMMAND (flags.Command) and run(call) -> exit status.
 COMMANDS = ("check", "checkpoint", "completion", "create", "delete", "doctor", "events", "exec", "explain", "features",
             "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "trace", "update")
+#: Commands that no person calls.
+HIDDEN = ("keeper",)
 GLOBALS = (
     Flag("root", str, "directory of the containers' state, on a tmpfs (default: /run/pyrunc)", value="DIR"),
     Flag("log", str, "append log records to this file (default: stderr)", value="FILE"),
@@ -182,7 +184,7 @@ def _foreign_root() -> bool:
 
 def module(name: str) -> ModuleType:
     """The module of a command."""
-    if name not in COMMANDS:
+    if name not in COMMANDS + HIDDEN:
         raise UsageError(f"No help topic for '{name}'")
     path = f"{__package__}.{name}"
     __import__(path)

@@ -7,6 +7,7 @@ from ..absolute import absolute
 from ..errors import UsageError
 from .flags import Command, Flag
 from .output import emit
+from .tracing import FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def runs_of(call: Call, name: str) -> list[Run]:
     if "/" in name or _is_file(path):
         found = records.read(path)
     else:
-        found = records.of_container(records.read(f"{call.root}/@trace.jsonl"), name)
+        found = records.of_container(records.read(f"{call.root}/{FILE}"), name)
     wanted = call.text("command")
     found = [run for run in found if wanted in ("", run.command)]
     if not found:

@@ -4,11 +4,11 @@ from __future__ import annotations
 import _socket
 import errno
 
+from ..keeper.loop import Loop
 from . import codes
 from .codes import RpcError
 from .connection import Connection
 from .frames import REQUEST, RESPONSE, TooLarge
-from .loop import Loop
 from .messages.transport import KeyValue, Request, Response
 
 TYPE_CHECKING = False
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..keeper.loop import Timer
     from ..protobuf import Message
-    from .loop import Timer
 
     #: Called with the answer, or with what went wrong.
     Then = Callable[[Message | None, RpcError | None], None]

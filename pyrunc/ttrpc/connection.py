@@ -3,15 +3,15 @@ from __future__ import annotations
 
 import errno
 
+from ..keeper.loop import READ, WRITE
 from .frames import FrameError, Reader, TooLarge, pack
-from .loop import READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable
 
-    from .loop import Loop
+    from ..keeper.loop import Loop
 
 #: What a peer may leave unread, bytes: two of the largest frames. One that leaves more is cut off.
 UNREAD = 8 << 20

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import errno
 
+from ..keeper.loop import READ
 from . import codes
 from .codes import RpcError
 from .connection import Connection
 from .frames import DATA, REQUEST, RESPONSE, TooLarge
-from .loop import READ
 from .messages.transport import Request, Response, Status
 
 TYPE_CHECKING = False
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from ..keeper.loop import Loop, Timer
     from ..protobuf import Message
-    from .loop import Loop, Timer
 
     Methods = Mapping[str, tuple[type[Message], type[Message]]]
     Handler = Callable[[Any, "Call"], Message | None]

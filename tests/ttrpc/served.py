@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pyrunc.keeper.loop import READ, Loop
 from pyrunc.protobuf import Message
 from pyrunc.ttrpc import codes, frames
-from pyrunc.ttrpc.loop import READ, Loop
 from pyrunc.ttrpc.messages.task import (
     TASK,
     TASK_SERVICE,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc.keeper.loop import Loop
 from pyrunc.protobuf import Message
 from pyrunc.ttrpc import codes, frames
 from pyrunc.ttrpc.client import Client, ask, connect, path_of
 from pyrunc.ttrpc.codes import RpcError
-from pyrunc.ttrpc.loop import Loop
 from pyrunc.ttrpc.messages.task import TASK_SERVICE, KillRequest, StateRequest, StateResponse, WaitRequest, WaitResponse
 from pyrunc.ttrpc.messages.transport import Request, Response
 from pyrunc.ttrpc.messages.well_known import Empty

@@ -1,4 +1,4 @@
-"""One poll(2) loop for everything that a shim waits for: descriptors and points in time. One thread, no asyncio."""
+"""One poll(2) loop for all that a keeper or a shim waits for: descriptors and points in time. No threads."""
 from __future__ import annotations
 
 import select

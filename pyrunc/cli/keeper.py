@@ -1,0 +1,49 @@
+"""keeper: what the library starts, and nobody by hand: it serves operations on a descriptor (pyrunc/keeper)."""
+from __future__ import annotations
+
+import _socket
+import posix
+
+from ..errors import UsageError
+from .flags import Command, integer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .flags import Call
+
+COMMAND = Command("keeper", "run operations for a program that uses pyrunc as a library", arguments="<descriptor>")
+
+NAME = "pyrunc-keeper"
+
+
+def run(call: Call) -> int:
+    """Serve until the other end is closed. UsageError when the descriptor is no socket of the library's."""
+    number = integer("descriptor", call.arguments[0])
+    try:
+        socket = _socket.socket(fileno=number)
+        kind = socket.type
+    except (OSError, ValueError, OverflowError):
+        raise UsageError(f"descriptor {number} is no socket: a keeper is started by the library") from None
+    if kind != _socket.SOCK_SEQPACKET:
+        raise UsageError(f"descriptor {number} is not the library's socket")
+    socket.setblocking(True)
+    posix.set_inheritable(number, False)
+    warm()
+    from ..keeper.channel import Channel
+    from ..keeper.keeper import Keeper
+    from ..keeper.operations import OPERATIONS
+    Keeper(Channel(socket), OPERATIONS).run()
+    return 0
+
+
+def warm() -> None:
+    """Become what a keeper is, and import what its workers need, so that each finds it there."""
+    import gc
+
+    import prctl
+
+    from .. import kernel, plan  # noqa: F401
+    prctl.set_child_subreaper(True)
+    prctl.set_name(NAME)
+    gc.collect()
+    gc.freeze()                              # what is there is no garbage; a worker's collector need not touch it

@@ -1,0 +1,153 @@
+"""A container as an object: what `pyrunc` does with an id on its command line."""
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import StateError
+from ..state.container import Container as Record
+from .process import NOTHING, Process, Stream, Streams, number_of
+
+if TYPE_CHECKING:
+    from .runtime import Runtime
+
+
+#: Seconds in which a process that was killed is reaped, by any machine.
+ENDING = 10.0
+
+
+class Container:
+    """A container under a runtime's state root, made by this program or by another.
+
+    Used with `with`, it is deleted at the end, killed if need be.
+    id    its name under the root
+    init  its first process, when this object has created it, else None
+    """
+
+    def __init__(self, runtime: Runtime, id: str, init: Process | None = None) -> None:
+        self._runtime, self.id, self.init = runtime, id, init
+
+    def start(self) -> None:
+        """Let it run its program (runtime.md#start). StateError unless it is `created`, StepError as a hook fails."""
+        self._call("start")
+
+    def exec(self, process: Mapping[str, Any] | Sequence[str], stdin: Stream = NOTHING, stdout: Stream = NOTHING,
+             stderr: Stream = NOTHING) -> Process:
+        """Run one more process in it.
+
+        process  as `process` of config.json, or the arguments alone; what is left out is the container's
+        stdin, stdout, stderr  a descriptor or file, PIPE, or None for /dev/null; with a terminal none of them counts
+        Raises StateError when it does not run, StepError when the process cannot be made.
+        """
+        given = dict(process) if isinstance(process, Mapping) else {"args": list(process)}
+        streams = Streams(stdin, stdout, stderr)
+        try:
+            answer, fds = self._runtime.call("exec", streams.theirs, id=self.id, process=given)
+        except BaseException:
+            streams.close()
+            raise
+        finally:
+            streams.given()
+        return self._runtime.made(answer, fds, streams)
+
+    def kill(self, signal: int | str = "TERM", all: bool = False) -> None:
+        """Send a signal to its init, or to all its processes. StateError when it does not run."""
+        self._call("kill", signal=number_of(signal), all=all)
+
+    def pause(self) -> None:
+        """Stop all its processes where they are. StateError unless it runs."""
+        self._call("pause")
+
+    def resume(self) -> None:
+        """Let them go on. StateError unless it is paused."""
+        self._call("resume")
+
+    def update(self, resources: Mapping[str, Any]) -> None:
+        """Change its limits: resources is as `linux.resources` of config.json, and what it leaves out stays."""
+        self._call("update", resources=dict(resources))
+
+    def delete(self, force: bool = False) -> None:
+        """Remove it. With force it is killed first, and one that is gone is fine. StateError while it runs."""
+        self._call("delete", force=force)
+        if self.init is not None:
+            with suppress(StateError, TimeoutError):           # what it ended with can still be asked for
+                self.init.wait(ENDING)
+            self.init.close()
+
+    def state(self) -> dict[str, Any]:
+        """The state as runtime.md#state has it, with `rootfs` and `created`. StateError when it is gone."""
+        from ..cli.state import description
+        return description(self._record())
+
+    @property
+    def status(self) -> str:
+        """creating, created, running, paused or stopped. StateError when it is gone."""
+        return self._record().status()
+
+    @property
+    def pid(self) -> int:
+        """Its init's, as the host sees it; 0 when that has ended."""
+        record = self._record()
+        return 0 if record.status() == "stopped" else record.pid
+
+    def processes(self) -> list[int]:
+        """The pids of all its processes, as the host sees them; none without a cgroup."""
+        return self._record().cgroup().procs()
+
+    def stats(self) -> dict[str, Any]:
+        """What it uses, as `pyrunc events --stats` shows it: times in ns, sizes in bytes.
+
+        StateError without a cgroup.
+        """
+        from ..cgroups.stats import stats
+        from ..files import Files
+        cgroup = self._record().cgroup()
+        if not cgroup.exists():
+            raise StateError(f"container {self.id} has no cgroup to read stats from")
+        try:
+            return stats(Files(), cgroup.fd)
+        finally:
+            cgroup.close()
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait until its init has ended: the exit status, or minus the signal; None when this object did not create it.
+
+        timeout  seconds; TimeoutError after them.
+        """
+        if self.init is not None:
+            return self.init.wait(timeout)
+        import os
+
+        from ..state.identity import wait_end
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            pidfd = self._record().pidfd()
+        except StateError:
+            return None
+        try:
+            while not wait_end(pidfd, 3600.0 if deadline is None else max(0.0, deadline - time.monotonic())):
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise TimeoutError(f"container {self.id} has not ended within {timeout} s")
+        finally:
+            os.close(pidfd)
+        return None
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.delete(force=True)
+
+    def __repr__(self) -> str:
+        return f"<Container {self.id}>"
+
+    def _record(self) -> Record:
+        return Record.load(self._runtime.root, self.id)
+
+    def _call(self, operation: str, **request: Any) -> None:
+        answer, _ = self._runtime.call(operation, id=self.id, **request)
+        self._runtime.warnings += answer.get("warnings", ())

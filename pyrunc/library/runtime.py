@@ -1,0 +1,109 @@
+"""The library's front door: a state root, and the containers under it."""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from ..errors import StateError, UsageError
+from ..state.container import Container as Record
+from .connection import Connection
+from .container import Container
+from .process import NOTHING, Process, Stream, Streams
+
+
+class Runtime:
+    """Makes and finds containers. Threads may share one; close() or `with` ends its keeper, and containers go on.
+
+    root      directory of the containers' state, absolute; the default is the command line's
+    systemd   make each container's cgroup as a scope of systemd
+    warnings  what the operations had to say that did not end them
+    """
+
+    def __init__(self, root: str = "", systemd: bool = False) -> None:
+        if root and not root.startswith("/"):
+            raise UsageError(f"root {root} is not an absolute path")
+        from ..cli.main import state_root
+        self.root = root or state_root({})
+        self.systemd = systemd
+        self.warnings: list[str] = []
+        self._connection = Connection()
+
+    def create(self, id: str, bundle: str = "", config: Mapping[str, Any] | None = None, stdin: Stream = NOTHING,
+               stdout: Stream = NOTHING, stderr: Stream = NOTHING) -> Container:
+        """Make a container; its program waits for start().
+
+        bundle  its directory; without a config, config.json is read from it
+        config  instead of a file; without a bundle, root.path must be absolute, and the bundle is what it lies in
+        stdin, stdout, stderr  a descriptor or file, PIPE, or None for /dev/null; with a terminal none of them counts
+        Raises UsageError, ConfigError, StateError, StepError; then nothing is left behind.
+        """
+        if not bundle and config is None:
+            raise UsageError("a bundle or a config is wanted")
+        place = os.path.abspath(bundle) if bundle else _place(config or {})
+        streams = Streams(stdin, stdout, stderr)
+        try:
+            answer, fds = self.call("create", streams.theirs, id=id, bundle=place, options=self._options(),
+                                    config=None if config is None else dict(config))
+        except BaseException:
+            streams.close()
+            raise
+        finally:
+            streams.given()
+        return Container(self, id, self.made(answer, fds, streams))
+
+    def container(self, id: str) -> Container:
+        """A container that exists. StateError when there is none."""
+        Record.load(self.root, id)
+        return Container(self, id)
+
+    def containers(self) -> list[Container]:
+        """Every container under the root, by id."""
+        try:
+            names = sorted(os.listdir(self.root))
+        except FileNotFoundError:
+            return []
+        found = []
+        for name in names:
+            try:
+                found.append(self.container(name))
+            except (StateError, UsageError, NotADirectoryError):      # not a container, or deleted since
+                continue
+        return found
+
+    def close(self) -> None:
+        """End the keeper; again is no error."""
+        self._connection.close()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Runtime {self.root}>"
+
+    # ---- for Container ----------------------------------------------------------------------------------
+    def call(self, operation: str, fds: Sequence[int] = (), **request: Any) -> tuple[dict[str, Any], list[int]]:
+        """Run an operation of keeper/operations.py under this root."""
+        return self._connection.call(operation, fds, root=self.root, **request)
+
+    def made(self, answer: Mapping[str, Any], fds: Sequence[int], streams: Streams) -> Process:
+        """The process that an operation has made."""
+        pidfd, *terminal = fds
+        return Process(self._connection, answer["pid"], pidfd, streams, terminal[0] if terminal else -1,
+                       list(answer["warnings"]))
+
+    def _options(self) -> dict[str, Any]:
+        return {"systemd_cgroup": self.systemd, "cgroup_manager": "systemd" if self.systemd else "cgroupfs"}
+
+
+def _place(config: Mapping[str, Any]) -> str:
+    root = config.get("root")
+    path = root.get("path") if isinstance(root, Mapping) else None
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise UsageError("without a bundle, root.path of the config must be absolute")
+    return os.path.dirname(os.path.abspath(path)) or "/"
