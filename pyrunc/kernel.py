@@ -210,12 +210,14 @@ class Kernel(Files):
         return status[0], ffi.string(out).decode(errors="replace")
 
     def join_session_keyring(self, name: str) -> int:
+        """keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: the one of that name that there is, or a new one; "" is always new."""
         serial: int = lib.pr_keyctl_join_session(cstr(name))
         if serial < 0:
             raise fail(f"join session keyring {name}")
         return serial
 
     def keyring_permit(self, serial: int, add: int) -> None:
+        """Add permissions. OSError (EKEYREJECTED) for a keyring that belongs to another user."""
         if lib.pr_keyctl_setperm(serial, add) < 0:
             raise fail("set keyring permissions")
 

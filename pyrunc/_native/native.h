@@ -66,8 +66,8 @@ int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_f
            const char *input, size_t input_len, int timeout_ms, int tied, int *status, char *out, size_t out_size);
 
 /* ---- keyrings, scheduling, memory policy ---- */
-int pr_keyctl_join_session(const char *name);     /* serial, or -1 */
-int pr_keyctl_setperm(int serial, uint32_t add);  /* describe, then OR add into the permissions */
+int pr_keyctl_join_session(const char *name);     /* serial, or -1; "": a new one without a name */
+int pr_keyctl_setperm(int serial, uint32_t add);  /* describe, then OR add into the permissions; EKEYREJECTED: another's */
 int pr_sched_setaffinity(int pid, const unsigned char *mask, size_t len);
 
 /* ---- files by descriptor ---- */

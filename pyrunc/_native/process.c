@@ -133,18 +133,23 @@ int pr_setdomainname(const char *name, size_t len)
 
 int pr_keyctl_join_session(const char *name)
 {
-    return (int)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+    return (int)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, *name ? name : NULL);
 }
 
 int pr_keyctl_setperm(int serial, uint32_t add)
 {
     char about[4096 + 64];              /* "keyring;<uid>;<gid>;<permissions, hexadecimal>;<name, at most 4095>" */
     unsigned permissions;
+    int owner;
     long len = syscall(SYS_keyctl, KEYCTL_DESCRIBE, serial, about, sizeof about);
     if (len < 0)
         return -1;
-    if (len > (long)sizeof about || sscanf(about, "%*[^;];%*d;%*d;%x", &permissions) != 1) {
+    if (len > (long)sizeof about || sscanf(about, "%*[^;];%d;%*d;%x", &owner, &permissions) != 2) {
         errno = EPROTO;
+        return -1;
+    }
+    if (owner != (int)geteuid()) {
+        errno = EKEYREJECTED;
         return -1;
     }
     return (int)syscall(SYS_keyctl, KEYCTL_SETPERM, serial, permissions | add);

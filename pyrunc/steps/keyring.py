@@ -24,7 +24,11 @@ KEYCREATE = "/proc/thread-self/attr/keycreate"
 
 
 class Session(Step):
-    """keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: exec into the container joins it by the same name."""
+    """keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: exec into the container joins it by the same name.
+
+    So can whoever on the host has made one of that name before, which then is theirs to read: what another user owns is
+    left for one without a name.
+    """
     name = "keyring.session"
     spec = SPEC
     side = CHILD
@@ -41,7 +45,12 @@ class Session(Step):
             if fault.errno != errno.ENOSYS:      # a kernel without keys has none to hide
                 raise
             return
-        kernel.keyring_permit(serial, self.permission)
+        try:
+            kernel.keyring_permit(serial, self.permission)
+        except OSError as fault:
+            if fault.errno != errno.EKEYREJECTED:
+                raise
+            kernel.keyring_permit(kernel.join_session_keyring(""), self.permission)
 
 
 class Label(Step):

@@ -39,6 +39,16 @@ def test_a_kernel_without_keys_is_no_error_and_a_full_quota_is_one() -> None:
         step.apply(Recorder(errors={"join_session_keyring": [errno.EDQUOT]}), facts())
 
 
+def test_a_keyring_of_another_user_is_not_kept() -> None:
+    [step] = plan(keyring.session, config())
+    kernel = Recorder(errors={"keyring_permit": [errno.EKEYREJECTED]})
+    assert [call[:2] for call in applied(step, kernel)] == [
+        ("join_session_keyring", "_ses.c1"), ("keyring_permit", KEYRING), ("join_session_keyring", ""),
+        ("keyring_permit", KEYRING)]
+    with pytest.raises(OSError, match="denied"):
+        step.apply(Recorder(errors={"keyring_permit": [errno.EACCES]}), facts())
+
+
 def test_selinux_label_of_the_key() -> None:
     wanted = config(process={"selinuxLabel": "u:r:t:s0"})
     steps = plan(keyring.session, wanted, host=Host(selinux=True))
