@@ -139,11 +139,15 @@ class Cgroup:
 
     path   absolute path of the host ("/sys/fs/cgroup/a/b"), "" for a container without one
     mark   path.mark() of its creation
+    inode  its number, which no other cgroup gets until the next boot; 0 when it is not known
+    made   with inode: by pyrunc
 
+    The inode is known once the container exists. From then on it decides, too: a process of the container with the
+    right to may take the mark away, or put another in its place (xattr(7)), and give its directory another mode.
     fd is -1 when there is no such cgroup, or one that is not the container's. Every method then does nothing.
     """
 
-    def __init__(self, path: str, mark: str, kernel: Files) -> None:
+    def __init__(self, path: str, mark: str, kernel: Files, inode: int = 0, made: bool = False) -> None:
         self.path, self.kernel = path, kernel
         self.fd = -1
         self.made = False            # by pyrunc: its directory goes too
@@ -151,9 +155,13 @@ class Cgroup:
             fd = kernel.open(path, DIRECTORY) if path else -1
         except (FileNotFoundError, NotADirectoryError):
             return
-        if fd >= 0 and marked(kernel, fd) == mark.encode():
+        if fd < 0:
+            return
+        if inode and kernel.stat(fd).st_ino == inode:
+            self.fd, self.made = fd, made
+        elif marked(kernel, fd) == mark.encode():
             self.fd, self.made = fd, bool(kernel.stat(fd).st_mode & STICKY)
-        elif fd >= 0:
+        else:
             kernel.close(fd)
 
     def close(self) -> None:

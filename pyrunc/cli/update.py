@@ -80,7 +80,7 @@ def run(call: Call) -> int:
         saved = linux.get("resources", {})
         state = container.state
         steps = plan(new, saved, probe(), state["cgroup"], state["mark"], state.get("unit", ""),
-                     state.get("user_manager", False))
+                     state.get("user_manager", False), container.cgroup_known())
         if shares:
             from ..steps import intel_rdt
             steps += intel_rdt.update(state, shares)

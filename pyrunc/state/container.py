@@ -62,7 +62,12 @@ class Container:
         """Its cgroup; one that is no longer there, or no longer the container's, does nothing."""
         from ..cgroups.v2 import Cgroup
         from ..files import Files
-        return Cgroup(self.state["cgroup"], self.state["mark"], Files())
+        return Cgroup(self.state["cgroup"], self.state["mark"], Files(), *self.cgroup_known())
+
+    def cgroup_known(self) -> tuple[int, bool]:
+        """(inode of its cgroup, 0 when it is not known; whether pyrunc made that)."""
+        inode = self.state.get("cgroup_inode", 0)
+        return (inode, self.state["cgroup_made"]) if inode and identity.same_boot(self.state) else (0, False)
 
     def frozen(self) -> bool:
         """Whether every process of its cgroup is stopped by the freezer (cgroup-v2.rst, cgroup.events)."""

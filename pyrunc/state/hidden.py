@@ -82,7 +82,7 @@ def _is_in_cgroup(who: Mapping[str, Any]) -> bool:
         return False
     from ..cgroups.v2 import Cgroup
     from ..files import Files
-    cgroup = Cgroup(who["cgroup"], who["mark"], Files())
+    cgroup = Cgroup(who["cgroup"], who["mark"], Files(), who.get("cgroup_inode", 0), who.get("cgroup_made", False))
     try:
         return who["pid"] in cgroup.procs()
     finally:

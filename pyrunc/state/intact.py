@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 ALWAYS = {"ociVersion": str, "bundle": str, "rootfs": str, "annotations": dict, "created": str, "creator": dict,
           "options": dict, "boot_id": str, "cgroup": str, "mark": str, "process": bool, "hooks": dict}
 SOMETIMES = {"id": str, "pid_namespace": bool, "mount_namespace": bool, "notify_socket": str, "streams": list,
-             "unit": str, "user_manager": bool, "resctrl": dict}
+             "unit": str, "user_manager": bool, "resctrl": dict, "cgroup_inode": int, "cgroup_made": bool}
 #: Of a process (identity.own): state.json has them of the init, both have them of the creator.
 PROCESS = {"pid": int, "start_time": int, "boot_id": str}
 RESCTRL = {"root": str, "group": str, "monitor": str, "own": bool}
 #: What a process id, and a number of clock ticks in /proc/PID/stat, can be.
-LARGEST = {"pid": 2**31 - 1, "start_time": 2**64 - 1}
+LARGEST = {"pid": 2**31 - 1, "start_time": 2**64 - 1, "cgroup_inode": 2**64 - 1}
 
 
 def check(record: Mapping[str, Any], id: str, path: str, made: bool) -> None:
@@ -55,6 +55,8 @@ def _faults(record: Mapping[str, Any], id: str, made: bool) -> Iterator[str]:
         yield from _members(record, PROCESS, "")
     if "unit" in record and "user_manager" not in record:
         yield "user_manager is missing"
+    if "cgroup_inode" in record and "cgroup_made" not in record:
+        yield "cgroup_made is missing"
     if "resctrl" in record:
         yield from _members(record["resctrl"], RESCTRL, "resctrl.")
     if {*map(type, record["annotations"].values())} - {str} or {*map(type, record.get("streams", ()))} - {str}:

@@ -6,6 +6,7 @@ import time
 
 from ..absolute import absolute
 from ..cgroups import path
+from ..cgroups.v2 import STICKY
 from ..config.namespaces import Namespaces
 from ..rfc3339 import go_nano
 from . import identity, store
@@ -82,6 +83,7 @@ def start_time(kernel: Files, pid: int) -> int:
     return identity.parse_stat(kernel.read_file(f"/proc/{pid}/stat"))[1]
 
 
-def created(record: dict[str, Any], pid: int, start: int) -> dict[str, Any]:
-    """The intent turned into the state of a container that exists now."""
-    return {**record, "pid": pid, "start_time": start, "created": go_nano(time.time_ns())}
+def created(record: dict[str, Any], pid: int, start: int, cgroup: posix.stat_result | None) -> dict[str, Any]:
+    """The intent turned into the state of a container that exists now. cgroup: of its cgroup's directory."""
+    known = {} if cgroup is None else {"cgroup_inode": cgroup.st_ino, "cgroup_made": bool(cgroup.st_mode & STICKY)}
+    return {**record, **known, "pid": pid, "start_time": start, "created": go_nano(time.time_ns())}

@@ -132,7 +132,8 @@ class Save(Step):
         return "write state.json"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        state = record.created(self.intent, facts.pid, facts.start_time or record.start_time(kernel, facts.pid))
+        state = record.created(self.intent, facts.pid, facts.start_time or record.start_time(kernel, facts.pid),
+                               kernel.stat(facts.cgroup_fd) if facts.cgroup_fd >= 0 else None)
         kernel.write_new(store.CONFIG, dumps(self.config).encode(), 0o600, facts.state_fd)
         kernel.write_new(store.STATE, dumps(state).encode(), 0o600, facts.state_fd)
 

@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
 
 class Open(CgroupStep):
-    """Find the container's cgroup again, by path and mark."""
+    """Find the container's cgroup again."""
     name = "update.open"
     spec = "config-linux.md#cgroups-path"
     path: str
     mark: str
+    known: tuple[int, bool]
 
     def describe(self) -> str:
         return f"open cgroup {self.path}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        facts.cgroup_fd = Cgroup(self.path, self.mark, kernel).fd
+        facts.cgroup_fd = Cgroup(self.path, self.mark, kernel, *self.known).fd
         if facts.cgroup_fd < 0:
             raise refusal(f"cgroup {self.path} is gone or no longer the container's")
 
@@ -93,20 +94,21 @@ class Properties(CgroupStep):
 
 
 def plan(new: Resources, saved: Resources, host: Host, path: str, mark: str, unit: str = "",
-         user: bool = False) -> list[Step]:
+         user: bool = False, known: tuple[int, bool] = (0, False)) -> list[Step]:
     """The steps of `update`, all PARENT. Raises ConfigError; no effects.
 
     new, saved   the resources asked for, and those of the container until now (update.merged makes the next saved)
     path, mark   of the container's state
     unit, user   of the container's state: the scope, if systemd has it, and whether it is the user's systemd
+    known        Container.cgroup_known()
     """
-    return list(_plan(new, saved, host, path, mark, unit, user))
+    return list(_plan(new, saved, host, Open(path=path, mark=mark, known=known), unit, user))
 
 
-def _plan(new: Resources, saved: Resources, host: Host, path: str, mark: str, unit: str, user: bool) -> Iterator[Step]:
+def _plan(new: Resources, saved: Resources, host: Host, opened: Open, unit: str, user: bool) -> Iterator[Step]:
     for where, reason in resources.ignored(new):
         yield LeaveOut(reason=reason, where=where)
-    yield Open(path=path, mark=mark)
+    yield opened
     yield from check_usage(new.get("memory") or {}, update.merged(saved, new))
     settings = update.settings(saved, new)
     if unit:
@@ -115,8 +117,8 @@ def _plan(new: Resources, saved: Resources, host: Host, path: str, mark: str, un
     for setting in settings:
         # The kernel wants burst <= quota at each moment: when both grow, quota has to be first, else burst.
         early = setting.file == "cpu.max.burst" and bandwidth
-        yield Change(setting=setting, mount=host.cgroup_mount, path=path, put_off=early, where=setting.where)
+        yield Change(setting=setting, mount=host.cgroup_mount, path=opened.path, put_off=early, where=setting.where)
         if setting.file == "cpu.max":
             for burst in settings:
                 if burst.file == "cpu.max.burst":
-                    yield Change(setting=burst, mount=host.cgroup_mount, path=path, where=burst.where)
+                    yield Change(setting=burst, mount=host.cgroup_mount, path=opened.path, where=burst.where)

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +24,9 @@ time.sleep(600)
 @pytest.fixture
 def planted(name: str) -> Iterator[str]:
     """The serial number, in hexadecimal, of a keyring of user 1000 with the name that the container's will have."""
-    user = subprocess.Popen(["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", sys.executable, "-I", "-c",
-                             PLANT, f"_ses.{name}"], stdout=subprocess.PIPE, text=True)
+    become = ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups"]
+    user = subprocess.Popen([*become, "/usr/bin/python3", "-I", "-c", PLANT, f"_ses.{name}"], stdout=subprocess.PIPE,
+                            text=True)
     assert user.stdout is not None
     yield f"{int(user.stdout.readline()):08x}"
     user.kill()
