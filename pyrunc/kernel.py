@@ -151,8 +151,10 @@ class Kernel(Files):
             raise fail("sched_setaffinity")
 
     def become_child(self) -> None:
-        """First thing in the clone: default signals, because CPython and the caller changed some."""
+        """First thing in the clone: default signals, because CPython and the caller changed some, and nothing of the
+        caller's environment, which /proc/PID/environ would show in the container."""
         lib.pr_signals_reset()
+        lib.pr_forget_environment()
 
     def socketpair(self) -> tuple[int, int]:
         """A connected pair of unix stream sockets."""

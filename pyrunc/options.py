@@ -29,6 +29,7 @@ class Options(Fields):
     detach: bool = True                  # create and run --detach; False for a foreground run
     systemd_cgroup: bool = False
     cgroup_manager: str = "cgroupfs"     # cgroupfs, systemd or disabled
+    inspected: bool = False              # --break: the caller's user wants to look into the init between its steps
     rootless: str = "auto"               # auto, true or false
     nonce: str = ""                      # of this one creation: in intent.json and on the cgroup; made up when absent
 

@@ -162,6 +162,7 @@ def _give_up_privileges(config: Config, options: Options, host: Host) -> Iterato
     yield from capabilities.set(config, options, host)
     yield from identity.verify(config, options, host)
     yield from process.find_executable(config, options, host)
+    yield from process.dumpable(config, options, host)
     yield from process.outlive(config, options, host)
     yield from seccomp.load_late(config, options, host)
 

@@ -11,6 +11,7 @@ import _signal
 import posix
 
 from .errors import UsageError
+from .looking import command
 from .observer import Observer
 from .step import CHILD, PARENT, Barrier, Plan, Step
 
@@ -81,7 +82,7 @@ class Breakpoints(Observer):
     def reached(self, stop: Stop, facts: Facts) -> None:
         """Called in the runtime's process; the step comes when it returns."""
         place = f" ({stop.before.where})" if stop.before.where else ""
-        init = f"; look around: nsenter -a -t {facts.pid}, /proc/{facts.pid}" if facts.pid else ""
+        init = f"; look around: {command(facts.pid)}, /proc/{facts.pid}" if facts.pid else ""
         what = f"stopped before step {stop.number}, {stop.id}{place}: {stop.before.describe()}"
         self.log.notice(f"{what}{init}; go on: fg or kill -CONT {posix.getpid()}")
         posix.kill(posix.getpid(), _signal.SIGSTOP)

@@ -157,6 +157,7 @@ static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *po
     case OP_CLONE:
     case OP_TERMINAL:
     case OP_SIGNALS:
+    case OP_DUMPABLE:
         return NULL;
     default:
         return "unknown operation";

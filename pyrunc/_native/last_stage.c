@@ -168,12 +168,13 @@ static void verify_all(struct stage *stage, const op_t *op)
 /* ---- the interpreter ---- */
 
 /* What a failure of perform() is called; the other operations know more to say. */
-static const char *const names[OP_SIGNALS + 1] = {
+static const char *const names[OP_DUMPABLE + 1] = {
     [OP_AMBIENT] = "clear the ambient capabilities",
     [OP_BOUNDING] = "drop bounding capabilities",
     [OP_CAPSET] = "set capabilities",
     [OP_CHOWN_STDIO] = "give the standard streams to the container's user",
     [OP_CLOSE_FD] = "close a descriptor",
+    [OP_DUMPABLE] = "become dumpable",
     [OP_IOPRIO] = "set the I/O priority",
     [OP_KEEP_CAPS] = "keep capabilities",
     [OP_MEMPOLICY] = "set the memory policy",
@@ -232,6 +233,8 @@ static long perform(const struct stage *stage, const op_t *op)
         return pr_setresuid((uint32_t)op->a);
     case OP_SIGNALS:
         return end_by_signals();
+    case OP_DUMPABLE:
+        return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     case OP_TERMINAL:
         return pr_setsid_ctty(STDIN_FILENO);
     case OP_UMASK:

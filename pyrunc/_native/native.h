@@ -47,6 +47,7 @@ int pr_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsi
 int pr_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 int pr_close_range(unsigned first, unsigned last, unsigned flags);
 int pr_setsid_ctty(int tty_fd);                   /* TIOCSCTTY after setsid */
+void pr_forget_environment(void);                 /* zeros in place of the strings that /proc/PID/environ shows */
 int pr_signals_reset(void);                       /* every signal SIG_DFL, empty mask */
 int pr_signals_block(void);                       /* all blocked, for signalfd */
 int pr_signalfd(void);                            /* of every signal, non-blocking, cloexec */
@@ -149,6 +150,7 @@ enum {
     OP_CLONE,            /* go on as a child of the runtime that was born in the joined pid namespace; page.child_pid = its pid */
     OP_TERMINAL,         /* make the terminal that is standard input the controlling one */
     OP_SIGNALS,          /* until OP_EXEC, end by signals that ask for it, and by no other */
+    OP_DUMPABLE,         /* let other processes of the same user look into this one */
 };
 typedef struct { uint32_t code, step; int64_t a, b, c; uint32_t data, len; } op_t;
 

@@ -80,6 +80,12 @@ int pr_signalfd(void)
     return signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+void pr_forget_environment(void)
+{
+    for (char **variable = environ; variable && *variable; variable++)
+        memset(*variable, 0, strlen(*variable));
+}
+
 /* ---- threads ---- */
 
 int pr_tasks(void)

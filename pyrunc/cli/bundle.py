@@ -69,7 +69,7 @@ def options_of(call: Call, detach: bool) -> Options:
         notify_socket=posix.environ.get(b"NOTIFY_SOCKET", b"").decode(errors="surrogateescape"),
         no_pivot=call.on("no-pivot"), no_new_keyring=call.on("no-new-keyring"), detach=detach,
         systemd_cgroup=systemd, cgroup_manager="systemd" if systemd else settings.get("cgroup-manager", "cgroupfs"),
-        rootless=settings.get("rootless", "auto"))
+        inspected=bool(call.stops), rootless=settings.get("rootless", "auto"))
 
 
 def listen_fds() -> int:

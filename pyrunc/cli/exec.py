@@ -109,7 +109,8 @@ def options_of(call: Call, container: Container) -> Options:
         id=call.id, root=call.root, bundle=container.state["bundle"], joins=True, init_pid=container.pid,
         no_new_keyring=container.state["options"].get("no_new_keyring", False), detach=call.on("detach"),
         console_socket=path["console-socket"], pidfd_socket=path["pidfd-socket"], pid_file=path["pid-file"],
-        preserve_fds=call.number("preserve-fds"), listen_fds=listen_fds(), cgroup=cgroup_of(call.list("cgroup")))
+        preserve_fds=call.number("preserve-fds"), listen_fds=listen_fds(), cgroup=cgroup_of(call.list("cgroup")),
+        inspected=bool(call.stops))
 
 
 def process_of(call: Call, saved: Config) -> Process:

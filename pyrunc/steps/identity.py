@@ -6,7 +6,7 @@ from ..errors import ConfigError
 from ..step import LAST, Step
 from . import capabilities
 from .process import Directory, VerifyDirectory
-from .user import KEEP_GROUPS, sets_groups
+from .user import KEEP_GROUPS, sets_groups, shows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,12 +57,15 @@ class Gid(Step):
     spec = SPEC
     side = LAST
     gid: int
+    shown: bool               # it stays dumpable (user.shows): a change of ids ends that
 
     def describe(self) -> str:
         return f"become gid {self.gid}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.last(last.OP_SETGID, self.gid)
+        if self.shown:
+            kernel.last(last.OP_DUMPABLE)
 
 
 class Uid(Step):
@@ -71,12 +74,15 @@ class Uid(Step):
     spec = SPEC
     side = LAST
     uid: int
+    shown: bool               # it stays dumpable (user.shows): a change of ids ends that
 
     def describe(self) -> str:
         return f"become uid {self.uid}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.last(last.OP_SETUID, self.uid)
+        if self.shown:
+            kernel.last(last.OP_DUMPABLE)
 
 
 class Verify(Step):
@@ -119,8 +125,9 @@ def become(config: Config, options: Options, host: Host) -> Iterator[Step]:
     groups = _groups(config, options, host)
     if groups is not None:
         yield Groups(groups=groups, where="process.user.additionalGids" if groups else "")
-    yield Gid(gid=gid, where="process.user.gid")
-    yield Uid(uid=uid, where="process.user.uid")
+    shown = shows(options, host)
+    yield Gid(gid=gid, shown=shown, where="process.user.gid")
+    yield Uid(uid=uid, shown=shown, where="process.user.uid")
     yield Directory(cwd=process["cwd"], again=True, where="process.cwd")
     yield VerifyDirectory(where="process.cwd")
 

@@ -216,6 +216,22 @@ class Outlive(Step):
         kernel.last(last.OP_NO_PDEATHSIG)
 
 
+class Dumpable(Step):
+    """/proc/PID of an init that is not dumpable belongs to root; an ordinary user's exec needs it (proc(5), ptrace(2)).
+
+    Only where the user has no more privilege than the container: nobody else gains a right by it.
+    """
+    name = "process.dumpable"
+    spec = "runtime.md#operations"
+    side = LAST
+
+    def describe(self) -> str:
+        return "let the user who runs this look into the init: exec needs its namespaces"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last.OP_DUMPABLE)
+
+
 class Signals(Step):
     """Handlers, because a pid 1 without any would drop what `kill` sends it before `start` (pid_namespaces(7))."""
     name = "process.signals"
@@ -351,6 +367,12 @@ def outlive(config: Config, options: Options, host: Host) -> Iterator[Step]:
 def signals(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """LAST, of create: a process of exec is no pid 1, and has nothing to wait for."""
     yield Signals()
+
+
+def dumpable(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST, of create, when all privileges are given up; before a filter may refuse the call."""
+    if host.euid != 0 and not options.joins:
+        yield Dumpable()
 
 
 def wait_start(config: Config, options: Options, host: Host) -> Iterator[Step]:

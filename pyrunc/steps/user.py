@@ -78,6 +78,7 @@ class BecomeRoot(Step):
     side = CHILD
     ids: tuple[int, int]      # uid and gid
     groups: bool              # setgroups is allowed here
+    shown: bool               # the caller's user may look into it (shows)
 
     def describe(self) -> str:
         uid, gid = self.ids
@@ -86,7 +87,7 @@ class BecomeRoot(Step):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.set_ids(*self.ids, [] if self.groups else None)
         # A change of ids may make a process dumpable again; it must not be while it holds the host's files.
-        kernel.prctl(PR_SET_DUMPABLE, 0)
+        kernel.prctl(PR_SET_DUMPABLE, int(self.shown))
 
 
 def maps(config: Config, options: Options, host: Host) -> Iterator[Step]:
@@ -134,8 +135,14 @@ def mapped(config: Config) -> bool:
     return "user" in Namespaces(config).new
 
 
+def shows(options: Options, host: Host) -> bool:
+    """Whether --break of an ordinary user asks to look into the init, whose /proc/PID is root's else (proc(5))."""
+    return options.inspected and host.euid != 0
+
+
 def become_root(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD: the first thing the init does with its new identity."""
     spaces = Namespaces(config)
     ids = init_ids(config) if spaces.private("user") else (0, 0)
-    yield BecomeRoot(ids=ids, groups=sets_groups(config, options, host), where=spaces.new.get("user", ""))
+    yield BecomeRoot(ids=ids, groups=sets_groups(config, options, host), shown=shows(options, host),
+                     where=spaces.new.get("user", ""))

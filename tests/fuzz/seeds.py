@@ -42,8 +42,8 @@ def stages() -> dict[str, list[Op]]:
     hook = op(last.OP_HOOK, 0, -1, 9, last.pack_hook("/hook", ["hook", "x"], ["A=b"], b'{"ociVersion":"1.3.0"}', 2.5))
     return {
         "create": [op(last.OP_PIVOT_ROOT, 7), op(last.OP_PROPAGATION, 1 << 18), op(last.OP_UMASK, 0o22),
-                   op(last.OP_NO_NEW_PRIVS), op(last.OP_SIGNALS), op(last.OP_BARRIER, 5), *identity,
-                   op(last.OP_SECCOMP, 2, 0, data=allow),
+                   op(last.OP_NO_NEW_PRIVS), op(last.OP_SIGNALS), op(last.OP_DUMPABLE), op(last.OP_BARRIER, 5),
+                   *identity, op(last.OP_SECCOMP, 2, 0, data=allow),
                    op(last.OP_CLOSE_FD, 5), op(last.OP_WAIT_START, 6), hook, hook, *execute],
         "early": [op(last.OP_MOVE_ROOT, 7), op(last.OP_SECCOMP, 0, 1, data=allow),
                   op(last.OP_BARRIER, 5), *identity, *execute],
