@@ -20,25 +20,33 @@ if TYPE_CHECKING:
     from .errors import StepError as StepError
     from .errors import UsageError as UsageError
     from .library.container import Container as Container
+    from .library.observer import Observer as Observer
     from .library.planning import check as check
     from .library.planning import explain as explain
     from .library.planning import spec as spec
     from .library.process import PIPE as PIPE
     from .library.process import Process as Process
     from .library.runtime import Runtime as Runtime
+    from .step import Plan as Plan
 
-#: public name -> the module that has it
-_PUBLIC = {"Runtime": "library.runtime", "Container": "library.container", "Process": "library.process",
-           "PIPE": "library.process", "spec": "library.planning", "explain": "library.planning",
-           "check": "library.planning", "PyruncError": "errors", "UsageError": "errors", "StateError": "errors",
-           "ConfigError": "errors", "StepError": "errors"}
-__all__ = ["PIPE", "ConfigError", "Container", "Process", "PyruncError", "Runtime", "StateError", "StepError",
-           "UsageError", "check", "explain", "spec"]
+#: module -> the public names that are in it
+_PUBLIC = {
+    "errors": ("ConfigError", "PyruncError", "StateError", "StepError", "UsageError"),
+    "library.container": ("Container",),
+    "library.observer": ("Observer",),
+    "library.planning": ("check", "explain", "spec"),
+    "library.process": ("PIPE", "Process"),
+    "library.runtime": ("Runtime",),
+    "step": ("Plan",),
+}
+__all__ = ["PIPE", "ConfigError", "Container", "Observer", "Plan", "Process", "PyruncError", "Runtime", "StateError",
+           "StepError", "UsageError", "check", "explain", "spec"]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'pyrunc' has no attribute {name!r}")
-    value: object = getattr(__import__(f"pyrunc.{_PUBLIC[name]}", None, None, ["*"]), name)
-    globals()[name] = value
-    return value
+    for module, names in _PUBLIC.items():
+        if name in names:
+            value: object = getattr(__import__(f"pyrunc.{module}", None, None, ["*"]), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'pyrunc' has no attribute {name!r}")

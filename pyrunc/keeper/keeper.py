@@ -1,7 +1,8 @@
 """The keeper's loop: requests in, a worker forked for each, its answer handed on, its children adopted and reaped.
 
     {"number": 7, "operation": "create", ...}     from the library, with the descriptors that the operation needs
-    {"number": 7, "answer": {...}}                to it, with those that came of it; or "error": [class, fields]
+    {"number": 7, "answer": {...}}                to it, with those that came of it; or "error": [class, fields];
+                                                  and "warnings" and "records", what its plans had to say
     {"exit": 4711, "status": 256, "time": ns}     to it: a process that an answer has named has ended (wait(2), UTC)
 
 An answer that names a `pid` makes the keeper that process's guardian: as a child subreaper (prctl(2)) it becomes its
@@ -18,6 +19,7 @@ from ..errors import PyruncError
 from . import errors
 from .channel import Channel, pair
 from .loop import READ, WRITE, Loop
+from .operations import Told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
 
     from .channel import Message
 
-    #: Gets the request and its descriptors; gives the answer and the descriptors that go with it.
-    Operation = Callable[[Message, list[int]], tuple[Message, list[int]]]
+    Operation = Callable[[Message, list[int], Told], tuple[Message, list[int]]]
 
 
 class Worker:
@@ -108,14 +109,15 @@ class Keeper:
         """The worker: one operation, one answer, and no way back into the keeper's loop."""
         try:
             become_worker()
-            operation = self.operations[request["operation"]]
+            told = Told(request.get("traced", False))
+            message: Message
+            given: list[int] = []
             try:
-                answer, given = operation(request, fds)
-                channel.send({"answer": answer}, given)
-            except (PyruncError, OSError, ValueError) as fault:
-                channel.send({"error": errors.pack(fault)})
-            except BaseException as fault:                # a fault of ours: the caller is told, and the keeper lives
-                channel.send({"error": errors.pack(fault)})
+                answer, given = self.operations[request["operation"]](request, fds, told)
+                message = {"answer": answer}
+            except BaseException as fault:                # also a fault of ours: the caller is told, the keeper lives
+                message = {"error": errors.pack(fault)}
+            channel.send({**message, "warnings": told.warnings, "records": told.records}, given)
         finally:
             posix._exit(0)
 

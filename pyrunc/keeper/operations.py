@@ -1,8 +1,8 @@
 """What a worker can do: one operation on one container, as the library asks for it.
 
-Each gets the request, plain values, and the descriptors that came with it, which it may keep; it gives the answer and
-the descriptors that go with it. A worker ends afterwards, so what an operation changes of its process (directory,
-namespaces, descriptors) needs no undoing.
+Each gets the request, plain values, the descriptors that came with it, which it may keep, and who notes what plans
+have to say; it gives the answer and the descriptors that go with it. A worker ends afterwards, so what an operation
+changes of its process (directory, namespaces, descriptors) needs no undoing.
 """
 from __future__ import annotations
 
@@ -15,36 +15,46 @@ from ..errors import NOT_RUNNING, StateError, UsageError, describe
 from ..files import Files
 from ..host import probe
 from ..kernel import Kernel
+from ..observer import Observer
 from ..options import Options
 from ..state import store
 from ..state.container import CREATED, PAUSED, RUNNING, STOPPED, Container
 from ..state.store import Lock
+from ..step import Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..engine import Engine
     from .channel import Message
 
     Answer = tuple[Message, list[int]]
 
 
-class Warnings:
-    """A log for operations: what does not end one is part of its answer."""
-    verbose = False
+class Told(Observer):
+    """What plans have to say: part of an operation's answer, however it ends.
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
+    warnings   what went wrong without ending one
+    records    of every step that ran (trace.py), if they were asked for
+    """
 
-    def warning(self, message: str) -> None:
-        self.texts.append(message)
+    def __init__(self, traced: bool) -> None:
+        self.traced = traced
+        self.warnings: list[str] = []
+        self.records: list[dict[str, Any]] = []
 
-    def debug(self, message: str) -> None:
-        """Nobody asked for it."""
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def after_plan(self, run: Engine) -> None:
+        if self.traced:
+            from ..trace import records
+            self.records += records(run)
 
 
-def create(request: Message, fds: list[int]) -> Answer:
+def create(request: Message, fds: list[int], told: Told) -> Answer:
     """Make a container. With process.terminal the terminal's master end goes with the answer, after the pidfd."""
     from .. import plan
     standard_streams(fds)
@@ -58,13 +68,12 @@ def create(request: Message, fds: list[int]) -> Answer:
     check(config)
     options = Options(id=request["id"], root=request["root"], bundle=bundle,
                       detach=not config.get("process", {}).get("terminal"), **request["options"])
-    log = Warnings()
-    facts = execute(plan.create(config, options, probe()), Kernel(), log=log)  # type: ignore[arg-type]
+    facts = execute(plan.create(config, options, probe()), Kernel(), [told])
     given = [facts.pidfd] + ([facts.console_fd] if facts.console_fd >= 0 else [])
-    return {"pid": facts.pid, "warnings": log.texts}, given
+    return {"pid": facts.pid}, given
 
 
-def exec(request: Message, fds: list[int]) -> Answer:
+def exec(request: Message, fds: list[int], told: Told) -> Answer:
     """One more process in a container; the terminal's master end as with create."""
     from .. import plan
     standard_streams(fds)
@@ -83,39 +92,38 @@ def exec(request: Message, fds: list[int]) -> Answer:
         id=container.id, root=container.root, bundle=container.state["bundle"], joins=True, init_pid=container.pid,
         no_new_keyring=container.state["options"].get("no_new_keyring", False), detach=not process.get("terminal"))
     config: Any = {**saved, "process": process}
-    log = Warnings()
-    facts = execute(plan.exec(config, options, probe(), container.state), Kernel(), log=log)  # type: ignore[arg-type]
+    facts = execute(plan.exec(config, options, probe(), container.state), Kernel(), [told])
     given = [facts.pidfd] + ([facts.console_fd] if facts.console_fd >= 0 else [])
-    return {"pid": facts.pid, "warnings": log.texts}, given
+    return {"pid": facts.pid}, given
 
 
-def start(request: Message, fds: list[int]) -> Answer:
+def start(request: Message, fds: list[int], told: Told) -> Answer:
     """Let a created container run its program."""
     from ..state.start import start as let_go
-    log = Warnings()
-    let_go(request["root"], request["id"], "", log)  # type: ignore[arg-type]
-    return {"warnings": log.texts}, []
-
-
-def kill(request: Message, fds: list[int]) -> Answer:
-    """Send a signal to the init, or to every process of the container."""
-    from ..steps.signal import send
-    send(loaded(request), request["signal"], request["all"])
+    let_go(request["root"], request["id"], [told])
     return {}, []
 
 
-def pause(request: Message, fds: list[int]) -> Answer:
+def kill(request: Message, fds: list[int], told: Told) -> Answer:
+    """Send a signal to the init, or to every process of the container."""
+    from ..steps.signal import Send
+    step = Send(container=loaded(request), number=request["signal"], all=request["all"])
+    execute(Plan("kill", [step]), Files(), [told])
+    return {}, []
+
+
+def pause(request: Message, fds: list[int], told: Told) -> Answer:
     """Stop every process of the container."""
     from ..steps.signal import Freeze
     container = loaded(request)
     with Lock(container.root, container.id):
         if container.status() not in (CREATED, RUNNING):
             raise StateError(NOT_RUNNING)
-        execute([Freeze(container=container)], Files())
+        execute(Plan("pause", [Freeze(container=container)]), Files(), [told])
     return {}, []
 
 
-def resume(request: Message, fds: list[int]) -> Answer:
+def resume(request: Message, fds: list[int], told: Told) -> Answer:
     """Let them go on."""
     from ..errors import NOT_PAUSED
     from ..steps.signal import Thaw
@@ -123,11 +131,11 @@ def resume(request: Message, fds: list[int]) -> Answer:
     with Lock(container.root, container.id):
         if container.status() != PAUSED:
             raise StateError(NOT_PAUSED)
-        execute([Thaw(container=container)], Files())
+        execute(Plan("resume", [Thaw(container=container)]), Files(), [told])
     return {}, []
 
 
-def update(request: Message, fds: list[int]) -> Answer:
+def update(request: Message, fds: list[int], told: Told) -> Answer:
     """Change the limits: resources is like linux.resources, and what it leaves out stays."""
     from ..cgroups.update import merged
     from ..steps.update import plan
@@ -140,22 +148,22 @@ def update(request: Message, fds: list[int]) -> Answer:
         config: Any = store.read_config(container.root, container.id)
         state, linux = container.state, config.setdefault("linux", {})
         saved: Any = linux.get("resources") or {}
-        execute(plan(resources, saved, probe(), state["cgroup"], state["mark"], state.get("unit", ""),
-                     state.get("user_manager", False)), Kernel())
+        steps = plan(resources, saved, probe(), state["cgroup"], state["mark"], state.get("unit", ""),
+                     state.get("user_manager", False))
+        execute(Plan("update", steps), Files(), [told])
         linux["resources"] = merged(saved, resources)
         store.write(container.root, container.id, store.CONFIG, config)
     return {}, []
 
 
-def delete(request: Message, fds: list[int]) -> Answer:
+def delete(request: Message, fds: list[int], told: Told) -> Answer:
     """Remove a container that has stopped or never started; with force, kill it first."""
     from ..state.destroy import delete as remove
-    log = Warnings()
-    remove(request["root"], request["id"], request["force"], "", log)  # type: ignore[arg-type]
-    return {"warnings": log.texts}, []
+    remove(request["root"], request["id"], request["force"], [told])
+    return {}, []
 
 
-OPERATIONS: dict[str, Callable[[Message, list[int]], Answer]] = {
+OPERATIONS: dict[str, Callable[[Message, list[int], Told], Answer]] = {
     "create": create, "start": start, "exec": exec, "kill": kill, "pause": pause, "resume": resume, "update": update,
     "delete": delete}
 

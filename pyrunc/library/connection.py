@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from ..errors import PyruncError
 from ..keeper.channel import Channel
-from ..keeper.errors import unpack
 from . import program
 
 T = TypeVar("T")
@@ -38,7 +37,7 @@ class Connection:
         self.generation = 0                       # how many keepers there have been
 
     def call(self, operation: str, fds: Sequence[int] = (), **request: Any) -> tuple[dict[str, Any], list[int]]:
-        """Run an operation: its answer, and the descriptors that came with it. Raises what the operation raised."""
+        """Run an operation: what came of it (keeper/keeper.py), and the descriptors that came with it."""
         with self._changed:
             channel = self._started()
             self._number += 1
@@ -55,10 +54,7 @@ class Connection:
         message, given = answered
         with self._changed:
             self._waiting.discard(number)
-        if "error" in message:
-            raise unpack(message["error"])
-        answer: dict[str, Any] = message["answer"]
-        return answer, given
+        return message, given
 
     def exit_of(self, pid: int, generation: int, timeout: float | None) -> Exit | None:
         """How a process that an operation of that generation's keeper has made ended.

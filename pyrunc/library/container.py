@@ -149,5 +149,4 @@ class Container:
         return Record.load(self._runtime.root, self.id)
 
     def _call(self, operation: str, **request: Any) -> None:
-        answer, _ = self._runtime.call(operation, id=self.id, **request)
-        self._runtime.warnings += answer.get("warnings", ())
+        self._runtime.call(operation, id=self.id, **request)

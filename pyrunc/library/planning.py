@@ -10,7 +10,7 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from ..checks.findings import Finding
     from ..config.types import Config
-    from ..step import Step
+    from ..step import Plan
 
 
 def spec(rootless: bool | None = None) -> dict[str, Any]:
@@ -25,8 +25,8 @@ def spec(rootless: bool | None = None) -> dict[str, Any]:
     return of_user(config) if (os.geteuid() != 0 if rootless is None else rootless) else config
 
 
-def explain(config: Mapping[str, Any], bundle: str = "", systemd: bool = False) -> list[Step]:
-    """The steps of create for this config, here and now; without effects, and without need of root.
+def explain(config: Mapping[str, Any], bundle: str = "", systemd: bool = False) -> Plan:
+    """The plan of create for this config, here and now: its steps, in order. No effects, and no need of root.
 
     bundle  absolute; what relative paths in the config count from
     Raises ConfigError.
@@ -42,7 +42,7 @@ def explain(config: Mapping[str, Any], bundle: str = "", systemd: bool = False) 
     options = Options(id="ID", bundle=bundle or "/", nonce="NONCE", systemd_cgroup=systemd,
                       cgroup_manager="systemd" if systemd else "cgroupfs",
                       console_socket="SOCKET" if wanted.get("process", {}).get("terminal") else "")
-    return list(plan.create(wanted, options, probe()))
+    return plan.create(wanted, options, probe())
 
 
 def check(bundle: str) -> list[Finding]:

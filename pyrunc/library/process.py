@@ -22,13 +22,11 @@ class Process:
     pid       as the host sees it
     stdin     where to write to it, stdout and stderr where to read from it: of the streams that are PIPE, else None
     terminal  the master end of its terminal, read and written, None without one
-    warnings  what creating it had to say
     """
 
-    def __init__(self, connection: Connection, pid: int, pidfd: int, streams: Streams, terminal: int,
-                 warnings: list[str]) -> None:
+    def __init__(self, connection: Connection, pid: int, pidfd: int, streams: Streams, terminal: int) -> None:
         self._connection, self._pidfd, self._generation = connection, pidfd, connection.generation
-        self.pid, self.warnings = pid, warnings
+        self.pid = pid
         self.stdin, self.stdout, self.stderr = streams.ours
         self.terminal: IO[bytes] | None = open(terminal, "r+b", buffering=0) if terminal >= 0 else None
         self._status: int | None = None

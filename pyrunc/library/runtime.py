@@ -7,9 +7,11 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import StateError, UsageError
+from ..keeper.errors import unpack
 from ..state.container import Container as Record
 from .connection import Connection
 from .container import Container
+from .observer import Observer, tell
 from .process import NOTHING, Process, Stream, Streams
 
 
@@ -18,15 +20,17 @@ class Runtime:
 
     root      directory of the containers' state, absolute; the default is the command line's
     systemd   make each container's cgroup as a scope of systemd
-    warnings  what the operations had to say that did not end them
+    observers  told of every step that ran, of warnings and of failures (observer.py)
+    warnings  what went wrong without ending an operation
     """
 
-    def __init__(self, root: str = "", systemd: bool = False) -> None:
+    def __init__(self, root: str = "", systemd: bool = False, observers: Sequence[Observer] = ()) -> None:
         if root and not root.startswith("/"):
             raise UsageError(f"root {root} is not an absolute path")
         from ..cli.main import state_root
         self.root = root or state_root({})
         self.systemd = systemd
+        self.observers = tuple(observers)
         self.warnings: list[str] = []
         self._connection = Connection()
 
@@ -88,14 +92,21 @@ class Runtime:
 
     # ---- for Container ----------------------------------------------------------------------------------
     def call(self, operation: str, fds: Sequence[int] = (), **request: Any) -> tuple[dict[str, Any], list[int]]:
-        """Run an operation of keeper/operations.py under this root."""
-        return self._connection.call(operation, fds, root=self.root, **request)
+        """Run an operation of keeper/operations.py under this root: its answer. Raises what it raised."""
+        message, given = self._connection.call(operation, fds, root=self.root, traced=bool(self.observers), **request)
+        error = unpack(message["error"]) if "error" in message else None
+        self.warnings += message.get("warnings", ())
+        for observer in self.observers:
+            tell(observer, request["id"], message.get("records", ()), message.get("warnings", ()), error)
+        if error is not None:
+            raise error
+        answer: dict[str, Any] = message["answer"]
+        return answer, given
 
     def made(self, answer: Mapping[str, Any], fds: Sequence[int], streams: Streams) -> Process:
         """The process that an operation has made."""
         pidfd, *terminal = fds
-        return Process(self._connection, answer["pid"], pidfd, streams, terminal[0] if terminal else -1,
-                       list(answer["warnings"]))
+        return Process(self._connection, answer["pid"], pidfd, streams, terminal[0] if terminal else -1)
 
     def _options(self) -> dict[str, Any]:
         return {"systemd_cgroup": self.systemd, "cgroup_manager": "systemd" if self.systemd else "cgroupfs"}

@@ -216,3 +216,38 @@ def test_signals_that_are_none(given: Any) -> None:
     from pyrunc.library.process import number_of
     with pytest.raises(ValueError):
         number_of(given)
+
+
+# ---- who watches --------------------------------------------------------------------------------------------------
+class Notes(pyrunc.Observer):
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.plans = 0
+        self.failures: list[str] = []
+
+    def after_step(self, container: str, record: Any) -> None:
+        self.steps.append(f"{container} {record['id']} {record['outcome'][:20]}")
+
+    def failed(self, container: str, error: pyrunc.PyruncError) -> None:
+        self.failures.append(str(error))
+
+    def after_plan(self, container: str, records: Any) -> None:
+        self.plans += 1
+
+
+def test_observers_are_told_of_every_step(private_world: None, place: Path, rootfs: Path, name: str) -> None:
+    notes = Notes()
+    with pyrunc.Runtime(root=str(place / "state"), observers=[notes]) as library:
+        with library.create(name, config=config_of(rootfs)) as container:
+            planned = pyrunc.explain(config_of(rootfs), bundle=str(place))
+            assert notes.steps[0] == f"{name} state.reserve ok"
+            told = {line.split()[1] for line in notes.steps}
+            assert {id for id in planned.ids if id.startswith(("mounts.", "devices.", "namespaces."))} <= told
+            container.start()
+        assert notes.steps[-1] == f"{name} delete.forget ok" and notes.plans == 3 and not notes.failures
+        broken = config_of(rootfs)
+        broken["mounts"].append({"destination": "/x", "type": "bind", "source": "/no/such", "options": ["bind"]})
+        with pytest.raises(pyrunc.StepError):
+            library.create(name, config=broken)
+        assert len(notes.failures) == 1 and "step binds.source" in notes.failures[0]
+        assert "binds.source" in notes.steps[-1] and not notes.steps[-1].endswith(" ok")
