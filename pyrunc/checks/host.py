@@ -5,7 +5,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..absolute import absolute
 from ..config.namespaces import KINDS
@@ -146,8 +146,9 @@ def _devices(config: Config, root: str) -> Iterator[Finding]:
 
 def _hooks(config: Config) -> Iterator[Finding]:
     """Those that are looked up here; startContainer hooks are the container's."""
-    for kind, hooks in config.get("hooks", {}).items():
-        for index, hook in enumerate(hooks if isinstance(hooks, list) and kind != "startContainer" else ()):
+    hooks: dict[str, Any] = config.get("hooks", {})  # type: ignore[assignment]
+    for kind in ("prestart", "createRuntime", "createContainer", "poststart", "poststop"):
+        for index, hook in enumerate(hooks.get(kind, ())):
             where, path = f"hooks.{kind}[{index}].path", hook["path"]
             try:
                 mode = os.stat(path).st_mode

@@ -6,11 +6,12 @@ import pwd
 import re
 import resource
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..cgroups.resources import settings
 from ..config.numbers import parse_numbers
 from ..config.rules.linux import namespace
+from ..errors import ConfigError
 from .findings import Finding, error
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def _controllers(config: Config, host: Host) -> Iterator[Finding]:
     except OSError:
         available = set()
     missing: set[str] = set()
-    for setting in settings(config.get("linux", {}).get("resources", {})):
+    try:
+        wanted = settings(config.get("linux", {}).get("resources", {}))
+    except ConfigError:                                    # the plan will say so
+        return
+    for setting in wanted:
         controller = setting.controller
         if controller not in available | missing | {"cgroup"}:
             missing.add(controller)
@@ -64,8 +69,10 @@ def _cpus(config: Config) -> Iterator[Finding]:
         nodes = set(parse_numbers(policy.get("nodes", "")))
         if nodes and not nodes & _online("node"):          # the kernel leaves out those that are not
             yield error("linux.memoryPolicy.nodes", "none of these nodes is online here")
-    for name, numbers in config.get("process", {}).get("execCPUAffinity", {}).items():
-        if numbers and not set(parse_numbers(str(numbers))) & _online("cpu"):
+    affinity: dict[str, Any] = config.get("process", {}).get("execCPUAffinity", {})  # type: ignore[assignment]
+    for name in ("initial", "final"):
+        numbers = affinity.get(name)
+        if numbers and not set(parse_numbers(numbers)) & _online("cpu"):
             yield error(f"process.execCPUAffinity.{name}", "none of these CPUs is online here")
 
 

@@ -76,14 +76,16 @@ def _unknown(value: Any, schema: dict[str, Any], where: str, schemas: Schemas,
 
 def _options(mount: dict[str, Any], where: str) -> Iterator[Finding]:
     """Options that neither mount(8) nor the file system is known to have."""
-    options = mount.get("options", ())
-    bind = "bind" in options or "rbind" in options
-    if not bind and mount.get("type") not in FILE_SYSTEM_OPTIONS:
+    options, kind = mount.get("options", []), mount.get("type")
+    if not isinstance(options, list):            # which the schema has said already
         return
-    known = {*MOUNT_OPTIONS, *(() if bind else FILE_SYSTEM_OPTIONS[mount["type"]])}
+    bind = "bind" in options or "rbind" in options
+    if not bind and not (isinstance(kind, str) and kind in FILE_SYSTEM_OPTIONS):
+        return
+    known = {*MOUNT_OPTIONS, *(() if bind else FILE_SYSTEM_OPTIONS[str(kind)])}
     for index, option in enumerate(options):
         name, equals, _ = option.partition("=") if isinstance(option, str) else ("rw", "", "")
         if name not in known:
-            what = "a bind mount has no options of a file system" if bind else f"{mount['type']} does not know it"
+            what = "a bind mount has no options of a file system" if bind else f"{kind} does not know it"
             yield warning(f"{where}.options[{index}]", f"unknown option {quoted(option)}: {what}",
                           "" if bind and equals else likely(name, known))

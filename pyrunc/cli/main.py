@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import _signal
+import errno
 import posix
 import sys
 
 from ..absolute import absolute
-from ..errors import PyruncError, UsageError, describe
+from ..errors import PyruncError, UsageError, describe, strerror
 from ..stopping import STOPPING
 from .flags import Call, Command, Flag, check_arguments, parse
 from .log import Log
@@ -61,6 +62,12 @@ def main(argv: list[str]) -> int:
         return reporter.report(describe(fault))
     except Stopped as stop:
         return reporter.report(f"interrupted by signal {stop.args[0]}", 128 + stop.args[0])
+    except MemoryError:
+        return reporter.report(strerror(errno.ENOMEM))
+    except ImportError as fault:
+        if fault.path is None:           # not in a file: then it is missing, which is a fault of ours
+            return reporter.report(f"internal error: {fault}: {_place(fault.__traceback__)}")
+        return reporter.report(f"load a library: {fault}")         # dlopen(3) says which, and why: no memory, mostly
     except BaseException as fault:
         return reporter.report(f"internal error: {type(fault).__name__}: {fault}: {_place(fault.__traceback__)}")
 
@@ -133,6 +140,8 @@ class Reporter:
             self.open_log().error(message)
         except PyruncError:
             (self.log or Log()).error(message)
+        except (ImportError, MemoryError):           # what makes a record cannot be loaded: the bare text is all
+            posix.write(2, f"{message}\n".encode(errors="backslashreplace"))
         return status or self.command.failure
 
 

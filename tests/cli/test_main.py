@@ -119,7 +119,7 @@ class Exotic(BaseException):
     pass
 
 
-@pytest.mark.parametrize("fault", [ValueError("odd\nlines"), RecursionError("deep"), MemoryError(), Exotic("x"),
+@pytest.mark.parametrize("fault", [ValueError("odd\nlines"), RecursionError("deep"), SystemError(), Exotic("x"),
                                    SystemExit(0), AssertionError()])
 def test_an_unforeseen_exception(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
                                  fault: BaseException) -> None:

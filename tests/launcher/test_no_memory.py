@@ -1,0 +1,45 @@
+"""A library that cannot be mapped for want of memory: a clear line, wherever it is."""
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import bundles, runtimes
+
+
+def argv(words: str, place: Path) -> list[str]:
+    bundle = ["--bundle", str(place / "bundle")] if words == "create" else []
+    return [runtimes.find(), "--root", str(place / "state"), words, *bundle, "c"]
+
+
+@pytest.mark.parametrize("words", ["state", "list", "create", "kill", "exec"])
+def test_a_library_that_cannot_be_loaded(words: str, tmp_path: Path) -> None:
+    """It was `internal error: ImportError`. strace makes each mapping of a library fail in turn."""
+    bundles.bundle(tmp_path / "bundle", bundles.minimal(process={"args": []}))      # refused: nothing is ever created
+    command = argv(words, tmp_path)
+    subprocess.run(["strace", "-o", tmp_path / "calls", "-y", "-e", "trace=mmap", *command], capture_output=True,
+                   check=False)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    libraries = [number for number, call in enumerate(calls, 1) if re.search(r"<[^>]*dynload[^>]*[.]so>", call)]
+    assert libraries
+    for number in libraries:
+        done = subprocess.run(["strace", "-o", "/dev/null", "-e", "trace=mmap", "-e",
+                               f"inject=mmap:error=ENOMEM:when={number}", *command], capture_output=True, text=True,
+                              check=False)
+        assert done.returncode in (1, 255)
+        assert done.stderr.count("\n") == 1 and "load a library: " in done.stderr and "internal" not in done.stderr
+        assert re.search(r"cannot allocate memory|failed to map segment|cannot map", done.stderr)
+
+
+def test_no_memory_for_an_object(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    from pyrunc.cli import main as cli
+    from pyrunc.cli import version
+
+    def fail() -> int:
+        raise MemoryError
+    monkeypatch.setattr(version, "print_version", fail)
+    assert cli.main(["--version"]) == 1
+    assert "cannot allocate memory" in capfd.readouterr().err
