@@ -1,7 +1,7 @@
 """The trace: one JSON line per step that ran, from the times both processes left behind.
 
     {"time": "2026-01-02T03:04:05.123456Z", "duration": 12.3, "side": "child", "pid": 42, "id": "mounts.proc",
-     "step": "mounts.proc", "where": "mounts[0]", "outcome": "ok"}
+     "step": "mounts.proc", "where": "mounts[0]", "outcome": "ok", "container": "c1", "command": "create", ...}
 
 time is UTC, duration is in microseconds, pid is the process as the runtime sees it, outcome is "ok", the error
 line of the step that failed, or "unfinished" for a step the process died in. docs/tracing.md shows what to do
@@ -12,6 +12,7 @@ from __future__ import annotations
 import posix
 import time
 
+from . import __version__
 from .config.dump import dumps
 from .errors import strerror
 from .observer import Observer, warn
@@ -56,6 +57,7 @@ def records(engine: Engine) -> Iterator[dict[str, Any]]:
             "pid": posix.getpid() if step.side == PARENT else facts.pid,
             "id": engine.plan.ids[index],
             "step": step.name,
+            "spec": step.spec,
             "where": step.where,
             "what": step.describe(),
             "outcome": outcome,
@@ -70,13 +72,19 @@ def open_to_append(path: str) -> int:
 
 
 class TraceFile(Observer):
-    """Appends the trace of each run to a file. What has been done is done: a fault is a warning."""
+    """Appends the trace of each run to a file. What has been done is done: a fault is a warning.
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    container   the id of the container that the plans are about: several may write into one file
+    """
+
+    def __init__(self, path: str, container: str) -> None:
+        self.path, self.container, self.runs = path, container, 0
 
     def after_plan(self, run: Engine) -> None:
-        data = "".join(dumps(record) + "\n" for record in records(run)).encode()
+        self.runs += 1
+        about = {"container": self.container, "command": run.plan.command,
+                 "plan": f"{posix.getpid():x}-{time.time_ns():x}-{self.runs}", "version": __version__}
+        data = "".join(dumps({**record, **about}) + "\n" for record in records(run)).encode()
         try:
             fd = open_to_append(self.path)
             try:

@@ -42,7 +42,7 @@ def limits(*faults: int) -> Plan:
 def test_of_steps_with_one_name_only_the_one_that_failed_is_traced_as_failed(which: int, tmp_path: Path) -> None:
     plan = limits(*(errno.EBUSY if number == which else 0 for number in (1, 2, 3)))
     with pytest.raises(StepError) as caught:
-        execute(plan, Recorder(), [TraceFile(str(tmp_path / "trace"))])
+        execute(plan, Recorder(), [TraceFile(str(tmp_path / "trace"), "c")])
     traced = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
     assert [(line["id"], line["outcome"]) for line in traced] == [
         *((f"cgroup.limit#{number}", "ok") for number in range(1, which)), (f"cgroup.limit#{which}", str(caught.value))]

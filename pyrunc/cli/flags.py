@@ -77,7 +77,7 @@ class Call:
         found: list[Observer] = [LogLines(self.log)]
         if self.trace:
             from ..trace import TraceFile
-            found.append(TraceFile(self.trace))
+            found.append(TraceFile(self.trace, self.id))
         if stops and self.stops:
             from ..stops import Breakpoints
             found.append(Breakpoints(self.stops, self.log))

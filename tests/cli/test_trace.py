@@ -32,6 +32,18 @@ def shown(runtime: Runtime, *words: str, **environment: str) -> str:
     return done.stdout.decode()
 
 
+def test_runs_in_a_trace_say_whose_they_are(runtime: Runtime, traced: Path, name: str) -> None:
+    records = [json.loads(line) for line in traced.read_text().splitlines()]
+    plans = list(dict.fromkeys((record["plan"], record["command"]) for record in records))
+    assert [command for _, command in plans] == ["create", "start", "delete"]
+    assert {record["container"] for record in records} == {name}
+    assert all(record["version"] and (record["spec"] or record["step"].startswith(("barrier", "start.", "delete.")))
+               for record in records if "." in record["step"])
+    text = shown(runtime, "show", "--all", str(traced))
+    for command in ("create", "start", "delete"):
+        assert f"{command} {name} (pyrunc " in text
+
+
 def test_the_waterfall_of_a_run(runtime: Runtime, traced: Path) -> None:
     text = shown(runtime, "show", "--all", str(traced), COLUMNS="120", LC_ALL="C")
     steps = [line.split()[3] for line in text.splitlines() if line.startswith("  ") and "runtime" in line]

@@ -249,7 +249,7 @@ def test_two_at_once(made: World) -> None:
 def test_the_trace_names_each_step(made: World, tmp_path: Path) -> None:
     made.running("c", hooks={"poststop": [hook(tmp_path / "one")]})
     trace = tmp_path / "trace"
-    destroy.delete(str(made.root), "c", True, [TraceFile(str(trace))])
+    destroy.delete(str(made.root), "c", True, [TraceFile(str(trace), "c")])
     steps = [json.loads(line) for line in trace.read_text().splitlines()]
     assert [step["step"] for step in steps] == ["delete.kill", "hooks.poststop", "delete.forget"]
     assert steps[1]["where"] == "hooks.poststop[0]"
