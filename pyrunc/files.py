@@ -112,19 +112,8 @@ class Files:
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory of ours and what is in it, without following a link; fine when it is gone."""
-        try:
-            fd = self.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
-        except FileNotFoundError:
-            return
-        try:
-            for name in posix.listdir(fd):
-                try:
-                    posix.unlink(name, dir_fd=fd)
-                except IsADirectoryError:
-                    self.remove_tree(f"{path}/{name}")
-        finally:
-            posix.close(fd)
-        posix.rmdir(path)
+        from .remove import tree
+        tree(path)
 
     def mkdir(self, path: str, mode: int, dirfd: int = AT_FDCWD) -> None:
         posix.mkdir(path, mode, dir_fd=None if dirfd == AT_FDCWD else dirfd)

@@ -60,10 +60,10 @@ def stay(facts: Facts, log: Log, notify: Proxy | None = None) -> int:
         poll = select.poll()
         poll.register(facts.pidfd, select.POLLIN)
         poll.register(signals, select.POLLIN)
-        if notify is not None:
-            poll.register(notify.fileno(), select.POLLIN)
         while (status := reap(facts)) is None:
             wanted = console.wanted() if console is not None else {}
+            if notify is not None:
+                wanted |= notify.wanted()
             for fd, events in wanted.items():
                 poll.register(fd, events)
             ready = dict(poll.poll())

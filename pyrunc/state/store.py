@@ -268,6 +268,5 @@ def remove(root: str, id: str) -> None:
 
 
 def _remove_directory(path: str) -> None:
-    for name in posix.listdir(path):
-        posix.unlink(f"{path}/{name}")
-    posix.rmdir(path)
+    from ..remove import tree
+    tree(path)
