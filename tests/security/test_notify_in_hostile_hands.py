@@ -83,7 +83,7 @@ def test_a_manager_that_does_not_listen_stops_nobody(proxy: Proxy, container: so
     [(fd, events)] = proxy.wanted().items()
     assert events == select.POLLOUT and not select.select([], [fd], [], 0)[1]
     said = heard(manager)
-    while proxy.unsaid or select.select([proxy.socket], [], [], 0)[0]:
+    while proxy.unsaid or select.select([*proxy.wanted()], [], [], 0)[0]:
         proxy.forward(7)
         said += heard(manager)
     assert said == [b"STATUS=%d\n" % number for number in range(sent)]      # nothing is lost, nothing is too much
