@@ -139,6 +139,10 @@ class Files:
         """fstat(2), also of O_PATH descriptors."""
         return posix.fstat(fd)
 
+    def mount_flags(self, fd: int) -> int:
+        """fstatvfs(3): ST_* flags of the mount that fd is on, also of O_PATH descriptors."""
+        return posix.fstatvfs(fd).f_flag
+
     def stat_path(self, path: str, follow: bool = True) -> posix.stat_result:
         """stat(2) or lstat(2) of a path of the host."""
         return posix.stat(path, follow_symlinks=follow)

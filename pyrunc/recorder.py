@@ -159,6 +159,10 @@ class Recorder(Kernel):
         self._note("stat", fd)
         return self._stat(self.fds.get(fd, ""))
 
+    def mount_flags(self, fd: int) -> int:
+        self._note("mount_flags", fd)
+        return 0
+
     def stat_path(self, path: str, follow: bool = True) -> posix.stat_result:
         self._note("stat_path", path, follow)
         return self._stat(path)

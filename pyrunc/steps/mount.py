@@ -65,17 +65,13 @@ class Mount(Step):
 def set_attributes(kernel: Kernel, mount: int, options: MountOptions) -> None:
     """Give a mount that has attributes already those that the options name: exactly these, as `mount --bind -o` does.
 
-    Where the kernel has locked some of the old ones (mount_namespaces(7)), they stay, as long as no option asks to
-    clear one.
+    Where the kernel has locked the old ones (mount_namespaces(7)), they stay, as long as no option asks to clear one.
     """
     if options.here:
         try:
             kernel.mount_setattr(mount, *options.here.exact())
         except PermissionError:
-            try:
-                kernel.mount_setattr(mount, *options.here.additive())
-            except PermissionError as fault:
-                raise OSError(fault.errno, fault.strerror, "cannot clear locked flags of the source") from None
+            kernel.mount_setattr(mount, *options.here.beside(kernel.mount_flags(mount)))
 
 
 def set_below_and_propagation(kernel: Kernel, mount: int, options: MountOptions) -> None:

@@ -5,6 +5,8 @@ given to the file system. Later options override earlier ones, flag by flag.
 """
 from __future__ import annotations
 
+import errno
+
 from ..errors import ConfigError
 
 TYPE_CHECKING = False
@@ -63,6 +65,15 @@ OF_OTHERS = frozenset((
     "workdir", "lowerdir+", "datadir+", "idmap", "ridmap", "verity.hashdevice", "verity.roothash",
     "verity.roothashfile", "verity.hashoffset", "O", "subpath", "no-dereference"))
 
+#: statvfs(3), as in <linux/statfs.h>; the last is MS_STRICTATIME, for a mount that has neither of the others.
+ST_NOATIME, ST_NODIRATIME, ST_RELATIME, ST_STRICTATIME = 1024, 2048, 4096, 1 << 24
+#: What the kernel locks (mount_namespaces(7)): (in statvfs, attribute, name).
+HELD = ((1, RDONLY, "ro"), (2, NOSUID, "nosuid"), (4, NODEV, "nodev"), (8, NOEXEC, "noexec"),
+        (ST_NODIRATIME, NODIRATIME, "nodiratime"), (ST_NOATIME, 0, "noatime"), (ST_RELATIME, 0, "relatime"),
+        (ST_STRICTATIME, 0, "strictatime"))
+#: attribute of the enumeration -> in statvfs
+TIMES = {NOATIME: ST_NOATIME, RELATIME: ST_RELATIME, STRICTATIME: ST_STRICTATIME}
+
 #: All names that the `features` command lists.
 NAMES = sorted({*ATTRIBUTES, *ACCESS_TIMES, *SUPERBLOCK, *PROPAGATION, "bind", "rbind", "remount", "defaults", "silent",
                 "loud", "iversion", "noiversion", "tmpcopyup", "idmap", "ridmap", *LINKS,
@@ -79,7 +90,8 @@ class Attributes:
     def __init__(self) -> None:
         self.set = self.clear = 0
         self.atime: int | None = None
-        self._noatime = self._strict = False
+        self._noatime = self._strict = self._relatime = self._named = False
+        self._without = 0        # of TIMES: switched off by name
 
     def switch(self, flag: int, on: bool) -> None:
         self.set = self.set | flag if on else self.set & ~flag
@@ -87,12 +99,16 @@ class Attributes:
 
     def access_time(self, flag: int, on: bool) -> None:
         """Bit by bit as mount(2) does it; `norelatime` alone changes nothing, relatime being the default."""
+        self._named = True
+        self._without = self._without & ~TIMES[flag] if on else self._without | TIMES[flag]
         if flag == NOATIME:
             self._noatime = on
         elif flag == STRICTATIME:
             self._strict = on
-        elif not on:
-            return
+        else:
+            self._relatime = on
+            if not on:
+                return
         self.atime = STRICTATIME if self._strict else NOATIME if self._noatime else RELATIME
 
     def choose_access_time(self, flag: int, on: bool) -> None:
@@ -103,7 +119,13 @@ class Attributes:
             self.atime = RELATIME
 
     def __bool__(self) -> bool:
-        return bool(self.set or self.clear or self.atime is not None)
+        return bool(self.set or self.clear or self.atime is not None or self._named)
+
+    @property
+    def chooses_times(self) -> bool:
+        """Whether an option asks for a kind of access times, and none has taken that back: `atime`, `diratime` and the
+        like ask for nothing, so that a mount keeps what it has (mount(2), MS_REMOUNT)."""
+        return self._noatime or self._strict or self._relatime or bool(self.set & NODIRATIME)
 
     def for_new(self) -> int:
         """fsmount(2)'s attributes: a new mount has no others."""
@@ -117,9 +139,24 @@ class Attributes:
 
     def exact(self) -> tuple[int, int]:
         """(attr_set, attr_clr) after which the mount has what was named and nothing else (mount --bind -o ...).
-        Access times stay as they are unless an option spoke of them."""
-        set_, clear = self.additive()
-        return set_, clear | SWITCHES & ~self.set
+        Access times, those of directories among them, stay as they are unless an option chooses some."""
+        if self.chooses_times:
+            return self.set | (self.atime or RELATIME), ATIME | SWITCHES & ~self.set
+        return self.set, SWITCHES & ~self.set & ~NODIRATIME
+
+    def beside(self, held: int) -> tuple[int, int]:
+        """exact(), where the kernel has locked what the mount has (held, ST_* of statvfs(3)): that stays, which is what
+        runc makes of it. OSError for an option that names one of them to be cleared, or other access times."""
+        if not held & (ST_NOATIME | ST_RELATIME):
+            held |= ST_STRICTATIME
+        if named := [name for bit, flag, name in HELD if held & bit and (self.clear & flag or self._without & bit)]:
+            raise PermissionError(errno.EPERM, "operation not permitted",
+                                  f"cannot clear locked flags of the source: {','.join(named)}")
+        times = TIMES[self.atime or RELATIME] | ST_NODIRATIME * bool(self.set & NODIRATIME)
+        if self.chooses_times and times != held & (ST_NOATIME | ST_NODIRATIME | ST_RELATIME | ST_STRICTATIME):
+            raise PermissionError(errno.EPERM, "operation not permitted",
+                                  "cannot change locked access times of the source")
+        return self.set, NOSYMFOLLOW & ~self.set
 
 
 class MountOptions:

@@ -83,7 +83,7 @@ def test_the_source_is_taken_before_the_clone_and_complete_before_it_is_attached
     assert kernel.calls == [
         ("open_tree", "/b/vol", 1, -100),
         ("mount_setattr", 100, 0, 0, 1 << 19, True, -1),         # no peer of the host's mount
-        ("mount_setattr", 100, 1, 0x20008e, 0, False, -1),       # ro, and nothing else
+        ("mount_setattr", 100, 1, 0x20000e, 0, False, -1),       # ro, and nothing else; times as they are
         ("mount_setattr", 100, 8, 0, 0, True, -1),
         ("mount_setattr", 100, 0, 0, 1 << 20, True, -1)]
     assert facts.mount_fds == {0: 100}
