@@ -50,6 +50,7 @@ def stay(facts: Facts, log: Log, notify: Proxy | None = None) -> int:
 
     Takes over facts.pidfd and facts.console_fd.
     """
+    log.settle()
     hold_all()
     signals = lib.pr_signalfd()
     console: Console | None = None

@@ -1,13 +1,22 @@
 """The log that engines read: one record an entry, in logrus' JSON or text form, appended to --log or to stderr.
 
-containerd takes the last record of level "error" and needs its time to be RFC 3339; Podman decodes the whole file
-as one JSON object. So a failing command writes one record and a successful one none; --debug adds more.
+Who reads it: containerd takes the last record of level "error" and needs the times to be RFC 3339. Podman decodes the
+whole file as one JSON object, but only when the command has failed; if that is no JSON, it takes what conmon has read
+of standard error. Both search the text. Where there is no --log (CRI-O), standard error is the container's own, too.
+
+So a command that succeeds writes a record of level "warning" for each; one that fails writes a single record, the
+error, in which a member `warnings` has the others; and on standard error nothing but the error's text, in which a
+warning's "operation not permitted" would be searched for, too. --debug adds more records.
 """
 from __future__ import annotations
 
 import posix
 
 from ..errors import UsageError, strerror
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 STDERR = 2
 FORMATS = ("text", "json")
@@ -27,9 +36,8 @@ class Log:
 
     def __init__(self, path: str = "", debug: bool = False) -> None:
         self.fd, self.format, self.verbose = STDERR, "text", debug
-        #: Standard error is the container's, too, and what is printed there ends in its log; and the log file is one
-        #: that Podman reads: no warnings but to a person at a terminal, or with --debug.
-        self.shared = False
+        #: Warnings wait here (settle) while a command may still fail whose log an engine reads then; None: they do not.
+        self.held: list[str] | None = None
         if path:
             try:
                 self.fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK
@@ -48,7 +56,11 @@ class Log:
         if self.fd == STDERR and self.format == "text" and posix.isatty(STDERR):
             self._write(STDERR, f"pyrunc: {visible(message)}\n")
             return
-        self._write(self.fd, self._record("error", message))
+        held, self.held = self.held or [], None
+        if self.format == "text" and self.fd != STDERR:
+            for warning in held:
+                self.warning(warning)
+        self._write(self.fd, self._record("error", message, held if self.format == "json" else []))
         if self.fd != STDERR:
             self._write(STDERR, visible(message) + "\n")
 
@@ -56,8 +68,16 @@ class Log:
         """Something worth knowing although the command goes on."""
         if self.fd == STDERR and self.format == "text" and posix.isatty(STDERR):
             self._write(STDERR, f"pyrunc: warning: {visible(message)}\n")
-        elif self.verbose or not self.shared:
+        elif self.held is not None and not self.verbose:
+            self.held.append(message)
+        else:
             self._write(self.fd, self._record("warning", message))
+
+    def settle(self) -> None:
+        """The command has done what it was called for: its warnings are written, and later ones at once."""
+        held, self.held = self.held or [], None
+        for warning in held:
+            self.warning(warning)
 
     def notice(self, message: str) -> None:
         """What somebody has asked to be told, wherever he may look."""
@@ -70,14 +90,17 @@ class Log:
         if self.verbose:
             self._write(self.fd, self._record("debug", message))
 
-    def _record(self, level: str, message: str) -> str:
+    def _record(self, level: str, message: str, warnings: list[str] | None = None) -> str:
         import time
 
         from ..config.dump import dumps
         from ..rfc3339 import stamp
         now = stamp(time.time_ns())
         if self.format == "json":
-            return dumps({"level": level, "msg": message, "time": now}) + "\n"
+            record: dict[str, Any] = {"level": level, "msg": message, "time": now}
+            if warnings:
+                record["warnings"] = warnings
+            return dumps(record) + "\n"
         return f'time="{now}" level={level} msg={dumps(message)}\n'
 
     @staticmethod

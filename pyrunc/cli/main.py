@@ -84,7 +84,8 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
     _check_choices(GLOBALS, settings)
     chosen = module(words[0])
     command: Command = chosen.COMMAND
-    log.shared = command.shares
+    if command.shares:
+        log.held = []
     values: dict[str, Any] = {}
     arguments = _parse(command, words[1:], values)
     if "help" in values:
@@ -104,6 +105,7 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
         from .tracing import narrow
         narrow(call)
     status: int = chosen.run(call)
+    log.settle()
     return status
 
 

@@ -74,9 +74,6 @@ class Source(Mount):
             kernel.mount_setattr(mount, propagation=self.inherited, recursive=True)
         set_attributes(kernel, mount, self.options)
         set_below_and_propagation(kernel, mount, self.options)
-        ignored = [name for _, name in self.options.superblock] + [key for _, key, _ in self.options.data]
-        if ignored:              # as crun and mount(8) do; runc refuses
-            facts.warnings.append(f"{self.where}: a bind mount cannot have its own {', '.join(ignored)}: ignored")
 
     def take(self, kernel: Kernel, facts: Facts, flags: int) -> int:
         if not self.follows():
@@ -91,6 +88,21 @@ class Source(Mount):
     def undo(self, kernel: Kernel, facts: Facts) -> None:
         if self.side == PARENT and (fd := facts.mount_fds.pop(self.index, -1)) >= 0:
             kernel.close(fd)
+
+
+class LeaveOut(Mount):
+    """A warning: options of a file system, which a bind mount cannot have. As crun and mount(8) do; runc refuses."""
+    name = "binds.leave_out"
+    side = PARENT
+
+    def ignored(self) -> str:
+        return ", ".join([name for _, name in self.options.superblock] + [key for _, key, _ in self.options.data])
+
+    def describe(self) -> str:
+        return f"leave out what a bind mount cannot have of its own: {self.ignored()}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        facts.warnings.append(f"a bind mount cannot have its own {self.ignored()}: at {self.where} in config.json")
 
 
 class SourceInRoot(Source):

@@ -247,13 +247,15 @@ def with_messages(kernel: Kernel, fs: int, fault: OSError, what: str) -> OSError
 
 def sources(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT, before the clone: the sources of bind mounts, where the runtime may take them."""
-    if not host.privileged:
-        return
     mappings = idmap.Mappings(config, host)
     locked = Namespaces(config).private("user")
     view: binds.View | None = None
     used: list[binds.View | idmap.Namespace] = []
     for parsed, fields in entries(config):
+        if parsed.bind and (parsed.superblock or parsed.data):
+            yield binds.LeaveOut(**fields)
+        if not host.privileged:
+            continue
         if parsed.bind and not parsed.remount:
             if binds.inside(config, options, host, fields):
                 continue
