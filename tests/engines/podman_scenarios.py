@@ -1,6 +1,7 @@
 """Scenarios that are the same for Podman as root and as an ordinary user: both modules have them by import."""
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -10,8 +11,14 @@ import pytest
 from .podman import Podman
 from .waiting import EAT
 
-__all__ = ["test_a_failing_create_tells_why", "test_exec", "test_exec_in_a_terminal", "test_out_of_memory_is_seen",
-           "test_output_exit_code_and_nothing_left"]
+__all__ = [
+    "test_a_failing_create_tells_why",
+    "test_exec",
+    "test_exec_in_a_terminal",
+    "test_out_of_memory_is_seen",
+    "test_output_exit_code_and_nothing_left",
+    "test_warnings_are_logged_and_mislead_nobody",
+]
 
 
 @pytest.mark.every_time
@@ -32,6 +39,52 @@ def test_a_failing_create_tells_why(args: tuple[str, ...], status: int, said: st
     assert done.status == status and said in done.stderr and done.stderr.count("\n") == 1, done
     assert "OCI permission denied" in done.stderr or "OCI runtime attempted to invoke a command that was not found" in \
         done.stderr, done
+
+
+#: In front of a runtime: adds a capability that there is not, and with a file `break` a program that there is not.
+WARNED = r"""#!/bin/sh
+for word; do
+    case $previous in
+    --bundle | -b) file=$word/config.json ;;
+    --process | -p) file=$word ;;
+    esac
+    previous=$word
+done
+test -z "$file" || sed -i 's/"CAP_CHOWN"/"CAP_FUTURE","CAP_CHOWN"/g' "$file"
+test ! -e {folder}/break || sed -i 's/"args":\["sh"/"args":["nonesuch"/' "$file"
+exec {binary} "$@"
+"""
+
+
+@pytest.mark.every_time
+def test_warnings_are_logged_and_mislead_nobody(podman: Podman) -> None:
+    """Podman decodes the log as one JSON value when a command has failed; if it is none, it takes what conmon read."""
+    folder = podman.store.place / f"{podman.name}-warned"
+    folder.mkdir()
+    script = folder / podman.runtime                  # by its name Podman knows that it can write JSON
+    script.write_text(WARNED.format(folder=folder, binary=podman.binary))
+    for path, mode in ((folder, 0o755), (script, 0o755)):
+        path.chmod(mode)
+    podman.runtime = str(script)
+    done = podman.run(args=["sh", "-c", "echo out; echo err >&2; exit 7"])
+    assert (done.status, done.stdout, done.stderr) == (7, "out\n", "err\n"), done
+    done = podman.run(args=["nonesuch"])
+    assert done.status == 127 and "executable file not found in $PATH" in done.stderr, done
+    assert "FUTURE" not in done.stderr and done.stderr.count("\n") == 1, done
+    id = podman.detached(script="sleep 1000")
+    (log,) = podman.store.place.glob(f"run/*-containers/{id}/userdata/oci-log")
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {record["level"] for record in records} == {"warning"} and "CAP_FUTURE" in records[0]["msg"], records
+    failed = podman("exec", podman.name, "nonesuch")
+    assert failed.status == 127 and "executable file not found in $PATH" in failed.stderr, failed
+    assert podman("exec", podman.name, "sh", "-c", "echo err >&2; exit 5").stderr == "err\n"
+    # Its log stays: the next failure is a second value in it.
+    podman.ok("stop", "--time", "0", podman.name)
+    (folder / "break").touch()
+    failed = podman("start", podman.name)
+    assert failed.status in (125, 127) and "executable file not found in $PATH" in failed.stderr, failed
+    assert "FUTURE" not in failed.stderr, failed
+    (folder / "break").unlink()
 
 
 @pytest.mark.every_time

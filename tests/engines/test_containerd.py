@@ -13,7 +13,7 @@ import pytest
 from tests import bundles, world
 from tests.world import CGROUP
 
-from .containerd import Containerd
+from .containerd import Containerd, Done
 from .image import NAME
 from .terminal import Terminal
 from .waiting import until
@@ -165,6 +165,28 @@ def test_a_failing_create_tells_why(args: tuple[str, ...], said: str, ctr: Ctr) 
     done = ctr.daemon.ctr(*ctr.command("--rm", args=args))
     assert done.status == 1 and "OCI runtime create failed" in done.stderr and said in done.stderr
     ctr.nothing_left()
+
+
+@pytest.mark.every_time
+def test_warnings_are_logged_and_mislead_nobody(ctr: Ctr) -> None:
+    """The shim reads the log when a command fails, and tells the last error in it."""
+    root, config = bundles.busybox_root(ctr.daemon.place / f"{ctr.id}-root"), ctr.daemon.place / f"{ctr.id}.json"
+
+    def run(args: list[str], *flags: str) -> Done:
+        config.write_text(json.dumps(bundles.docker_like(
+            root={"path": str(root)}, process={"args": args, "capabilities": {
+                "bounding": ["CAP_FUTURE", "CAP_CHOWN"], "effective": ["CAP_CHOWN"], "permitted": ["CAP_CHOWN"]}},
+            linux={"cgroupsPath": f"/{ctr.id}"})))
+        return ctr.daemon.ctr("run", *flags, "--runc-binary", ctr.binary, "--config", str(config), ctr.id)
+    done = run(["sh", "-c", "echo out; echo err >&2; exit 7"], "--rm")
+    assert (done.status, done.stdout, done.stderr.strip()) == (7, "out\n", "err"), done.stderr
+    done = run(["nonesuch"], "--rm")
+    assert done.status == 1 and "executable file not found in $PATH" in done.stderr and "FUTURE" not in done.stderr
+    assert run(["sh", "-c", "exec sleep 1000"], "--detach").status == 0
+    (log,) = ctr.daemon.place.glob(f"state/*/default/{ctr.id}/log.json")
+    assert [json.loads(line)["level"] for line in log.read_text().splitlines()] == ["warning"], log.read_text()
+    failed = ctr.daemon.ctr("task", "exec", "--exec-id", "e", ctr.id, "nonesuch")
+    assert failed.status == 1 and "executable file not found in $PATH" in failed.stderr, failed.stderr
 
 
 # ---- more of what ctr offers
