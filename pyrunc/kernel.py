@@ -41,6 +41,21 @@ def cstr(text: str | bytes) -> bytes:
     return data
 
 
+#: Bytes of each stream of a program.
+MOST_PRINTED = 4096
+
+
+def _printed(kept: CData) -> str:
+    """The text of a struct pr_printed."""
+    data = bytes(ffi.buffer(kept.data, kept.used))
+    if kept.total == kept.used:
+        return data.decode(errors="backslashreplace")
+    for _ in range(3):                   # not the rest of a character whose beginning is gone
+        if data and data[0] & 0xC0 == 0x80:
+            data = data[1:]
+    return "..." + data.decode(errors="backslashreplace")
+
+
 class Kernel(Files):
     """Real effects on the real kernel. See the man pages of the calls the methods are named after."""
 
@@ -183,10 +198,11 @@ class Kernel(Files):
             raise fail(f"setdomainname {name}")
 
     def run_program(self, path: str, args: Sequence[str], env: Sequence[str], stdin: bytes, timeout: float | None,
-                    cwd_fd: int = -1, streams: tuple[int, int] = (-1, -1)) -> tuple[int, str]:
-        """Run a hook or a helper: (wait status, what it printed, at most 4 KiB). -2 for one that ran out of time.
+                    cwd_fd: int = -1, streams: tuple[int, int] = (-1, -1)) -> tuple[int, str, str]:
+        """Run a hook or a helper: (wait status, stdout, stderr). The status is -2 for one that ran out of time.
 
-        streams   descriptors for its stdout and stderr; -1: of what it prints there, the beginning is returned
+        streams   descriptors for its stdout and stderr; -1: of what it prints there the end is returned, 4 KiB at most,
+                  with "..." in front where something is missing; what is no UTF-8 as \\xNN
         It dies with this process. A signal that asks the runtime to stop ends it: InterruptedError.
         """
         import _signal
@@ -194,22 +210,23 @@ class Kernel(Files):
         try:
             if self.stopped:
                 raise InterruptedError(_errno.EINTR, posix.strerror(_errno.EINTR), path)
-            status, output = self._run_program(path, args, env, stdin, timeout, cwd_fd, streams)
+            done = self._run_program(path, args, env, stdin, timeout, cwd_fd, streams)
         finally:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-        if status == -3:
+        if done[0] == -3:
             raise InterruptedError(_errno.EINTR, posix.strerror(_errno.EINTR), path)
-        return status, output
+        return done
 
     def _run_program(self, path: str, args: Sequence[str], env: Sequence[str], stdin: bytes, timeout: float | None,
-                     cwd_fd: int, streams: tuple[int, int]) -> tuple[int, str]:
+                     cwd_fd: int, streams: tuple[int, int]) -> tuple[int, str, str]:
         argv = [ffi.new("char[]", cstr(a)) for a in args]
         envp = [ffi.new("char[]", cstr(e)) for e in env]
-        status, out = ffi.new("int *"), ffi.new("char[]", 4096)
+        status, kept = ffi.new("int *"), (ffi.new("char[]", MOST_PRINTED), ffi.new("char[]", MOST_PRINTED))
+        out, err = (ffi.new("struct pr_printed *", {"data": data, "size": MOST_PRINTED}) for data in kept)
         if lib.pr_run(cstr(path), ffi.new("char *[]", [*argv, ffi.NULL]), ffi.new("char *[]", [*envp, ffi.NULL]),
-                      cwd_fd, *streams, stdin, len(stdin), int((timeout or 0) * 1000), 1, status, out, 4096) < 0:
+                      cwd_fd, *streams, stdin, len(stdin), int((timeout or 0) * 1000), 1, status, out, err) < 0:
             raise fail(path)
-        return status[0], ffi.string(out).decode(errors="replace")
+        return status[0], _printed(out), _printed(err)
 
     def join_session_keyring(self, name: str) -> int:
         """keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: the one of that name that there is, or a new one; "" is always new."""

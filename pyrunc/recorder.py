@@ -35,7 +35,7 @@ class Recorder(Kernel):
                and the well-known names below /dev character devices
     files      {path: text} that read_file and read answer; other paths do not exist, or are empty when open
     fs_types   {path: statfs magic}; other paths are ext4, and procfs below /proc
-    programs   {path: (wait status, output)} that run_program answers; others succeed in silence
+    programs   {path: (wait status, stdout, stderr)} that run_program answers; others succeed in silence
     errors     {method: [errno of the first call, of the second, ...]}, 0 = succeed; past the end calls succeed
 
     cloned     as in Files: never; stopped as there
@@ -46,7 +46,7 @@ class Recorder(Kernel):
     stopped = 0
 
     def __init__(self, *, modes: dict[str, int | None] | None = None, files: dict[str, str] | None = None,
-                 fs_types: dict[str, int] | None = None, programs: dict[str, tuple[int, str]] | None = None,
+                 fs_types: dict[str, int] | None = None, programs: dict[str, tuple[int, str, str]] | None = None,
                  errors: dict[str, list[int]] | None = None) -> None:
         self.modes = modes or {}
         self.files = files or {}
@@ -305,9 +305,9 @@ class Recorder(Kernel):
         self._note("setdomainname", name)
 
     def run_program(self, path: str, args: Sequence[str], env: Sequence[str], stdin: bytes, timeout: float | None,
-                    cwd_fd: int = -1, streams: tuple[int, int] = (-1, -1)) -> tuple[int, str]:
+                    cwd_fd: int = -1, streams: tuple[int, int] = (-1, -1)) -> tuple[int, str, str]:
         self._note("run_program", path, args, env, stdin, timeout, cwd_fd, streams)
-        return self.programs.get(path, (0, ""))
+        return self.programs.get(path, (0, "", ""))
 
     def join_session_keyring(self, name: str) -> int:
         self._note("join_session_keyring", name)

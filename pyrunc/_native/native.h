@@ -58,13 +58,20 @@ int pr_setresuid(uint32_t uid);
 int pr_setresgid(uint32_t gid);
 int pr_sethostname(const char *name, size_t len);
 int pr_setdomainname(const char *name, size_t len);
-/* fork, exec path with argv and envp, feed input to its stdin, collect at most out_size-1 bytes of stdout and
- * stderr together into out (NUL-terminated), kill it after timeout_ms (0: never; status then is -2).
+/* What a program has printed: of total bytes the last, used of them, in data, which has room for size. */
+struct pr_printed {
+    char *data;
+    size_t size, used;
+    uint64_t total;
+};
+/* fork, exec path with argv and envp, feed input to its stdin, keep the end of its stdout and stderr, kill it after
+ * timeout_ms (0: never; status then is -2).
  * Returns 0 when it ran: *status is the wait status. chdir_fd -1: stay. out_fd, err_fd: descriptors above 2 that it
  * gets as stdout or stderr instead; -1: collect. tied: it is killed when this process dies, and when one of SIGTERM,
  * SIGINT, SIGHUP is handled here (status then is -3): the caller has blocked them, they arrive during the wait. */
 int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, int out_fd, int err_fd,
-           const char *input, size_t input_len, int timeout_ms, int tied, int *status, char *out, size_t out_size);
+           const char *input, size_t input_len, int timeout_ms, int tied, int *status, struct pr_printed *out,
+           struct pr_printed *err);
 
 /* ---- keyrings, scheduling, memory policy ---- */
 int pr_keyctl_join_session(const char *name);     /* serial, or -1; "": a new one without a name */

@@ -1,4 +1,4 @@
-/* run.c: run a program with text on its stdin, keep the beginning of what it prints, and give it a time limit.
+/* run.c: run a program with text on its stdin, keep the end of what it prints, and give it a time limit.
  *
  * Used for hooks by the runtime and by the last stage, so: no heap, no C library function that loads files, and
  * vfork, because the container's memory limit may not allow a copy of the interpreter's page tables. */
@@ -8,12 +8,12 @@
 #include <stdbool.h>
 #include <sys/wait.h>
 
-enum { READ, WRITE };
+enum { READ, WRITE, LAST_READS = 1 << 8 };      /* of 4 KiB: a pipe holds at most 1 MiB */
 
 struct program {
     const char *path;
     char *const *argv, *const *envp;
-    int cwd, in, out;
+    int cwd, in, out, err;
     int out_fd, err_fd;         /* of the caller, or -1 */
     pid_t tied_to;              /* dies with this process, or 0 */
     volatile int error;         /* errno of a child that could not execute the path */
@@ -30,7 +30,7 @@ static void __attribute__((noreturn)) become(struct program *program)
             _exit(127);
     }
     int out = program->out_fd >= 0 ? program->out_fd : program->out;
-    int err = program->err_fd >= 0 ? program->err_fd : program->out;
+    int err = program->err_fd >= 0 ? program->err_fd : program->err;
     if ((program->cwd < 0 || fchdir(program->cwd) == 0) && dup2(program->in, 0) == 0 && dup2(out, 1) == 1
         && dup2(err, 2) == 2) {
         pr_close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
@@ -76,11 +76,11 @@ static void shut(int *fd)
 }
 
 struct talk {
-    int in, out;                /* our ends, -1 when closed */
+    int in;                     /* our end, -1 when closed */
     const char *input;
     size_t input_left;
-    char *kept;
-    size_t room;                /* bytes that still fit, without the NUL */
+    struct pr_printed *printed[2];
+    int from[2];                /* our ends of its stdout and stderr, -1 when closed */
 };
 
 static void feed(struct talk *talk)
@@ -94,17 +94,30 @@ static void feed(struct talk *talk)
         shut(&talk->in);        /* all is written, or it does not care to read it */
 }
 
-/* 1 as long as there may be more. What does not fit is read all the same: a full pipe would stop the program. */
-static int collect(struct talk *talk)
+/* Of all that comes, the end stays: what matters is said last. */
+static void keep(struct pr_printed *printed, const char *data, size_t n)
 {
-    char rest[4096];
-    ssize_t n = talk->room ? read(talk->out, talk->kept, talk->room) : read(talk->out, rest, sizeof rest);
-    if (n > 0 && talk->room) {
-        talk->kept += n;
-        talk->room -= (size_t)n;
+    printed->total += n;
+    if (n >= printed->size) {
+        data += n - printed->size;
+        n = printed->size;
     }
+    size_t over = printed->used + n > printed->size ? printed->used + n - printed->size : 0;
+    memmove(printed->data, printed->data + over, printed->used - over);
+    printed->used -= over;
+    memcpy(printed->data + printed->used, data, n);
+    printed->used += n;
+}
+
+/* Of one stream: 1 as long as there may be more. Everything is read: a full pipe would stop the program. */
+static int collect(struct talk *talk, int stream)
+{
+    char data[4096];
+    ssize_t n = read(talk->from[stream], data, sizeof data);
+    if (n > 0)
+        keep(talk->printed[stream], data, (size_t)n);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-        shut(&talk->out);
+        shut(&talk->from[stream]);
     return n > 0;
 }
 
@@ -123,7 +136,7 @@ enum ending { ENDED, LATE, STOPPED, FAILED };
  * longer. A signal that the caller has a handler for ends the wait for a program that is tied to it. */
 static enum ending converse(struct talk *talk, pid_t pid, int timeout_ms, bool tied, int *status)
 {
-    enum { IN, OUT, END };
+    enum { IN, OUT, ERR, END };
     uint64_t deadline = timeout_ms > 0 ? pr_now() + (uint64_t)timeout_ms * 1000000u : 0;
     int end = pr_pidfd_open(pid, 0);            /* a seccomp filter may refuse it: then look every 10 ms */
     pid_t ended;
@@ -137,20 +150,22 @@ static enum ending converse(struct talk *talk, pid_t pid, int timeout_ms, bool t
             break;
         struct pollfd fds[] = {
             [IN] = { .fd = talk->in, .events = POLLOUT },
-            [OUT] = { .fd = talk->out, .events = POLLIN },
+            [OUT] = { .fd = talk->from[0], .events = POLLIN },
+            [ERR] = { .fd = talk->from[1], .events = POLLIN },
             [END] = { .fd = end, .events = POLLIN },
         };
         if (end < 0 && (left < 0 || left > 10))
             left = 10;
         struct timespec rest = { .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000 };
-        int ready = tied ? ppoll(fds, 3, left < 0 ? NULL : &rest, &mask) : poll(fds, 3, (int)left);
+        int ready = tied ? ppoll(fds, 4, left < 0 ? NULL : &rest, &mask) : poll(fds, 4, (int)left);
         stopped = tied && ready < 0 && errno == EINTR;
         if (ready <= 0)
             continue;
         if (fds[IN].revents)
             feed(talk);
-        if (fds[OUT].revents)
-            collect(talk);
+        for (int stream = 0; stream < 2; stream++)
+            if (fds[OUT + stream].revents)
+                collect(talk, stream);
     }
     int cause = errno;
     if (end >= 0)
@@ -164,6 +179,7 @@ static int run(struct program *program, struct talk *talk, int timeout_ms, int *
     pid_t pid = start(program);
     shut(&program->in);
     shut(&program->out);
+    shut(&program->err);
     if (pid < 0)
         return -1;
     enum ending ending = converse(talk, pid, timeout_ms, program->tied_to != 0, status);
@@ -175,9 +191,9 @@ static int run(struct program *program, struct talk *talk, int timeout_ms, int *
             ;
         *status = ending == LATE ? -2 : -3;
     }
-    while (talk->out >= 0 && talk->room && collect(talk))
-        ;
-    *talk->kept = 0;
+    for (int stream = 0; stream < 2; stream++)          /* as much as a pipe holds: what it has started may go on */
+        for (int reads = 0; reads < LAST_READS && talk->from[stream] >= 0 && collect(talk, stream); reads++)
+            ;
     if (program->error) {
         errno = program->error;
         return -1;
@@ -185,33 +201,39 @@ static int run(struct program *program, struct talk *talk, int timeout_ms, int *
     return 0;
 }
 
-int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, int out_fd, int err_fd,
-           const char *input, size_t input_len, int timeout_ms, int tied, int *status, char *out, size_t out_size)
+/* A pipe whose ends are above 2, ours not blocking. */
+static int make_pipe(int ends[2], int ours)
 {
-    int to[2] = { -1, -1 }, from[2] = { -1, -1 }, result = -1;
+    return pipe2(ends, O_CLOEXEC) == 0 && above_stdio(ends) == 0 ? fcntl(ends[ours], F_SETFL, O_NONBLOCK) : -1;
+}
+
+int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, int out_fd, int err_fd,
+           const char *input, size_t input_len, int timeout_ms, int tied, int *status, struct pr_printed *out,
+           struct pr_printed *err)
+{
+    int to[2] = { -1, -1 }, from[2] = { -1, -1 }, errors[2] = { -1, -1 }, result = -1;
     struct sigaction ignored = { .sa_handler = SIG_IGN }, before;
-    if (out_size == 0) {
-        errno = EINVAL;
-        return -1;
-    }
     *status = 0;
-    *out = 0;
+    out->used = err->used = 0;
+    out->total = err->total = 0;
     if (sigaction(SIGPIPE, &ignored, &before) < 0)
         return -1;
-    if (pipe2(to, O_CLOEXEC) == 0 && above_stdio(to) == 0 && pipe2(from, O_CLOEXEC) == 0 && above_stdio(from) == 0
-        && fcntl(to[WRITE], F_SETFL, O_NONBLOCK) == 0 && fcntl(from[READ], F_SETFL, O_NONBLOCK) == 0) {
-        struct program program = { path, argv, envp, chdir_fd, to[READ], from[WRITE], out_fd, err_fd,
+    if (make_pipe(to, WRITE) == 0 && make_pipe(from, READ) == 0 && make_pipe(errors, READ) == 0) {
+        struct program program = { path, argv, envp, chdir_fd, to[READ], from[WRITE], errors[WRITE], out_fd, err_fd,
                                    tied ? getpid() : 0, 0 };
-        struct talk talk = { to[WRITE], from[READ], input, input_len, out, out_size - 1 };
+        struct talk talk = { to[WRITE], input, input_len, { out, err }, { from[READ], errors[READ] } };
         result = run(&program, &talk, timeout_ms, status);
         to[READ] = program.in;
         from[WRITE] = program.out;
+        errors[WRITE] = program.err;
         to[WRITE] = talk.in;
-        from[READ] = talk.out;
+        from[READ] = talk.from[0];
+        errors[READ] = talk.from[1];
     }
     int cause = errno;
     close_both(to);
     close_both(from);
+    close_both(errors);
     sigaction(SIGPIPE, &before, NULL);
     errno = cause;
     return result;

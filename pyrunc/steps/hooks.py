@@ -7,7 +7,7 @@ A hook's environment is what the config says. Where it says nothing (no `env` at
 a startContainer hook the environment of the container's process. The caller's environment never reaches a hook: runc
 hands it on to those of the runtime, and with it whatever the engine was started with.
 
-What hooks print is kept for the error of one that fails; or, as crun has it, appended to the files that the
+The end of what hooks print is kept for the error of one that fails; or, as crun has it, appended to the files that the
 annotations run.oci.hooks.stdout and run.oci.hooks.stderr name.
 """
 from __future__ import annotations
@@ -17,6 +17,7 @@ import posix
 from .. import last
 from ..absolute import absolute
 from ..environment import Environment
+from ..page import TEXT_SIZE
 from ..step import CHILD, LAST, PARENT, Barrier, Step
 
 TYPE_CHECKING = False
@@ -38,8 +39,11 @@ SPEC = "config.md#posix-platform-hooks"
 ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
 #: Milliseconds are counted in an int.
 LONGEST_TIMEOUT = 2_147_483
-#: How much of what a failed hook has printed goes into the error's one line.
-LONGEST_OUTPUT = 2048
+#: Bytes that the error's one line may have with what a failed hook has printed (conmon reads 8 KiB), and that each of
+#: the two streams has in any case.
+LONGEST_TEXT, LEAST_OUTPUT = 4096, 64
+#: Second names of signals (signal(7)).
+OTHER_NAMES = ("SIGCLD", "SIGIOT", "SIGPOLL")
 OUTPUT = ("run.oci.hooks.stdout", "run.oci.hooks.stderr")
 
 
@@ -74,27 +78,50 @@ def _open_output(kernel: Files, path: str) -> int:
 
 
 def run_one(kernel: Kernel, hook: Hook, where: str, state: dict[str, Any], cwd_fd: int = -1,
-            streams: tuple[int, int] = (-1, -1)) -> None:
+            streams: tuple[int, int] = (-1, -1), room: int = LONGEST_TEXT) -> None:
     """Run one hook with the state on its standard input, and wait for it.
 
     where     its JSON path, hooks.poststop[0]
     streams   of open_output()
+    room      bytes that the whole text of an error may have
     Raises HookError when it fails or takes longer than its timeout, OSError when it cannot be run.
     """
     from ..config.dump import dumps
     timeout = _timeout(hook)
-    status, output = kernel.run_program(hook["path"], _args(hook), hook.get("env", ENVIRONMENT),
-                                        dumps(state).encode(), timeout, cwd_fd, streams)
+    status, out, err = kernel.run_program(hook["path"], _args(hook), hook.get("env", ENVIRONMENT),
+                                          dumps(state).encode(), timeout, cwd_fd, streams)
     if status == 0:
         return
     if status == -2:
         how = f"hook ran past specified timeout of {timeout:.1f}s"
     elif status & 0x7F:              # wait(2): killed by this signal
-        how = f"killed by signal {status & 0x7F}"
+        how = f"killed by {signal_name(status & 0x7F)}"
     else:
         how = f"exit status {status >> 8}"
-    printed = " ".join(output.split())[-LONGEST_OUTPUT:]
-    raise HookError(f"{_title(where)}: {hook['path']}: {how}, stdout: {printed}")
+    text = f"{_title(where)}: {hook['path']}: {how}, "
+    raise HookError(text + printed(out, err, room - len(text.encode(errors="replace"))))
+
+
+def printed(out: str, err: str, room: int) -> str:
+    """The ends of what a hook has printed, on one line of at most room bytes; each may have what the other leaves."""
+    out, err = (" ".join(text.split()).replace("\0", "\\x00") for text in (out, err))
+    room = max(room - len("stdout: , stderr: "), 2 * LEAST_OUTPUT)
+    err = end_of(err, max(room // 2, room - len(out.encode())))
+    return f"stdout: {end_of(out, room - len(err.encode()))}, stderr: {err}"
+
+
+def end_of(text: str, room: int) -> str:
+    """The last room bytes of a text, with "..." in front of what is not all of it."""
+    data = text.encode()
+    return text if len(data) <= room else "..." + data[3 - room:].decode(errors="ignore")
+
+
+def signal_name(number: int) -> str:
+    """signal 9 (SIGKILL)"""
+    import _signal
+    names = [name for name in dir(_signal) if name.startswith("SIG") and "_" not in name and name not in OTHER_NAMES
+             and getattr(_signal, name) == number]
+    return f"signal {number} ({names[0]})" if names else f"signal {number}"
 
 
 def oci_state(config: Config, options: Options, status: str) -> dict[str, Any]:
@@ -138,10 +165,11 @@ class Run(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         if self.side == PARENT:
-            pid, cwd_fd = facts.pid, -1
-        else:
-            pid, cwd_fd = kernel.getpid(), facts.root_fd
-        run_one(kernel, self.hook, self.where, {**self.state, "pid": pid}, cwd_fd, facts.hook_output)
+            run_one(kernel, self.hook, self.where, {**self.state, "pid": facts.pid}, streams=facts.hook_output)
+            return
+        # Its error must fit into the page, with its place in front.
+        run_one(kernel, self.hook, self.where, {**self.state, "pid": kernel.getpid()}, facts.root_fd, facts.hook_output,
+                TEXT_SIZE - len(self.where) - 2)
 
 
 class RunLast(Step):

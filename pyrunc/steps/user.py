@@ -60,11 +60,11 @@ class Map(Step):
                     kernel.stat_path(program)
                 except OSError:
                     continue
-                status, text = kernel.run_program(program, [program, str(facts.pid), *self.text.split()], [], b"", 10)
+                status, *said = kernel.run_program(program, [program, str(facts.pid), *self.text.split()], [], b"", 10)
                 if status == 0:
                     return
-                said = " ".join(text.split())
-                raise OSError(refusal.errno, refusal.strerror, f"{self.helper}: {said}") from None
+                text = " ".join(" ".join(said).split())
+                raise OSError(refusal.errno, refusal.strerror, f"{self.helper}: {text}") from None
             raise
 
 

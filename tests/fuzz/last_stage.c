@@ -55,7 +55,8 @@ int __wrap_execve(const char *path, char *const argv[], char *const envp[])
     return -1;
 }
 int __wrap_pr_run(const char *path, char *const argv[], char *const envp[], int chdir_fd, int out_fd, int err_fd,
-                  const char *input, size_t input_len, int timeout_ms, int tied, int *status, char *out, size_t out_size)
+                  const char *input, size_t input_len, int timeout_ms, int tied, int *status, struct pr_printed *out,
+                  struct pr_printed *err)
 {
     (void)chdir_fd;
     (void)tied;
@@ -64,8 +65,10 @@ int __wrap_pr_run(const char *path, char *const argv[], char *const envp[], int 
     (void)timeout_ms;
     sink ^= (uint8_t)(strlen(path) + walk(argv) + walk(envp));
     touch(input, input_len);
-    memset(out, 'x', out_size - 1);
-    out[out_size - 1] = 0;
+    memset(out->data, 'x', out->used = out->size);
+    memset(err->data, 0, err->used = err->size);
+    out->total = out->used;
+    err->total = err->used + 1;
     *status = works(0) ? 0 : (int)(chance >> 40 & 0xff00) - 2;
     return works(ENOENT) ? 0 : -1;
 }

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import re
+import resource
 import signal
 import time
 from pathlib import Path
@@ -19,7 +20,9 @@ KERNEL = Kernel()
 
 
 def run(script: str, stdin: bytes = b"", timeout: float | None = 60, env: tuple[str, ...] = ()) -> tuple[int, str]:
-    return KERNEL.run_program("/bin/sh", ["sh", "-c", script], env, stdin, timeout)
+    """(status, what it has printed on either stream)"""
+    status, out, err = KERNEL.run_program("/bin/sh", ["sh", "-c", script], env, stdin, timeout)
+    return status, out + err
 
 
 def test_program_gets_exactly_what_it_is_given() -> None:
@@ -54,10 +57,42 @@ def test_program_status(script: str, status: int) -> None:
     assert run(script) == (status, "")
 
 
-def test_program_that_prints_more_than_is_kept() -> None:
-    status, out = run("yes 0123456789 | head -c 1000000; exit 4")
+@pytest.mark.parametrize(("size", "kept"), [
+    (0, 0), (1, 1), (4095, 4095), (4096, 4096), (4097, 4096), (5000, 4096), (8192, 4096), (8193, 4096),
+    (1_000_000, 4096)])
+def test_program_that_prints_more_than_is_kept(size: int, kept: int) -> None:
+    """The end of each stream stays, whatever the other has."""
+    script = f"yes 0123456789 | head -c {size}; yes abcdefghi | head -c {size} >&2; exit 4"
+    status, out, err = KERNEL.run_program("/bin/sh", ["sh", "-c", script], ["PATH=/usr/bin:/bin"], b"", 60)
     assert status >> 8 == 4
-    assert len(out) == 4095
+    for text, line in ((out, "0123456789\n"), (err, "abcdefghi\n")):
+        printed = (line * (size // len(line) + 1))[:size]
+        assert text == (printed if kept == size else "..." + printed[size - kept:])
+
+
+@pytest.mark.parametrize("bytes", [1, 7, 4096, 4097, 65536])
+def test_the_end_stays_in_pieces_of_any_size(bytes: int) -> None:
+    status, _, err = KERNEL.run_program(
+        "/bin/sh", ["sh", "-c", f"yes 0123456789 | head -c 70000 | dd bs={bytes} iflag=fullblock >&2 2>/dev/null; "
+                                "echo FATAL: the reason >&2; exit 1"], ["PATH=/usr/bin:/bin"], b"", 60)
+    assert status == 1 << 8 and err.startswith("...") and err.endswith("FATAL: the reason\n") and len(err) == 4099
+
+
+def test_bytes_that_are_no_text() -> None:
+    script = r"printf 'a\000b'; printf '\377\303\251' >&2"
+    _, out, err = KERNEL.run_program("/bin/sh", ["sh", "-c", script], [], b"", 60)
+    assert (out, err) == ("a\0b", "\\xffé")
+    long = "é" * 3000 + "x"                     # 4,096 bytes before the end are the second of a character
+    _, out, _ = KERNEL.run_program("/bin/cat", ["cat"], [], long.encode(), 60)
+    assert out == "..." + "é" * 2047 + "x"
+
+
+def test_memory_is_bounded_whatever_a_program_prints() -> None:
+    def act() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        run("yes 0123456789 | head -c 300000000")
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert forked(act) < 2000           # KiB
 
 
 def test_program_that_does_not_read_its_stdin() -> None:
@@ -101,7 +136,7 @@ def test_program_that_is_not_there(tmp_path: Path) -> None:
 
 def test_program_in_a_directory(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_PATH)
-    assert KERNEL.run_program("/bin/pwd", ["pwd"], [], b"", 60, fd) == (0, f"{tmp_path}\n")
+    assert KERNEL.run_program("/bin/pwd", ["pwd"], [], b"", 60, fd) == (0, f"{tmp_path}\n", "")
     os.close(fd)
 
 
@@ -124,9 +159,9 @@ def test_program_with_sigchld_ignored_is_an_error_not_a_success() -> None:
 
 def test_program_that_prints_into_files(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
-    for streams, kept in (((fd, -1), "err\n"), ((-1, fd), "out\n"), ((fd, fd), "")):
+    for streams, kept in (((fd, -1), ("", "err\n")), ((-1, fd), ("out\n", "")), ((fd, fd), ("", ""))):
         assert KERNEL.run_program("/bin/sh", ["sh", "-c", "echo out; echo err >&2"], [], b"", 60, streams=streams) \
-            == (0, kept)
+            == (0, *kept)
     os.close(fd)
     assert (tmp_path / "out").read_text() == "out\nerr\nout\nerr\n"
 

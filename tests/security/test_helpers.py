@@ -31,9 +31,9 @@ class Unprivileged(Recorder):
         return object()
 
     def run_program(self, path: str, args: Sequence[str], env: Sequence[str], stdin: bytes, timeout: float | None,
-                    cwd_fd: int = -1, streams: tuple[int, int] = (-1, -1)) -> tuple[int, str]:
+                    cwd_fd: int = -1, streams: tuple[int, int] = (-1, -1)) -> tuple[int, str, str]:
         self.ran.append((path, list(args), list(env)))
-        return 0, ""
+        return 0, "", ""
 
 
 def mapping(helper: str) -> Unprivileged:

@@ -126,27 +126,43 @@ def test_output_of_one_stream_or_of_no_hooks() -> None:
     assert plan(hooks.output, config(hooks={"poststop": [{"path": "/x"}]})) == []
 
 
-def failure(step: Step, status: int, output: str = "") -> str:
+def failure(step: Step, status: int, out: str = "", err: str = "") -> str:
     """What the engine would begin the error with."""
     with pytest.raises(OSError) as caught:
-        step.apply(Recorder(programs={"/bin/x": (status, output)}), facts())
+        step.apply(Recorder(programs={"/bin/x": (status, out, err)}), facts())
     assert caught.value.errno == 0
     return step.failure(caught.value)
 
 
 # runtime.md#lifecycle: "If any createRuntime hook fails, the runtime MUST generate an error"
-@pytest.mark.parametrize("status, output, text", [
-    (3 << 8, "one\ntwo\n", "exit status 3, stdout: one two"),
-    (signal.SIGSEGV, "", "killed by signal 11, stdout: "),
-    (signal.SIGSEGV | 0x80, "core\n", "killed by signal 11, stdout: core"),
-    (-2, "", "hook ran past specified timeout of 5.0s, stdout: ")])
-def test_failures_are_one_line(status: int, output: str, text: str) -> None:
-    assert failure(hook(timeout=5), status, output) == f"error running createRuntime hook #0: /bin/x: {text}"
+@pytest.mark.parametrize("status, out, err, text", [
+    (3 << 8, "one\ntwo\n", "", "exit status 3, stdout: one two, stderr: "),
+    (3 << 8, "one\n", "two\nthree\n", "exit status 3, stdout: one, stderr: two three"),
+    (3 << 8, "a\0b", "\0", r"exit status 3, stdout: a\x00b, stderr: \x00"),
+    (signal.SIGSEGV, "", "", "killed by signal 11 (SIGSEGV), stdout: , stderr: "),
+    (signal.SIGSEGV | 0x80, "core\n", "", "killed by signal 11 (SIGSEGV), stdout: core, stderr: "),
+    (-2, "", "slow", "hook ran past specified timeout of 5.0s, stdout: , stderr: slow")])
+def test_failures_are_one_line(status: int, out: str, err: str, text: str) -> None:
+    assert failure(hook(timeout=5), status, out, err) == f"error running createRuntime hook #0: /bin/x: {text}"
 
 
-def test_of_a_long_output_the_end_is_told() -> None:
-    told = failure(hook(), 1 << 8, "x" * 5000 + " the reason")
-    assert told.endswith("xx the reason") and len(told) < 2200
+@pytest.mark.parametrize(("number", "name"), [
+    (1, "signal 1 (SIGHUP)"), (9, "signal 9 (SIGKILL)"), (6, "signal 6 (SIGABRT)"), (17, "signal 17 (SIGCHLD)"),
+    (29, "signal 29 (SIGIO)"), (31, "signal 31 (SIGSYS)"), (40, "signal 40")])
+def test_signals_have_names(number: int, name: str) -> None:
+    assert hooks.signal_name(number) == name
+
+
+@pytest.mark.parametrize(("out", "err"), [(5000, 20), (20, 5000), (5000, 5000), (5000, 0), (0, 5000)])
+@pytest.mark.parametrize("kind", ["createRuntime", "createContainer"])
+def test_of_a_long_output_the_end_is_told(kind: str, out: int, err: int) -> None:
+    """Of both streams; a hook of the init has the room of the page that it shares with the runtime."""
+    told = failure(hook(kind), 1 << 8, "x" * out + " of out", "é" * err + " of err")
+    assert told.endswith("é of err" if err else "of err")
+    assert ("x of out, stderr: " if out else " of out, stderr: ") in told
+    assert ("..." in told) == (max(out, 2 * err) > 1000)
+    assert len(told.encode()) + len(f"hooks.{kind}[0]") < (2048 if kind == "createContainer" else 4130)
+    assert len(told.encode()) > min(out + 2 * err, 1900)
 
 
 def test_a_hook_that_cannot_be_run_names_its_place() -> None:
@@ -161,13 +177,13 @@ def test_a_hook_that_cannot_be_run_names_its_place() -> None:
 def test_poststop_hooks_of_a_create_that_failed() -> None:
     [step] = plan(hooks.poststop_after_failure, config(hooks={"poststop": [{"path": "/bin/x"}, {"path": "/bin/y"}]}))
     assert step.describe() == "if create fails: run /bin/x, /bin/y at the end"
-    kernel, known = Recorder(programs={"/bin/x": (1 << 8, "no")}), facts()
+    kernel, known = Recorder(programs={"/bin/x": (1 << 8, "no", "net")}), facts()
     step.apply(kernel, known)
     assert kernel.calls == []
     step.undo(kernel, known)
     assert [call[1] for call in kernel.calls] == ["/bin/x", "/bin/y"]
     assert json.loads(kernel.calls[0][4]) == {**STATE, "status": "stopped"}
-    assert known.warnings == ["error running poststop hook #0: /bin/x: exit status 1, stdout: no"]
+    assert known.warnings == ["error running poststop hook #0: /bin/x: exit status 1, stdout: no, stderr: net"]
 
 
 def test_no_poststop_hooks_when_there_has_been_no_container() -> None:
@@ -194,7 +210,7 @@ def test_a_real_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_real_failure() -> None:
     with pytest.raises(hooks.HookError) as caught:
         run("echo out; echo err >&2; exit 3")
-    assert str(caught.value) == "error running poststop hook #3: /bin/sh: exit status 3, stdout: out err"
+    assert str(caught.value) == "error running poststop hook #3: /bin/sh: exit status 3, stdout: out, stderr: err"
 
 
 def test_a_real_timeout() -> None:
