@@ -16,7 +16,6 @@ from pyrunc.last import (
 
 from .stage import Op, execute, op, run, shell
 
-
 FAILED = "error running startContainer hook #4: /bin/sh: "
 
 
