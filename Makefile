@@ -3,6 +3,7 @@
 #   make demo       install what is missing, build, run a container, and print the plan that ran with its times
 #   make test       install what is missing, build, and pass every test
 #   make engines    every scenario under containerd, CRI, Docker, Podman and Buildah, in the guest; ENGINE=docker: one's
+#   make faults     every system call of every command fails once, in every way: hours
 #   make install    PREFIX=/usr/local [DESTDIR=]: for engines
 #
 # What is there already is not asked for again: a second run needs no network.
@@ -23,7 +24,7 @@ APT_RECOMMENDED := docker-cli nftables catatonit passt
 
 SOURCES := $(shell find pyrunc -name '*.py' -o -name '*.[ch]' ! -name '_native.c' ! -name '_seccomp.c') setup.py Makefile
 
-.PHONY: build demo test engines bench lint install clean apt-build apt-test
+.PHONY: build demo test engines faults bench lint install clean apt-build apt-test
 build: $(VENV)/bin/pyrunc
 
 demo: build
@@ -38,6 +39,9 @@ engines: build apt-test $(VENV)/.test
 	$(IN) -m pytest $(PYTEST) --engines --reports=build/engines.jsonl --guest-timeout=28800 \
 	  $(if $(ENGINE),$(wildcard tests/engines/test_$(ENGINE).py tests/engines/test_$(ENGINE)_*.py),tests/engines) \
 	  ; status=$$?; $(IN) -m tests.engines.table build/engines.jsonl; exit $$status
+
+faults: build apt-test $(VENV)/.test
+	$(IN) -m pytest $(PYTEST) --faults tests/faults
 
 bench: build apt-test $(VENV)/.test
 	$(IN) pyrunc/_native/install.py $(abspath build/bench)

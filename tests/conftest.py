@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     replay.add_options(parser)
     parser.addoption("--runtime", metavar="PATH", default="", help="OCI runtime under test (default: pyrunc)")
     parser.addoption("--engines", action="store_true", help="every scenario of tests/engines, not only `every_time`")
+    parser.addoption("--faults", action="store_true", help="every fault of every system call, and 5,000 of each thing")
     parser.addoption("--update", action="store_true", help="write the golden files anew")
 
 

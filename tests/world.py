@@ -87,7 +87,7 @@ def processes_of(prefix: str) -> list[int]:
         if entry.name.isdigit():
             try:
                 if any(line.startswith("0::") and named(prefix).search(line)
-                       for line in (entry / "cgroup").read_text().splitlines()) and \
+                       for line in (entry / "cgroup").read_text(errors="replace").splitlines()) and \
                         "\nState:\tZ" not in (entry / "status").read_text():
                     found.append(int(entry.name))
             except (FileNotFoundError, ProcessLookupError):

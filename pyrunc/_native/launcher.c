@@ -30,7 +30,7 @@ _Noreturn void die(const char *what)
 static void open_standard_descriptors(void)
 {
     for (int fd = 0; fd <= 2; fd++)     /* open returns the lowest free number: this one */
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
             _exit(1);
 }
 

@@ -74,8 +74,9 @@ def run(call: Call) -> int:
         from .foreground import hold_signals
         hold_signals()
     steps = plan.exec(config, options, probe(), container.state)
+    kernel = Kernel()
     try:
-        facts = execute(steps, Kernel(), call.observers(stops=True))
+        facts = execute(steps, kernel, call.observers(stops=True))
     except StepError as fault:
         killed = fault.what.startswith("killed by signal 9")        # as all processes of a container are that ends
         named = fault.step == "join.cgroup" and options.cgroup and container.cgroup().exists()   # --cgroup is at fault
@@ -86,7 +87,11 @@ def run(call: Call) -> int:
     if options.detach:
         return 0
     from .foreground import stay
-    return stay(facts, call.log)
+    try:
+        return stay(facts, call.log)
+    except BaseException:             # nobody would learn how it ends: an exec that fails leaves nothing running
+        kernel.kill_and_reap(facts.pid, facts.pidfd)
+        raise
 
 
 def ends(container: Container) -> bool:

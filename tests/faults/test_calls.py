@@ -1,0 +1,60 @@
+"""One system call fails, each in turn: one clear line and nothing left, nothing lost and nothing weaker, no hanging.
+
+Without --faults a slice is tried: of each process, each call on each thing once, and an errno of the five; with it, by
+`make faults`, every call and every errno, which takes hours.
+"""
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults import injection, scenarios
+from tests.faults.injection import Call
+from tests.runtimes import Runtime
+
+#: Of a slice: about as many faults of each command.
+SLICE = 40
+
+
+def subject(call: Call) -> tuple[int, str, str]:
+    """What one call is as good as another for."""
+    return call.process, call.name, re.sub(r"\d+", "N", call.text)
+
+
+def part(calls: list[Call]) -> Iterator[tuple[Call, int]]:
+    """A slice: spread over the calls, and the errnos taken in turns."""
+    different = list({subject(call): call for call in reversed(calls)}.values())[::-1]
+    errors = itertools.cycle(injection.ERRORS)
+    for call in different[::max(1, len(different) // SLICE)]:
+        yield call, injection.HALF if call.name in injection.WRITING and call.occurrence % 2 else next(errors)
+
+
+def whole(calls: list[Call]) -> Iterator[tuple[Call, int]]:
+    for call in calls:
+        for error in injection.faults(call):
+            yield call, error
+
+
+@pytest.mark.timeout(24 * 3600)
+@pytest.mark.parametrize("kind", scenarios.ALL, ids=lambda kind: kind.name)
+def test_a_call_fails(kind: type[scenarios.Scenario], request: pytest.FixtureRequest, runtime: Runtime, place: Path,
+                      name: str) -> None:
+    scenario, log = kind(runtime, place), place / "log"
+    scenario.prepare(f"{name}-0")
+    calls = injection.calls(scenario.argv(f"{name}-0"), log)
+    assert scenario.left(f"{name}-0") == ""
+    assert len(calls) > 100
+    failures, tried = [], 0
+    for call, error in whole(calls) if request.config.getoption("--faults") else part(calls):
+        tried += 1
+        id = f"{name}-{tried}"
+        scenario.prepare(id)
+        outcome = injection.with_fault(scenario.argv(id), log, call, error)
+        if wrong := scenario.wrong(id, outcome):
+            failures.append(f"{call}: {injection.error_name(error)}: {wrong}")
+    assert tried > 20
+    assert not failures, f"{len(failures)} of {tried} faults are not borne:\n" + "\n".join(failures[:40])
