@@ -16,7 +16,7 @@ from ..errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..config.types import DeviceRule
 
@@ -109,6 +109,8 @@ _LITTLE = sys.byteorder == "little"
 _INSTRUCTION = Struct("=BBhi")       # struct bpf_insn: code, registers, offset, immediate
 _CONTEXT, _TYPE, _ACCESS, _MAJOR, _MINOR = 1, 2, 3, 4, 5    # registers; r1 is free once the context is read
 _LOAD, _MOVE, _MOVE_REGISTER, _AND, _SHIFT = 0x61, 0xb4, 0xbc, 0x54, 0x74   # 32 bits wide
+WIDE = 256                           # the verifier's time is quadratic in these, and 600 are too complex
+RULES = 1000                         # of one major number, in one part of the program
 _UNLESS_EQUAL, _UNLESS_SAME, _IF_ZERO, _EXIT = 0x56, 0x5e, 0x16, 0x95       # BPF_JMP32 (Linux 5.1)
 
 
@@ -133,13 +135,13 @@ def program(state: Exceptions) -> bytes:
             _op(_LOAD, _ACCESS, _CONTEXT, 0), _op(_SHIFT, _ACCESS, value=16),
             _op(_LOAD, _MAJOR, _CONTEXT, 4), _op(_LOAD, _MINOR, _CONTEXT, 8)]
     for kind in (CHAR, BLOCK):
-        code.append(_unless(_TYPE, kind, _of_type(state, kind)))
+        code += _of_type(state, kind)
     code.append(_answer(state.allow))
     return b"".join(code)
 
 
-def _of_type(state: Exceptions, kind: int) -> bytes:
-    """The part for one type; ends with an answer."""
+def _of_type(state: Exceptions, kind: int) -> Iterator[bytes]:
+    """The parts for one type, in order. A jump reaches no further than 32,767 instructions: each part is short."""
     wide: list[bytes] = []
     groups: dict[int, list[bytes]] = {}
     for (device, major, minor), access in sorted(state.rules.items()):     # -1, the wildcard, comes first
@@ -149,9 +151,22 @@ def _of_type(state: Exceptions, kind: int) -> bytes:
                 # With a major number the device is settled; without one, that number's own rules are still to come.
                 match = _unless(_MINOR, minor, match if major == ANY else _closed([match], state.allow))
             (wide if major == ANY else groups.setdefault(major, [])).append(match)
+    minors = sum(device == kind and major == ANY and minor != ANY for device, major, minor in state.rules)
+    if minors > WIDE:
+        raise ConfigError(f"{minors} rules for one minor number of every major number; {WIDE} are as many as the "
+                          "kernel can look through", WHERE)
+    for part in wide:
+        yield _unless(_TYPE, kind, part)
+        if part == _answer(not state.allow):        # for every device of the type: what follows cannot be reached
+            return
     for major, group in groups.items():
-        wide.append(_unless(_MAJOR, major, _closed(group, state.allow)))
-    return _closed(wide, state.allow)
+        for first in range(0, len(group), RULES):
+            part = b"".join(group[first:first + RULES])
+            if first + RULES >= len(group) or group[0] == _answer(not state.allow):
+                part = _closed(group[first:], state.allow)
+            yield _unless(_TYPE, kind, _unless(_MAJOR, major, part))
+            if group[0] == _answer(not state.allow):
+                break
 
 
 def _closed(parts: list[bytes], allow: bool) -> bytes:
@@ -167,8 +182,6 @@ def _closed(parts: list[bytes], allow: bool) -> bytes:
 
 def _unless(register: int, value: int, code: bytes) -> bytes:
     """Jump over the code when the register holds another value."""
-    if len(code) >= 8 << 15:
-        raise ConfigError("too many rules for one program", WHERE)
     return _op(_UNLESS_EQUAL, register, offset=len(code) // 8, value=value) + code
 
 

@@ -12,7 +12,7 @@ from ..config.namespaces import KINDS
 from ..config.rules.sysctl import path as sysctl_path
 from ..config.where import at, quoted
 from ..environment import DEFAULT_PATH
-from ..errors import NOT_FOUND_IN_PATH, strerror
+from ..errors import NOT_FOUND_IN_PATH, ConfigError, strerror
 from .findings import Finding, error, warning
 from .in_root import Hidden, find, find_program
 
@@ -186,10 +186,14 @@ def _seccomp(config: Config) -> Iterator[Finding]:
     if notify and not (os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode)):
         yield error("linux.seccomp.listenerPath", f"{quoted(path)} is no socket: nobody would get the listener")
     try:
-        from ..seccomp.compile import unknown_names
+        from ..seccomp.compile import program, unknown_names
         from ..seccomp.profile import read
     except ImportError:
         return                                   # a checkout that has not been built yet
+    try:
+        program(read(seccomp))                   # more instructions than the kernel takes, say
+    except ConfigError as fault:
+        yield error(fault.where, fault.what)
     strange = list(unknown_names(read(seccomp)))
     if strange:
         names = ", ".join(dict.fromkeys(name for name, _ in strange))

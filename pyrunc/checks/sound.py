@@ -16,6 +16,8 @@ Path = tuple[str | int, ...]
 #: What stands in for a part that is faulty, once, so that all around it can still be looked at.
 PLAIN: dict[Path, Any] = {("ociVersion",): "1.0.0", ("process", "cwd"): "/", ("process", "user"): {"uid": 0, "gid": 0}}
 
+MANY = 20
+
 
 class Sound:
     """A copy of config without what stands at the places, which are JSON paths, and without what cannot be without it.
@@ -32,7 +34,10 @@ class Sound:
         for place in places:
             whole = self._drop(self._now(steps(place))) and whole
         while whole and (faults := check.problems(self._rest)):
-            whole = self._drop(steps(faults[0].where))
+            # One at a time, since what one takes along may be what the next is about; but not thousands, one at a time.
+            # From the end, so that the places of those before stay what they are.
+            for fault in reversed(faults if len(faults) > MANY else faults[:1]):
+                whole = self._drop(steps(fault.where)) and whole
         self.config: Config | None = self._rest if whole else None
 
     def origin(self, where: str) -> str:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: Rows and columns of struct winsize are 16 bits.
 LARGEST_TERMINAL = 0xFFFF
+#: NGROUPS_MAX of <linux/limits.h>.
+MOST_GROUPS = 65536
 REALTIME = ("SCHED_FIFO", "SCHED_RR")
 
 
@@ -29,6 +31,9 @@ def rules(config: Config) -> Iterator[ConfigError]:
             yield ConfigError("invalid environment variable: missing '='", f"process.env[{index}]")
         elif not name:
             yield ConfigError("invalid environment variable: name cannot be empty", f"process.env[{index}]")
+    groups = process.get("user", {}).get("additionalGids", ())
+    if len(groups) > MOST_GROUPS:
+        yield ConfigError(f"{len(groups)} groups; a process can have {MOST_GROUPS}", "process.user.additionalGids")
     yield from _rlimits(process)
     if scheduler := process.get("scheduler"):
         yield from _scheduler(scheduler)

@@ -1,0 +1,96 @@
+"""No limit is met unawares: any number of entries works, in a time that grows as they do, or is an error of the check
+that has the place and the number."""
+from __future__ import annotations
+
+import json
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import bundles, world
+from tests.bundles import docker_like
+from tests.faults import counts
+from tests.runtimes import Runtime
+
+FEW, MANY = 1250, 5000
+
+
+@pytest.fixture
+def many(request: pytest.FixtureRequest) -> int:
+    """5,000; of hooks, each a process, 5,000 with --faults."""
+    slow = "hooks." in request.node.name and not request.config.getoption("--faults")
+    return FEW if slow else MANY
+
+
+def life(runtime: Runtime, bundle: Path, id: str) -> float:
+    """Seconds that the commands of one container took."""
+    seconds = runtime.ok("create", "--bundle", bundle, id).seconds
+    seconds += runtime.ok("start", id).seconds
+    runtime.wait_for(id, "stopped")
+    return seconds + runtime.ok("delete", id).seconds
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("property", counts.WORK)
+def test_any_number_works(property: str, many: int, runtime: Runtime, place: Path, name: str) -> None:
+    took = []
+    for number in (many // 4, many):
+        bundle = bundles.bundle(place / f"bundle-{number}")
+        bundles.write(bundle, counts.config(counts.WORK[property], number, bundle / "rootfs"))
+        took.append(life(runtime, bundle, f"{name}-{number}"))
+    # Four times as many: 16 times as long is what must not be. A busy machine has a second's grace.
+    assert took[1] < 8 * took[0] + 1, took
+    world.gone(name)
+    left = world.Snapshot.take(name, runtime.root)
+    assert (left.cgroups, [path for path in left.files if name in path]) == ([], [])
+
+
+@pytest.mark.parametrize("property", counts.LIMITED)
+def test_what_the_kernel_has_no_room_for_is_an_error_of_the_check(property: str, runtime: Runtime, place: Path,
+                                                                 name: str) -> None:
+    made, most, words = counts.LIMITED[property]
+    root = bundles.bundle(place / "bundle") / "rootfs"
+    bundles.write(root.parent, counts.config(made, MANY, root))
+    for command in (("check",), ("create", name)):
+        done = runtime(command[0], "--bundle", root.parent, *command[1:])
+        said = done.stdout + done.stderr
+        assert done.status and words in said, said
+        assert property.split(" ")[0] in said, said
+    assert not (runtime.root / name).exists()
+    if most:
+        bundles.write(root.parent, counts.config(made, most, root))
+        done = runtime("create", "--bundle", root.parent, name)
+        assert done.status == 0, done.stderr
+
+
+@pytest.fixture
+def descriptors() -> Iterator[list[int]]:
+    """MANY of them, from 3 on."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], MANY + 100), max(before[1], MANY + 100)))
+    null = os.open("/dev/null", os.O_RDONLY)
+    used = {int(entry) for entry in os.listdir("/proc/self/fd")}
+    made = [number for number in range(3, 3 + MANY) if number not in used]
+    for number in made:
+        os.dup2(null, number)
+    yield list(range(3, 3 + MANY))
+    for number in (null, *made):
+        os.close(number)
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_descriptors(descriptors: list[int], runtime: Runtime, place: Path, name: str) -> None:
+    """As many as are handed on."""
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["ls", "/proc/self/fd"], "rlimits": None}))
+    done = runtime.ok("run", "--preserve-fds", str(MANY), "--bundle", bundle, name, pass_fds=descriptors)
+    assert {int(line) for line in done.stdout.split()} >= set(descriptors)
+
+
+def test_explain_has_every_step(runtime: Runtime, place: Path, name: str) -> None:
+    root = bundles.bundle(place / "bundle") / "rootfs"
+    bundles.write(root.parent, counts.config(counts.binds, MANY, root))
+    steps = json.loads(runtime.ok("explain", "--format", "json", "--bundle", root.parent, name).stdout)
+    assert len(steps) > 2 * MANY
