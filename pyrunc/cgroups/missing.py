@@ -11,15 +11,27 @@ if TYPE_CHECKING:
 
 
 def why(kernel: Files, setting: Setting, mount: str, path: str) -> OSError:
-    """The OSError, without errno, to raise for a setting whose file does not exist in the cgroup at path."""
+    """The OSError, without errno, to raise for a setting whose file does not exist in the cgroup at path.
+
+    Of linux.resources.unified, with the words of runc: its errors are searched for them.
+    """
     controller = setting.controller
+    unified = ".unified[" in setting.where
+    there_is_none = f"this kernel has no {setting.file}"
+    if unified:
+        there_is_none = f'unable to set unified resource "{setting.file}": no such file or directory: {there_is_none}'
+    if controller == "cgroup":                   # the core's own files, not a controller's
+        return refusal(there_is_none)
     if not _has(kernel, mount, controller, "cgroup.controllers"):
-        text = f"controller {controller} is not available in the cgroup v2 hierarchy at {mount}"
+        text = f"controller {controller} is not available"
+        if unified:
+            text = f'unified resource "{setting.file}" can\'t be set: controller "{controller}" not available'
+        text += f" in the cgroup v2 hierarchy at {mount}"
         if _in_v1(kernel, controller):
             text += ": it is mounted as cgroup v1"
         return refusal(text)
     if _has(kernel, path, controller, "cgroup.controllers"):
-        return refusal(f"this kernel has no {setting.file}")
+        return refusal(there_is_none)
     above = mount
     for name in path[len(mount):].strip("/").split("/"):
         if not _has(kernel, above, controller, "cgroup.subtree_control"):

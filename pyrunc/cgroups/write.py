@@ -44,10 +44,10 @@ def check_usage(kernel: Files, fd: int, limit: int, swap: int) -> None:
     except FileNotFoundError:
         return                       # without the controller there is nothing to compare
     if 0 < limit <= usage:
-        raise refusal(f"unable to set memory limit to {limit} (current usage: {usage})")
+        raise refusal(f"rejecting memory limit {limit} <= usage {usage}: unable to set memory limit to {limit}")
     try:
         usage += int(kernel.read_file("memory.swap.current", fd))
     except FileNotFoundError:
         pass
     if 0 < swap <= usage:
-        raise refusal(f"unable to set memory+swap limit to {swap} (current usage: {usage})")
+        raise refusal(f"rejecting memory+swap limit {swap} <= usage {usage}: unable to set memory+swap limit to {swap}")

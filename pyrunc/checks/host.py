@@ -119,11 +119,30 @@ def _program(config: Config, root: str) -> Iterator[Finding]:
         name = f"{process['cwd']}/{name}"
     mounts = {absolute(mount["destination"], "/") for mount in config.get("mounts", ())}
     try:
-        if find_program(root, name, search, mounts) is None:
-            yield error("process.args[0]", f"exec: {quoted(process['args'][0])}: {NOT_FOUND_IN_PATH}"
-                        if "/" not in name else f"exec: {quoted(name)}: no such file or directory, or not executable")
+        found, useless = find_program(root, name, search, mounts)
     except Hidden:
-        pass
+        return
+    if found is None:
+        yield error("process.args[0]", f"exec: {quoted(process['args'][0])}: {_refusal(name, useless)}",
+                    *[_reason(path, root) for path in useless[:1]])
+
+
+def _refusal(name: str, useless: list[str]) -> str:
+    """As create words it: what is named by a path is looked at, and in PATH only what can be executed counts."""
+    if "/" not in name:
+        return NOT_FOUND_IN_PATH
+    if not useless:
+        return f"stat {name}: no such file or directory"
+    return "is a directory" if os.path.isdir(useless[0]) else "permission denied"
+
+
+def _reason(path: str, root: str) -> str:
+    place = quoted(path.removeprefix(root))
+    if os.path.isdir(path):
+        return f"{place} is a directory"
+    if not os.path.isfile(path):
+        return f"{place} is no regular file"
+    return f"{place} has no execute permission for anybody"
 
 
 def _devices(config: Config, root: str) -> Iterator[Finding]:

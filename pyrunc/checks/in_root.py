@@ -39,9 +39,12 @@ def find(root: str, path: str, mounts: Collection[str] = ()) -> str | None:
     return os.path.join(root, *done)
 
 
-def find_program(root: str, name: str, search: str, mounts: Collection[str]) -> str | None:
-    """The executable that name stands for in the container, by its PATH. Raises Hidden when a mount may have it."""
-    hidden = None
+def find_program(root: str, name: str, search: str, mounts: Collection[str]) -> tuple[str | None, list[str]]:
+    """The executable that name stands for in the container, by its PATH, and what is there but cannot be executed.
+
+    Both as paths of the host. Raises Hidden when a mount may have it.
+    """
+    hidden, useless = None, []
     for folder in [""] if "/" in name else search.split(":"):
         try:
             found = find(root, f"{folder}/{name}", mounts)
@@ -49,7 +52,9 @@ def find_program(root: str, name: str, search: str, mounts: Collection[str]) -> 
             hidden = place
             continue
         if found and os.path.isfile(found) and os.stat(found).st_mode & 0o111:
-            return found
+            return found, []
+        if found:
+            useless.append(found)
     if hidden:
         raise hidden
-    return None
+    return None, useless

@@ -8,11 +8,11 @@ import resource
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..cgroups.resources import settings
+from ..cgroups.resources import ignored, settings
 from ..config.numbers import parse_numbers
 from ..config.rules.linux import namespace
 from ..errors import ConfigError
-from .findings import Finding, error
+from .findings import Finding, error, warning
 
 if TYPE_CHECKING:
     from ..config.types import Config
@@ -24,6 +24,8 @@ CAP_SYS_RESOURCE = 24
 def findings(config: Config, host: Host) -> Iterator[Finding]:
     """config is sound in itself."""
     yield from _controllers(config, host)
+    for where, why in ignored(config.get("linux", {}).get("resources", {})):
+        yield warning(where, f"no effect: {why}")
     yield from _cpus(config)
     yield from _pages(config)
     yield from _rlimits(config, host)

@@ -26,8 +26,10 @@ FILE_SYSTEM_OPTIONS = {
 
 
 def likely(name: str, known: Iterable[str]) -> str:
-    """"did you mean X?" for the known name that looks most like this one, "" when none does."""
+    """"did you mean X?" for the known name that looks most like this one, "" when none does, or it is itself known."""
     exact = {candidate.lower(): candidate for candidate in known}
+    if exact.get(name.lower()) == name:
+        return ""
     match = get_close_matches(name.lower(), exact, n=1, cutoff=0.65)
     return f"did you mean {quoted(exact[match[0]])}?" if match else ""
 

@@ -16,7 +16,7 @@ from ..state import store
 from ..state.container import PAUSED, STOPPED, Container
 from ..state.identity import wait_end
 from .bundle import check_descriptors, listen_fds
-from .flags import Command, Flag, integer
+from .flags import Command, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ def changed(call: Call, base: Any) -> Process:
     user = dict(base.get("user") or {"uid": 0, "gid": 0})
     if call.given("user"):
         uid, colon, gid = call.text("user").partition(":")
-        user["uid"] = id_of(uid, "user")
-        user["gid"] = id_of(gid, "user") if colon else user["gid"]
+        user["uid"] = id_of(uid, "user", "bad uid: ")
+        user["gid"] = id_of(gid, "user", "bad gid: ") if colon else user["gid"]
     if call.given("additional-gids"):
         user["additionalGids"] = [*(user.get("additionalGids") or ()),
                                   *(id_of(gid, "additional-gids") for gid in call.list("additional-gids"))]
@@ -187,12 +187,14 @@ def with_capabilities(sets: dict[str, list[str]], added: list[str]) -> dict[str,
     return {**sets, **{kind: [*(sets.get(kind) or ()), *added] for kind in kinds}}
 
 
-def id_of(text: str, flag: str) -> int:
-    """A user or group id in decimal digits; nothing else, above all no name (CVE-2016-3697, CVE-2026-30892)."""
-    number = integer(flag, text)
-    if not 0 <= number <= ID_LIMIT or not text.isdigit():
-        raise UsageError(f'invalid value "{text}" for flag -{flag}: not an id')
-    return number
+def id_of(text: str, flag: str, words: str = "") -> int:
+    """A user or group id in decimal digits; nothing else, above all no name (CVE-2016-3697, CVE-2026-30892).
+
+    words   of runc, in front of the error
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= ID_LIMIT):
+        raise UsageError(f'{words}invalid value "{text}" for flag -{flag}: not an id, which is a number')
+    return int(text)
 
 
 def cgroup_of(values: list[str]) -> str:
@@ -203,7 +205,7 @@ def cgroup_of(values: list[str]) -> str:
     path = paths.pop() if paths else ""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise UsageError(f"--cgroup {path} leads out of the container's cgroup")
+        raise UsageError(f"bad sub cgroup path: --cgroup {path} leads out of the container's cgroup")
     return "/".join(parts)
 
 

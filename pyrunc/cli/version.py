@@ -1,7 +1,8 @@
 """--version: what engines take apart line by line.
 
 go-runc fills its struct only when the first line begins with "runc version "; moby takes the words around "version"
-of the last line that has one, and so shows pyrunc; both look for "commit: " and go-runc for "spec: ".
+of the last line that has one, and so shows pyrunc; both look for "commit: ", which is runc's second line, and go-runc
+for "spec: ".
 """
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ SPEC = "1.3.0"
 
 
 def print_version() -> int:
-    emit(f"runc version {__version__}+pyrunc\npyrunc version {__version__}\ncommit: {commit()}\nspec: {SPEC}\n"
+    emit(f"runc version {__version__}+pyrunc\ncommit: {commit()}\nspec: {SPEC}\n"
          f"python: {sys.version.split()[0]}\nstart: {getattr(sys, '_pyrunc_start', 'from the sources')}\n"
-         f"libseccomp: {libseccomp()}\n")
+         f"libseccomp: {libseccomp()}\npyrunc version {__version__}\n")
     return 0
 
 

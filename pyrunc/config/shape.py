@@ -97,9 +97,9 @@ RESOURCES: Node = (dict, {"devices": (list, DEVICE_RULE, 0, ""), "memory": MEMOR
 INTEL_RDT: Node = (dict, {"closID": (str, None, ""), "l3CacheSchema": (str, None, ""), "memBwSchema": (str, None, ""),
     "schemata": (list, (str, None, ""), 0, ""), "enableMonitoring": (bool,)}, (), None)
 MEMORY_POLICY: Node = (dict, {"mode": (str, ("MPOL_DEFAULT", "MPOL_BIND", "MPOL_INTERLEAVE",
-    "MPOL_WEIGHTED_INTERLEAVE", "MPOL_PREFERRED", "MPOL_PREFERRED_MANY", "MPOL_LOCAL"), ""), "nodes": NUMBER_LIST,
-    "flags": (list, (str, ("MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"), ""), 0, "")},
-    ("mode",), None)
+    "MPOL_WEIGHTED_INTERLEAVE", "MPOL_PREFERRED", "MPOL_PREFERRED_MANY", "MPOL_LOCAL"), "invalid memory policy mode"),
+    "nodes": NUMBER_LIST, "flags": (list, (str, ("MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES",
+    "MPOL_F_STATIC_NODES"), "invalid memory policy flag"), 0, "")}, ("mode",), None)
 STRING_MAP: Node = (dict, {}, (), (str, None, ""))
 SECCOMP_ACTION: Node = (str, ("SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP",
     "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY"), "")

@@ -81,6 +81,9 @@ class Notify(Step):
     def describe(self) -> str:
         return f"send the filter's listener to {self.path}"
 
+    def failure(self, fault: OSError) -> str:
+        return f"failed to connect with seccomp agent: {self.describe()}"
+
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         from ..config.dump import dumps
         message: dict[str, Any] = {"ociVersion": self.state["ociVersion"], "fds": ["seccompFd"], "pid": facts.pid}

@@ -219,8 +219,12 @@ def test_rdma_without_the_device(tree: Tree) -> None:
 # is not present or that cannot be enabled."
 @pytest.mark.spec("config-linux.md#unified", "a controller that is not there is an error")
 @pytest.mark.parametrize(("key", "words"), [
-    ("nosuch.max", "controller nosuch is not available in the cgroup v2 hierarchy at /sys/fs/cgroup"),
-    ("memory.nosuch", "this kernel has no memory.nosuch"),
+    ("nosuch.max", 'unified resource "nosuch.max" can\'t be set: controller "nosuch" not available in the cgroup v2 '
+     "hierarchy at /sys/fs/cgroup"),
+    ("memory.nosuch", 'unable to set unified resource "memory.nosuch": no such file or directory: this kernel has no '
+     "memory.nosuch"),
+    ("cgroup.nosuch", 'unable to set unified resource "cgroup.nosuch": no such file or directory: this kernel has no '
+     "cgroup.nosuch"),
 ])
 def test_unified_unknown(tree: Tree, key: str, words: str) -> None:
     assert fault(tree, {"unified": {key: "1"}}) == \
@@ -253,7 +257,7 @@ def test_check_before_update_refuses(tree: Tree) -> None:
         assert usage > 16 * MIB
         with pytest.raises(StepError) as caught:
             container(tree, {"memory": {"limit": 12 * MIB, "checkBeforeUpdate": True}})
-        assert str(caught.value).startswith(f"unable to set memory limit to {12 * MIB} (current usage: ")
+        assert str(caught.value).startswith(f"rejecting memory limit {12 * MIB} <= usage ")
         assert "linux.resources.memory.checkBeforeUpdate" in str(caught.value)
         assert (tree.top / "c/memory.max").read_text() == "max\n"
     finally:

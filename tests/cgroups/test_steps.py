@@ -335,13 +335,13 @@ def test_what_the_kernel_refuses_is_said_with_its_errno() -> None:
 
 @pytest.mark.parametrize(("memory", "files", "text"), [
     ({"limit": 100 << 10}, {"memory.current": "102400\n"},
-     "unable to set memory limit to 102400 (current usage: 102400)"),
+     "rejecting memory limit 102400 <= usage 102400: unable to set memory limit to 102400"),
     ({"limit": 101 << 10}, {"memory.current": "102400\n"}, ""),
     ({"limit": 101 << 10, "swap": 150 << 10}, {"memory.current": "102400\n", "memory.swap.current": "51200\n"},
-     "unable to set memory+swap limit to 153600 (current usage: 153600)"),
+     "rejecting memory+swap limit 153600 <= usage 153600: unable to set memory+swap limit to 153600"),
     ({"limit": 101 << 10, "swap": 151 << 10}, {"memory.current": "102400\n", "memory.swap.current": "51200\n"}, ""),
     ({"limit": -1, "swap": 99}, {"memory.current": "100\n"},
-     "unable to set memory+swap limit to 99 (current usage: 100)"),
+     "rejecting memory+swap limit 99 <= usage 100: unable to set memory+swap limit to 99"),
     ({"limit": 1 << 30}, {}, ""),
 ])
 def test_check_before_update(memory: dict[str, int], files: dict[str, str], text: str) -> None:

@@ -209,7 +209,7 @@ def test_usage_is_checked(tree: Tree) -> None:
     saved = {"memory": {"limit": 64 * MIB, "checkBeforeUpdate": True}}
     container(tree, saved)
     tree.born("c")
-    with pytest.raises(StepError, match="unable to set memory limit to 4096"):
+    with pytest.raises(StepError, match=r"rejecting memory limit 4096 <= usage .*: unable to set memory limit to 4096"):
         change(tree, saved, {"memory": {"limit": 4096}, "pids": {"limit": 5}})
     assert tree.read("c/memory.max") == str(64 * MIB) and tree.read("c/pids.max") == "max"
     assert tree.processes[0].poll() is None

@@ -16,6 +16,7 @@ from pyrunc.checks.in_root import Hidden, find, find_program
 from pyrunc.checks.sound import Sound, steps
 from pyrunc.config.where import at
 from pyrunc.host import Host
+from tests import runtimes
 from tests.bundles import bundle, docker_like, merge, minimal, namespaces
 from tests.config.sample import EVERYTHING, paths
 
@@ -161,10 +162,54 @@ def test_the_program(root: pathlib.Path) -> None:
     assert program("sh", env=["PATH=/bin"]) == [] and program("sh") == [] and program("bin/true", cwd="/") == []
     assert "executable file not found in $PATH" in only(program("sh", env=["PATH=/etc:/var"])).what
     assert "executable file not found in $PATH" in only(program("no-such-program")).what
-    assert "no such file or directory" in only(program("/etc/passwd")).what
+    assert only(program("/no/such")).what == 'exec: "/no/such": stat /no/such: no such file or directory'
+    useless = '"/etc/passwd" has no execute permission for anybody'
+    for args, what, hint in ((["/etc/passwd"], "permission denied", useless),
+                             (["/etc"], "is a directory", '"/etc" is a directory'),
+                             (["etc/passwd"], "permission denied", useless)):
+        found = only(program(*args))
+        assert (found.where, found.what, found.hint) == ("process.args[0]", f'exec: "{args[0]}": {what}', hint)
+    found = only(program("passwd", env=["PATH=/bin:/etc"]))
+    assert found.what == 'exec: "passwd": executable file not found in $PATH' and '"/etc/passwd" has no' in found.hint
     mounted = plain(process={"args": ["/usr/bin/anything"]}, mounts=[
         {"destination": "/usr", "source": "/usr", "type": "bind", "options": ["bind"]}])
     assert look(root, mounted) == []
+
+
+@pytest.mark.parametrize("program", ["/no/such", "/etc/passwd", "/etc", "passwd"])
+def test_what_is_said_of_the_program_is_what_create_says(private_world: None, root: pathlib.Path,
+                                                         tmp_path: pathlib.Path, program: str) -> None:
+    """check and create use the same words, so that a search for the one finds the other."""
+    found = only(look(root, plain(process={"args": [program], "env": ["PATH=/bin:/etc"]})))
+    done = subprocess.run([runtimes.find(), "--root", tmp_path / "state", "create", "-b", root, "x"], check=False,
+                          capture_output=True, text=True)
+    assert done.returncode == 1 and found.what.replace('"', '\\"') in done.stderr
+
+
+def test_a_right_value_in_a_wrong_place_is_not_its_own_near_miss(root: pathlib.Path) -> None:
+    """Of a value that the schema knows, something else is wrong."""
+    for changes, where in (
+            ({"linux": {"namespaces": namespaces("pid", "mount", "pid")}}, "linux.namespaces[2].type"),
+            ({"process": {"rlimits": [{"type": "RLIMIT_CORE", "soft": 1, "hard": 1}] * 2}}, "process.rlimits[1].type"),
+            ({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_NOTIFY"}}}, "linux.seccomp.defaultAction")):
+        found = only(look(root, plain(**changes)))
+        assert (found.where, found.level, found.hint) == (where, ERROR, "")
+
+
+def test_limits_without_effect(root: pathlib.Path) -> None:
+    """All that create warns of."""
+    memory = {"kernel": 1 << 20, "kernelTCP": 1 << 20, "swappiness": 60, "disableOOMKiller": True,
+              "useHierarchy": False}
+    block = {"leafWeight": 100, "weightDevice": [{"major": 8, "minor": 0, "leafWeight": 100}]}
+    network = {"classID": 1, "priorities": [{"name": "lo", "priority": 1}]}
+    resources = {"memory": memory, "blockIO": block, "network": network,
+                 "cpu": {"realtimeRuntime": 1000, "realtimePeriod": 5000}}
+    found = look(root, plain(linux={"resources": resources}))
+    assert {finding.where for finding in found if finding.what.startswith("no effect: cgroup v2 ")} == {
+        f"linux.resources.{name}" for name in (
+            *(f"memory.{key}" for key in memory), "blockIO.leafWeight", "blockIO.weightDevice[0].leafWeight",
+            "network.classID", "network.priorities", "cpu.realtimeRuntime", "cpu.realtimePeriod")}
+    assert {finding.level for finding in found} == {WARNING}
 
 
 def test_devices_whose_place_is_taken(tmp_path: pathlib.Path) -> None:
@@ -306,9 +351,9 @@ def test_looking_things_up_in_the_root(tmp_path: pathlib.Path) -> None:
         assert find(str(root), path) is None
     with pytest.raises(Hidden):
         find(str(root), "/bin/x", {"/usr"})
-    assert find_program(str(root), "x", "/nowhere:/bin", ()) is None         # not executable
+    assert find_program(str(root), "x", "/nowhere:/bin", ()) == (None, [expected])         # not executable
     os.chmod(expected, 0o755)
-    assert find_program(str(root), "x", "/nowhere:/bin", ()) == expected
+    assert find_program(str(root), "x", "/nowhere:/bin", ()) == (expected, [])
 
 
 # ---- the command --------------------------------------------------------------------------------------------

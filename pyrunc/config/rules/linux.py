@@ -113,7 +113,7 @@ def memory_policy(config: Config) -> Iterator[ConfigError]:
     try:
         count = len(parse_numbers(policy.get("nodes", "")))
     except ValueError as fault:
-        yield ConfigError(str(fault), f"{where}.nodes")
+        yield ConfigError(f"invalid memory policy nodes: {fault}", f"{where}.nodes")
         return
     if mode in ("MPOL_DEFAULT", "MPOL_LOCAL") and count:
         yield ConfigError(f"memory policy mode requires 0 nodes but got {count}", f"{where}.nodes")

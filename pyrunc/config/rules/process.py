@@ -71,7 +71,7 @@ def _scheduler(scheduler: Scheduler) -> Iterator[ConfigError]:
             yield ConfigError("scheduler runtime/deadline/period can only be specified for SchedDeadline policy",
                               f"{where}.{key}")
     elif not 0 < runtime <= deadline <= (period or deadline):
-        yield ConfigError("SCHED_DEADLINE needs 0 < runtime <= deadline <= period", where)
+        yield ConfigError("invalid argument: SCHED_DEADLINE needs 0 < runtime <= deadline <= period", where)
 
 
 def _affinity(process: Process) -> Iterator[ConfigError]:
