@@ -94,8 +94,22 @@ def ended(container: Container, page: Page) -> StepError | StateError:
     if page.phase != PHASE_FAILED:
         return StateError("the container's init was killed before it could exec the configured program")
     from ..hints import hint_for
-    from ..state.planned import read_step
     where, what, hint = last_words(page)
-    id, spec, place = read_step(container, page.child_step)
+    id, spec, place = step_of(container, page.child_step)
     name = id.partition("#")[0]
     return StepError(what, page.error, where or place, name, spec, hint or hint_for(name, page.error), id)
+
+
+def step_of(container: Container, index: int) -> tuple[str, str, str]:
+    """(id, spec, JSON path) of a step of create. Where there was no room to write the plan down, it is made again."""
+    from ..state import store
+    from ..state.planned import read_step
+    try:
+        return read_step(container, index)
+    except FileNotFoundError:
+        from .. import plan
+        from ..host import probe
+        from ..options import Options
+        made = plan.create(store.read(container.root, container.id, store.CONFIG),
+                           Options(**container.state["options"]), probe())
+        return made.ids[index], made.steps[index].spec, made.steps[index].where

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..options import Options
 
 SPEC = "runtime.md#state"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 #: <linux/stat.h>
 FIFO, CHARACTER_DEVICE, DIRECTORY, LINK = 0o010000, 0o020000, 0o040000, 0o120000
 SPECIAL = (FIFO, CHARACTER_DEVICE)
@@ -89,11 +90,15 @@ class Journal(Step):
     spec = SPEC
 
     def describe(self) -> str:
-        return "write down the plan, and map the journal page"
+        return "map the journal page, and write down the plan"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.write_new(store.PLAN, dumps(facts.plan.saved()).encode(), 0o600, facts.state_fd)
         facts.page = kernel.map_page(store.JOURNAL, facts.state_fd, facts.page)
+        try:
+            kernel.write_new(store.PLAN, dumps(facts.plan.saved()).encode(), 0o600, facts.state_fd)
+        except OSError as fault:
+            if fault.errno not in NO_ROOM:       # then it can be made again
+                raise
 
 
 class Page(Step):
@@ -134,8 +139,21 @@ class Save(Step):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         state = record.created(self.intent, facts.pid, facts.start_time or record.start_time(kernel, facts.pid),
                                kernel.stat(facts.cgroup_fd) if facts.cgroup_fd >= 0 else None)
-        kernel.write_new(store.CONFIG, dumps(self.config).encode(), 0o600, facts.state_fd)
-        kernel.write_new(store.STATE, dumps(state).encode(), 0o600, facts.state_fd)
+        self._write(kernel, facts, store.CONFIG, dumps(self.config).encode())
+        self._write(kernel, facts, store.STATE, dumps(state).encode())
+
+    def _write(self, kernel: Kernel, facts: Facts, name: str, data: bytes) -> None:
+        """Where there is no room for it, the plan goes, which takes more than all else and only explains."""
+        try:
+            kernel.write_new(name, data, 0o600, facts.state_fd)
+        except OSError as fault:
+            if fault.errno not in NO_ROOM:
+                raise
+            try:
+                kernel.unlink(store.PLAN, facts.state_fd)
+            except FileNotFoundError:
+                raise fault from None
+            kernel.write_new(name, data, 0o600, facts.state_fd)
 
 
 class PidPlace(Step):

@@ -14,7 +14,7 @@ from tests.runtimes import Runtime
 PAGE = 4096
 NO_SPACE = "no space left on device"
 #: What one container needs: its intent, its journal, its configuration and its state, a page of memory each.
-ENOUGH = 16 * 1024
+ENOUGH = 16 * 1024               # the plan is written down if there is room for it, too
 Room = Callable[[str], Runtime]
 
 
@@ -112,3 +112,17 @@ def test_run_without_room(room: Room, place: Path, name: str) -> None:
     assert (done.status, done.stdout) == (1, "")
     assert NO_SPACE in done.stderr and done.stderr.count("\n") == 1
     assert list(small.root.iterdir()) == []
+
+
+def test_a_plan_that_was_not_written_down_is_made_again(room: Room, place: Path, name: str) -> None:
+    """For the step in the error of a `start` that fails."""
+    hooks = {"startContainer": [{"path": "/bin/false"}]}
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["true"]}, hooks=hooks))
+    said = []
+    for size in (ENOUGH, 1 << 20):
+        small = room(f"size={size}")
+        small.create(name, bundle)
+        assert (small.root / name / "plan.json").exists() == (size > ENOUGH)
+        said.append(small("start", name).stderr.partition("msg=")[2])
+    assert said[0] == said[1]
+    assert "hooks.startContainer[0] in config.json" in said[0]
