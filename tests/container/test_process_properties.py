@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests import bundles
-from tests.bundles import docker_like, merge
+from tests.bundles import docker_like, merge, minimal
 from tests.runtimes import Init, Runtime
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -220,3 +220,17 @@ def test_label_without_its_security_module(runtime: Runtime, place: Path, name: 
     outcome = runtime.run(name, bundles.bundle(place / "bundle", docker_like(process={"selinuxLabel": "a:b:c:s0"})))
     assert outcome.status == 1 and "selinux label is specified in config, but selinux is disabled" in outcome.stderr
     assert "at process.selinuxLabel in config.json" in outcome.stderr
+
+
+@pytest.mark.parametrize(("count", "size"), [(12000, 1000), (12, 1000000), (1, 200000)])
+@pytest.mark.parametrize("part", ["env", "args"])
+def test_more_than_the_kernel_takes(part: str, count: int, size: int, runtime: Runtime, place: Path, name: str) -> None:
+    """execve(2): E2BIG, for all of it or for one string. It took a minute to come to that."""
+    many = [f"V{number}=" + "x" * size for number in range(count)]
+    process = {"args": ["true", *many]} if part == "args" else {"env": [bundles.PATH, *many]}
+    bundle = bundles.bundle(place / "bundle", minimal(process=process))
+    outcome = runtime("create", "--bundle", bundle, name)
+    assert outcome.status == 0 and outcome.seconds < 30, outcome.stderr
+    outcome = runtime("start", name)
+    assert outcome.status == 1 and outcome.seconds < 30 and "argument list too long" in outcome.stderr
+    runtime.ok("delete", "--force", name)
