@@ -27,12 +27,26 @@ static int is_c_library(const char *path)
     return strncmp(name, "libc.", 5) == 0 || strncmp(name, "libc-", 5) == 0 || strncmp(name, "ld", 2) == 0;
 }
 
-/* Of a loaded object, the data that may be forgotten. It then reads as it was in the file, before relocation: so the part
- * that is read-only since (PT_GNU_RELRO), with the addresses of all functions, is not among it. */
+/* Whether this code is the object's. */
+static int is_ours(const struct dl_phdr_info *object)
+{
+    uintptr_t here = (uintptr_t)is_ours;
+    for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD && here - (object->dlpi_addr + part->p_vaddr) < part->p_memsz)
+            return 1;
+    }
+    return 0;
+}
+
+/* Of a loaded object, the data that may be forgotten. It then reads as it was in the file, before relocation: so of our
+ * own object the part that is read-only since (PT_GNU_RELRO), with the addresses of all functions, is not among it. In a
+ * shared libpython that part alone is 170 KiB. */
 static int note_data(struct dl_phdr_info *object, size_t size, void *found)
 {
     struct spans *spans = found;
-    uintptr_t from = 0, to = 0;
+    uintptr_t from = 0, to = 0, page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    int ours = is_ours(object);
     (void)size;
     if (is_c_library(object->dlpi_name) || spans->count == OBJECTS)
         return 0;
@@ -40,8 +54,8 @@ static int note_data(struct dl_phdr_info *object, size_t size, void *found)
         const ElfW(Phdr) *part = &object->dlpi_phdr[i];
         uintptr_t first = object->dlpi_addr + part->p_vaddr, end = first + part->p_memsz;
         if (part->p_type == PT_LOAD && part->p_flags & PF_W && end > to)
-            from = from > first ? from : first, to = end;
-        if (part->p_type == PT_GNU_RELRO && end > from)
+            from = from > first ? from : first & -page, to = end;       /* (its first page is no other segment's) */
+        if (part->p_type == PT_GNU_RELRO && ours && end > from)
             from = end;
     }
     /* malloc's memory lies behind the program's own data: the first object is the program. */

@@ -39,7 +39,12 @@ def test_python_s_memory_is_given_back_at_the_first_barrier() -> None:
     assert ours.recv(1) == b"\n"                # the first barrier is behind it
     after = anonymous(stage.pid)
     assert after.get("[heap]", 0) == 0
-    assert after.get(program, 0) < 100, after   # what was relocated
+    assert after.get(program, 0) == 0, after
+    # What the loader relocated is needed in the C library and in the native module alone; libpython.so has 170 KiB.
+    relocated = {path: before[path] for path in before if ".so" in path and before[path]}
+    assert sum(relocated.values()) > 100
+    kept = {path for path in relocated if after.get(path, 0) > 0}
+    assert {Path(path).name.split(".")[0] for path in kept} <= {"libc", "ld-linux-x86-64", "_native"}, after
     ours.send(b"\n")
     assert stage.told().out == "/bin/sh on\n"
     ours.close()
