@@ -81,9 +81,10 @@ def previous(kernel: Files, fd: int, setting: resources.Setting) -> list[tuple[s
         if old:
             kept.append((file, old))
     if setting.file == "cpu.idle":
-        # Leaving idleness gives the default weight, not the one from before.
+        # Leaving idleness gives the default weight, not the one from before. That of an idle one, which is shown as 0
+        # or as 1 by the kernel's version, cannot be written.
         weight = _line(kernel, fd, "cpu.weight", "")
-        if weight not in ("", "0"):
+        if weight and (setting.file, "1") not in kept:
             kept.append(("cpu.weight", weight))
     return kept
 

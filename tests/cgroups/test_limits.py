@@ -94,7 +94,7 @@ def fault(tree: Tree, resources: dict[str, typing.Any], **data: typing.Any) -> s
     ({"cpu": {"quota": 50000}}, {"cpu.max": "50000 100000"}),
     ({"cpu": {"quota": -1, "period": 50000}}, {"cpu.max": "max 50000"}),
     ({"cpu": {"quota": 50000, "burst": 20000}}, {"cpu.max": "50000 100000", "cpu.max.burst": "20000"}),
-    ({"cpu": {"idle": 1}}, {"cpu.idle": "1", "cpu.weight": "0"}),
+    ({"cpu": {"idle": 1}}, {"cpu.idle": "1"}),
     ({"cpu": {"idle": 0, "shares": 2048}}, {"cpu.idle": "0", "cpu.weight": "174"}),
     ({"cpu": {"cpus": "0", "mems": "0"}}, {"cpuset.cpus": "0", "cpuset.mems": "0", "cpuset.cpus.effective": "0"}),
     ({"hugepageLimits": [{"pageSize": "2MB", "limit": 4 * MIB}]},

@@ -97,6 +97,7 @@ def test_what_is_saved(saved: Data, new: Data, expected: Data) -> None:
     (("future.map", "x 5"), {"future.map": "j 1\nk 2\n"}, []),
     (("cpu.idle", "1"), {"cpu.idle": "0\n", "cpu.weight": "59\n"}, [("cpu.idle", "0"), ("cpu.weight", "59")]),
     (("cpu.idle", "0"), {"cpu.idle": "1\n", "cpu.weight": "0\n"}, [("cpu.idle", "1")]),
+    (("cpu.idle", "0"), {"cpu.idle": "1\n", "cpu.weight": "1\n"}, [("cpu.idle", "1")]),
     (("gone.max", "5"), {}, []),
 ])
 def test_previous(setting: tuple[str, str], files: dict[str, str], expected: list[tuple[str, str]]) -> None:
