@@ -1,6 +1,7 @@
 """A profile's program, by libseccomp. Importing this module loads the library; the steps do it when they must."""
 from __future__ import annotations
 
+import errno
 import posix
 
 from .._native._seccomp import ffi, lib
@@ -20,6 +21,8 @@ INSTRUCTION = 8                      # sizeof(struct sock_filter)
 MANY_CALLS = 32
 BINARY_TREE = 2
 ARCHITECTURES = "linux.seccomp.architectures"
+#: The highest that the kernel has (MAX_ERRNO); libseccomp ends below it.
+LAST_ERRNO, ERRNO_MASK = 4095, 0xFFFF
 #: On the architectures with multiplexed calls.
 HIGHEST_CALL = 1023
 
@@ -87,6 +90,8 @@ def _filter(profile: Profile, architecture: str, token: int) -> Any:
     """
     filter = lib.seccomp_init(profile.default)
     if filter == ffi.NULL:
+        if profile.default & ERRNO_MASK == LAST_ERRNO:
+            raise ConfigError(_no_last_errno(), "linux.seccomp.defaultErrnoRet")
         raise MemoryError
     try:
         if token != lib.seccomp_arch_native():
@@ -117,8 +122,14 @@ def _add_rules(filter: Any, profile: Profile, token: int) -> None:
             number = resolve(text)   # rules go by the native number, or libseccomp's own for what is not native
             for count, conditions in alternatives:
                 result = add(filter, rule.action, number, count, conditions)
+                if result == -errno.EINVAL and rule.action & ERRNO_MASK == LAST_ERRNO:
+                    raise ConfigError(_no_last_errno(), f"{rule.where}.errnoRet")
                 if result < 0:
                     _check(result, f"cannot add a rule for {name}", rule.where)
+
+
+def _no_last_errno() -> str:
+    return f"libseccomp {version()} takes no errno above {LAST_ERRNO - 1}"
 
 
 def _export(filter: Any) -> bytes:

@@ -1,6 +1,7 @@
 """A compiled profile does what the profile says: for every call, on every architecture, with any arguments."""
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from . import oracle
 from .oracle import ALLOW, ARCHITECTURES, ERRNO, KILL, MULTIPLEXED, NATIVE
 
 CALLS = range(601)
+#: The kernel's is 4095 (MAX_ERRNO), and libseccomp's the one before.
+HIGHEST_ERRNO = 4094
 
 
 def compiled(seccomp: dict[str, Any]) -> list[tuple[int, int, int, int]]:
@@ -69,7 +72,7 @@ def profiles(draw: st.DrawFn) -> dict[str, Any]:
         kind = f"SCMP_ACT_{draw(st.sampled_from(actions))}"
         rule: dict[str, Any] = {"names": names[:size], "action": kind, "args": draw(conditions())}
         if kind in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE") and draw(st.booleans()):
-            rule["errnoRet"] = draw(st.integers(0, 4095))
+            rule["errnoRet"] = draw(st.integers(0, HIGHEST_ERRNO))
         rules.append(rule)
         names = names[size:]
     found: dict[str, Any] = {
@@ -77,7 +80,7 @@ def profiles(draw: st.DrawFn) -> dict[str, Any]:
         "architectures": draw(st.lists(st.sampled_from(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32",
                                                         "SCMP_ARCH_AARCH64"]), unique=True))}
     if found["defaultAction"] in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE") and draw(st.booleans()):
-        found["defaultErrnoRet"] = draw(st.integers(0, 4095))
+        found["defaultErrnoRet"] = draw(st.integers(0, HIGHEST_ERRNO))
     return found
 
 
@@ -106,6 +109,21 @@ def test_errno_without_a_number_is_eperm() -> None:
     rule = {"names": ["uname"], "action": "SCMP_ACT_ERRNO"}
     assert answer({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}, "uname") == ERRNO | 1
     assert answer({"defaultAction": "SCMP_ACT_ERRNO"}, "getpid") == ERRNO | 1
+
+
+@pytest.mark.spec("config-linux.md#seccomp", "defaultErrnoRet", "syscalls.errnoRet")
+def test_the_highest_errno() -> None:
+    """What libseccomp does not take is an error that names it and the place."""
+    rule = {"names": ["uname"], "action": "SCMP_ACT_ERRNO"}
+    by_rule = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{**rule, "errnoRet": HIGHEST_ERRNO}]}
+    by_default = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": HIGHEST_ERRNO}
+    for seccomp, where in ((by_rule, "linux.seccomp.syscalls[0].errnoRet"),
+                           (by_default, "linux.seccomp.defaultErrnoRet")):
+        assert answer(seccomp, "uname") == ERRNO | HIGHEST_ERRNO
+        higher = json.loads(json.dumps(seccomp).replace(str(HIGHEST_ERRNO), str(HIGHEST_ERRNO + 1)))
+        with pytest.raises(ConfigError, match=r"libseccomp 2.*takes no errno above 4094") as refused:
+            compiled(higher)
+        assert refused.value.where == where
 
 
 def test_two_conditions_on_one_argument_are_alternatives() -> None:
