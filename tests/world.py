@@ -70,6 +70,11 @@ def unmount(target: Path) -> None:
     _call("umount2", os.fsencode(target), 2)        # MNT_DETACH
 
 
+def kernel() -> tuple[int, ...]:
+    """The major and minor number of the kernel that runs here."""
+    return tuple(map(int, os.uname().release.split(".")[:2]))
+
+
 def controllers() -> set[str]:
     """What containers can be limited by here: the whole list in the guest, nearly nothing on a hybrid host."""
     return set((CGROUP / "cgroup.controllers").read_text().split())

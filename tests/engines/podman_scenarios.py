@@ -23,10 +23,12 @@ __all__ = [
 
 @pytest.mark.every_time
 def test_output_exit_code_and_nothing_left(podman: Podman) -> None:
-    done = podman.run("--cidfile", str(podman.store.work / podman.name),
-                      args=["sh", "-c", "echo out; echo err >&2; exit 7"])
-    assert (done.status, done.stdout, done.stderr) == (7, "out\n", "err\n"), done
-    podman.nothing_left((podman.store.work / podman.name).read_text())
+    """The container tells its id: Podman 5 removes the --cidfile of a container with it."""
+    own_id = "grep ' /etc/hostname ' /proc/self/mountinfo | grep -o '[0-9a-f]\\{64\\}' | head -n 1"
+    done = podman.run(args=["sh", "-c", f"{own_id}; echo out; echo err >&2; exit 7"])
+    id, *out = done.lines
+    assert (done.status, out, done.stderr) == (7, ["out"], "err\n") and len(id) == 64, done
+    podman.nothing_left(id)
 
 
 @pytest.mark.parametrize(("args", "status", "said"), [

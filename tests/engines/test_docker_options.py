@@ -1,4 +1,4 @@
-"""Docker 20.10: what flags of `docker run` do in a container, under runc and pyrunc.
+"""Docker 20.10 or later: what flags of `docker run` do in a container, under runc and pyrunc.
 
 One container has all that bear each other, a second one is privileged and takes the host's namespaces. Each option's
 script runs in it, and prints what it finds.
@@ -55,8 +55,8 @@ OPTIONS = {
                      "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax", ["0", "4096"]),
     "host name": Option("--hostname inside", "hostname; cat /etc/hostname", ["inside", "inside"]),
     "hosts and resolver": Option("--add-host db:10.9.8.7 --dns 10.1.1.1 --dns-search example.test",
-                                 "grep db /etc/hosts; cat /etc/resolv.conf",
-                                 ["10.9.8.7\tdb", "search example.test", "nameserver 10.1.1.1"]),
+                                 "grep db /etc/hosts; grep -E '^(search|nameserver) ' /etc/resolv.conf | sort",
+                                 ["10.9.8.7\tdb", "nameserver 10.1.1.1", "search example.test"]),
     "hardware address": Option("--mac-address 02:42:0a:09:08:07", "cat /sys/class/net/eth0/address",
                                ["02:42:0a:09:08:07"]),
     "read-only root": Option("--read-only", "touch /x; touch /etc/hosts; echo x >/dev/null && echo written",
@@ -81,10 +81,10 @@ OPTIONS = {
          "cat: can't open 'kmsg': Operation not permitted", "ls: /dev/kmsg: No such file or directory"]),
     "capabilities": Option("--cap-drop CHOWN --cap-add SYS_TIME", "grep -E '^Cap(Eff|Bnd)' /proc/1/status",
                            [f"Cap{kind}:\t{DEFAULT & ~1 | 1 << 25:016x}" for kind in ("Eff", "Bnd")]),
-    "seccomp profile": Option("--security-opt seccomp=PLACE/seccomp.json",
-                              "cd /dev/shm; grep Seccomp: /proc/1/status; mkdir made; busybox unshare -U echo allowed",
-                              ["Seccomp:\t2", "mkdir: can't create directory 'made': No space left on device",
-                               "allowed"]),
+    "seccomp profile": Option(          # with Docker's own, setns(2) would not be permitted
+        "--security-opt seccomp=PLACE/seccomp.json",
+        "cd /dev/shm; grep Seccomp: /proc/1/status; mkdir made; busybox nsenter -t 1 -U true 2>&1 | grep -o 'I.*'",
+        ["Seccomp:\t2", "mkdir: can't create directory 'made': No space left on device", "Invalid argument"]),
     "no new privileges": Option("--security-opt no-new-privileges", "grep NoNewPrivs /proc/1/status",
                                 ["NoNewPrivs:\t1"]),
     "groups": Option("--group-add 5 --group-add 1234", "grep Groups /proc/1/status", ["Groups:\t0 5 1234 "]),
@@ -144,6 +144,9 @@ def test_option(option: str, docker: Docker) -> None:
         (place / "file").write_text("a file\n")
         (place / "seccomp.json").write_text(json.dumps(SECCOMP))
     said = docker.sections(name, words(OPTIONS, place, f"{name}-volume"), scripts(OPTIONS))
+    if option == "block device rates" and not docker.inspect(name)["HostConfig"]["BlkioDeviceReadBps"]:
+        assert said[option] == []       # Debian 13's Docker drops the flags
+        return
     assert said[option] == OPTIONS[option].said
 
 

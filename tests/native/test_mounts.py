@@ -10,6 +10,7 @@ import pytest
 
 from pyrunc._native import lib
 from pyrunc.kernel import Kernel
+from tests import world
 
 from ..forked import forked
 
@@ -95,5 +96,5 @@ def test_idmapped_mount(tmp_path: Path) -> None:
             return 0, fault.errno or 0
         seen = os.stat("file", dir_fd=clone)
         return seen.st_uid, seen.st_gid
-    tmpfs_can = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 3)
+    tmpfs_can = world.kernel() >= (6, 3)
     assert forked(act, lib.CLONE_NEWNS) == ((100000, 100000) if tmpfs_can else (0, errno.EINVAL))

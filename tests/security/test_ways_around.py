@@ -77,7 +77,8 @@ def test_the_hosts_cgroups_are_not_writable_in_a_user_namespace(runtime: Runtime
     bundle = bundles.bundle(place / "bundle", docker_like(
         process={"args": ["sh", "-c", "grep ' /sys/fs/cgroup' /proc/self/mountinfo | cut -d' ' -f5,6; "
                                       "for f in $(find /sys/fs/cgroup -name cgroup.procs); do echo 1 >$f; done; "
-                                      "mount -o remount,bind,rw /sys/fs/cgroup; mkdir /sys/fs/cgroup/new"],
+                                      "mount -o remount,bind,rw /sys/fs/cgroup; mkdir /sys/fs/cgroup/$0",
+                          f"{name}-new"],
                  "capabilities": None},
         linux={"namespaces": namespaces("pid", "network", "ipc", "uts", "mount", "user"), "uidMappings": mapping,
                "gidMappings": mapping}))
@@ -85,7 +86,7 @@ def test_the_hosts_cgroups_are_not_writable_in_a_user_namespace(runtime: Runtime
         os.lchown(path, 100000, 100000)
     outcome = runtime.run(name, bundle)
     assert outcome.stdout.splitlines()[0].startswith("/sys/fs/cgroup ro,"), outcome.stderr
-    assert outcome.status != 0 and not (world.CGROUP / "new").exists()
+    assert outcome.status != 0 and not (world.CGROUP / f"{name}-new").exists()
     assert "Permission denied" in outcome.stderr or "Read-only file system" in outcome.stderr
 
 

@@ -1,11 +1,17 @@
-"""Where pyrunc is meant to differ from Debian's runc 1.1.5, line by line, aspect by aspect, and why."""
+"""Where pyrunc is meant to differ from Debian's runc, line by line, aspect by aspect, and why.
+
+Debian 12 has runc 1.1.5, Debian 13 1.1.15, testing 1.3.6.
+"""
 from __future__ import annotations
+
+Version = tuple[int, ...]
+Differences = dict[str, dict[str, str]]
 
 _NO_HELP = {"stdout": "a value that no such container could have is told without a page of help in front of it"}
 _PRESSURE = {"stdout": "runc came to tell pressure (PSI), and no longer the fields of cgroup v1 as zeros, after 1.1"}
 _BOTH_ERRORS = "of two faults pyrunc tells the one that is there without looking for the container"
 
-DIFFERENCES: dict[str, dict[str, str]] = {
+DIFFERENCES: Differences = {
     "absent: --version": {"stdout": "a line of its own, and Python in place of Go; engines read the first line"},
     "absent: nonsense": {"exit": "runc 1.1 says 3; later ones, and all other errors, 1"},
     "absent: --root / list": dict.fromkeys(("exit", "error", "stdout"), "runc refuses / since 1.2"),
@@ -37,3 +43,23 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     "running: events --interval nonsense ID": _NO_HELP,
     "running: update --pids-limit nonsense ID": {"error": "told as the value that it is wrong for", **_NO_HELP},
 }
+
+#: The first of those versions that answers as pyrunc does.
+ALIKE_SINCE: dict[str, Version] = {
+    "absent: --root / list": (1, 3, 6),
+    "absent: run --bundle BUNDLE/folder ID": (1, 1, 15),
+    "absent: run --bundle BUNDLE/poststop_fails ID": (1, 3, 6),
+    "running: exec ID /etc": (1, 1, 15),
+}
+#: What is different from one of those versions on.
+DIFFERENT_SINCE: dict[str, tuple[Version, dict[str, str]]] = {
+    "absent: run --bundle BUNDLE/start_container_fails ID": (
+        (1, 3, 6), {"exit": "a container that did not start is 1 in every case, as it was in runc 1.1"}),
+}
+
+
+def from_runc(version: Version) -> Differences:
+    """The differences from this version of runc."""
+    known = {line: aspects for line, aspects in DIFFERENCES.items()
+             if line not in ALIKE_SINCE or version < ALIKE_SINCE[line]}
+    return known | {line: aspects for line, (since, aspects) in DIFFERENT_SINCE.items() if version >= since}
