@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -93,13 +94,27 @@ static void find_library(const char *path, char library[PATH_MAX])
     die("cannot find the pyrunc package beside the program");
 }
 
-int main(int argc, char **argv)
+/* With less than this the interpreter's start ends in a segmentation fault. */
+static void check_limits(void)
+{
+    static const struct { int resource; rlim_t least; const char *name; } needed[] = {
+        { RLIMIT_STACK, 64 << 10, "stack (RLIMIT_STACK): 64 KiB are needed" },
+        { RLIMIT_DATA, 4 << 20, "data (RLIMIT_DATA): 16 MiB are needed" },
+    };
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        struct rlimit limit;
+        if (getrlimit(needed[i].resource, &limit) == 0 && limit.rlim_cur < needed[i].least) {
+            dprintf(STDERR_FILENO, "pyrunc: too little room for the %s\n", needed[i].name);
+            _exit(1);
+        }
+    }
+}
+
+/* A function of its own, for its buffers are on the stack. */
+static _Noreturn __attribute__((noinline)) void start(int argc, char **argv)
 {
     char self[PATH_MAX], library[PATH_MAX];
 
-    if (argc < 1)
-        _exit(1);
-    open_standard_descriptors();
     set_signals();
     bool seal = makes_process(argv), sealed = image_is_sealed();
     if (sealed) {       /* the first start left our path here; only who started us could have written another */
@@ -109,7 +124,7 @@ int main(int argc, char **argv)
     } else {
         ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
         if (length < 0)
-            die("/proc/self/exe");
+            die("/proc/self/exe: is procfs mounted on /proc?");
         self[length] = 0;
     }
     find_library(self, library);
@@ -127,4 +142,13 @@ int main(int argc, char **argv)
     if (geteuid() == 0)
         prctl(PR_SET_DUMPABLE, 0);
     run_python(library, argc, argv, seal);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 1)
+        _exit(1);
+    open_standard_descriptors();
+    check_limits();
+    start(argc, argv);
 }

@@ -46,6 +46,15 @@ def make(kernel: Files, mount: str, path: str, wanted: Sequence[str], mark: str)
     return fd
 
 
+def check_mount(kernel: Files, mount: str) -> None:
+    """A refusal where the hierarchy is mounted, as /proc/self/mounts has it, but covered by something else."""
+    try:
+        kernel.close(kernel.open(f"{mount}/cgroup.controllers", posix.O_PATH))
+    except FileNotFoundError:
+        raise refusal(f"cgroup v2 is mounted on {mount}, but covered by another mount; --cgroup-manager disabled does "
+                      "without a cgroup") from None
+
+
 def take(kernel: Files, mount: str, path: str, wanted: Sequence[str], mark: str) -> int:
     """The same for a cgroup that somebody else made for the container, whose init is in it already."""
     fd, _ = _try_to_descend(kernel, mount, path[len(mount):].strip("/").split("/"), wanted, False)

@@ -62,9 +62,12 @@ class Create(CgroupStep):
             if self.own:
                 creation.may_enter(kernel, self.mount, self.own, self.path)
         except OSError as fault:
-            if not self.spare or fault.errno not in REFUSED:
-                raise
-            self.undo(kernel, facts)
+            if self.spare and fault.errno in (*REFUSED, errno.ENOENT):
+                self.undo(kernel, facts)
+                return
+            if fault.errno == errno.ENOENT:
+                creation.check_mount(kernel, self.mount)
+            raise
 
     def failure(self, fault: OSError) -> str:
         text = super().failure(fault)
