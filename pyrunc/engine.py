@@ -173,6 +173,11 @@ class Engine:
                 self.failed = index
             return fault
         assert isinstance(fault, OSError)
+        if isinstance(fault, BrokenPipeError) and self.facts.pid and self.facts.page.phase == PHASE_FAILED:
+            try:                             # the step was to hear from the child, which knows better
+                self._lost()
+            except StepError as lost:
+                return lost
         if self.signal and isinstance(fault, InterruptedError):      # a program of the step was ended for the signal
             return Interrupted(self.signal)
         return self._step_error(index, fault.errno or 0, failure_text(step, fault), "", place_of(step, fault))

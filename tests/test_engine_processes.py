@@ -219,3 +219,16 @@ def test_last_stage_steps_are_timed_by_c(tmp_path: Path) -> None:
     run.run()
     assert ended(run) == 0
     assert run.facts.page.times[2].end >= run.facts.page.times[2].start > 0
+
+
+def test_a_child_that_fails_before_it_has_sent_what_a_step_waits_for(tmp_path: Path) -> None:
+    """Its cause is told, not that nothing came (binds.borrow)."""
+    def fail(kernel: Kernel, facts: Facts) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/the/child")
+
+    def receive(kernel: Kernel, facts: Facts) -> None:
+        kernel.receive_on(facts.sync_fd)
+    run = engine(tmp_path, Barrier(label="told", waits=PARENT), Do(act=fail, side=CHILD), Do(act=receive, side=PARENT),
+                 Program(args=["true"]))
+    with pytest.raises(StepError, match=r"/the/child.*too many open files"):
+        run.run()
