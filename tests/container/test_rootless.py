@@ -158,3 +158,31 @@ def test_limits_with_delegation(user: User, name: str) -> None:
         session.rmdir()
         top.rmdir()
     assert left == ["session"]
+
+
+@pytest.mark.parametrize("id_map", [False, True])
+def test_a_bind_mount_of_what_is_mounted_before(id_map: bool, user: User) -> None:
+    """The init takes all sources itself, in their order; ids of a mount an ordinary user may not map."""
+    source = user.bundle.parent / "A"
+    source.mkdir()
+    (source / "mark").write_text("of A\n")
+    (source / "link").symlink_to("mark")
+    user.give(user.bundle.parent)
+    last = {"destination": "/final", "source": "rootfs/mnt/mark", "options": ["bind", *(["idmap"] if id_map else [])]}
+    user.spec("cat /final; readlink /copy", mounts=[
+        {"destination": "/mnt", "source": str(source), "options": ["rbind"]}, last,
+        {"destination": "/copy", "source": "rootfs/mnt/link", "options": ["bind", "copy-symlink"]}])
+    if id_map:
+        assert "id-mapped mounts need privilege" in user.refused("run", "c")
+    else:
+        assert shown(user.ok("run", "c")) == ["of A", "mark"]
+
+
+def test_a_warning_of_what_the_init_leaves_out(user: User) -> None:
+    config = user.spec("true")
+    user.spec("echo out", mounts=[*config["mounts"], {"destination": "/mnt", "source": "/tmp",
+                                                     "options": ["rbind", "mode=755"]}])
+    log = user.runtime_dir / "log"
+    assert user.ok("--log", log, "run", "c") == "out\n"
+    (line,) = [line for line in log.read_text().splitlines() if "its own mode" in line]
+    assert "level=warning" in line
