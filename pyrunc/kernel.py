@@ -160,6 +160,11 @@ class Kernel(Files):
         if lib.pr_prlimit(pid, resource, soft, hard) < 0:
             raise fail("prlimit")
 
+    def sched_setattr(self, pid: int, attributes: bytes) -> None:
+        """sched_setattr(2) of another process, as last.pack_scheduler() packs it."""
+        if lib.pr_sched_setattr(pid, attributes) < 0:
+            raise fail("sched_setattr")
+
     def sched_setaffinity(self, pid: int, mask: bytes) -> None:
         """sched_setaffinity(2), pid 0 for this process; bits for CPUs that the kernel has not are fine."""
         if lib.pr_sched_setaffinity(pid, mask, len(mask)) < 0:

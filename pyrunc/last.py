@@ -70,6 +70,11 @@ def pack_verify(uid: int | None = None, gid: int | None = None, groups: Iterable
                         permitted, inheritable, bounding, ambient) + pack_groups(members)
 
 
+def pack_limit(soft: int, hard: int) -> bytes:
+    """OP_CLONE: RLIMIT_NPROC."""
+    return _struct.pack("=QQ", soft, hard)
+
+
 def pack_scheduler(policy: int, flags: int = 0, nice: int = 0, priority: int = 0, runtime: int = 0, deadline: int = 0,
                    period: int = 0) -> bytes:
     """OP_SCHEDULER: struct sched_attr of sched_setattr(2), in its second version, whose utilisation clamps no property

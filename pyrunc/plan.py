@@ -205,23 +205,28 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from process.prepare(config, options, host)
     yield from terminal.stdio(config, options, host)
 
-    # L: from the mount namespace on, C; the pid namespace last of all
+    # L: from the mount namespace on, C
+    inside, known = join.clones(cloning), [*pidfd.send(config, options, host), *state.pid_file(place)]
     yield from join.enter_late(config, options, host, joining, container)
     yield from join.switch(cloning)
-    yield from terminal.control(config, options, host)
+    yield from terminal.control(config, options, host, inside)
     yield from process.umask(config, options, host)
     yield from process.no_new_privileges(config, options, host)
-    yield from scheduling.all(config, options, host)
+    yield from scheduling.all(config, options, host, inside)
     yield from personality.all(config, options, host)
     yield from memory_policy.all(config, options, host)
     yield Barrier(label="the process is set up", waits=PARENT)
-    yield from join.adopt(cloning)
     yield from terminal.receive(config, options, host)
-    yield from pidfd.send(config, options, host)
-    yield from process.rlimits(config, options, host)
-    yield from state.pid_file(place)
+    yield from process.rlimits(config, options, host, inside)
+    yield from () if inside else known
     yield Barrier(label="limits are set", waits=CHILD)
     yield from _give_up_privileges(config, options, host)
+
+    # L, P: the pid namespace last of all, where the container's processes may seize it
+    yield from join.clone_inside(config, cloning)
+    yield from scheduling.after_clone(config, options, host, inside)
+    yield from known if inside else ()
+    yield from join.go_on(cloning)
     yield from process.execute(config, options, host)
     yield Barrier(label="the process runs", waits=PARENT, parting=True, by_exec=True)
 

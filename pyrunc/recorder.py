@@ -255,6 +255,9 @@ class Recorder(Kernel):
     def prlimit(self, pid: int, resource: int, soft: int, hard: int) -> None:
         self._note("prlimit", pid, resource, soft, hard)
 
+    def sched_setattr(self, pid: int, attributes: bytes) -> None:
+        self._note("sched_setattr", pid, attributes)
+
     def sched_setaffinity(self, pid: int, mask: bytes) -> None:
         self._note("sched_setaffinity", pid, mask)
 

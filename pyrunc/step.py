@@ -69,6 +69,7 @@ class Barrier(Step):
     waits: str = PARENT
     parting: bool = False            # the child closes its end instead of telling: they do not meet again
     by_exec: bool = False            # ... or leaves that to execve, which closes it only when it succeeds
+    by_end: bool = False             # the child, which has cloned another, tells by its end
     in_last: bool = False            # C meets it in the last stage, even as the first thing there
 
     def describe(self) -> str:

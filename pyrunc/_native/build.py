@@ -17,9 +17,9 @@ from cffi import FFI
 
 #: setuptools wants paths relative to setup.py; in place, the compiler runs elsewhere (see build_in_place).
 HERE = Path(__file__).resolve().parent if __name__ == "__main__" else Path("pyrunc/_native")
-SOURCES = ["bpf.c", "clone.c", "files.c", "last_check.c", "last_clone.c", "last_exec.c", "last_fds.c", "last_ids.c",
-           "last_memory.c", "last_programs.c", "last_root.c", "last_signals.c", "last_stage.c", "mounts.c", "page.c",
-           "process.c", "run.c", "terminal.c", "text.c"]
+SOURCES = ["bpf.c", "clone.c", "files.c", "last_check.c", "last_door.c", "last_exec.c", "last_explain.c", "last_fds.c",
+           "last_ids.c", "last_libraries.c", "last_memory.c", "last_programs.c", "last_root.c", "last_signals.c",
+           "last_stage.c", "last_tail.c", "mounts.c", "page.c", "process.c", "run.c", "terminal.c", "text.c"]
 
 #: Named as in the headers; all of them are in those of Linux 6.1.
 CONSTANTS = """
@@ -57,7 +57,7 @@ ffibuilder.cdef(definitions())
 ffibuilder.set_source(
     "pyrunc._native._native", '#include "system.h"\n#include <linux/sched.h>\n',
     sources=[str(HERE / name) for name in SOURCES], include_dirs=[str(HERE)],
-    depends=[str(HERE / name) for name in ("native.h", "system.h", "last_stage.h")],
+    depends=[str(HERE / name) for name in ("native.h", "system.h", "last_stage.h", "raw.h")],
     extra_compile_args=COMPILE, extra_link_args=LINK)
 
 

@@ -22,6 +22,7 @@ int op_fd(const op_t *op, int which)
     case OP_MOVE_ROOT:
     case OP_CHROOT:
     case OP_BARRIER:
+    case OP_CLONE:
     case OP_CLOSE_FD:
     case OP_WAIT_START:
     case OP_SETNS:
@@ -117,6 +118,10 @@ static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *po
     case OP_SETNS:
     case OP_CLOSE_FROM:
         return op->a < 0 || op->a > INT_MAX ? "not a descriptor" : NULL;
+    case OP_CLONE:
+        if (op->len && op->len != 2 * sizeof(uint64_t))
+            return "not a limit";
+        return op->a < 0 || op->a > INT_MAX ? "not a descriptor" : NULL;
     case OP_SETUID:
     case OP_SETGID:
     case OP_CHOWN_STDIO:
@@ -154,7 +159,6 @@ static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *po
     case OP_AMBIENT:
     case OP_VERIFY_CWD:
     case OP_NO_PDEATHSIG:
-    case OP_CLONE:
     case OP_TERMINAL:
     case OP_SIGNALS:
     case OP_DUMPABLE:
@@ -164,10 +168,17 @@ static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *po
     }
 }
 
+/* Of what may follow a clone, which is made without the C library (last_tail.c). */
+static int is_tail(const op_t *op)
+{
+    return op->code == OP_BARRIER || op->code == OP_CLOSE_FROM || op->code == OP_EXEC;
+}
+
 int64_t last_check(const op_t *ops, unsigned n, const char *blob, size_t blob_len, unsigned *index, const char **fault)
 {
     const struct blob whole = { blob, blob_len };
     int64_t pointers = 0;
+    int cloned = 0;
     *index = 0;
     *fault = n > OPERATIONS ? "too many operations" : n == 0 ? "no operation" : NULL;
     for (unsigned i = 0; !*fault && i < n; i++) {
@@ -175,6 +186,9 @@ int64_t last_check(const op_t *ops, unsigned n, const char *blob, size_t blob_le
         *fault = fault_of(&ops[i], &whole, &pointers);
         if (!*fault && (ops[i].code == OP_EXEC) != (i == n - 1))
             *fault = "execve must be the last operation, and only that";
+        if (!*fault && cloned && !is_tail(&ops[i]))
+            *fault = "it cannot follow a clone";
+        cloned |= ops[i].code == OP_CLONE;
     }
     return *fault ? -1 : pointers;
 }

@@ -16,10 +16,11 @@ static void close_span(unsigned first, unsigned last)
 }
 
 /* Whether a descriptor tells somebody that the exec has happened, by being closed by it. */
-static int tells_of_exec(const struct stage *stage, int fd)
+int tells_of_exec(const struct stage *stage, int fd)
 {
     for (unsigned i = 0; i < stage->n; i++)
-        if (stage->ops[i].a == fd && (stage->ops[i].code == OP_BARRIER || stage->ops[i].code == OP_WAIT_START))
+        if (stage->ops[i].a == fd && (stage->ops[i].code == OP_BARRIER || stage->ops[i].code == OP_WAIT_START
+                                      || stage->ops[i].code == OP_CLONE))
             return 1;
     return 0;
 }
@@ -61,16 +62,4 @@ void close_unnamed(struct stage *stage)
             check_channel(stage, next);
         low = next + 1;
     }
-}
-
-/* close_unnamed has left nothing but named ones, so that this needs no system call but close: a filter is in force. */
-void close_from(struct stage *stage, int first)
-{
-    for (unsigned i = 0; i < 2 * stage->n; i++) {
-        int fd = op_fd(&stage->ops[i / 2], i % 2);
-        if (fd >= first && !tells_of_exec(stage, fd))
-            close(fd);
-    }
-    if (stage->listener >= 0)
-        close(stage->listener);
 }

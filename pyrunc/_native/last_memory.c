@@ -12,9 +12,6 @@
 
 enum { OBJECTS = 64 };          /* more than a runtime loads; of any beyond, the data just stays */
 
-struct span {
-    char *from, *to;
-};
 struct spans {
     unsigned count;
     struct span list[OBJECTS];

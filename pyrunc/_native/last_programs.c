@@ -1,23 +1,9 @@
-/* last_programs.c: hooks of the container's namespaces, and the container's own program. */
+/* last_programs.c: hooks of the container, and looking up its program. last_tail.c executes that. */
 #include "last_stage.h"
 
 #include <sys/wait.h>
-#include <time.h>
 
-enum { HOOK_OUTPUT = 2048, BUSY_TRIES = 20 };
-
-/* Takes count strings from *text into the next free list, which ends with NULL. */
-static char **next_list(struct stage *stage, const char **text, uint32_t count)
-{
-    char **list = stage->lists;
-    for (uint32_t i = 0; i < count; i++) {
-        list[i] = (char *)*text;
-        *text += strlen(*text) + 1;
-    }
-    list[count] = NULL;
-    stage->lists += count + 1;
-    return list;
-}
+enum { HOOK_OUTPUT = 2048 };
 
 /* Bytes that it takes to show a byte: a NUL would end the text. */
 static size_t width(char c)
@@ -109,27 +95,4 @@ void look_up(struct stage *stage, const op_t *op)
     if (find_executable(name, name + strlen(name) + 1, stage->found, &text, &hint) == 0)
         return;
     give_up(stage, errno, &text, hint_buffer);
-}
-
-void execute(struct stage *stage, const op_t *op)
-{
-    const struct packed_exec *exec = (const void *)(stage->blob + op->data);
-    const char *at = (const char *)(exec + 1);
-    char **argv = next_list(stage, &at, exec->argc), **envp = next_list(stage, &at, exec->envc);
-    const char *file = *stage->found ? stage->found : argv[0];
-    const struct timespec moment = { .tv_nsec = 1000000 };
-    __atomic_store_n(&stage->page->phase, PHASE_EXEC, __ATOMIC_RELEASE);
-    execve(file, argv, envp);
-    for (int tries = 0; errno == EINTR || (errno == ETXTBSY && tries < BUSY_TRIES); tries++) {
-        nanosleep(&moment, NULL);       /* somebody may just be done with writing it */
-        execve(file, argv, envp);
-    }
-    int cause = errno;
-    struct line text = begin_text(stage);
-    say(&text, "exec ");
-    say(&text, file);
-    struct line hint = begin_hint(&text);
-    record_failure(stage, cause);
-    explain_exec(file, cause, &hint);
-    _exit(1);
 }

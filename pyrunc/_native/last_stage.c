@@ -8,6 +8,7 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/auxv.h>
 #include <sys/socket.h>
 
 enum { IOPRIO_WHO_PROCESS = 1 };
@@ -105,10 +106,11 @@ static void pass_listener(struct stage *stage, int sync)
 
 static void load_filter(struct stage *stage, const op_t *op)
 {
-    struct sock_fprog program = {
-        .len = (unsigned short)(op->len / sizeof(struct sock_filter)),
-        .filter = (struct sock_filter *)(stage->blob + op->data),
-    };
+    const struct sock_filter *filter = (const void *)(stage->blob + op->data);
+    size_t count = op->len / sizeof *filter;
+    if (stage->secret)
+        filter = with_door(stage, filter, &count);
+    struct sock_fprog program = { .len = (unsigned short)count, .filter = (struct sock_filter *)filter };
     unsigned long flags = (unsigned long)op->a | (op->b ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
     stage->filtered = 1;
     int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
@@ -258,8 +260,7 @@ static void dispatch(struct stage *stage, const op_t *op)
         change_root(stage, (int)op->a);
         break;
     case OP_CLONE:
-        clone_inside(stage);
-        break;
+        clone_inside(stage, op);
     case OP_CLOSE_FROM:
         close_from(stage, (int)op->a);
         break;
@@ -304,6 +305,37 @@ static void __attribute__((noreturn)) refuse(struct stage *stage, unsigned index
     give_up(stage, EINVAL, &text, "");
 }
 
+/* The command line and the environment of the runtime's caller lie at the end of the stack, below them what Python has
+ * left there; /proc/PID/environ and a debugger would show them in the container. The name stays, for ps(1). from: where
+ * the last stage's own part begins; it never returns to what lies beyond. */
+static void forget_stack(char *from)
+{
+    (void)from;
+#ifndef PYRUNC_FUZZ
+    char name[64] = { 0 }, *end = (char *)getauxval(AT_EXECFN), *named = program_invocation_name;
+    if (!end || end < from)
+        return;
+    end += strlen(end);
+    strncpy(name, named, sizeof name - 1);
+    memset(from, 0, (size_t)(end - from));
+    if (named >= from && named + sizeof name < end)
+        strcpy(named, name);
+#endif
+}
+
+/* What OP_CLONE will need, while the root is the host's and no filter is in force. */
+static void prepare_clone(struct stage *stage)
+{
+    for (unsigned i = 0; i < stage->n; i++)
+        if (stage->ops[i].code == OP_CLONE) {
+            note_libraries(stage);
+            if (!stage->ops[i].b)
+                continue;
+            must(stage, syscall(SYS_getrandom, &stage->secret, sizeof stage->secret, 0), "ask for a random number");
+            stage->secret |= 1;
+        }
+}
+
 /* After it nothing of the caller's memory is used: the stage has its own copy of what it was handed. */
 static void prepare(struct stage *stage, size_t blob_len)
 {
@@ -317,6 +349,7 @@ static void prepare(struct stage *stage, size_t blob_len)
     stage->lists = keep(stage, NULL, (size_t)pointers * sizeof(char *));
     must(stage, pr_signals_reset(), "reset the signals");
     close_unnamed(stage);
+    prepare_clone(stage);
 }
 
 void pr_last_stage(page_t *page, const op_t *ops, unsigned n, const char *blob, size_t blob_len)
@@ -325,6 +358,7 @@ void pr_last_stage(page_t *page, const op_t *ops, unsigned n, const char *blob, 
     uint32_t steps = page->steps;
     page->phase = PHASE_LAST;
     prepare(&stage, blob_len);
+    forget_stack(__builtin_dwarf_cfa());
     for (const op_t *op = stage.ops; op < stage.ops + n; op++) {
         page->child_step = (int32_t)op->step;
         if (!stage.filtered && op->step < steps)

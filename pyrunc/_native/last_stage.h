@@ -7,6 +7,7 @@
 #include "system.h"
 
 #include <limits.h>
+#include <linux/filter.h>
 
 /* OP_EXEC: then argc + envc strings. */
 struct packed_exec {
@@ -28,6 +29,11 @@ struct packed_verify {
     uint32_t groups[];
 };
 
+struct span {
+    char *from, *to;
+};
+enum { SPANS = 64 };                    /* more than twice as many as a runtime has libraries */
+
 struct stage {
     page_t *page;
     const op_t *ops;
@@ -38,6 +44,9 @@ struct stage {
     int filtered;                       /* a seccomp filter has been loaded */
     int listener;                       /* its notify descriptor, or -1 */
     int cwd_is_safe;                    /* we are in the configured directory, and it is below the root */
+    uint64_t secret;                    /* lets OP_CLONE's calls pass the filter, where that would refuse them; or 0 */
+    unsigned span_count;                /* what OP_CLONE lets go of */
+    struct span spans[SPANS];
     char found[PATH_MAX];               /* what OP_FIND_EXECUTABLE found */
 };
 
@@ -56,15 +65,27 @@ void forget_interpreter(void);                                                  
 
 /* ---- operations, by subject; each returns when it succeeded ---- */
 void close_unnamed(struct stage *stage);                                        /* last_fds.c */
-void close_from(struct stage *stage, int first);
+int tells_of_exec(const struct stage *stage, int fd);
 void pivot_root(struct stage *stage, int root);                                 /* last_root.c */
 void move_root(struct stage *stage, int root);
 void change_root(struct stage *stage, int root);
-void clone_inside(struct stage *stage);                                         /* last_clone.c */
 int end_by_signals(void);                                                       /* last_signals.c: 0, or -1 with errno */
 void run_hook(struct stage *stage, const op_t *op);                             /* last_programs.c */
 void look_up(struct stage *stage, const op_t *op);
+
+/* ---- last_tail.c, without the C library ---- */
+void close_from(struct stage *stage, int first);
+void __attribute__((noreturn)) clone_inside(struct stage *stage, const op_t *op);
 void __attribute__((noreturn)) execute(struct stage *stage, const op_t *op);
+/* Takes count strings from *text into the next free list, which ends with NULL. */
+char **next_list(struct stage *stage, const char **text, uint32_t count);
+
+/* ---- last_libraries.c ---- */
+void note_libraries(struct stage *stage);                                       /* for clone_inside */
+
+/* ---- last_door.c ---- */
+/* The program with a door in front, in memory of its own; *count is of its instructions, before and after. */
+const struct sock_filter *with_door(struct stage *stage, const struct sock_filter *program, size_t *count);
 
 /* ---- text.c: one line of text in a buffer that may be too small ---- */
 struct line {
@@ -90,10 +111,11 @@ int own_stdio(uint32_t uid);
 /* 0, or -1 with errno and what differs. filtered: our own seccomp filter is in force, ask only what is usual. */
 int verify(const struct packed_verify *wanted, int filtered, struct line *text);
 
-/* ---- last_exec.c ---- */
+/* ---- last_exec.c, last_explain.c ---- */
 /* args[0] looked up as exec(3p) and Go's exec.LookPath do it. 0 and the path in found, or -1, errno (0 when the
  * text says it all), text `exec: "name"...` and a hint. */
 int find_executable(const char *name, const char *path, char found[PATH_MAX], struct line *text, struct line *hint);
+void explain_access(const char *file, struct line *hint);
 /* Why execve(file) failed with this errno: what the kernel does not tell. One clause, or nothing. */
 void explain_exec(const char *file, int error, struct line *hint);
 

@@ -76,6 +76,7 @@ int pr_run(const char *path, char *const argv[], char *const envp[], int chdir_f
 /* ---- keyrings, scheduling, memory policy ---- */
 int pr_keyctl_join_session(const char *name);     /* serial, or -1; "": a new one without a name */
 int pr_keyctl_setperm(int serial, uint32_t add);  /* describe, then OR add into the permissions; EKEYREJECTED: another's */
+int pr_sched_setattr(int pid, const unsigned char *attr);    /* a struct sched_attr, with its size */
 int pr_sched_setaffinity(int pid, const unsigned char *mask, size_t len);
 
 /* ---- files by descriptor ---- */
@@ -154,7 +155,11 @@ enum {
                           * waited at (OP_BARRIER, OP_WAIT_START): exec closes those, and so tells that it happened */
     OP_EXEC,             /* data = struct packed_exec; the last operation, and the only one of its kind */
     OP_SETNS,            /* a = fd, b = CLONE_NEW*: exec joins the container's mount and pid namespaces here, and only here */
-    OP_CLONE,            /* go on as a child of the runtime that was born in the joined pid namespace; page.child_pid = its pid */
+    OP_CLONE,            /* let go of the host's libraries, and go on as a child of the runtime that was born in the joined
+                          * pid namespace; page.child_pid = its pid. It begins a session and waits for one byte at a = sync
+                          * fd. b = 1: the filter needs a door for that; c = 1: its terminal is standard input; data
+                          * = soft and hard RLIMIT_NPROC, uint64_t[2], or nothing. Only OP_CLOSE_FROM,
+                          * OP_BARRIER and OP_EXEC may follow */
     OP_TERMINAL,         /* make the terminal that is standard input the controlling one */
     OP_SIGNALS,          /* until OP_EXEC, end by signals that ask for it, and by no other */
     OP_DUMPABLE,         /* let other processes of the same user look into this one */

@@ -161,6 +161,11 @@ int pr_keyctl_setperm(int serial, uint32_t add)
     return (int)syscall(SYS_keyctl, KEYCTL_SETPERM, serial, permissions | add);
 }
 
+int pr_sched_setattr(int pid, const unsigned char *attr)
+{
+    return (int)syscall(SYS_sched_setattr, pid, attr, 0);
+}
+
 int pr_sched_setaffinity(int pid, const unsigned char *mask, size_t len)
 {
     return (int)syscall(SYS_sched_setaffinity, pid, len, mask);

@@ -1,4 +1,5 @@
-/* text.c: putting together one line of text without the C library's printf (which knows locales). */
+/* text.c: putting together one line of text without the C library's printf (which knows locales), and
+ * without the rest of it: the process may have let go of it (raw.h). */
 #include "last_stage.h"
 
 struct line line_in(char *buffer, size_t size)
@@ -31,10 +32,12 @@ void say_quoted(struct line *line, const char *text)
     static const char digits[] = "0123456789abcdef", from[] = "\a\b\t\n\v\f\r\"\\", to[] = "abtnvfr\"\\";
     put(line, '"');
     for (; *text; text++) {
-        const char *escape = strchr(from, *text);
-        if (escape) {
+        unsigned known = 0;
+        while (from[known] && from[known] != *text)
+            known++;
+        if (from[known]) {
             put(line, '\\');
-            put(line, to[escape - from]);
+            put(line, to[known]);
         } else if (is_control(*text)) {
             say(line, "\\x");
             put(line, digits[(unsigned char)*text >> 4]);

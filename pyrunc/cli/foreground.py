@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SIGINFO = 128             # sizeof(struct signalfd_siginfo); the signal's number is its first 32 bits
 early: list[int] = []     # signals that came before they were blocked
+TRACED = 5                # ms to the next look at an init that has ended and is traced
 UNKNOWN = 255             # the exit status of an init that another process has reaped
 OWN = (_signal.SIGCHLD, _signal.SIGURG)     # not for the container: our children's, and what nobody sends on purpose
 
@@ -119,7 +120,14 @@ def reap(facts: Facts) -> int | None:
             break
         if child == facts.pid:
             found = exit_status(status)
-    return UNKNOWN if ended and found is None else found
+    if not ended or found is not None:
+        return found
+    try:
+        posix.waitid(posix.P_PID, facts.pid, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
+    except ChildProcessError:
+        return UNKNOWN
+    select.poll().poll(TRACED)       # it is there still: who traces it is told first (ptrace(2)), and then we are
+    return None
 
 
 def exit_status(status: int) -> int:

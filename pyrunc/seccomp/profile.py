@@ -83,6 +83,23 @@ def allows(config: Config, calls: Iterable[str]) -> bool:
     return all(call not in refused if seccomp["defaultAction"] in ALLOWING else call in passing for call in calls)
 
 
+def lets_pass(seccomp: Seccomp, call: str, first: int | None = None) -> bool:
+    """Whether the filter surely lets this call pass. first: its first argument, if that is known."""
+    entries = [entry for entry in seccomp.get("syscalls", ()) if call in entry["names"]]
+    if any(entry["action"] not in ALLOWING for entry in entries):
+        return False
+    return seccomp["defaultAction"] in ALLOWING or any(
+        all(first is not None and _holds(_condition(arg), first) for arg in entry.get("args", ())) for entry in entries)
+
+
+def _holds(condition: Condition, first: int) -> bool:
+    """Whether the condition is one for the first argument, and surely true."""
+    index, operator, value, second = condition
+    found = {SECCOMP_OPERATORS["SCMP_CMP_EQ"]: first == value, SECCOMP_OPERATORS["SCMP_CMP_NE"]: first != value,
+             SECCOMP_OPERATORS["SCMP_CMP_MASKED_EQ"]: first & value == second}
+    return index == 0 and found.get(operator, False)
+
+
 def _action(name: str, number: int | None) -> int:
     value = SECCOMP_ACTIONS[name]
     return value | (EPERM if number is None else number) if name in WITH_ERRNO else value

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ..options import Options
 
 SPEC = "runtime.md#operations"
+CLONE_FLAGS = 0x00008000 | 0x00100000    # CLONE_PARENT | CLONE_PARENT_SETTID: with what last_tail.c calls clone(2)
 
 
 class Root(Step):
@@ -274,10 +275,32 @@ def switch(cloning: list[Step]) -> Iterator[Step]:
         yield Chroot()
     if "pid" in opened:
         yield Last(name="join.pid", target=opened["pid"], where=opened["pid"].where)
-        yield CloneInside(where=opened["pid"].where)
 
 
-def adopt(cloning: list[Step]) -> Iterator[Step]:
-    """PARENT, when the process has been heard of from there."""
-    if any(isinstance(step, Open) and step.kind == "pid" for step in cloning):
-        yield Adopt(where="linux.namespaces")
+def clones(cloning: list[Step]) -> bool:
+    """Whether the process is cloned once more, in the container's pid namespace."""
+    return any(isinstance(step, Open) and step.kind == "pid" for step in cloning)
+
+
+def clone_inside(config: Config, cloning: list[Step]) -> Iterator[Step]:
+    """LAST, PARENT: the process among those of the container, where it waits; the runtime adopts it."""
+    if not clones(cloning):
+        return
+    process: Any = config.get("process") or {}
+    seccomp = config.get("linux", {}).get("seccomp")
+    terminal = bool(process.get("terminal"))
+    limits = [(limit["soft"], limit["hard"]) for limit in process.get("rlimits", ()) if limit["type"] == "RLIMIT_NPROC"]
+    door = False
+    if seccomp:
+        from ..seccomp.profile import lets_pass
+        needed = ["munmap", "setsid", *(["ioctl"] if terminal else []), *(["prlimit64"] if limits else [])]
+        door = not (lets_pass(seccomp, "clone", CLONE_FLAGS) and all(lets_pass(seccomp, call) for call in needed))
+    yield CloneInside(terminal=terminal, door=door, processes=limits[0] if limits else None, where="linux.namespaces")
+    yield Barrier(label="the process is among the container's", waits=PARENT, by_end=True)
+    yield Adopt(where="linux.namespaces")
+
+
+def go_on(cloning: list[Step]) -> Iterator[Step]:
+    """PARENT: all is done for the process that waits there."""
+    if clones(cloning):
+        yield Barrier(label="the process is known", waits=CHILD)

@@ -13,7 +13,7 @@ from _signal import SIGKILL
 
 from ..config.mappings import init_ids
 from ..config.namespaces import KINDS, Namespaces
-from ..last import OP_CLONE
+from ..last import OP_CLONE, pack_limit
 from ..linux import CLONE_PARENT
 from ..state.record import start_time
 from ..step import CHILD, LAST, PARENT, Barrier, Step
@@ -189,18 +189,26 @@ class CloneAgain(Step):
 
 
 class CloneInside(Step):
-    """The same for a process of exec, in C, when it has the container's files and no others: from its first instruction
-    in the container's pid namespace it is seen there, and who has CAP_SYS_PTRACE sees its root and its descriptors
-    (CVE-2016-9962)."""
+    """The same for a process of exec, in C, the last thing before execve: from its first instruction in the container's
+    pid namespace it can be seized there by who has CAP_SYS_PTRACE. So it has the container's files, its own identity,
+    capabilities, limits and filter by then, and nothing of the host is mapped (CVE-2016-9962, last_tail.c).
+    """
     name = "namespaces.clone_inside"
     spec = "config-linux.md#namespaces"
     side = LAST
+    terminal: bool
+    door: bool                # the filter would refuse what this takes
+    processes: tuple[int, int] | None = None     # soft and hard RLIMIT_NPROC: it is one less than until now
 
     def describe(self) -> str:
-        return "clone the process in the container's pid namespace, as the leader of a session"
+        terminal = " with its terminal" if self.terminal else ""
+        door = ", by a door in the filter" if self.door else ""
+        return ("let go of the host's libraries, and clone the process in the container's pid namespace, as the leader "
+                f"of a session{terminal}{door}")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(OP_CLONE)
+        limit = pack_limit(*self.processes) if self.processes else b""
+        kernel.last(OP_CLONE, facts.sync_fd, int(self.door), int(self.terminal), limit)
 
 
 class Adopt(Step):

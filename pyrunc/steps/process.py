@@ -152,12 +152,17 @@ class Limit(Step):
     kind: str
     soft: int
     hard: int
+    spare: bool = False              # room for one more, the clone of the process: namespaces.clone_inside lowers it
 
     def describe(self) -> str:
         return f"limit {self.kind} to {limit_text(self.soft)}, at most {limit_text(self.hard)}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.prlimit(facts.pid, RLIMITS[self.kind], self.soft, self.hard)
+        try:
+            kernel.prlimit(facts.pid, RLIMITS[self.kind], self.soft, self.hard)
+        except PermissionError:
+            if not self.spare:       # the runtime's own limit is no higher than the container's then
+                raise
 
 
 class Directory(Step):
@@ -338,10 +343,12 @@ def no_new_privileges(config: Config, options: Options, host: Host) -> Iterator[
         yield NoNewPrivileges(where="process.noNewPrivileges")
 
 
-def rlimits(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def rlimits(config: Config, options: Options, host: Host, cloned_later: bool = False) -> Iterator[Step]:
     """PARENT, one step each, while the init waits."""
     for index, limit in enumerate(config.get("process", {}).get("rlimits", ())):
-        yield Limit(kind=limit["type"], soft=limit["soft"], hard=limit["hard"], where=f"process.rlimits[{index}]")
+        spare = cloned_later and limit["type"] == "RLIMIT_NPROC"
+        soft, hard = (min(value + spare, RLIM_INFINITY) for value in (limit["soft"], limit["hard"]))
+        yield Limit(kind=limit["type"], soft=soft, hard=hard, spare=spare, where=f"process.rlimits[{index}]")
 
 
 def directory(config: Config, options: Options, host: Host) -> Iterator[Step]:

@@ -33,13 +33,25 @@ class SetScheduler(Step):
         names = " | ".join([self.scheduler["policy"], *self.scheduler.get("flags", ())])
         return f"schedule by {names}" + (f": {numbers}" if numbers else "")
 
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
+    def packed(self) -> bytes:
+        """It as the kernel wants it."""
         wanted, flags = self.scheduler, 0
         for flag in wanted.get("flags", ()):
             flags |= SCHED_FLAGS[flag]
-        kernel.last(OP_SCHEDULER, data=pack_scheduler(
+        return pack_scheduler(
             SCHED_POLICIES[wanted["policy"]], flags, wanted.get("nice", 0), wanted.get("priority", 0),
-            wanted.get("runtime", 0), wanted.get("deadline", 0), wanted.get("period", 0)))
+            wanted.get("runtime", 0), wanted.get("deadline", 0), wanted.get("period", 0))
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(OP_SCHEDULER, data=self.packed())
+
+
+class SetSchedulerOfClone(SetScheduler):
+    """The same by the runtime, for what the clone of a process does not get or must not be made with."""
+    side = PARENT
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.sched_setattr(facts.pid, self.packed())
 
 
 class SetIOPriority(Step):
@@ -79,14 +91,26 @@ class SetAffinity(Step):
             facts.warnings.append(f"{self.describe()}: {strerror(fault.errno or 0)}")
 
 
-def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def all(config: Config, options: Options, host: Host, cloned_later: bool = False) -> Iterator[Step]:
     """LAST: while the init still has the capabilities that real-time classes need."""
     process = config.get("process", {})
-    if "scheduler" in process:
+    if "scheduler" in process and not (cloned_later and _stays_behind(process["scheduler"])):
         yield SetScheduler(scheduler=process["scheduler"], where="process.scheduler")
     if "ioPriority" in process:
         wanted = process["ioPriority"]
         yield SetIOPriority(kind=wanted["class"], priority=wanted["priority"], where="process.ioPriority")
+
+
+def after_clone(config: Config, options: Options, host: Host, cloned: bool) -> Iterator[Step]:
+    """PARENT, of exec."""
+    scheduler = config.get("process", {}).get("scheduler")
+    if cloned and scheduler and _stays_behind(scheduler):
+        yield SetSchedulerOfClone(scheduler=scheduler, where="process.scheduler")
+
+
+def _stays_behind(scheduler: Scheduler) -> bool:
+    """Whether a child does not get it: it is reset, or the kernel refuses the fork (sched(7))."""
+    return scheduler["policy"] == "SCHED_DEADLINE" or "SCHED_FLAG_RESET_ON_FORK" in scheduler.get("flags", ())
 
 
 def any_cpu(config: Config, options: Options, host: Host) -> Iterator[Step]:

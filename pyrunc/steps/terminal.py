@@ -171,7 +171,7 @@ class Stdio(Step):
 
 
 class Control(Step):
-    """Not earlier: a process of exec is cloned once more, and only the leader of a session can have a terminal."""
+    """Only the leader of a session can have a terminal: a process of exec that is cloned once more gets it then."""
     name = "terminal.control"
     spec = SPEC
     side = LAST
@@ -259,9 +259,9 @@ def stdio(config: Config, options: Options, host: Host) -> Iterator[Step]:
         yield Stdio(where="process.terminal")
 
 
-def control(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def control(config: Config, options: Options, host: Host, cloned_later: bool = False) -> Iterator[Step]:
     """LAST, in the process that is going to be the container's."""
-    if wants(config):
+    if wants(config) and not cloned_later:
         yield Control(where="process.terminal")
 
 

@@ -51,7 +51,9 @@ def stages() -> dict[str, list[Op]]:
                        op(last.OP_IOPRIO, 2 << 13), op(last.OP_PERSONALITY, 8),
                        op(last.OP_MEMPOLICY, 2, nodes, 0, mask), *execute],
         "rootless": [op(last.OP_SECCOMP, 0, 2, 5, allow), op(last.OP_BARRIER, 5), *identity, *execute],
-        "exec": [op(last.OP_SETNS, 8, 0x20000), op(last.OP_CLONE), op(last.OP_TERMINAL), *identity, *execute],
+        "exec": [op(last.OP_SETNS, 8, 0x20000), *identity, op(last.OP_SECCOMP, 0, data=allow), *execute[:2],
+                 op(last.OP_CLONE, 5, 1, 1, last.pack_limit(3, 4)), *execute[2:]],
+        "without a pid namespace": [op(last.OP_SETNS, 8, 0x20000), op(last.OP_TERMINAL), *identity, *execute],
         "least": [op(last.OP_EXEC, data=last.pack_exec(["/bin/true"], []))],
     }
 

@@ -180,3 +180,44 @@ def test_who_could_not_return_from_a_namespace_leaves_it_to_the_child(host: Host
         names = [step.name for step in steps if not isinstance(step, Barrier)]
         assert ("namespaces.enter" in names, "namespaces.return" in names) == (entered, entered), names
         assert ("namespaces.join" in names) is not entered, names
+
+
+# Whoever has CAP_SYS_PTRACE in there may seize it at once: so it has given up everything before.
+def test_the_pid_namespace_comes_last() -> None:
+    def names(**process: Any) -> list[str]:
+        wanted = config(process={"args": ["x"], "cwd": "/", "user": {"uid": 1, "gid": 1}, "terminal": False,
+                                 "capabilities": {}, "rlimits": [{"type": "RLIMIT_NPROC", "soft": 3, "hard": 4}],
+                                 **process},
+                        linux={"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"},
+                               "namespaces": [{"type": "pid"}, {"type": "mount"}]})
+        steps = plan(lambda config, options, host: iter(plans.exec(config, options, host, state())), wanted)
+        return [step.name for step in steps]
+
+    for process in ({}, {"noNewPrivileges": True}):
+        found = names(**process)
+        cloned = found.index("namespaces.clone_inside")
+        for before in ("seccomp.load", "identity.uid", "capabilities.bounding", "capabilities.set",
+                       "capabilities.ambient", "identity.verify", "process.find_executable", "process.rlimits",
+                       "process.umask", "join.mount"):
+            assert found.index(before) < cloned, before
+        assert [name for name in found[cloned + 1:] if name != "barrier"] == [
+            "namespaces.adopt", "process.close_files", "process.exec"]
+
+
+@pytest.mark.parametrize(("seccomp", "door"), [
+    ({"defaultAction": "SCMP_ACT_ALLOW"}, False),
+    ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["clone"], "action": "SCMP_ACT_ERRNO"}]}, True),
+    ({"defaultAction": "SCMP_ACT_ERRNO"}, True),
+    ({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+        {"names": ["munmap", "setsid"], "action": "SCMP_ACT_ALLOW"},
+        {"names": ["clone"], "action": "SCMP_ACT_ALLOW",
+         "args": [{"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]}]}, False),
+    ({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+        {"names": ["munmap", "setsid"], "action": "SCMP_ACT_ALLOW"},
+        {"names": ["clone"], "action": "SCMP_ACT_ALLOW",
+         "args": [{"index": 0, "value": 17, "op": "SCMP_CMP_EQ"}]}]}, True)])
+def test_a_door_only_in_a_filter_that_would_refuse_it(seccomp: dict[str, Any], door: bool) -> None:
+    wanted = config(linux={"seccomp": seccomp, "namespaces": [{"type": "pid"}, {"type": "mount"}]})
+    steps = plan(lambda config, options, host: iter(plans.exec(config, options, host, state())), wanted)
+    [inside] = [step for step in steps if step.name == "namespaces.clone_inside"]
+    assert ("by a door" in inside.describe()) == door

@@ -1,0 +1,139 @@
+"""A process of the container seizes whatever exec brings into its pid namespace, and finds nothing it has not itself.
+
+CAP_SYS_PTRACE lets it do so from the first instruction on. What it seizes then runs its code: with the capabilities,
+limits and missing filter that the process still has, and with the host's files that it has mapped.
+"""
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import bundles
+from tests.bundles import docker_like, merge, namespaces
+from tests.console import Console
+from tests.runtimes import Runtime, reap
+from tests.seccomp_profile import small
+
+IDS = [{"containerID": 0, "hostID": 0, "size": 65536}]
+GRANTED = {"CAP_KILL": 5, "CAP_SYS_PTRACE": 19, "CAP_CHECKPOINT_RESTORE": 40}     # the last: to open what is mapped
+#: The sealed image of pyrunc, as the kernel names it.
+IMAGES = {"/pyrunc", "/memfd:pyrunc (deleted)"}
+#: The page that it shares with the runtime, which believes no number in it.
+JOURNAL = {"/dev/zero (deleted)", "/memfd:journal (deleted)"}
+SECRET = "SECRET_OF_THE_CALLER=x"
+#: It forks no more, and begins no session: what exec itself needs to get in.
+NO_FORK = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+    {"names": ["clone", "clone3", "fork", "vfork", "setsid", "munmap", "prlimit64"], "action": "SCMP_ACT_ERRNO"}]}
+PRIVATE = {"linux": {"namespaces": namespaces("pid", "network", "ipc", "uts", "mount", "cgroup", "user"),
+                     "uidMappings": IDS, "gidMappings": IDS}}
+NO_NEW = {"process": {"noNewPrivileges": True}}
+CONTAINERS: dict[str, dict[str, Any]] = {
+    "plain": {}, "no_new_privs": NO_NEW,
+    "filter": {"linux": {"seccomp": small()}}, "filter, no_new_privs": merge(NO_NEW, {"linux": {"seccomp": small()}}),
+    "filter without fork": {"linux": {"seccomp": NO_FORK}},
+    "filter without fork, no_new_privs": merge(NO_NEW, {"linux": {"seccomp": NO_FORK}}),
+    "user namespace": PRIVATE, "user namespace, filter": merge(PRIVATE, {"linux": {"seccomp": small()}}),
+}
+
+
+@pytest.fixture(scope="session")
+def watcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("watcher") / "watcher"
+    subprocess.run(["gcc", "-O1", "-static", "-Wall", "-o", program, Path(__file__).with_name("watcher.c")], check=True)
+    return program
+
+
+def blocks(text: str) -> list[dict[str, list[str]]]:
+    """What was seized: the lines of the watcher by their names."""
+    found: list[dict[str, list[str]]] = []
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == "seized":
+            found.append({})
+        elif found:
+            found[-1].setdefault(name, []).append(value.strip())
+    return found
+
+
+def seized_before_exec(bundle: Path) -> int:
+    """How many the watcher has caught that still were the runtime's."""
+    return sum(bool(IMAGES & {*block.get("exe", ())}) for block in blocks((bundle / "rootfs/tmp/seen").read_text()))
+
+
+def mapped_files(block: dict[str, list[str]]) -> set[str]:
+    """Names of the mapped files, as /proc/PID/maps has them."""
+    return {fields[5] for line in block.get("maps", ()) if len(fields := line.split(None, 5)) == 6
+            and fields[5][0] != "["}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("which", CONTAINERS)
+def test_what_is_seized_has_nothing_of_the_host(which: str, watcher: Path, runtime: Runtime, place: Path,
+                                                name: str) -> None:
+    config = merge(docker_like(process={
+        "args": ["/bin/watcher"], "capabilities": {
+            kind: list(GRANTED) for kind in ("bounding", "effective", "permitted")},
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
+                    {"type": "RLIMIT_NPROC", "soft": 3000, "hard": 4000}]}), CONTAINERS[which])
+    bundle = bundles.bundle(place / "bundle", config)
+    (bundle / "rootfs/bin/watcher").write_bytes(watcher.read_bytes())
+    (bundle / "rootfs/bin/watcher").chmod(0o755)
+    init = runtime.create(name, bundle)
+    runtime.ok("start", name)
+    deadline = time.monotonic() + 60
+    while not (bundle / "rootfs/tmp/ready").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    file = place / "process.json"
+    file.write_text(json.dumps({"cwd": "/", "args": ["true"], "env": ["MARK=1"], "user": {"uid": 0, "gid": 0}}))
+    with Console(place / "console") as console:
+        for way in ([name, "true"], ["--process", file, name], ["--user", "1000", name, "true"],
+                    ["--detach", "--pid-file", place / "pid", name, "true"],
+                    ["--detach", "--pid-file", place / "pid", "--tty", "--console-socket", place / "console", name,
+                     "true"]):
+            for _ in range(2 if "user" in which else 40):    # the watcher has to be on a CPU while one is there
+                before = seized_before_exec(bundle)
+                runtime.ok("exec", *way, env={"PATH": "/usr/bin:/bin", **dict([SECRET.split("=")])})
+                if "--detach" in way:
+                    reap(int((place / "pid").read_text()))
+                if "--tty" in way:
+                    console.accept()
+                if seized_before_exec(bundle) > before:
+                    break
+            else:
+                assert "user" in which, way
+    (bundle / "rootfs/tmp/stop").touch()
+    assert init.wait() == 0
+    text = (bundle / "rootfs/tmp/seen").read_text()
+    assert SECRET.partition("=")[0] not in text and str(runtime.root) not in text
+    for block in blocks(text):
+        if not block.get("CapPrm"):
+            continue                                     # it has ended meanwhile
+        granted = sum(1 << number for number in GRANTED.values())
+        for kind in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb"):
+            assert int(block[kind][0], 16) & ~granted == 0, block
+        assert block["Seccomp"] == ["2" if "filter" in which else "0"], block
+        assert block["NoNewPrivs"] == [str(int("no_new" in which))], block
+        assert block.get("files", ["200"]) == ["200"]
+        assert mapped_files(block) <= {*IMAGES, "/bin/busybox", *JOURNAL}, block
+        writable = {line for line in block.get("mapped", ()) if "opened for writing" in line}
+        assert writable <= {f"{file}: opened for writing" for file in JOURNAL}
+
+
+# Without the C library: that is gone by then. (The functions of its neighbours are looked at in their own lines.)
+def test_what_runs_without_libraries_calls_none() -> None:
+    objects = Path(__file__).parents[2] / "build/launcher"
+    own = {"begin_hint", "begin_text", "record_failure", "op_fd", "tells_of_exec", "explain_exec", "say", "say_number",
+           "say_quoted", "__stack_chk_fail"}
+    for name in ("last_tail", "last_explain", "text"):
+        found = sorted(objects.rglob(f"{name}.o"))
+        assert found, "build pyrunc with `make build`"
+        for path in found:
+            said = subprocess.run(["nm", "-u", path], check=True, capture_output=True, text=True).stdout
+            assert set(re.findall(r"U (\w+)", said)) <= own, path
