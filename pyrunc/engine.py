@@ -198,6 +198,7 @@ class Engine:
 
     def _undo(self, index: int) -> None:
         """Backwards over the parent's steps that were begun. A failing undo is a warning, never the error."""
+        self._free_spare()
         self.kernel.stopped = 0              # programs of the undo run, until another signal comes
         undone = watching(self.observers, "undone")
         for number, step, side in reversed(self.parents):
@@ -210,6 +211,10 @@ class Engine:
             for tell in undone:
                 tell(self, number)
 
+    def _free_spare(self) -> None:
+        while self.facts.spare:
+            posix.close(self.facts.spare.pop())
+
     # ---- the child's walk: Python until the root is switched, then C -------------------------------------
     def _child(self, clone: int) -> NoReturn:
         kernel, facts, page = self.kernel, self.facts, self.facts.page
@@ -217,6 +222,7 @@ class Engine:
         try:
             kernel.become_child()
             page.phase = PHASE_CHILD
+            self._free_spare()
             now, times = time.monotonic_ns, page.times
             for index, step, side in self.childs:
                 if index < clone:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class Facts:
     """Descriptors are -1 and pids 0 until the step named in the comment has set them."""
     __slots__ = ("cgroup_fd", "console_fd", "console_socket", "fifo_fd", "home", "hook_output", "mount_fds", "page",
-                 "pid", "pidfd", "plan", "proc_fd", "results", "root_fd", "seccomp", "start_time", "state_fd",
-                 "sync_fd", "userns_fd", "warnings")
+                 "pid", "pidfd", "plan", "proc_fd", "results", "root_fd", "seccomp", "spare", "start_time",
+                 "state_fd", "sync_fd", "userns_fd", "warnings")
 
     def __init__(self) -> None:
         self.state_fd = -1       # state.reserve: <root>/<id>, O_PATH|O_DIRECTORY
@@ -30,6 +30,7 @@ class Facts:
         self.seccomp = b""       # seccomp.compile: the filter program
         self.home = ""           # process.home: HOME from the container's /etc/passwd (child)
         self.sync_fd = -1        # engine: this side's end of the socket that barriers use
+        self.spare: list[int] = []       # state.reserve: descriptors that an undo has for its own use
         self.page: Any = None    # state.journal: the shared page (page_t of native.h)
         self.plan: Any = None    # engine: the plan that runs (step.Plan)
         self.warnings: list[str] = []    # of steps in the parent; the command line logs them

@@ -225,6 +225,10 @@ class Files:
                 return 0
         return 0
 
+    def dup(self, fd: int) -> int:
+        """Another descriptor of the same, O_CLOEXEC."""
+        return posix.dup(fd)
+
     def dup2(self, fd: int, number: int) -> None:
         posix.dup2(fd, number, True)
 

@@ -378,6 +378,9 @@ class Recorder(Kernel):
     def pty_size_of_caller(self, fd: int) -> None:
         self._note("pty_size_of_caller", fd)
 
+    def dup(self, fd: int) -> int:
+        return self._fd(self.fds.get(fd, ""), "dup", fd)
+
     def dup2(self, fd: int, number: int) -> None:
         self._note("dup2", fd, number)
         self.fds[number] = self.fds.get(fd, "")

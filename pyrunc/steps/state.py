@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ..options import Options
 
 SPEC = "runtime.md#state"
+#: What an undo takes at most at one time: a directory within a directory to be emptied (each is open twice), the pipes
+#: of a poststop hook and a pidfd.
+SPARE = 6
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 #: <linux/stat.h>
 FIFO, CHARACTER_DEVICE, DIRECTORY, LINK = 0o010000, 0o020000, 0o040000, 0o120000
@@ -49,6 +52,10 @@ class Reserve(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         store.make_root(self.root, kernel)
+        # Taken before there is anything to undo: who runs out of descriptors later has these to undo it with.
+        facts.spare.append(kernel.open(self.root, posix.O_PATH | posix.O_DIRECTORY))
+        while len(facts.spare) < SPARE:
+            facts.spare.append(kernel.dup(facts.spare[0]))
         path = f"{self.root}/{self.id}"
         try:
             kernel.mkdir(path, 0o711)

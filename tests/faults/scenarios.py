@@ -28,6 +28,8 @@ def mount(line: str) -> str:
     """Root, place and flags out of a line of mountinfo; of a path masked by /dev/null no flags, which may be the
     host's."""
     words = line.split(" - ")[0].split()[3:]
+    if words[1] == "/":
+        words[0] = "the bundle's root"
     return " ".join(words[:2] if words[0] == "/null" else words)
 
 
@@ -50,7 +52,8 @@ class Scenario:
         self.before = world.Snapshot.take("no-such", runtime.root)     # with what is kept on purpose
 
     def config(self) -> dict[str, object]:
-        return merge(docker_like(), {"process": {"args": ["sleep", "1000"], "noNewPrivileges": True},
+        return merge(docker_like(), {"process": {"args": ["sleep", "1000"], "noNewPrivileges": True,
+                                                 "rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]},
                                      "linux": {"seccomp": small(), "cgroupsPath": None},
                                      "hooks": {"createRuntime": [{"path": "/bin/true"}]}})
 
@@ -127,7 +130,8 @@ class Scenario:
                 "cgroup": (proc / "cgroup").read_text().splitlines()[-1].replace(id, "ID"), "device filters": filters,
                 "shared namespaces": [kind for kind in os.listdir(proc / "ns")
                                       if os.readlink(proc / "ns" / kind) == os.readlink(f"/proc/self/ns/{kind}")],
-                **{name: (proc / name).read_bytes() for name in ("environ", "limits", "oom_score_adj", "cmdline")},
+                **{name: (proc / name).read_bytes() for name in ("environ", "oom_score_adj", "cmdline")},
+                "limits": [line for line in (proc / "limits").read_text().splitlines() if "open files" not in line],
                 "descriptors": sorted(os.listdir(proc / "fd")), "directory": os.readlink(proc / "cwd")}
 
     def works(self, id: str) -> str:
