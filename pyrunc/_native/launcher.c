@@ -52,6 +52,12 @@ static bool among(const char *word, const char *const list[])
     return false;
 }
 
+static bool is_shim(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return !strcmp(slash ? slash + 1 : name, "containerd-shim-pyrunc-v2");
+}
+
 /* Whether the command may make a process of a container. Unknown flags and commands count as if they did. */
 static bool makes_process(char **argv)
 {
@@ -116,6 +122,14 @@ static _Noreturn __attribute__((noinline)) void start(int argc, char **argv)
     char self[PATH_MAX], library[PATH_MAX];
 
     set_signals();
+    char *shim[argc + 2];               /* the argument of a name that containerd chooses a shim by */
+    if (is_shim(argv[0])) {
+        shim[0] = argv[0];
+        shim[1] = "shim";
+        memcpy(shim + 2, argv + 1, argc * sizeof *argv);
+        argv = shim;
+        argc++;
+    }
     bool seal = makes_process(argv), sealed = image_is_sealed();
     if (sealed) {       /* the first start left our path here; only who started us could have written another */
         if (argv[0][0] != '/' || snprintf(self, sizeof self, "%s", argv[0]) >= (int)sizeof self)

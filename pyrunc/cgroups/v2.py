@@ -170,6 +170,12 @@ class Cgroup:
             self.kernel.close(self.fd)
             self.fd = -1
 
+    def __enter__(self) -> Cgroup:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def exists(self) -> bool:
         """There is such a cgroup and it is the container's."""
         return self.fd >= 0

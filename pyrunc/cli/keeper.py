@@ -46,4 +46,5 @@ def warm() -> None:
     prctl.set_child_subreaper(True)
     prctl.set_name(NAME)
     gc.collect()
+    gc.enable()
     gc.freeze()                              # what is there is no garbage; a worker's collector need not touch it

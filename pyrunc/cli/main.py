@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COMMANDS = ("check", "checkpoint", "completion", "create", "delete", "doctor", "events", "exec", "explain", "features",
             "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "trace", "update")
 #: Commands that no person calls.
-HIDDEN = ("keeper",)
+HIDDEN = ("keeper", "shim")
 GLOBALS = (
     Flag("root", str, "directory of the containers' state, on a tmpfs (default: /run/pyrunc)", value="DIR"),
     Flag("log", str, "append log records to this file (default: stderr)", value="FILE"),

@@ -95,7 +95,8 @@ class Container:
 
     def processes(self) -> list[int]:
         """The pids of all its processes, as the host sees them; none without a cgroup."""
-        return self._record().cgroup().procs()
+        with self._record().cgroup() as cgroup:
+            return cgroup.procs()
 
     def stats(self) -> dict[str, Any]:
         """What it uses, as `pyrunc events --stats` shows it: times in ns, sizes in bytes.
@@ -104,13 +105,10 @@ class Container:
         """
         from ..cgroups.stats import stats
         from ..files import Files
-        cgroup = self._record().cgroup()
-        if not cgroup.exists():
-            raise StateError(f"container {self.id} has no cgroup to read stats from")
-        try:
+        with self._record().cgroup() as cgroup:
+            if not cgroup.exists():
+                raise StateError(f"container {self.id} has no cgroup to read stats from")
             return stats(Files(), cgroup.fd)
-        finally:
-            cgroup.close()
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait until its init has ended: the exit status, or minus the signal; None when this object did not create it.

@@ -1,0 +1,187 @@
+"""`start`: one shim for a container or a pod; prints the address where it serves."""
+from __future__ import annotations
+
+import _socket
+import errno
+import posix
+
+from ..config.dump import dumps
+from ..errors import PyruncError, UsageError, describe
+from ..ttrpc.client import connect, path_of
+from ..ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .command import Given
+
+#: Annotations whose value names the group that shares a shim; the first that is there counts.
+GROUPS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
+SOCKETS = "/run/containerd/s"
+#: The latest version of the bootstrap protocol that containerd understands, by what it gives (docs/shim.md).
+PLAIN, JSON, PROTOBUF = "text", "json", "protobuf"
+
+
+def start(given: Given, stdin: bytes) -> bytes:
+    """Start a shim, or find the group's: what containerd wants to read. The bundle is the working directory."""
+    params = bootstrap(given, stdin)
+    path = f"{params.socket_dir or SOCKETS}/{name_of(given.address, given.namespace, group_of(given.id))}"
+    address = f"unix://{path}"
+    if not served(path):
+        listener = listening(path)
+        launch(given, listener, path)
+    write_address(address)
+    return answer(address, protocol_of(stdin))
+
+
+def bootstrap(given: Given, stdin: bytes) -> BootstrapParams:
+    """What containerd 2.3 and later say on standard input; the flags fill what it leaves out."""
+    params = BootstrapParams()
+    if protocol_of(stdin) == PROTOBUF:
+        params = BootstrapParams.decode(stdin)
+        given.id, given.namespace = params.instance_id or given.id, params.namespace or given.namespace
+        given.address = params.containerd_grpc_address or given.address
+        given.ttrpc_address = params.containerd_ttrpc_address or given.ttrpc_address
+    return params
+
+
+def protocol_of(stdin: bytes) -> str:
+    """How containerd wants its answer: 1.6 as text, with MAX_SHIM_VERSION as JSON, after parameters in their form."""
+    if stdin:
+        try:
+            if BootstrapParams.decode(stdin).instance_id:
+                return PROTOBUF
+        except ValueError:
+            pass
+    return JSON if b"MAX_SHIM_VERSION" in posix.environ else PLAIN
+
+
+def answer(address: str, protocol: str) -> bytes:
+    """The address in the form of that protocol."""
+    if protocol == PROTOBUF:
+        return BootstrapResult(version=3, address=address, protocol="ttrpc").encode()
+    if protocol == JSON:
+        return dumps({"version": 2, "address": address, "protocol": "ttrpc"}).encode()
+    return address.encode()
+
+
+def group_of(id: str) -> str:
+    """Which shim a container belongs to: its pod's, or one of its own."""
+    from ..config.load import load
+    annotations: Mapping[str, str] = load(posix.getcwd()).get("annotations") or {}
+    return next((annotations[name] for name in GROUPS if annotations.get(name)), id)
+
+
+def name_of(address: str, namespace: str, group: str) -> str:
+    """A name for the socket that is the same for all of a group: sockets' paths have 107 bytes."""
+    from _blake2 import blake2b
+    return blake2b("\0".join((address, namespace, group)).encode(), digest_size=32).hexdigest()
+
+
+def served(path: str) -> bool:
+    """Whether a shim answers there. What is left of one that does not is removed."""
+    try:
+        connect(path).close()
+        return True
+    except FileNotFoundError:
+        return False
+    except OSError:                                    # what a shim that was killed has left
+        posix.unlink(path)
+        return False
+
+
+def listening(path: str) -> _socket.socket:
+    """A socket that listens at a path, for root alone."""
+    folder = path.rpartition("/")[0]
+    try:
+        posix.mkdir(folder, 0o711)
+    except FileExistsError:
+        pass
+    socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    mask = posix.umask(0o177)
+    try:
+        socket.bind(path_of(path))
+        socket.listen(128)
+    except OSError as fault:
+        socket.close()
+        if fault.errno == errno.EADDRINUSE:
+            raise PyruncError(f"another shim is being started at {path}") from None
+        raise UsageError(f"listen at {path}: {describe(fault)}") from None
+    finally:
+        posix.umask(mask)
+    return socket
+
+
+def launch(given: Given, listener: _socket.socket, path: str) -> None:
+    """Fork the shim; it goes on when this command has answered."""
+    from .server import serve
+    pid = posix.fork()
+    if pid:
+        listener.close()
+        adjust(pid)
+        return
+    status = 1
+    try:
+        posix.setsid()
+        redirect()
+        serve(listener, path, given.namespace, given.ttrpc_address)
+        status = 0
+    except BaseException as fault:                     # nothing may reach the interpreter's own printer
+        tell(f"pyrunc shim: {type(fault).__name__}: {fault}\n")
+    finally:
+        posix._exit(status)
+
+
+def redirect() -> None:
+    """Standard streams: nothing, and the FIFO `log` in the bundle, where containerd reads what a shim has to say."""
+    null = posix.open("/dev/null", posix.O_RDWR)
+    try:
+        log = posix.open("log", posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    except OSError:
+        log = null
+    posix.dup2(null, 0, True)
+    posix.dup2(null, 1, True)
+    posix.dup2(log, 2, True)
+    for fd in {null, log}:
+        if fd > 2:
+            posix.close(fd)
+
+
+def tell(text: str) -> None:
+    """Say something in the log."""
+    try:
+        posix.write(2, text.encode(errors="replace"))
+    except OSError:
+        pass
+
+
+def adjust(pid: int) -> None:
+    """The shim is rather killed for lack of memory than containerd: one more than this command has, at most 1000."""
+    try:
+        own = int(_read("/proc/self/oom_score_adj"))
+        fd = posix.open(f"/proc/{pid}/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
+        try:
+            posix.write(fd, str(min(own + 1, 1000)).encode())
+        finally:
+            posix.close(fd)
+    except OSError:                                    # a user namespace may not
+        pass
+
+
+def write_address(address: str) -> None:
+    """The file `address` in the bundle: containerd 1.6 finds the shim again by it."""
+    fd = posix.open(".address", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600)
+    try:
+        posix.write(fd, address.encode())
+    finally:
+        posix.close(fd)
+    posix.rename(".address", "address")
+
+
+def _read(path: str) -> bytes:
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        return posix.read(fd, 64)
+    finally:
+        posix.close(fd)

@@ -1,0 +1,61 @@
+"""What a shim's worker does: the library's operations with the mounts and streams of containerd around them."""
+from __future__ import annotations
+
+import posix
+
+from ..keeper import operations
+from ..kernel import Kernel
+from . import rootfs, stdio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..keeper.channel import Message
+    from ..keeper.operations import Answer, Told
+
+
+def create(request: Message, fds: list[int], told: Told) -> Answer:
+    """Mount the root, open the streams, make the container. The answer's `kept` names the descriptors after the pidfd
+    and, with a terminal, its master end."""
+    root = request["bundle"] + "/rootfs"
+    rootfs.mount_all(Kernel(), request["rootfs"], root)
+    try:
+        return _with_streams(operations.create, request, told)
+    except BaseException:
+        if request["rootfs"]:
+            rootfs.unmount_all(Kernel(), root)
+        raise
+
+
+def exec(request: Message, fds: list[int], told: Told) -> Answer:
+    """Open the streams and run one more process; the answer is create's."""
+    return _with_streams(operations.exec, {**request, "process": request["given"]}, told)
+
+
+def delete(request: Message, fds: list[int], told: Told) -> Answer:
+    """Delete the container, and unmount its root."""
+    try:
+        answer = operations.delete(request, fds, told)
+    finally:
+        rootfs.unmount_all(Kernel(), request["bundle"] + "/rootfs")
+    return answer
+
+
+def _with_streams(operation: Callable[[Message, list[int], Told], Answer], request: Message, told: Told) -> Answer:
+    environment = {"CONTAINER_ID": request["id"], "CONTAINER_NAMESPACE": request["namespace"]}
+    names = request["stdin"], request["stdout"], request["stderr"]
+    if request["terminal"]:
+        kept = stdio.of_terminal(*names[:2], environment)
+        theirs = [posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC) for _ in range(3)]
+    else:
+        streams = stdio.opened(*names, environment)
+        kept, theirs = streams.kept, streams.theirs
+    answer, given = operation(request, theirs, told)
+    return {**answer, "kept": list(kept)}, [*given, *kept.values()]
+
+
+#: name -> what a worker runs
+OPERATIONS: dict[str, Callable[[Message, list[int], Told], Answer]] = {
+    **operations.OPERATIONS, "create": create, "exec": exec, "delete": delete}
+

@@ -1,0 +1,431 @@
+"""containerd's Task service, versions 2 and 3: each call, and in which order containerd hears of what happens."""
+from __future__ import annotations
+
+import posix
+
+from ..config.load import loads
+from ..errors import NOT_RUNNING, PyruncError
+from ..keeper.errors import unpack
+from ..keeper.nursery import Nursery
+from ..state.container import Container
+from ..ttrpc import codes
+from ..ttrpc.codes import RpcError
+from ..ttrpc.messages import events as ev
+from ..ttrpc.messages import task as api
+from ..ttrpc.messages.options import Options, ProcessDetails
+from ..ttrpc.messages.well_known import Any, Empty
+from .events import stamp
+from .oom import Watch
+from .operations import OPERATIONS
+from .task import Process, Task
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any as Anything
+
+    from ..keeper.channel import Message
+    from ..keeper.loop import Loop
+    from ..protobuf import Message as Protobuf
+    from ..ttrpc.server import Call, Handler
+    from .events import Publisher
+
+#: Where containers' state is, unless the runtime's options say otherwise.
+ROOT = "/run/containerd/pyrunc"
+SIGKILL = 9
+PROCESS_GONE = "process already finished"
+
+
+class Service:
+    """One shim's tasks. shutdown is called when containerd has no more use for it."""
+
+    def __init__(self, loop: Loop, publisher: Publisher, namespace: str, shutdown: Callable[[], None]) -> None:
+        self.loop, self.publisher, self.namespace, self.shutdown = loop, publisher, namespace, shutdown
+        self.tasks: dict[str, Task] = {}
+        self.creating: set[str] = set()
+        self.owners: dict[int, tuple[Task, Process]] = {}          # pid -> whose it is
+        self.nursery = Nursery(loop, OPERATIONS, self._ended)
+        self.oom = Watch(loop, lambda id: publisher.publish(ev.TaskOOM(container_id=id)))
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """method -> what serves it"""
+        return {"State": self.state, "Create": self.create, "Start": self.start, "Delete": self.delete,
+                "Pids": self.pids, "Pause": self.pause, "Resume": self.resume, "Checkpoint": self.checkpoint,
+                "Kill": self.kill, "Exec": self.exec, "ResizePty": self.resize_pty, "CloseIO": self.close_io,
+                "Update": self.update, "Wait": self.wait, "Stats": self.stats, "Connect": self.connect,
+                "Shutdown": self.shut_down}
+
+    # ---- making and ending ------------------------------------------------------------------------------
+    def create(self, request: api.CreateTaskRequest, call: Call) -> None:
+        """Make a container, whose init waits for Start."""
+        if request.id in self.tasks or request.id in self.creating:
+            raise RpcError(codes.ALREADY_EXISTS, f"task {request.id}: already exists")
+        if request.checkpoint:
+            raise RpcError(codes.UNIMPLEMENTED, "restore from a checkpoint through the shim")
+        options = options_of(request.options)
+        root = f"{options.root or ROOT}/{self.namespace}"
+        init = Process("", request.stdin, request.stdout, request.stderr, request.terminal)
+        task = Task(request.id, request.bundle, root, init)
+        self.creating.add(request.id)
+        self._run("create", task, init, call, lambda answer, fds: self._created(task, request, answer, fds, call),
+                  lambda: self.creating.discard(request.id), rootfs=[
+                      (mount.type, mount.source, mount.target, list(mount.options)) for mount in request.rootfs],
+                  config=None, bundle=request.bundle, options={
+                      "no_pivot": options.no_pivot_root, "no_new_keyring": options.no_new_keyring,
+                      "systemd_cgroup": options.systemd_cgroup,
+                      "cgroup_manager": "systemd" if options.systemd_cgroup else "cgroupfs"})
+
+    def _created(self, task: Task, request: api.CreateTaskRequest, answer: Message, fds: list[int], call: Call) -> None:
+        self.creating.discard(task.id)
+        self._take(task, task.init, answer, fds)
+        record = Container.load(task.root, task.id)
+        task.shares = not record.state["pid_namespace"]
+        self.tasks[task.id] = task
+        write(task.bundle, "init.pid", str(task.init.pid))
+        write(task.bundle, "pyrunc-root", task.root)
+        self.publisher.publish(ev.TaskCreate(
+            container_id=task.id, bundle=task.bundle, rootfs=request.rootfs, checkpoint=request.checkpoint,
+            pid=task.init.pid, io=ev.TaskIO(stdin=request.stdin, stdout=request.stdout, stderr=request.stderr,
+                                            terminal=request.terminal)))
+        self.oom.add(task.id, record.state["cgroup"])
+        call.answer(api.CreateTaskResponse(pid=task.init.pid))
+
+    def start(self, request: api.StartRequest, call: Call) -> None:
+        """Let the init run its program, or make the process of an exec."""
+        task, process = self._find(request.id, request.exec_id)
+        if process.started or process.starting:
+            raise RpcError(codes.FAILED_PRECONDITION, "cannot start a process that has been started")
+        if process.exited or (request.exec_id and task.init.exited):
+            raise RpcError(codes.FAILED_PRECONDITION, f"container {task.id} init process is not running")
+        process.starting = True
+        if not request.exec_id:
+            self._run("start", task, process, call, lambda answer, fds: self._started(task, process, call))
+            return
+        self._run("exec", task, process, call, lambda answer, fds: self._executed(task, process, answer, fds, call),
+                  given=process.spec)
+
+    def _executed(self, task: Task, process: Process, answer: Message, fds: list[int], call: Call) -> None:
+        self._take(task, process, answer, fds)
+        self._started(task, process, call)
+
+    def _started(self, task: Task, process: Process, call: Call) -> None:
+        process.starting, process.started = False, True
+        if process.id:
+            self.publisher.publish(ev.TaskExecStarted(container_id=task.id, exec_id=process.id, pid=process.pid))
+        else:
+            self.publisher.publish(ev.TaskStart(container_id=task.id, pid=process.pid))
+        call.answer(api.StartResponse(pid=process.pid))
+        self._early(task, process)
+
+    def exec(self, request: api.ExecProcessRequest, call: Call) -> Protobuf:
+        """Add a process; Start makes it."""
+        task = self._task(request.id)
+        if request.exec_id in task.execs or not request.exec_id:
+            raise RpcError(codes.ALREADY_EXISTS, f"id {request.exec_id}: already exists")
+        process = Process(request.exec_id, request.stdin, request.stdout, request.stderr, request.terminal)
+        process.spec = json_of(request.spec)
+        process.spec["terminal"] = request.terminal
+        task.execs[request.exec_id] = process
+        self.publisher.publish(ev.TaskExecAdded(container_id=task.id, exec_id=process.id))
+        return Empty()
+
+    def delete(self, request: api.DeleteRequest, call: Call) -> Protobuf | None:
+        """Forget an exec, or remove a container that has stopped or never started."""
+        task, process = self._find(request.id, request.exec_id)
+        if process.starting or task.deleting or (process.started and not process.exited):
+            raise RpcError(codes.FAILED_PRECONDITION, f"cannot delete a running process {process.pid}")
+        if request.exec_id:
+            del task.execs[process.id]
+            process.release()
+            return self._deleted(process)
+        task.deleting = True
+
+        def done(answer: Message, fds: list[int]) -> None:
+            del self.tasks[task.id]
+            self.oom.remove(task.id)
+            if not process.exited:                     # it never ran its program: it has been killed now
+                process.status, process.exited_at = SIGKILL, now()
+            self.publisher.publish(ev.TaskDelete(container_id=task.id, pid=process.pid, exit_status=process.exit_status,
+                                                 exited_at=stamp(process.exited_at)))
+            for one in task.processes():
+                self.owners.pop(one.pid, None)
+                one.release()
+            call.answer(self._deleted(process))
+
+        def failed() -> None:
+            task.deleting = False
+        self._run("delete", task, process, call, done, failed, force=True, bundle=task.bundle)
+        return None
+
+    @staticmethod
+    def _deleted(process: Process) -> api.DeleteResponse:
+        return api.DeleteResponse(pid=process.pid, exit_status=process.exit_status,
+                                  exited_at=stamp(process.exited_at) if process.exited else None)
+
+    # ---- looking ----------------------------------------------------------------------------------------
+    def state(self, request: api.StateRequest, call: Call) -> Protobuf:
+        """What a process is doing."""
+        task, process = self._find(request.id, request.exec_id)
+        status = process.state()
+        if task.paused and status == api.Status.RUNNING and not process.id:
+            status = api.Status.PAUSED
+        return api.StateResponse(
+            id=process.id or task.id, bundle=task.bundle, pid=process.pid, status=status, stdin=process.stdin,
+            stdout=process.stdout, stderr=process.stderr, terminal=process.terminal, exit_status=process.exit_status,
+            exited_at=stamp(process.exited_at) if process.exited else None, exec_id=process.id)
+
+    def wait(self, request: api.WaitRequest, call: Call) -> Protobuf | None:
+        """Answer when the process has ended."""
+        _, process = self._find(request.id, request.exec_id)
+        if process.exited:
+            return self._waited(process)
+        process.waits.append(call)
+        call.on_cancel = lambda: process.waits.remove(call) if call in process.waits else None
+        return None
+
+    @staticmethod
+    def _waited(process: Process) -> api.WaitResponse:
+        return api.WaitResponse(exit_status=process.exit_status, exited_at=stamp(process.exited_at))
+
+    def pids(self, request: api.PidsRequest, call: Call) -> Protobuf:
+        """Every process of the container."""
+        task = self._task(request.id)
+        details = {one.pid: one.id for one in task.execs.values()}
+        with Container.load(task.root, task.id).cgroup() as cgroup:
+            pids = cgroup.procs()
+        return api.PidsResponse(processes=[
+            api.ProcessInfo(pid=pid, info=packed(ProcessDetails(exec_id=details[pid])) if pid in details else None)
+            for pid in pids])
+
+    def stats(self, request: api.StatsRequest, call: Call) -> Protobuf:
+        """What the container uses."""
+        from ..files import Files
+        from .stats import metrics
+        task = self._task(request.id)
+        with Container.load(task.root, task.id).cgroup() as cgroup:
+            if not cgroup.exists():
+                raise RpcError(codes.NOT_FOUND, "cgroup does not exist")
+            pid = 0 if task.init.exited else task.init.pid
+            return api.StatsResponse(stats=packed(metrics(Files(), cgroup.fd, pid)))
+
+    def connect(self, request: api.ConnectRequest, call: Call) -> Protobuf:
+        """Who we are."""
+        task = self.tasks.get(request.id)
+        return api.ConnectResponse(shim_pid=posix.getpid(), task_pid=task.init.pid if task else 0)
+
+    # ---- acting on what runs ----------------------------------------------------------------------------
+    def kill(self, request: api.KillRequest, call: Call) -> Protobuf | None:
+        """Signal one process, or all of the container."""
+        task, process = self._find(request.id, request.exec_id)
+        if not process.pid:
+            raise RpcError(codes.FAILED_PRECONDITION, "process not created")
+        if not process.id and (request.all or (task.shares and request.signal == SIGKILL)):
+            self._run("kill", task, process, call, lambda answer, fds: call.answer(Empty()), signal=request.signal,
+                      all=request.all)
+            return None
+        self._signal(process, request.signal)
+        return Empty()
+
+    @staticmethod
+    def _signal(process: Process, number: int) -> None:
+        import _signal
+        if process.exited or process.pidfd < 0:
+            raise RpcError(codes.NOT_FOUND, f"{PROCESS_GONE}: not found")
+        try:
+            _signal.pidfd_send_signal(process.pidfd, number)
+        except ProcessLookupError:
+            raise RpcError(codes.NOT_FOUND, f"{PROCESS_GONE}: not found") from None
+        except OSError as fault:
+            raise RpcError(codes.INVALID_ARGUMENT, f"signal {number}: {posix.strerror(fault.errno or 0)}") from None
+
+    def pause(self, request: api.PauseRequest, call: Call) -> None:
+        """Stop all processes where they are."""
+        task = self._task(request.id)
+
+        def done(answer: Message, fds: list[int]) -> None:
+            task.paused = True
+            self.publisher.publish(ev.TaskPaused(container_id=task.id))
+            call.answer(Empty())
+        self._run("pause", task, task.init, call, done)
+
+    def resume(self, request: api.ResumeRequest, call: Call) -> None:
+        """Let them go on."""
+        task = self._task(request.id)
+
+        def done(answer: Message, fds: list[int]) -> None:
+            task.paused = False
+            self.publisher.publish(ev.TaskResumed(container_id=task.id))
+            call.answer(Empty())
+        self._run("resume", task, task.init, call, done)
+
+    def update(self, request: api.UpdateTaskRequest, call: Call) -> None:
+        """Change the limits."""
+        task = self._task(request.id)
+        self._run("update", task, task.init, call, lambda answer, fds: call.answer(Empty()),
+                  resources=json_of(request.resources))
+
+    def checkpoint(self, request: api.CheckpointTaskRequest, call: Call) -> None:
+        """Not yet through the shim."""
+        raise RpcError(codes.UNIMPLEMENTED, "checkpoint through the shim")
+
+    def resize_pty(self, request: api.ResizePtyRequest, call: Call) -> Protobuf:
+        """Give a terminal another size."""
+        _, process = self._find(request.id, request.exec_id)
+        if process.console is not None:
+            process.console.resize(request.height, request.width)
+        return Empty()
+
+    def close_io(self, request: api.CloseIORequest, call: Call) -> Protobuf:
+        """No client will write to the process any more."""
+        _, process = self._find(request.id, request.exec_id)
+        if request.stdin:
+            process.close_input()
+        return Empty()
+
+    def shut_down(self, request: api.ShutdownRequest, call: Call) -> Protobuf:
+        """End, unless a container is left."""
+        if not self.tasks and not self.creating:
+            self.loop.later(0.0, self.shutdown)        # after the answer
+        return Empty()
+
+    # ---- ends -------------------------------------------------------------------------------------------
+    def _ended(self, pid: int, status: int, time: int) -> None:
+        """A process of ours has ended. The init's end is told last of its container's."""
+        owner = self.owners.pop(pid, None)
+        if owner is None:
+            return
+        task, process = owner
+        process.early = status, time
+        if not process.starting:
+            self._early(task, process)
+
+    def _early(self, task: Task, process: Process) -> None:
+        """Tell of an end that is known, if its time has come."""
+        if process.early is None or process.exited:
+            return
+        if process is task.init:
+            running = task.running_execs()
+            if running:
+                for one in running:
+                    if one.pidfd >= 0:
+                        try:
+                            self._signal(one, SIGKILL)
+                        except RpcError:
+                            pass
+                return                                  # comes again with the last of them
+            if task.shares:
+                self._kill_all(task)
+        process.status, process.exited_at = process.early
+        self.publisher.publish(ev.TaskExit(
+            container_id=task.id, id=process.id or task.id, pid=process.pid, exit_status=process.exit_status,
+            exited_at=stamp(process.exited_at)))
+        for call in process.waits:
+            call.answer(self._waited(process))
+        process.waits.clear()
+        if process is not task.init:
+            self._early(task, task.init)
+
+    def _kill_all(self, task: Task) -> None:
+        """What an init without a pid namespace of its own has left."""
+        try:
+            with Container.load(task.root, task.id).cgroup() as cgroup:
+                cgroup.kill()
+        except (OSError, PyruncError):
+            pass
+
+    # ---- helpers ----------------------------------------------------------------------------------------
+    def _run(self, operation: str, task: Task, process: Process, call: Call,
+             then: Callable[[Message, list[int]], None], failed: Callable[[], None] | None = None,
+             **request: Anything) -> None:
+        """Run an operation in a worker; a failure is the call's answer."""
+        def ended(message: Message, fds: list[int]) -> None:
+            if "error" not in message:
+                then(message["answer"], fds)
+                return
+            process.starting = False
+            if failed is not None:
+                failed()
+            fault = unpack(message["error"])
+            call.fail(code_of(fault), str(fault))
+            self._early(task, process)
+        self.nursery.run({"operation": operation, "root": task.root, "id": task.id, "namespace": self.namespace,
+                          "stdin": process.stdin, "stdout": process.stdout, "stderr": process.stderr,
+                          "terminal": process.terminal, **request}, [], ended)
+
+    def _take(self, task: Task, process: Process, answer: Message, fds: list[int]) -> None:
+        """Note what a worker has made."""
+        from .copier import Terminal
+        process.pid = answer["pid"]
+        process.pidfd, *rest = fds
+        self.owners[process.pid] = task, process
+        if process.terminal:
+            console, *rest = rest
+            process.console = Terminal(self.loop, console, dict(zip(answer["kept"], rest)))
+        else:
+            process.kept = dict(zip(answer["kept"], rest))
+
+    def _task(self, id: str) -> Task:
+        if id not in self.tasks:
+            raise RpcError(codes.NOT_FOUND, "container not created: not found")
+        return self.tasks[id]
+
+    def _find(self, id: str, exec_id: str) -> tuple[Task, Process]:
+        task = self._task(id)
+        if not exec_id:
+            return task, task.init
+        if exec_id not in task.execs:
+            raise RpcError(codes.NOT_FOUND, f"process does not exist {exec_id}: not found")
+        return task, task.execs[exec_id]
+
+
+def now() -> int:
+    """Nanoseconds since the epoch."""
+    import time
+    return time.time_ns()
+
+
+def code_of(fault: PyruncError) -> int:
+    """The code by which containerd tells failures apart."""
+    text = str(fault)
+    if "does not exist" in text:
+        return codes.NOT_FOUND
+    if NOT_RUNNING in text:
+        return codes.NOT_FOUND
+    if "already exists" in text:
+        return codes.ALREADY_EXISTS
+    return codes.UNKNOWN
+
+
+def packed(message: Protobuf) -> Any:
+    """A message as an Any."""
+    return Any(type_url=message.TYPE, value=message.encode())
+
+
+def options_of(given: Any | None) -> Options:
+    """The runtime's options; those of another kind count as none."""
+    if given is None or not given.type_url.endswith(Options.TYPE):
+        return Options()
+    try:
+        return Options.decode(given.value)
+    except ValueError as fault:
+        raise RpcError(codes.INVALID_ARGUMENT, f"the runtime's options: {fault}") from None
+
+
+def json_of(given: Any | None) -> Anything:
+    """An object that came as JSON. RpcError for anything else."""
+    try:
+        value = loads(given.value if given is not None else b"", "the request")
+    except PyruncError as fault:
+        raise RpcError(codes.INVALID_ARGUMENT, str(fault)) from None
+    if not isinstance(value, dict):
+        raise RpcError(codes.INVALID_ARGUMENT, "an object is wanted in the request")
+    return value
+
+
+def write(folder: str, name: str, text: str) -> None:
+    """A small file beside the bundle, for `delete`."""
+    fd = posix.open(f"{folder}/{name}", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600)
+    try:
+        posix.write(fd, text.encode())
+    finally:
+        posix.close(fd)

@@ -1,0 +1,99 @@
+"""A container and its processes as the shim remembers them."""
+from __future__ import annotations
+
+import posix
+
+from ..ttrpc.messages.task import Status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..ttrpc.server import Call
+    from .copier import Terminal
+
+
+class Process:
+    """A container's init, or one that Exec has added.
+
+    id        the exec's id, "" for the init
+    pid       0 until it was made
+    status    what wait(2) says of its end, -1 before
+    waits     calls of Wait that have no answer yet
+    """
+
+    def __init__(self, id: str, stdin: str, stdout: str, stderr: str, terminal: bool) -> None:
+        self.id, self.stdin, self.stdout, self.stderr, self.terminal = id, stdin, stdout, stderr, terminal
+        self.pid = 0
+        self.pidfd = -1
+        self.status = -1
+        self.exited_at = 0                       # nanoseconds since the epoch
+        self.starting = False                    # its Start has no answer yet: its end has to wait for that
+        self.started = False
+        self.early: tuple[int, int] | None = None
+        self.waits: list[Call] = []
+        self.kept: dict[str, int] = {}
+        self.console: Terminal | None = None
+        self.spec: Any = None                    # of an exec: its process, as JSON has it
+
+    @property
+    def exited(self) -> bool:
+        """Whether its end is known."""
+        return self.status >= 0
+
+    @property
+    def exit_status(self) -> int:
+        """As shells have it: 128 and the signal for one that was killed."""
+        if not self.exited:
+            return 0
+        return 128 + posix.WTERMSIG(self.status) if posix.WIFSIGNALED(self.status) else posix.WEXITSTATUS(self.status)
+
+    def state(self) -> int:
+        """Its Status, but for a pause."""
+        if self.exited:
+            return Status.STOPPED
+        return Status.RUNNING if self.started else Status.CREATED
+
+    def close_input(self) -> None:
+        """CloseIO: no further client will write to it."""
+        if self.console is not None:
+            self.console.close_input()
+        elif "stdin" in self.kept:
+            posix.close(self.kept.pop("stdin"))
+
+    def release(self) -> None:
+        """Let go of its descriptors; again is no error."""
+        if self.console is not None:
+            self.console.close()
+            self.console = None
+        for fd in self.kept.values():
+            posix.close(fd)
+        self.kept.clear()
+        if self.pidfd >= 0:
+            posix.close(self.pidfd)
+            self.pidfd = -1
+
+
+class Task:
+    """One container.
+
+    shares   its init has no pid namespace of its own, so the others do not end with it
+    paused   by Pause
+    """
+
+    def __init__(self, id: str, bundle: str, root: str, init: Process) -> None:
+        self.id, self.bundle, self.root, self.init = id, bundle, root, init
+        self.execs: dict[str, Process] = {}
+        self.shares = False
+        self.paused = False
+        self.deleting = False
+        self.oom_fd = -1
+        self.oom_kills = 0
+
+    def processes(self) -> list[Process]:
+        """All that there are, the init first."""
+        return [self.init, *self.execs.values()]
+
+    def running_execs(self) -> list[Process]:
+        """Execs that are being started or have not ended."""
+        return [one for one in self.execs.values() if (one.pid or one.starting) and not one.exited]
