@@ -56,7 +56,7 @@ install: build
 
 clean:
 	rm -rf build demo bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis pyrunc/_native/*.so \
-	  pyrunc/_native/_native.c pyrunc/_native/_seccomp.c $(VENV)/bin/pyrunc
+	  pyrunc/_native/_native.c pyrunc/_native/_seccomp.c $(VENV)/bin/pyrunc $(VENV)/bin/containerd-shim-pyrunc-v2
 	find . -name __pycache__ -not -path './$(VENV)/*' -exec rm -rf {} +
 
 # The virtual environment sees the package as it is in this checkout; the program in it runs what is frozen into it,
@@ -65,6 +65,7 @@ $(VENV)/bin/pyrunc: $(SOURCES) $(VENV)/.build
 	$(IN) -W ignore setup.py --quiet build_ext --inplace
 	ln -sfn ../../../../pyrunc $$($(IN) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/pyrunc
 	$(IN) pyrunc/_native/build_launcher.py $@
+	ln -sf pyrunc $(VENV)/bin/containerd-shim-pyrunc-v2
 
 # One stamp for each group of requirements in pyproject.toml; pip is asked only for what is not there.
 $(VENV)/.build: EXTRA := build

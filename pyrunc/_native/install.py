@@ -100,6 +100,9 @@ def install(prefix: Path, destination: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     launcher = runpy.run_path(str(TREE / "pyrunc/_native/build_launcher.py"))
     kind = launcher["build"](root / "bin/pyrunc", TREE / "build/launcher-installed")
+    shim = root / "bin/containerd-shim-pyrunc-v2"           # the same program by the name that containerd looks for
+    shim.unlink(missing_ok=True)
+    shim.symlink_to("pyrunc")
     manual = root / "share/man/man8"
     manual.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(TREE / "docs/pyrunc.8", manual / "pyrunc.8")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import posix
 
+from ..config.load import load
 from ..keeper import operations
 from ..kernel import Kernel
 from . import rootfs, stdio
@@ -10,6 +11,7 @@ from . import rootfs, stdio
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from ..keeper.channel import Message
     from ..keeper.operations import Answer, Told
@@ -19,6 +21,7 @@ def create(request: Message, fds: list[int], told: Told) -> Answer:
     """Mount the root, open the streams, make the container. The answer's `kept` names the descriptors after the pidfd
     and, with a terminal, its master end."""
     root = request["bundle"] + "/rootfs"
+    request["options"] = {**request["options"], **driver(request)}
     rootfs.mount_all(Kernel(), request["rootfs"], root)
     try:
         return _with_streams(operations.create, request, told)
@@ -26,6 +29,16 @@ def create(request: Message, fds: list[int], told: Told) -> Answer:
         if request["rootfs"]:
             rootfs.unmount_all(Kernel(), root)
         raise
+
+
+def driver(request: Message) -> dict[str, Any]:
+    """Options for the cgroup driver. containerd hands runc's options on to runc's own kind alone, so that SystemdCgroup
+    may not arrive; but a cgroupsPath of a slice is systemd's (config-linux.md#cgroups-path as runc has it)."""
+    systemd = request["systemd_cgroup"]
+    if not systemd:
+        linux: dict[str, Any] = load(request["bundle"]).get("linux") or {}  # type: ignore[assignment]
+        systemd = ".slice:" in (linux.get("cgroupsPath") or "")
+    return {"systemd_cgroup": systemd, "cgroup_manager": "systemd" if systemd else "cgroupfs"}
 
 
 def exec(request: Message, fds: list[int], told: Told) -> Answer:

@@ -43,6 +43,6 @@ def serve(listener: _socket.socket, path: str, namespace: str, ttrpc_address: st
 
     service = Service(loop, publisher, namespace, shutdown)
     server = Server(loop, listener)
-    for name in (TASK_SERVICE, TASK_SERVICE_3):
-        server.register(name, TASK, service.handlers())
+    for version in (TASK_SERVICE, TASK_SERVICE_3):
+        server.register(version, TASK, service.handlers())
     loop.run()

@@ -70,10 +70,8 @@ class Service:
         self._run("create", task, init, call, lambda answer, fds: self._created(task, request, answer, fds, call),
                   lambda: self.creating.discard(request.id), rootfs=[
                       (mount.type, mount.source, mount.target, list(mount.options)) for mount in request.rootfs],
-                  config=None, bundle=request.bundle, options={
-                      "no_pivot": options.no_pivot_root, "no_new_keyring": options.no_new_keyring,
-                      "systemd_cgroup": options.systemd_cgroup,
-                      "cgroup_manager": "systemd" if options.systemd_cgroup else "cgroupfs"})
+                  config=None, bundle=request.bundle, systemd_cgroup=options.systemd_cgroup, options={
+                      "no_pivot": options.no_pivot_root, "no_new_keyring": options.no_new_keyring})
 
     def _created(self, task: Task, request: api.CreateTaskRequest, answer: Message, fds: list[int], call: Call) -> None:
         self.creating.discard(task.id)

@@ -1,10 +1,13 @@
 """A containerd of our own and its client ctr, driven as a user does."""
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from tests import runtimes
 
 from . import image, remains
 from .waiting import SECONDS
@@ -49,8 +52,10 @@ class Containerd:
         self.import_image(image.write(place / "image.tar"))
 
     def start(self) -> None:
+        path = f"{Path(runtimes.find()).parent}:{os.environ['PATH']}"          # where it finds our shim
         self.process = subprocess.Popen(["containerd", "--config", self.place / "config.toml"],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"))
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"),
+                                        env={**os.environ, "PATH": path})
         deadline = time.monotonic() + SECONDS
         while not self.ready():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]

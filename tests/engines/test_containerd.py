@@ -1,4 +1,4 @@
-"""containerd 1.6 with `ctr run --runc-binary`: what a user does with a container, under runc and under pyrunc."""
+"""containerd 1.6 with `ctr run`: what a user does with a container, under runc, pyrunc, and the shim of pyrunc."""
 from __future__ import annotations
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import bundles, world
+from tests import bundles, runtimes, world
 from tests.world import CGROUP
 
 from .containerd import Containerd, Done
@@ -18,6 +18,8 @@ from .image import NAME
 from .terminal import Terminal
 from .waiting import until
 
+#: The runtime type of the shim of our own; containerd looks for the program containerd-shim-pyrunc-v2.
+SHIM = "io.containerd.pyrunc.v2"
 pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(900)]
 
 
@@ -42,10 +44,11 @@ class Ctr:
         script, self.calls = daemon.place / f"{id}-runtime", daemon.place / f"{id}-calls"
         script.write_text(f'#!/bin/sh\necho "$@" >>{self.calls}\nexec {binary} "$@"\n')
         script.chmod(0o755)
-        self.binary = str(script)
+        self.shim = Path(binary).name.startswith("containerd-shim-")
+        self.runtime = ("--runtime", SHIM) if self.shim else ("--runc-binary", str(script))
 
     def command(self, *flags: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
-        return ("run", "--runc-binary", self.binary, *flags, NAME, self.id, *args)
+        return ("run", *self.runtime, *flags, NAME, self.id, *args)
 
     def wait(self, done: Callable[[], bool], what: str) -> None:
         until(done, lambda: f"{what}: {self.daemon.left(self.id)}\n{self.daemon.last_words()}")
@@ -77,13 +80,22 @@ def cni() -> Iterator[str]:
     world.unmount(config)
 
 
+@pytest.fixture(params=["runc", "pyrunc", "shim"])
+def binary(request: pytest.FixtureRequest) -> str:
+    """Path of the runtime that containerd's shim calls, or of a shim that calls none."""
+    if request.param == "runc":
+        return runtimes.find("runc")
+    path = runtimes.find(request.config.getoption("runtime"))
+    return path if request.param == "pyrunc" else str(Path(path).with_name("containerd-shim-pyrunc-v2"))
+
+
 @pytest.fixture
 def ctr(containerd: Containerd, binary: str, name: str) -> Iterator[Ctr]:
     driver = Ctr(containerd, binary, name)
     yield driver
     containerd.ctr("task", "delete", "--force", name)
     containerd.ctr("container", "delete", name)
-    assert f" {name}" in driver.calls.read_text()
+    assert driver.shim or f" {name}" in driver.calls.read_text()
 
 
 @pytest.mark.every_time
@@ -177,7 +189,7 @@ def test_warnings_are_logged_and_mislead_nobody(ctr: Ctr) -> None:
             root={"path": str(root)}, process={"args": args, "capabilities": {
                 "bounding": ["CAP_FUTURE", "CAP_CHOWN"], "effective": ["CAP_CHOWN"], "permitted": ["CAP_CHOWN"]}},
             linux={"cgroupsPath": f"/{ctr.id}"})))
-        return ctr.daemon.ctr("run", *flags, "--runc-binary", ctr.binary, "--config", str(config), ctr.id)
+        return ctr.daemon.ctr("run", *flags, *ctr.runtime, "--config", str(config), ctr.id)
     done = run(["sh", "-c", "echo out; echo err >&2; exit 7"], "--rm")
     assert (done.status, done.stdout, done.stderr.strip()) == (7, "out\n", "err"), done.stderr
     done = run(["nonesuch"], "--rm")
@@ -247,7 +259,7 @@ def test_forced_delete(ctr: Ctr) -> None:
 def test_several_at_once(ctr: Ctr) -> None:
     def run(number: int) -> str:
         id = f"{ctr.id}-{number}"
-        return ctr.daemon.ok("run", "--rm", "--runc-binary", ctr.binary, NAME, id, "echo", f"{number}")
+        return ctr.daemon.ok("run", "--rm", *ctr.runtime, NAME, id, "echo", f"{number}")
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(run, range(4))) == [f"{number}\n" for number in range(4)]
@@ -291,7 +303,7 @@ def test_joined_namespaces(ctr: Ctr) -> None:
     kinds = {"network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid"}
     flags = [part for kind, link in kinds.items() for part in ("--with-ns", f"{kind}:/proc/{pid}/ns/{link}")]
     script = "for kind in net ipc uts pid; do readlink /proc/self/ns/$kind; done; ps -o args"
-    lines = ctr.daemon.ok("run", "--rm", "--runc-binary", ctr.binary, *flags, NAME, f"{ctr.id}-2", "sh", "-c",
+    lines = ctr.daemon.ok("run", "--rm", *ctr.runtime, *flags, NAME, f"{ctr.id}-2", "sh", "-c",
                           script).splitlines()
     assert lines[:4] == [Path(f"/proc/{pid}/ns/{link}").readlink().name for link in kinds.values()]
     assert "sleep 1000" in lines
@@ -330,7 +342,7 @@ def test_apparmor_and_a_seccomp_profile(ctr: Ctr) -> None:
 
 def test_a_root_file_system_without_an_image(ctr: Ctr) -> None:
     root = bundles.busybox_root(ctr.daemon.place / f"{ctr.id}-root")
-    done = ctr.daemon.ctr("run", "--rm", "--runc-binary", ctr.binary, "--rootfs", str(root), ctr.id,
+    done = ctr.daemon.ctr("run", "--rm", *ctr.runtime, "--rootfs", str(root), ctr.id,
                           "/bin/sh", "-c", "touch /made && echo made")
     assert done.stdout == "made\n" and (root / "made").exists(), done.stderr
 
@@ -344,7 +356,7 @@ def test_a_configuration_of_the_users_own(ctr: Ctr) -> None:
         hooks={"prestart": [{"path": "/bin/sh", "args": ["sh", "-c", f"cat >{mark}"]}]},
         process={"args": ["sh", "-c", "ulimit -n; cat /proc/sys/net/ipv4/ip_forward"],
                  "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 99, "hard": 99}]})))
-    done = ctr.daemon.ctr("run", "--rm", "--runc-binary", ctr.binary, "--config", str(config), ctr.id)
+    done = ctr.daemon.ctr("run", "--rm", *ctr.runtime, "--config", str(config), ctr.id)
     assert done.stdout.splitlines() == ["99", "1"], done.stderr
     assert json.loads(mark.read_text())["id"] == ctr.id
 
@@ -359,7 +371,7 @@ def test_user_namespace(ctr: Ctr) -> None:
         root={"path": str(root)}, process={"args": ["sh", "-c", "tr -s ' ' </proc/self/uid_map; id -u"]},
         linux={"namespaces": bundles.namespaces(*kinds), "uidMappings": mapping, "gidMappings": mapping,
                "cgroupsPath": f"/{ctr.id}"})))
-    done = ctr.daemon.ctr("run", "--rm", "--runc-binary", ctr.binary, "--config", str(config), ctr.id)
+    done = ctr.daemon.ctr("run", "--rm", *ctr.runtime, "--config", str(config), ctr.id)
     assert done.stdout.splitlines() == [" 0 100000 65536", "0"], done.stderr
 
 

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import bundles
+from tests.bundles import Config, docker_like
+
+from .driver import Events, Shim
+
+
+@pytest.fixture
+def events(private_world: None, place: Path) -> Iterator[Events]:
+    listening = Events(place / "events")
+    yield listening
+    listening.close()
+
+
+@pytest.fixture
+def rootfs(place: Path) -> Path:
+    return bundles.busybox_root(place / "image")
+
+
+def config_of(rootfs: Path, name: str, *args: str, **changes: Any) -> Config:
+    """Like containerd's, but its root is not mounted."""
+    changes.setdefault("linux", {}).setdefault("cgroupsPath", f"/{name}")
+    return docker_like(process={"args": list(args) or ["sleep", "1000"]}, root={"path": str(rootfs)}, **changes)
+
+
+@pytest.fixture
+def shim(events: Events, rootfs: Path, place: Path, name: str) -> Iterator[Callable[..., Shim]]:
+    """Makes shims, which are killed in the end, and what they left is removed."""
+    made: list[Shim] = []
+
+    def make(*args: str, id: str = name, environment: dict[str, str] | None = None, **changes: Any) -> Shim:
+        made.append(Shim(place, events, id, config_of(rootfs, id, *args, **changes), **(environment or {})))
+        return made[-1]
+    yield make
+    for one in made:
+        with suppress(Exception):
+            os.kill(one.pid, signal.SIGKILL)
+        one.command("delete", "-bundle", str(one.bundle))
+        with suppress(FileNotFoundError):
+            os.unlink(one.address.removeprefix("unix://"))

@@ -1,0 +1,496 @@
+"""The shim, called as containerd calls it: life, execs, streams, terminals, and what containerd hears, in order."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pyrunc.ttrpc import codes
+from pyrunc.ttrpc.codes import RpcError
+from pyrunc.ttrpc.messages import events as ev
+from pyrunc.ttrpc.messages import task as api
+from pyrunc.ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult
+from pyrunc.ttrpc.messages.metrics import Metrics
+from pyrunc.ttrpc.messages.options import Options, ProcessDetails
+from pyrunc.ttrpc.messages.types import Mount, RuntimeInfo
+from pyrunc.ttrpc.messages.well_known import Any as AnyMessage
+
+from .conftest import config_of
+from .driver import RESOURCES, SECONDS, Events, Shim
+
+Make = Callable[..., Shim]
+
+
+def refused(code: int, call: Callable[[], object]) -> str:
+    """The text of a call that fails with this code."""
+    with pytest.raises(RpcError) as failed:
+        call()
+    assert failed.value.code == code, failed.value
+    return failed.value.message
+
+
+def reader(path: str) -> tuple[threading.Thread, list[bytes]]:
+    """Reads a FIFO to its end, as containerd does."""
+    got: list[bytes] = []
+
+    def read() -> None:
+        with open(path, "rb") as file:
+            got.append(file.read())
+    thread = threading.Thread(target=read)
+    thread.start()
+    return thread, got
+
+
+# ---- life ---------------------------------------------------------------------------------------------------------
+def test_a_whole_life_and_the_order_of_its_events(shim: Make, events: Events, name: str) -> None:
+    one = shim("sh", "-c", "exit 7")
+    pid = one.create()
+    assert one.state().status == api.Status.CREATED and os.path.exists(f"/proc/{pid}")
+    assert (one.bundle / "init.pid").read_text() == str(pid) and (one.bundle / "address").read_text() == one.address
+    assert one.start() == pid
+    assert one.wait() == 7 == one.wait()
+    state = one.state()
+    assert (state.status, state.exit_status, state.pid) == (api.Status.STOPPED, 7, pid)
+    deleted = one.delete()
+    assert (deleted.pid, deleted.exit_status) == (pid, 7) and deleted.exited_at.seconds > 1_700_000_000
+    events.wait("delete")
+    assert events.topics() == ["create", "start", "exit", "delete"]
+    exit = events.taken[2][1]
+    assert isinstance(exit, ev.TaskExit) and (exit.container_id, exit.id, exit.pid, exit.exit_status) == (
+        name, name, pid, 7)
+    shim_pid = one.pid
+    one.shutdown()
+    one.gone(shim_pid)
+    assert not Path(one.address.removeprefix("unix://")).exists()
+
+
+def test_a_container_that_ends_at_once_is_told_to_have_started_first(shim: Make, events: Events) -> None:
+    one = shim("true")
+    for number in range(10):
+        one.create()
+        one.start()
+        assert one.wait() == 0
+        one.delete()
+        events.wait("delete", number + 1)
+    assert events.topics() == ["create", "start", "exit", "delete"] * 10
+
+
+def test_what_cannot_be_done_has_the_code_that_containerd_looks_for(shim: Make, name: str) -> None:
+    one = shim()
+    assert "not found" in refused(codes.NOT_FOUND, one.state)
+    one.create()
+    refused(codes.ALREADY_EXISTS, one.create)
+    refused(codes.NOT_FOUND, lambda: one.start("e1"))
+    one.start()
+    refused(codes.FAILED_PRECONDITION, one.start)
+    refused(codes.FAILED_PRECONDITION, one.delete)
+    one.exec("e1", "sleep", "100")
+    refused(codes.ALREADY_EXISTS, lambda: one.exec("e1", "true"))
+    refused(codes.FAILED_PRECONDITION, lambda: one.kill(exec_id="e1"))
+    refused(codes.INVALID_ARGUMENT, lambda: one.kill(signal=99))
+    one.kill()
+    assert one.wait() == 137
+    assert "process already finished" in refused(codes.NOT_FOUND, one.kill)
+    refused(codes.FAILED_PRECONDITION, lambda: one.start("e1"))
+    one.delete()
+    refused(codes.NOT_FOUND, one.delete)
+
+
+def test_a_container_that_never_started_is_deleted(shim: Make, events: Events) -> None:
+    one = shim()
+    pid = one.create()
+    assert one.delete().pid == pid
+    assert not os.path.exists(f"/proc/{pid}")
+    events.wait("delete")
+    assert "start" not in events.topics()
+
+
+def test_a_create_that_fails_leaves_nothing_and_says_why(shim: Make, place: Path, name: str) -> None:
+    one = shim("sleep", "9", mounts=[{"destination": "/x", "type": "bind", "source": "/no/such", "options": ["bind"]}])
+    text = refused(codes.UNKNOWN, one.create)
+    assert "no such file or directory: at mounts[0] in config.json: step binds.source" in text
+    refused(codes.NOT_FOUND, one.state)
+    assert not Path("/run/containerd/pyrunc/tests", name).exists()
+    config = json.loads((one.bundle / "config.json").read_text())
+    del config["mounts"]
+    (one.bundle / "config.json").write_text(json.dumps(config))
+    one.create()
+
+
+def test_a_program_that_is_not_there(shim: Make) -> None:
+    one = shim("no-such-program")
+    text = ""
+    try:
+        one.create()
+        text = refused(codes.UNKNOWN, one.start)
+    except RpcError as failed:
+        text = failed.message
+    assert 'exec: "no-such-program": executable file not found in $PATH' in text
+
+
+def test_the_roots_mounts_are_made_and_unmade(shim: Make, rootfs: Path, place: Path) -> None:
+    one = shim("sh", "-c", "touch /written; exit 0")
+    config = json.loads((one.bundle / "config.json").read_text())
+    config["root"] = {"path": "rootfs"}
+    (one.bundle / "config.json").write_text(json.dumps(config))
+    one.create(rootfs=[Mount(type="bind", source=str(rootfs), options=["rbind", "rw"])])
+    assert f" {one.bundle}/rootfs " in Path("/proc/self/mountinfo").read_text()
+    one.start()
+    assert one.wait() == 0
+    one.delete()
+    assert str(one.bundle) not in Path("/proc/self/mountinfo").read_text() and (rootfs / "written").exists()
+
+
+def test_an_init_without_a_pid_namespace_takes_the_others_along(shim: Make, rootfs: Path, events: Events,
+                                                                name: str) -> None:
+    kinds = [{"type": kind} for kind in ("mount", "ipc", "uts", "network")]
+    one = shim("sh", "-c", "sleep 1000 & echo $!; exit 3", linux={"namespaces": kinds})
+    out = one.fifo("out")
+    thread, got = reader(out)
+    one.create(stdout=out)
+    one.start()
+    assert one.wait() == 3
+    thread.join(SECONDS)
+    end = time.monotonic() + SECONDS
+    while os.path.exists(f"/proc/{int(got[0])}") and "zombie" not in Path(f"/proc/{int(got[0])}/status").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+# ---- execs --------------------------------------------------------------------------------------------------------
+def test_execs_and_their_events(shim: Make, events: Events, name: str) -> None:
+    one = shim()
+    init = one.create()
+    one.start()
+    out, err = one.fifo("out"), one.fifo("err")
+    readers = [reader(out), reader(err)]
+    one.exec("e1", "sh", "-c", "echo out; echo err >&2; exit 5", stdout=out, stderr=err)
+    assert one.state("e1").status == api.Status.CREATED
+    pid = one.start("e1")
+    assert pid not in (0, init)
+    assert one.wait("e1") == 5
+    for thread, _ in readers:
+        thread.join(SECONDS)
+    assert [got[0] for _, got in readers] == [b"out\n", b"err\n"]
+    assert one.delete("e1").exit_status == 5
+    refused(codes.NOT_FOUND, lambda: one.state("e1"))
+    events.wait("exit")
+    assert events.topics() == ["create", "start", "exec-added", "exec-started", "exit"]
+    exit = events.taken[-1][1]
+    assert isinstance(exit, ev.TaskExit) and (exit.container_id, exit.id, exit.pid) == (name, "e1", pid)
+
+
+def test_the_inits_exit_is_told_after_its_execs(shim: Make, events: Events, name: str) -> None:
+    one = shim()
+    one.create()
+    one.start()
+    for number in range(3):
+        one.exec(f"e{number}", "sleep", "1000")
+        one.start(f"e{number}")
+    one.kill()
+    assert one.wait() == 137
+    events.wait("exit", 4)
+    ids = [event.id for topic, event in events.taken if isinstance(event, ev.TaskExit)]
+    assert ids[-1] == name and sorted(ids[:-1]) == ["e0", "e1", "e2"]
+
+
+def test_an_exec_that_fails_to_start(shim: Make) -> None:
+    one = shim()
+    one.create()
+    one.start()
+    one.exec("e1", "nonesuch")
+    assert "executable file not found in $PATH" in refused(codes.UNKNOWN, lambda: one.start("e1"))
+    one.delete("e1")
+    one.exec("e2", "sleep", "100")
+    pid = one.start("e2")
+    processes = one.call("Pids", api.PidsRequest(id=one.id)).processes
+    assert {info.pid: info.info and ProcessDetails.decode(info.info.value).exec_id for info in processes} == {
+        one.state().pid: None, pid: "e2"}
+    one.kill(signal=15, exec_id="e2")
+    assert one.wait("e2") == 143
+
+
+# ---- streams ------------------------------------------------------------------------------------------------------
+def test_stdin_ends_when_containerd_says_so(shim: Make) -> None:
+    one = shim("cat")
+    stdin, out = one.fifo("in"), one.fifo("out")
+    thread, got = reader(out)
+    one.create(stdin=stdin, stdout=out)
+    one.start()
+    with open(stdin, "wb") as client:
+        client.write(b"first ")
+    time.sleep(0.1)
+    assert one.state().status == api.Status.RUNNING            # a client that leaves does not end its input
+    with open(stdin, "wb") as client:
+        client.write(b"second")
+        one.call("CloseIO", api.CloseIORequest(id=one.id, stdin=True))
+        one.call("CloseIO", api.CloseIORequest(id=one.id, stdin=True))
+    assert one.wait() == 0
+    thread.join(SECONDS)
+    assert got == [b"first second"]
+
+
+def test_a_reader_that_leaves_does_no_harm(shim: Make) -> None:
+    """As when containerd is restarted: no SIGPIPE, and what is printed meanwhile waits in the FIFO."""
+    one = shim("sh", "-c", "echo one; until [ -e /go ]; do sleep 0.01; done; echo two; exit 4")
+    out = one.fifo("out")
+    first = os.open(out, os.O_RDONLY | os.O_NONBLOCK)
+    one.create(stdout=out)
+    one.start()
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            if os.read(first, 100) == b"one\n":
+                break
+        except BlockingIOError:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    os.close(first)
+    Path(json.loads((one.bundle / "config.json").read_text())["root"]["path"], "go").touch()
+    assert one.wait() == 4
+    second = os.open(out, os.O_RDONLY | os.O_NONBLOCK)
+    assert os.read(second, 100) == b"two\n"
+    os.close(second)
+
+
+def test_a_log_file(shim: Make, place: Path) -> None:
+    one = shim("sh", "-c", "echo out; echo err >&2")
+    log = place / "deep/folder/log"
+    one.create(stdout=f"file://{log}", stderr=f"file://{log}")
+    one.start()
+    assert one.wait() == 0
+    assert sorted(log.read_text().split()) == ["err", "out"]
+
+
+def test_a_logging_program(shim: Make, place: Path, name: str) -> None:
+    program = place / "logger"
+    program.write_text(f"""#!/bin/sh
+echo "$CONTAINER_ID $CONTAINER_NAMESPACE $*" >{place}/about
+exec 5>&-
+cat <&3 >{place}/out &
+cat <&4 >{place}/err
+wait
+""")
+    program.chmod(0o755)
+    one = shim("sh", "-c", "echo out; echo err >&2")
+    one.create(stdout=f"binary://{program}?--a=b%20c&flag", stderr=f"binary://{program}")
+    assert (place / "about").read_text() == f"{name} tests --a b c flag\n"
+    one.start()
+    assert one.wait() == 0
+    end = time.monotonic() + SECONDS
+    while ((place / "out").read_text(), (place / "err").read_text()) != ("out\n", "err\n"):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_terminal(shim: Make) -> None:
+    one = shim("sh", "-c", "tty; stty size; read line; echo got $line; stty size; exit 9")
+    config = json.loads((one.bundle / "config.json").read_text())
+    config["process"]["terminal"] = True
+    (one.bundle / "config.json").write_text(json.dumps(config))
+    stdin, out = one.fifo("in"), one.fifo("out")
+    thread, got = reader(out)
+    one.create(stdin=stdin, stdout=out, terminal=True)
+    one.call("ResizePty", api.ResizePtyRequest(id=one.id, width=77, height=33))
+    one.start()
+    with open(stdin, "wb") as client:
+        client.write(b"line\n")
+        client.flush()
+        assert one.wait() == 9
+    thread.join(SECONDS)
+    text = got[0].decode().replace("\r", "")
+    assert "/dev/pts/0\n33 77\n" in text and "got line\n33 77\n" in text
+
+
+def test_a_terminal_of_an_exec(shim: Make) -> None:
+    one = shim()
+    one.create()
+    one.start()
+    stdin, out = one.fifo("in"), one.fifo("out")
+    thread, got = reader(out)
+    one.exec("e1", "sh", "-c", "read line; echo got $line", stdin=stdin, stdout=out, terminal=True)
+    one.start("e1")
+    with open(stdin, "wb") as client:
+        client.write(b"this\n")
+        client.flush()
+        assert one.wait("e1") == 0
+    one.delete("e1")
+    thread.join(SECONDS)
+    assert b"got this" in got[0]
+
+
+def test_much_output_is_whole(shim: Make) -> None:
+    one = shim("dd", "if=/dev/zero", "bs=65536", "count=64")
+    config = json.loads((one.bundle / "config.json").read_text())
+    config["process"]["terminal"] = True
+    config["process"]["args"] = ["sh", "-c", "stty raw -echo; dd if=/dev/zero bs=1024 count=2048 2>/dev/null"]
+    (one.bundle / "config.json").write_text(json.dumps(config))
+    out = one.fifo("out")
+    thread, got = reader(out)
+    one.create(stdout=out, terminal=True)
+    one.start()
+    assert one.wait() == 0
+    thread.join(SECONDS)
+    assert got[0].count(b"\0") == 2048 * 1024
+
+
+# ---- acting on what runs ------------------------------------------------------------------------------------------
+def test_pause_resume_update_and_stats(shim: Make, events: Events) -> None:
+    one = shim()
+    one.create()
+    one.start()
+    one.call("Pause", api.PauseRequest(id=one.id))
+    assert one.state().status == api.Status.PAUSED
+    one.call("Resume", api.ResumeRequest(id=one.id))
+    assert one.state().status == api.Status.RUNNING
+    events.wait("resumed")
+    assert events.topics() == ["create", "start", "paused", "resumed"]
+    one.call("Update", api.UpdateTaskRequest(id=one.id, resources=AnyMessage(type_url=RESOURCES, value=b"{}")))
+    refused(codes.INVALID_ARGUMENT, lambda: one.call("Update", api.UpdateTaskRequest(
+        id=one.id, resources=AnyMessage(type_url=RESOURCES, value=b"[1]"))))
+    stats = one.call("Stats", api.StatsRequest(id=one.id)).stats
+    metrics = Metrics.decode(stats.value)
+    assert stats.type_url == Metrics.TYPE and metrics.cpu is not None and metrics.cpu.usage_usec > 0
+
+
+def test_one_that_hangs_blocks_no_other(shim: Make, place: Path, rootfs: Path, name: str) -> None:
+    one = shim()
+    other = f"{name}-hangs"
+    (place / other).mkdir()
+    hooks = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "3"]}]}
+    (place / other / "config.json").write_text(json.dumps(config_of(rootfs, other, hooks=hooks)))
+    begun = time.monotonic()
+    thread = threading.Thread(target=lambda: one.create(id=other))
+    thread.start()
+    time.sleep(0.1)
+    one.create()
+    one.start()
+    one.kill()
+    assert one.wait() == 137
+    assert time.monotonic() - begun < 3
+    thread.join(SECONDS)
+    assert one.delete(id=other).pid
+
+
+def test_containers_of_a_pod_share_a_shim(shim: Make, place: Path, name: str) -> None:
+    group = {"io.kubernetes.cri.sandbox-id": name}
+    first, second = shim(annotations=group), shim(id=f"{name}-2", annotations=group)
+    assert first.address == second.address
+    first.create()
+    second.create()
+    assert first.pid == second.pid
+    second.delete()
+    first.shutdown()                                       # one is left: nothing happens
+    assert first.state().status == api.Status.CREATED
+
+
+# ---- what goes wrong ----------------------------------------------------------------------------------------------
+def test_a_shim_that_is_killed_is_cleaned_up_after(shim: Make, name: str) -> None:
+    one = shim()
+    pid = one.create()
+    one.start()
+    shim_pid = one.pid
+    os.kill(shim_pid, signal.SIGKILL)
+    one.gone(shim_pid)
+    assert os.path.exists(f"/proc/{pid}")                  # containers outlive it
+    answer = api.DeleteResponse.decode(one.command("delete", "-bundle", str(one.bundle)))
+    assert (answer.pid, answer.exit_status) == (pid, 137)
+    assert not Path("/run/containerd/pyrunc/tests", name).exists() and not Path("/sys/fs/cgroup", name).exists()
+    one.address = one.command("start").decode()            # the socket that was left is no hindrance
+    one.create()
+
+
+def test_events_wait_for_containerd_and_keep_their_order(shim: Make, events: Events) -> None:
+    events.lose = 2
+    one = shim("true")
+    one.create()
+    one.start()
+    assert one.wait() == 0                                 # nothing waits for events
+    one.delete()
+    events.wait("delete")
+    assert events.topics() == ["create", "start", "exit", "delete"]
+
+
+def test_no_descriptor_is_left(shim: Make) -> None:
+    one = shim("true")
+    one.create()
+    one.start()
+    one.wait()
+    one.delete()
+    folder = Path(f"/proc/{one.pid}/fd")
+    before = len(os.listdir(folder))
+    for number in range(20):
+        out = one.fifo(f"out{number}")
+        thread, _ = reader(out)
+        one.create(stdout=out)
+        one.call("Pids", api.PidsRequest(id=one.id))
+        one.call("Stats", api.StatsRequest(id=one.id))
+        one.start()
+        one.wait()
+        one.delete()
+        thread.join(SECONDS)
+    assert len(os.listdir(folder)) <= before + 1
+
+
+# ---- the command line ---------------------------------------------------------------------------------------------
+def test_what_start_answers_to_each_containerd(shim: Make, name: str, place: Path) -> None:
+    text = shim()
+    assert text.address.startswith("unix:///run/containerd/s/")
+    assert text.command("start").decode() == text.address  # the same shim again
+    text.environment = {"MAX_SHIM_VERSION": "2"}
+    assert json.loads(text.command("start")) == {"version": 2, "address": text.address, "protocol": "ttrpc"}
+    sockets = place / "s"
+    params = BootstrapParams(instance_id=name, namespace="tests", socket_dir=str(sockets),
+                             containerd_ttrpc_address=str(text.events.path),
+                             containerd_grpc_address=str(place / "containerd"))
+    result = BootstrapResult.decode(text.command("start", stdin=params.encode()))
+    assert (result.version, result.protocol) == (3, "ttrpc") and result.address.startswith(f"unix://{sockets}/")
+    text.address = result.address
+    assert text.call("Connect", api.ConnectRequest(id=name), api.TASK_SERVICE.replace("v2", "v3")).shim_pid
+    text.shutdown()
+
+
+def test_version_and_info() -> None:
+    done = subprocess.run([Shim.program(), "-v"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("containerd-shim-pyrunc-v2:\n  Version:")
+    done_ = subprocess.run([Shim.program(), "-info"], capture_output=True, stdin=subprocess.DEVNULL, check=True)
+    info = RuntimeInfo.decode(done_.stdout)
+    assert info.name == "io.containerd.pyrunc.v2" and info.features is not None
+    features = json.loads(info.features.value)
+    assert features["linux"]["mountExtensions"]["idmap"]["enabled"] is True
+
+
+@pytest.mark.parametrize("flags", [[], ["-namespace", "x"], ["-namespace", "x", "-id", "../x", "delete"],
+                                   ["-namespace", "x", "-id", "x", "nonsense"]])
+def test_calls_that_are_none(flags: list[str]) -> None:
+    done = subprocess.run([Shim.program(), *flags], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          check=False)
+    assert done.returncode != 0 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_options_of_runc_are_taken(shim: Make, place: Path, name: str) -> None:
+    one = shim()
+    options = Options(root=str(place / "elsewhere"))
+    one.create(options=AnyMessage(type_url=Options.TYPE, value=options.encode()))
+    assert (place / "elsewhere/tests" / name / "state.json").exists()
+    one.delete()
+    refused(codes.INVALID_ARGUMENT, lambda: one.create(options=AnyMessage(type_url=Options.TYPE, value=b"\xff")))
+
+
+def test_the_shim_is_sealed_and_its_own(shim: Make) -> None:
+    one = shim()
+    init = one.create()
+    pid = one.pid
+    assert Path(f"/proc/{pid}/comm").read_text() == "pyrunc-shim\n"
+    assert os.getsid(pid) == pid
+    program = os.stat(Shim.program())
+    for process in (pid, init):
+        image = os.stat(f"/proc/{process}/exe")
+        assert (image.st_dev, image.st_ino) != (program.st_dev, program.st_ino)
