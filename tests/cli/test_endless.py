@@ -90,12 +90,16 @@ def test_listen_fds(count: str, fds: int, monkeypatch: pytest.MonkeyPatch) -> No
     assert listen_fds() == fds
 
 
-def test_the_log_is_no_descriptor_of_the_callers(tmp_path: Path) -> None:
+def test_the_log_is_no_descriptor_of_the_callers(tmp_path: Path, name: str) -> None:
     """What the command itself has opened has a number, too, and is not handed to a container for it."""
     bundle = bundles.bundle(tmp_path / "bundle", bundles.minimal())
-    done = subprocess.run([runtimes.find(), "--root", tmp_path / "state", "--log", tmp_path / "log", "create",
-                           "--bundle", bundle, "--preserve-fds", "1", "new"], capture_output=True, text=True)
-    assert done.returncode == 1 and "unable to stat preserved-fd 0 (of 1): bad file descriptor" in done.stderr
+    command = [runtimes.find(), "--root", str(tmp_path / "state")]
+    with (tmp_path / "told").open("w+") as told:        # no pipe: should a container be made, it would hold that open
+        done = subprocess.run([*command, "--log", tmp_path / "log", "create", "--bundle", bundle, "--preserve-fds", "1",
+                               name], stdin=subprocess.DEVNULL, stdout=told, stderr=told, check=False)
+    subprocess.run([*command, "delete", "--force", name], check=False)
+    assert done.returncode == 1
+    assert "unable to stat preserved-fd 0 (of 1): bad file descriptor" in (tmp_path / "told").read_text()
     assert not (tmp_path / "state").exists()
 
 
