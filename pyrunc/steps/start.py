@@ -7,6 +7,7 @@ import posix
 from ..engine import Interrupted
 from ..errors import StateError, StepError
 from ..page import PHASE_EXEC, PHASE_FAILED, TEXT, TEXT_SIZE, Page, last_words, read
+from ..state.store import open_file
 from ..step import Step
 from ..stopping import STOPPING
 
@@ -47,7 +48,7 @@ class Release(Step):
             interrupted = wait_error(fd)
         finally:
             kernel.close(fd)
-        fd = kernel.open(self.container.path("journal"), posix.O_RDONLY)
+        fd = open_file(self.container.root, self.container.id, "journal")
         try:
             page = read(posix.pread(fd, TEXT + TEXT_SIZE, 0))
         finally:
@@ -102,14 +103,15 @@ def ended(container: Container, page: Page) -> StepError | StateError:
 
 def step_of(container: Container, index: int) -> tuple[str, str, str]:
     """(id, spec, JSON path) of a step of create. Where there was no room to write the plan down, it is made again."""
-    from ..state import store
     from ..state.planned import read_step
     try:
         return read_step(container, index)
     except FileNotFoundError:
         from .. import plan
         from ..host import probe
-        from ..options import Options
-        made = plan.create(store.read(container.root, container.id, store.CONFIG),
-                           Options(**container.state["options"]), probe())
+        from ..state.intact import options_of
+        from ..state.store import read_config
+        made = plan.create(read_config(container.root, container.id), options_of(container.state), probe())
+        if not 0 <= index < len(made.steps):
+            raise StateError(f"{container.path('journal')} is damaged: create has no step {index}") from None
         return made.ids[index], made.steps[index].spec, made.steps[index].where

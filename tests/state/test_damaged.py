@@ -187,10 +187,15 @@ def test_a_damaged_count_of_hooks(made: World, tmp_path: Path, capfd: pytest.Cap
 
 @pytest.mark.parametrize("journal", [b"", b"\0" * 4096, b"\xff" * 4096, bytes(16) + b"\x05" * 4080,
                                      bytes(16) + b"\xff\xff\xff\x7f\x05\0\0\0" + bytes(4072)], ids=range(5))
-def test_a_damaged_journal(journal: bytes, made: World, capfd: pytest.CaptureFixture[str]) -> None:
-    """start reads there what became of the init."""
+@pytest.mark.parametrize("plan", [
+    None, "", "[]", "{", '{"steps": []}', '{"steps": 5}', '{"steps": [1, [1]]}', '{"steps": [[1, 2, 3, 4, 5]]}',
+    '{"steps": [["a", "b", "c", [], {}]]}', '{"version": 1, "command": "create", "steps": []}'])
+def test_a_damaged_journal(plan: str | None, journal: bytes, made: World, capfd: pytest.CaptureFixture[str]) -> None:
+    """start reads there what became of the init, and in the plan, or if need be in the configuration, at what step."""
     directory = made.created("bad", phase=5, stay=False)
-    (directory / store.PLAN).write_text('{"version": 1, "command": "create", "steps": []}')
+    if plan is not None:
+        (directory / store.PLAN).write_text(plan)
+        (directory / store.PLAN).chmod(0o600)
     made.processes[-1].kill()
     made.processes[-1].wait()
     from pyrunc.errors import PyruncError
@@ -204,7 +209,8 @@ def test_a_damaged_journal(journal: bytes, made: World, capfd: pytest.CaptureFix
         assert "is damaged" in str(fault)
 
 
-@pytest.mark.parametrize("name", [store.STATE, store.INTENT, store.CONFIG, store.JOURNAL, "poststop", store.FIFO])
+@pytest.mark.parametrize("name", [store.STATE, store.INTENT, store.CONFIG, store.PLAN, store.JOURNAL, "poststop",
+                                  store.FIFO])
 @pytest.mark.parametrize("kind", ["directory", "fifo", "link", "socket"])
 def test_something_else_in_the_place_of_a_file(kind: str, name: str, made: World,
                                                capfd: pytest.CaptureFixture[str]) -> None:
