@@ -356,3 +356,13 @@ def test_build(podman: Podman, tmp_path: Path) -> None:
     image = f"localhost/{podman.name}"
     podman.ok("build", "--quiet", "--network", "none", "--build-arg", "A=a", "--tag", image, str(tmp_path))
     assert podman.ok("run", "--rm", "--network", "none", image).splitlines() == ["a c copied", "0"]
+
+
+def test_a_user_namespace_without_root(podman: Podman) -> None:
+    """Its only id is a user's. runc wants an id 0; crun sets the container up by the ids of its process, as pyrunc."""
+    done = podman.run("--uidmap", "999:0:1", "--gidmap", "999:0:1", "--user", "999:999",
+                      args=["sh", "-c", "id -u; id -g"])
+    if podman.runtime == "runc":
+        assert done.status != 0 and "mapping found" in done.stderr, done
+    else:
+        assert (done.status, done.lines) == (0, ["999", "999"]), done
