@@ -13,7 +13,6 @@ import time
 
 from .errors import ConfigError, PyruncError, StepError, strerror
 from .facts import Facts
-from .last import OP_BARRIER, OP_CLOSE_FD
 from .observer import warn, watching
 from .page import PHASE_CHILD, PHASE_EXEC, PHASE_FAILED, Page, last_words, text_of
 from .step import CHILD, LAST, PARENT, Barrier, Plan, Step
@@ -258,6 +257,7 @@ class Engine:
         raise AssertionError
 
     def _child_meets(self, barrier: Barrier, index: int) -> None:
+        from .last import OP_BARRIER, OP_CLOSE_FD  # a plan with a child has imported it
         kernel, sync = self.kernel, self.facts.sync_fd
         if barrier.by_end:
             return

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 class Facts:
     """Descriptors are -1 and pids 0 until the step named in the comment has set them."""
-    __slots__ = ("cgroup_fd", "console_fd", "console_socket", "fifo_fd", "home", "hook_output", "mount_fds", "page",
-                 "pid", "pidfd", "plan", "proc_fd", "results", "root_fd", "seccomp", "spare", "start_time",
+    __slots__ = ("cgroup_fd", "console_fd", "console_socket", "fifo_fd", "home", "hook_output", "lock_fd", "mount_fds",
+                 "page", "pid", "pidfd", "plan", "proc_fd", "results", "root_fd", "seccomp", "spare", "start_time",
                  "state_fd", "sync_fd", "userns_fd", "warnings")
 
     def __init__(self) -> None:
@@ -25,6 +25,7 @@ class Facts:
         self.root_fd = -1        # root.bind: the container's root, before it is "/" (child)
         self.console_fd = -1     # terminal.*: the master in the parent, its peer in the child
         self.console_socket = -1 # terminal.connect or .pair: what the init sends the master on
+        self.lock_fd = -1        # of start: the container's lock, which its caller took
         self.fifo_fd = -1        # state.fifo: what the init waits on for `start`
         self.hook_output = (-1, -1)      # hooks.output: files for hooks' stdout and stderr
         self.seccomp = b""       # seccomp.compile: the filter program

@@ -9,6 +9,11 @@ import errno
 import posix
 from sys import byteorder
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
 AT_FDCWD = -100
 O_CLOEXEC = posix.O_CLOEXEC
 
@@ -42,6 +47,17 @@ class Files:
             parts.append(part)
             limit -= len(part)
         return b"".join(parts)
+
+    def read_again(self, fd: int, limit: int) -> bytes:
+        """One pread(2) from the beginning: of a file of the kernel's that is watched."""
+        return posix.pread(fd, limit, 0)
+
+    def wait_changed(self, fd: int, seconds: float) -> None:
+        """Wait until the kernel says that such a file has changed (POLLPRI), or the time is over."""
+        import select
+        poll = select.poll()
+        poll.register(fd, select.POLLPRI)
+        poll.poll(seconds * 1000)
 
     def write(self, fd: int, data: bytes) -> None:
         """One write(2) of everything, for what takes a whole text or none: an attribute, a fifo. A short one is EIO."""
@@ -295,6 +311,40 @@ class Files:
         except OSError as fault:
             fault.filename = f"signal {number}"
             raise
+
+    def open_own(self, root: str, id: str, name: str) -> int:
+        """A file of a container's directory, to be read and believed: StateError when another user may write to it."""
+        from .state.store import open_file
+        return open_file(root, id, name)
+
+    def open_process(self, who: Mapping[str, Any]) -> int:
+        """A pidfd of exactly the process that a container's state names; ProcessLookupError when it is gone."""
+        from .state.identity import open_pidfd
+        return open_pidfd(who)
+
+    def wait_end(self, pidfd: int, seconds: float) -> bool:
+        """Wait until the process behind a pidfd has ended; False when it has not within that time."""
+        from .state.identity import wait_end
+        return wait_end(pidfd, seconds)
+
+    def wait_unread(self, fd: int, signals: Sequence[int]) -> int:
+        """Wait until nobody has a fifo open for reading (POLLERR of poll(2)), or until one of these signals comes, or
+        has come before and was held back: its number, else 0."""
+        from .waiting import wait_unread
+        return wait_unread(fd, signals)
+
+    def hold_signals(self, signals: Sequence[int]) -> object:
+        """Let these signals wait from now on; what set_signals() takes to have it as it was."""
+        import _signal
+        return _signal.pthread_sigmask(_signal.SIG_BLOCK, signals)
+
+    def set_signals(self, mask: Any) -> None:
+        import _signal
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+
+    def raise_signal(self, number: int) -> None:
+        """Send a signal to this process."""
+        posix.kill(posix.getpid(), number)
 
     def kill_and_reap(self, pid: int, pidfd: int) -> None:
         """SIGKILL a child of ours and wait for its end; one that is gone already is fine."""

@@ -6,42 +6,83 @@ runtime, the container's init (Python, on the host's files), or C from pivot_roo
 """
 from __future__ import annotations
 
-from .seldom import Seldom
+from .seldom import Later, Seldom
 from .step import CHILD, PARENT, Barrier, Plan
-from .steps import (
-    capabilities,
-    cgroup,
-    devices,
-    identity,
-    keyring,
-    mounts,
-    namespaces,
-    network,
-    notify,
-    paths,
-    process,
-    root,
-    scheduling,
-    state,
-    terminal,
-    user,
-    uts,
-)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from .config.types import Config
+    from .config.types import Config, Resources
     from .criu.choices import Choices
     from .host import Host
     from .options import Options
+    from .state.container import Container
     from .step import Step
-    from .steps import hooks, intel_rdt, lsm, memory_policy, personality, pidfd, seccomp, sysctl
+    from .steps import (
+        capabilities,
+        cgroup,
+        devices,
+        hooks,
+        identity,
+        intel_rdt,
+        join,
+        keyring,
+        lsm,
+        memory_policy,
+        mounts,
+        namespaces,
+        network,
+        notify,
+        paths,
+        personality,
+        pidfd,
+        process,
+        root,
+        scheduling,
+        seccomp,
+        state,
+        sysctl,
+        terminal,
+        user,
+        uts,
+    )
+    from .steps import delete as deleting
+    from .steps import kill as killing
+    from .steps import pause as pausing
+    from .steps import resume as resuming
+    from .steps import start as starting
+    from .steps import update as updating
 else:
+    # A command imports the steps that it has: start and delete have few, create most of them.
+    capabilities = Later("capabilities")
+    cgroup = Later("cgroup")
+    devices = Later("devices")
+    identity = Later("identity")
+    join = Later("join")
+    keyring = Later("keyring")
+    mounts = Later("mounts")
+    namespaces = Later("namespaces")
+    network = Later("network")
+    notify = Later("notify")
+    paths = Later("paths")
+    process = Later("process")
+    root = Later("root")
+    scheduling = Later("scheduling")
+    state = Later("state")
+    terminal = Later("terminal")
+    user = Later("user")
+    uts = Later("uts")
+    deleting = Later("delete")
+    killing = Later("kill")
+    pausing = Later("pause")
+    resuming = Later("resume")
+    starting = Later("start")
+    updating = Later("update")
     #: Imported when one of these properties is there; without them they plan nothing.
-    hooks = Seldom("hooks", "hooks")
+    hooks = Seldom("hooks", "hooks.prestart", "hooks.createRuntime", "hooks.createContainer", "hooks.startContainer",
+                   "hooks.poststart", "hooks.poststop")
     intel_rdt = Seldom("intel_rdt", "linux.intelRdt", "resctrl")
     lsm = Seldom("lsm", "process.apparmorProfile", "process.selinuxLabel")
     memory_policy = Seldom("memory_policy", "linux.memoryPolicy")
@@ -177,8 +218,6 @@ def exec(config: Config, options: Options, host: Host, container: Mapping[str, A
 
 
 def _exec(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
-    from .steps import join
-
     # P: what is there already is opened, and proved to be the container's
     yield from state.page()
     place = list(state.pid_place(config, options, host))
@@ -262,3 +301,61 @@ def _restore(config: Config, options: Options, host: Host, choices: Choices) -> 
     yield from criu.run()
     yield from pidfd.send(config, options, host)
     yield from state.pid_file(place)
+
+
+def start(container: Container) -> Plan:
+    """The plan of `start`. container: a created one; facts.lock_fd is its lock."""
+    return Plan("start", _start(container))
+
+
+def _start(container: Container) -> Iterator[Step]:
+    yield from starting.release(container)
+    yield from hooks.poststart(container.state, container)
+
+
+def kill(container: Container, number: int, all: bool) -> Plan:
+    """The plan of `kill`: a signal to the init, or with all to every process of the container."""
+    return Plan("kill", killing.send(container, number, all))
+
+
+def pause(container: Container) -> Plan:
+    """The plan of `pause`."""
+    return Plan("pause", pausing.freeze(container))
+
+
+def resume(container: Container) -> Plan:
+    """The plan of `resume`."""
+    return Plan("resume", resuming.thaw(container))
+
+
+def update(new: Resources, saved: Resources, host: Host, container: Container, shares: Mapping[str, str]) -> Plan:
+    """The plan of `update`. Raises ConfigError; no effects.
+
+    new, saved   the resources asked for, and those of the container until now (cgroups.update.merged: the next saved)
+    shares       l3CacheSchema and memBwSchema, where they are to change
+    """
+    return Plan("update", _update(new, saved, host, container, shares))
+
+
+def _update(new: Resources, saved: Resources, host: Host, container: Container,
+            shares: Mapping[str, str]) -> Iterator[Step]:
+    yield from updating.left_out(new)
+    yield from updating.open(container)
+    yield from cgroup.check_usage(new.get("memory") or {}, updating.merged(saved, new))
+    yield from updating.properties(new, saved, container)
+    yield from updating.limits(new, saved, host, container)
+    yield from intel_rdt.update(container.state, shares)
+
+
+def delete(container: Container) -> Plan:
+    """The plan of `delete`: each thing goes before the record of it does."""
+    return Plan("delete", _delete(container))
+
+
+def _delete(container: Container) -> Iterator[Step]:
+    yield from deleting.processes(container)
+    yield from deleting.cgroup(container)
+    yield from intel_rdt.delete(container.state)
+    yield from deleting.mounts(container)
+    yield from hooks.poststop(container.state, container)
+    yield from deleting.forget(container)

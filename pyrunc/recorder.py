@@ -12,7 +12,7 @@ from .linux import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ._native._native import CData
@@ -101,6 +101,13 @@ class Recorder(Kernel):
     def read(self, fd: int, limit: int) -> bytes:
         self._note("read", fd, limit)
         return self.files.get(self.fds.get(fd, ""), "").encode()[:limit]
+
+    def read_again(self, fd: int, limit: int) -> bytes:
+        self._note("read_again", fd, limit)
+        return self.files.get(self.fds.get(fd, ""), "").encode()[:limit]
+
+    def wait_changed(self, fd: int, seconds: float) -> None:
+        self._note("wait_changed", fd, seconds)
 
     def write(self, fd: int, data: bytes) -> None:
         self._note("write", fd, data)
@@ -287,6 +294,30 @@ class Recorder(Kernel):
 
     def kill_and_reap(self, pid: int, pidfd: int) -> None:
         self._note("kill_and_reap", pid, pidfd)
+
+    def open_own(self, root: str, id: str, name: str) -> int:
+        return self._existing_fd(f"{root}/{id}/{name}", "open_own", root, id, name)
+
+    def open_process(self, who: Mapping[str, Any]) -> int:
+        return self._fd(f"pidfd {who['pid']}", "open_process", dict(who))
+
+    def wait_end(self, pidfd: int, seconds: float) -> bool:
+        self._note("wait_end", pidfd, seconds)
+        return True
+
+    def wait_unread(self, fd: int, signals: Sequence[int]) -> int:
+        self._note("wait_unread", fd, signals)
+        return 0
+
+    def hold_signals(self, signals: Sequence[int]) -> object:
+        self._note("hold_signals", signals)
+        return ()
+
+    def set_signals(self, mask: Any) -> None:
+        self._note("set_signals", mask)
+
+    def raise_signal(self, number: int) -> None:
+        self._note("raise_signal", number)
 
     def exit(self, status: int) -> None:
         self._note("exit", status)

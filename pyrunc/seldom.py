@@ -10,16 +10,33 @@ if TYPE_CHECKING:
     from .step import Step
 
 
-class Seldom:
+class Later:
+    """Stands for a module of pyrunc/steps that is imported when one of its planner functions is asked for."""
+    __slots__ = ("module",)
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def __getattr__(self, planner: str) -> Callable[..., Iterable[Step]]:
+        plan: Callable[..., Iterable[Step]] = getattr(self.load(), planner)
+        return plan
+
+    def load(self) -> ModuleType:
+        """The module itself."""
+        return __import__(f"{__package__}.steps.{self.module}", None, None, ["*"])
+
+
+class Seldom(Later):
     """Stands for a module of pyrunc/steps, whose planner functions plan nothing without one of its properties.
 
     properties   paths such as "linux.sysctl" in a planner's arguments: in dicts as config.json and state.json are, or
                  names of an Options' attributes
     """
-    __slots__ = ("module", "properties")
+    __slots__ = ("properties",)
 
     def __init__(self, module: str, *properties: str) -> None:
-        self.module, self.properties = module, properties
+        super().__init__(module)
+        self.properties = properties
 
     def __getattr__(self, planner: str) -> Callable[..., Iterable[Step]]:
         def plan(*arguments: object) -> Iterable[Step]:
@@ -28,10 +45,6 @@ class Seldom:
             steps: Iterable[Step] = getattr(self.load(), planner)(*arguments)
             return steps
         return plan
-
-    def load(self) -> ModuleType:
-        """The module itself."""
-        return __import__(f"{__package__}.steps.{self.module}", None, None, ["*"])
 
 
 def given(argument: object, path: str) -> bool:

@@ -35,6 +35,7 @@ class Step(Fields):
     name: ClassVar[str] = ""
     spec: ClassVar[str] = ""
     forks: ClassVar[bool] = False        # afterwards a second process walks the plan (namespaces.clone)
+    native: ClassVar[bool] = False       # of a plan that else does with files.Files: it needs a whole Kernel
     side: str = PARENT
     where: str = ""
 

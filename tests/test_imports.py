@@ -23,16 +23,17 @@ OUTSIDE = {"errno", "_json"}
 INSIDE = {"absolute", "cli", "cli.flags", "cli.log", "cli.main", "config", "config.load", "errors", "state", "stopping",
           "state.container", "state.identity", "state.intact", "state.store"}
 #: What runs a short plan that only touches files.
-FILES = {"engine", "facts", "fields", "files", "last", "observer", "page", "step", "steps"}
+FILES = {"engine", "facts", "fields", "files", "observer", "page", "plan", "seldom", "step", "steps"}
 ANY = {"*"}
 #: command -> (modules from outside, modules of pyrunc) that it may import; what makes a process takes the whole plan.
 ALLOWED = {
     "create": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
     "run": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
     "exec": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
-    "start": (OUTSIDE | {"_struct", "fcntl", "select"}, INSIDE | FILES | {"cli.start", "state.start", "steps.start"}),
+    "start": (OUTSIDE | {"_struct", "fcntl", "select"}, INSIDE | FILES | {
+        "cli.start", "state.start", "steps.start", "waiting"}),
     "state": (OUTSIDE, INSIDE | {"cli.output", "cli.state", "config.dump"}),
-    "kill": (OUTSIDE, INSIDE | {"cli.kill", "fields", "step", "steps", "steps.signal"}),
+    "kill": (OUTSIDE, INSIDE | {"cli.kill", "fields", "step", "steps", "steps.kill"}),
     "delete": (OUTSIDE | {"_struct", "fcntl", "select"}, INSIDE | FILES | {
         "cgroups", "cgroups.v2", "cli.delete", "state.destroy", "steps.delete"}),
 }

@@ -14,6 +14,7 @@ from pyrunc import plan
 from pyrunc.host import Host
 from pyrunc.options import Options
 from pyrunc.seldom import Seldom, given
+from pyrunc.state.container import Container
 from tests.bundles import docker_like
 from tests.named_bundles import BUNDLES, hooks
 from tests.seccomp_profile import small
@@ -28,7 +29,10 @@ RICH = docker_like(hooks=hooks(), annotations={"run.oci.hooks.stdout": "/file"},
     "seccomp": small(), "sysctl": {"net.core.somaxconn": "9"}})
 #: The other place of the filter: without noNewPrivileges.
 ALLOWED = docker_like(linux={"seccomp": small()})
-RICH_STATE = {"resctrl": {"root": "/sys/fs/resctrl", "group": "/sys/fs/resctrl/c"}}
+RICH_STATE = {"resctrl": {"root": "/sys/fs/resctrl", "group": "/sys/fs/resctrl/c", "own": True, "monitor": ""},
+              "mark": "c:n", "hooks": hooks(), "ociVersion": "1.3.0", "bundle": "/bundle", "annotations": {}}
+CONTAINER = Container("/root", "c", RICH_STATE, True)
+PLAIN_STATE: dict[str, Any] = {"hooks": {}}
 
 
 def planners() -> set[tuple[str, str]]:
@@ -38,8 +42,12 @@ def planners() -> set[tuple[str, str]]:
 
 
 def every_argument(planner: str) -> Iterator[tuple[Any, ...]]:
-    if planner == "enter":                              # of exec: state.json
-        yield from (({},), (RICH_STATE,))
+    if planner in ("enter", "delete"):                  # of exec and delete: state.json
+        yield from ((PLAIN_STATE,), (RICH_STATE,))
+    elif planner == "update":
+        yield from ((PLAIN_STATE, {}), (RICH_STATE, {"l3CacheSchema": "L3:0=1"}))
+    elif planner in ("poststart", "poststop"):
+        yield from ((PLAIN_STATE, CONTAINER), (RICH_STATE, CONTAINER))
     else:
         configs = [RICH, ALLOWED, *BUNDLES.values()]
         yield from ((config, options, HOST) for config in configs for options in (PLAIN, SOCKET))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import posix
-import select
 import time
 from _signal import SIGKILL
 
@@ -50,14 +49,12 @@ def wait_event(kernel: Files, fd: int, event: str, wanted: bool, seconds: float)
     end = time.monotonic() + seconds
     watched = kernel.open("cgroup.events", posix.O_RDONLY, 0, fd)
     try:
-        poll = select.poll()
-        poll.register(watched, select.POLLPRI)
         # A change is notified to a descriptor that has read the file since the last one.
-        while _state(posix.pread(watched, 4096, 0).decode()).get(event, wanted) != wanted:
+        while _state(kernel.read_again(watched, 4096).decode()).get(event, wanted) != wanted:
             left = end - time.monotonic()
             if left <= 0:
                 return False
-            poll.poll(left * 1000)
+            kernel.wait_changed(watched, left)
         return True
     finally:
         kernel.close(watched)

@@ -5,7 +5,7 @@ import _signal
 
 from ..errors import StateError, UsageError
 from ..state.container import Container
-from ..steps.signal import Send, send
+from ..steps.kill import by_cgroup
 from .flags import Command, Flag
 
 TYPE_CHECKING = False
@@ -35,15 +35,15 @@ def run(call: Call) -> int:
 
 
 def kill(call: Call, id: str, number: int) -> None:
-    """A plan of one step; the engine would only cost time where nobody looks."""
+    """The engine would only cost time where nobody looks and all there is to do is to signal the init."""
     container, all = Container.load(call.root, id), call.on("all")
-    if call.trace or call.log.verbose:
+    if call.trace or call.log.verbose or all or by_cgroup(container, number, all):
+        from .. import plan
         from ..engine import execute
         from ..files import Files
-        from ..step import Plan
-        execute(Plan("kill", [Send(container=container, number=number, all=all)]), Files(), call.observers())
+        execute(plan.kill(container, number, all), Files(), call.observers())
     else:
-        send(container, number, all)
+        container.signal(number)
 
 
 def signal_number(name: str) -> int:

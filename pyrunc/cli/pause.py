@@ -1,13 +1,12 @@
 """pause: stop every process of a container by the cgroup freezer."""
 from __future__ import annotations
 
+from .. import plan
 from ..engine import execute
 from ..errors import NOT_RUNNING, StateError
 from ..files import Files
 from ..state.container import CREATED, RUNNING, Container
 from ..state.store import Lock
-from ..step import Plan
-from ..steps.signal import Freeze
 from .flags import Command
 
 TYPE_CHECKING = False
@@ -22,5 +21,5 @@ def run(call: Call) -> int:
     with Lock(call.root, call.id):
         if container.status() not in (CREATED, RUNNING):
             raise StateError(NOT_RUNNING)
-        execute(Plan("pause", [Freeze(container=container)]), Files(), call.observers())
+        execute(plan.pause(container), Files(), call.observers())
     return 0

@@ -1,13 +1,12 @@
 """resume: let the processes of a paused container run again."""
 from __future__ import annotations
 
+from .. import plan
 from ..engine import execute
 from ..errors import NOT_PAUSED, StateError
 from ..files import Files
 from ..state.container import PAUSED, Container
 from ..state.store import Lock
-from ..step import Plan
-from ..steps.signal import Thaw
 from .flags import Command
 
 TYPE_CHECKING = False
@@ -22,5 +21,5 @@ def run(call: Call) -> int:
     with Lock(call.root, call.id):
         if container.status() != PAUSED:
             raise StateError(NOT_PAUSED)
-        execute(Plan("resume", [Thaw(container=container)]), Files(), call.observers())
+        execute(plan.resume(container), Files(), call.observers())
     return 0

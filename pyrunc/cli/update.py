@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import posix
 
+from .. import plan
 from ..cgroups.update import merged
 from ..config.check import check_resources
 from ..config.load import loads, read_all
@@ -12,8 +13,6 @@ from ..files import Files
 from ..host import probe
 from ..state import store
 from ..state.container import STOPPED, Container
-from ..step import Plan
-from ..steps.update import plan
 from .flags import Command, Flag
 
 TYPE_CHECKING = False
@@ -78,14 +77,9 @@ def run(call: Call) -> int:
         config: Any = store.read_config(call.root, call.id)
         linux = config.setdefault("linux", {})
         saved = linux.get("resources", {})
-        state = container.state
-        steps = plan(new, saved, probe(), state["cgroup"], state["mark"], state.get("unit", ""),
-                     state.get("user_manager", False), container.cgroup_known())
+        execute(plan.update(new, saved, probe(), container, shares), Files(), call.observers())
         if shares:
-            from ..steps import intel_rdt
-            steps += intel_rdt.update(state, shares)
             linux["intelRdt"].update(shares)
-        execute(Plan("update", steps), Files(), call.observers())
         linux["resources"] = merged(saved, new)
         store.write(call.root, call.id, store.CONFIG, config)
     return 0

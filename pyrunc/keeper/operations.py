@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posix
 
+from .. import plan
 from ..config.check import check, check_process, check_resources
 from ..config.load import load
 from ..engine import execute
@@ -20,7 +21,6 @@ from ..options import Options
 from ..state import store
 from ..state.container import CREATED, PAUSED, RUNNING, STOPPED, Container
 from ..state.store import Lock
-from ..step import Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ class Told(Observer):
 
 def create(request: Message, fds: list[int], told: Told) -> Answer:
     """Make a container. With process.terminal the terminal's master end goes with the answer, after the pidfd."""
-    from .. import plan
     standard_streams(fds)
     bundle = request["bundle"]
     store.check_id(request["id"])
@@ -75,7 +74,6 @@ def create(request: Message, fds: list[int], told: Told) -> Answer:
 
 def exec(request: Message, fds: list[int], told: Told) -> Answer:
     """One more process in a container; the terminal's master end as with create."""
-    from .. import plan
     standard_streams(fds)
     container = loaded(request)
     status = container.status()
@@ -106,39 +104,34 @@ def start(request: Message, fds: list[int], told: Told) -> Answer:
 
 def kill(request: Message, fds: list[int], told: Told) -> Answer:
     """Send a signal to the init, or to every process of the container."""
-    from ..steps.signal import Send
-    step = Send(container=loaded(request), number=request["signal"], all=request["all"])
-    execute(Plan("kill", [step]), Files(), [told])
+    execute(plan.kill(loaded(request), request["signal"], request["all"]), Files(), [told])
     return {}, []
 
 
 def pause(request: Message, fds: list[int], told: Told) -> Answer:
     """Stop every process of the container."""
-    from ..steps.signal import Freeze
     container = loaded(request)
     with Lock(container.root, container.id):
         if container.status() not in (CREATED, RUNNING):
             raise StateError(NOT_RUNNING)
-        execute(Plan("pause", [Freeze(container=container)]), Files(), [told])
+        execute(plan.pause(container), Files(), [told])
     return {}, []
 
 
 def resume(request: Message, fds: list[int], told: Told) -> Answer:
     """Let them go on."""
     from ..errors import NOT_PAUSED
-    from ..steps.signal import Thaw
     container = loaded(request)
     with Lock(container.root, container.id):
         if container.status() != PAUSED:
             raise StateError(NOT_PAUSED)
-        execute(Plan("resume", [Thaw(container=container)]), Files(), [told])
+        execute(plan.resume(container), Files(), [told])
     return {}, []
 
 
 def update(request: Message, fds: list[int], told: Told) -> Answer:
     """Change the limits: resources is like linux.resources, and what it leaves out stays."""
     from ..cgroups.update import merged
-    from ..steps.update import plan
     container = loaded(request)
     resources: Any = request["resources"]
     check_resources(resources, "the resources")
@@ -146,11 +139,9 @@ def update(request: Message, fds: list[int], told: Told) -> Answer:
         if container.status() == STOPPED:
             raise StateError(NOT_RUNNING)
         config: Any = store.read_config(container.root, container.id)
-        state, linux = container.state, config.setdefault("linux", {})
+        linux = config.setdefault("linux", {})
         saved: Any = linux.get("resources") or {}
-        steps = plan(resources, saved, probe(), state["cgroup"], state["mark"], state.get("unit", ""),
-                     state.get("user_manager", False))
-        execute(Plan("update", steps), Files(), [told])
+        execute(plan.update(resources, saved, probe(), container, {}), Files(), [told])
         linux["resources"] = merged(saved, resources)
         store.write(container.root, container.id, store.CONFIG, config)
     return {}, []

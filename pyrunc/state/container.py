@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroups.v2 import Cgroup
+    from ..files import Files
 
 # runtime.md#state: the runtime may define more; "paused" is runc's.
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
@@ -58,11 +59,11 @@ class Container:
             return PAUSED
         return CREATED if self.waiting() else RUNNING
 
-    def cgroup(self) -> Cgroup:
+    def cgroup(self, kernel: Files | None = None) -> Cgroup:
         """Its cgroup; one that is no longer there, or no longer the container's, does nothing."""
         from ..cgroups.v2 import Cgroup
         from ..files import Files
-        return Cgroup(self.state["cgroup"], self.state["mark"], Files(), *self.cgroup_known())
+        return Cgroup(self.state["cgroup"], self.state["mark"], kernel or Files(), *self.cgroup_known())
 
     def cgroup_known(self) -> tuple[int, bool]:
         """(inode of its cgroup, 0 when it is not known; whether pyrunc made that)."""
@@ -102,16 +103,19 @@ class Container:
         except (ProcessLookupError, KeyError):
             raise StateError(NOT_RUNNING) from None
 
-    def signal(self, number: int) -> None:
+    def signal(self, number: int, kernel: Files | None = None) -> None:
         """Send a signal to the init, and to nobody who got its pid later. StateError when it does not run."""
         import _signal
-        fd = self.pidfd()
         try:
-            _signal.pidfd_send_signal(fd, number)
+            fd = kernel.open_process(self.state) if kernel else identity.open_pidfd(self.state)
+        except (ProcessLookupError, KeyError):
+            raise StateError(NOT_RUNNING) from None
+        try:
+            (kernel or _signal).pidfd_send_signal(fd, number)
         except ProcessLookupError:
             raise StateError(NOT_RUNNING) from None
         finally:
-            posix.close(fd)
+            (kernel or posix).close(fd)
 
     def oci_state(self, status: str) -> dict[str, Any]:
         """The state as runtime.md#state has it: for `state`, and for hooks to read on their standard input."""

@@ -1,11 +1,11 @@
 """Deleting a container: for `delete`, and for `run` once its container has ended."""
 from __future__ import annotations
 
+from .. import plan as plans
 from ..engine import execute
 from ..errors import DOES_NOT_EXIST, PyruncError, StateError
 from ..files import Files
-from ..step import Plan
-from ..steps.delete import Cgroup, Forget, Kill, Poststop, end
+from ..steps.delete import end
 from . import store
 from .container import CREATED, CREATING, STOPPED, Container
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..observer import Observer
-    from ..step import Step
 
 
 def delete(root: str, id: str, force: bool, observers: Sequence[Observer] = ()) -> None:
@@ -40,7 +39,7 @@ def delete(root: str, id: str, force: bool, observers: Sequence[Observer] = ()) 
     with lock:
         container = _load(root, id, force)
         if container is None:
-            store.remove(root, id)
+            store.remove(root, id, Files())
             return
         if not force and (status := container.status()) not in (STOPPED, CREATED, CREATING):
             raise StateError(f"cannot delete container {id} that is not stopped: {status}")
@@ -56,7 +55,7 @@ def _lock(root: str, id: str, force: bool) -> store.Lock:
         if container is not None and not container.made and not force:
             raise StateError(f"cannot delete container {id} that is not stopped: {CREATING}") from None
         if container is not None and force:
-            end(container.state if container.made else container.state["creator"])
+            end(Files(), container.state if container.made else container.state["creator"])
         return store.Lock(root, id, make=True)
 
 
@@ -84,23 +83,9 @@ def destroy(container: Container, observers: Sequence[Observer] = ()) -> None:
 
     May be repeated when it was cut short or raised. runtime.md#lifecycle 12 and 13.
     """
-    steps: list[Step] = [Kill(container=container)]
-    if container.state["cgroup"]:
-        steps.append(Cgroup(container=container))
-    if "resctrl" in container.state:
-        from ..steps import intel_rdt
-        steps += intel_rdt.delete(container.state)
+    plan = plans.delete(container)
     kernel = Files()
-    if not container.state.get("mount_namespace", True):
-        from ..kernel import Kernel
-        from ..steps.root import Unmount
-        kernel = Kernel()
-        steps.append(Unmount(path=container.state["rootfs"]))
-    hooks = container.state["hooks"].get("poststop", ())
-    if hooks:
+    if any(step.native for step in plan):
         from ..kernel import Kernel
         kernel = Kernel()
-    steps += [Poststop(container=container, index=index, where=f"hooks.poststop[{index}]")
-              for index in range(len(hooks))]
-    steps.append(Forget(container=container))
-    execute(Plan("delete", steps), kernel, observers)
+    execute(plan, kernel, observers)

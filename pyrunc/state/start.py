@@ -1,23 +1,21 @@
 """Starting a created container: for `start`, and for `run`, which created it itself."""
 from __future__ import annotations
 
+from .. import plan as plans
 from ..engine import execute
 from ..errors import PyruncError, StateError, StepError, describe
+from ..facts import Facts
 from ..files import Files
 from ..observer import warn
-from ..step import Plan
-from ..steps.start import Release
 from .container import CREATED, RUNNING, STOPPED, Container
 from .store import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from ..notify import Proxy
     from ..observer import Observer
-    from ..step import Step
 
 REFUSALS = {
     STOPPED: "cannot start a container that has stopped",
@@ -34,8 +32,9 @@ def start(root: str, id: str, observers: Sequence[Observer] = (), notify: Proxy 
     Raises StateError, StepError.
     """
     container = Container.load(root, id)
-    failed: StepError | None = None
-    with Lock(root, id):
+    lock, facts = Lock(root, id), Facts()
+    facts.lock_fd = lock.fd
+    try:
         status = container.status()
         if status != CREATED:
             raise StateError(REFUSALS.get(status) or f"cannot start a container in the {status} state")
@@ -43,37 +42,26 @@ def start(root: str, id: str, observers: Sequence[Observer] = (), notify: Proxy 
             raise StateError("cannot start a container without a process: process is not set in config.json")
         if notify is not None:
             notify.listen()
+        plan = plans.start(container)
+        kernel = Files()
+        if any(step.native for step in plan):
+            from ..kernel import Kernel
+            kernel = Kernel()
         try:
-            execute(Plan("start", [Release(container=container)]), Files(), observers)
-        except StepError as fault:
-            if not fault.step.startswith("hooks."):
-                raise                   # the program cannot be executed: the container is `stopped`
-            failed = fault
-    if failed is not None:
-        _destroy(container, observers)
-        raise failed
-    hooks = container.state["hooks"].get("poststart")
-    if hooks:
-        _poststart(container, hooks, observers)
+            execute(plan, kernel, observers, facts)
+        except PyruncError as fault:
+            # Before the program runs (facts.pid) only a hook ends the container; else it is `stopped`, or waits on.
+            hook = isinstance(fault, StepError) and fault.step.startswith("hooks.")
+            if facts.pid or hook:
+                if facts.lock_fd >= 0:
+                    lock.close()
+                    facts.lock_fd = -1
+                _destroy(container, observers)
+            raise
+    finally:
+        if facts.lock_fd >= 0:
+            lock.close()
     return container
-
-
-def _poststart(container: Container, hooks: list[Any], observers: Sequence[Observer]) -> None:
-    from ..facts import Facts
-    from ..kernel import Kernel
-    from ..steps.hooks import Output, Run, output_paths
-    facts = Facts()
-    facts.pid = container.pid
-    state = container.oci_state(RUNNING)
-    paths = output_paths(container.state["annotations"], container.state["bundle"])
-    steps: list[Step] = [Output(paths=paths, where="annotations")] if any(paths) else []
-    steps += [Run(name="hooks.poststart", hook=hook, state=state, where=f"hooks.poststart[{index}]")
-              for index, hook in enumerate(hooks)]
-    try:
-        execute(Plan("start", steps), Kernel(), observers, facts)
-    except PyruncError:
-        _destroy(container, observers)
-        raise
 
 
 def _destroy(container: Container, observers: Sequence[Observer]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VERSION = 1
 INTENT, STATE, CONFIG, LOCK, FIFO, JOURNAL = "intent.json", "state.json", "config.json", "lock", "exec.fifo", "journal"
 PLAN = "plan.json"
+POSTSTOP = "poststop"            # the number of poststop hooks that have run
 PATIENCE = 10.0                  # seconds that a command waits for another one
 ID_LIMIT = 255                   # NAME_MAX: the id is a file name
 ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
@@ -243,30 +244,23 @@ def release(root: str, id: str) -> None:
         pass
 
 
-def remove(root: str, id: str) -> None:
+def remove(root: str, id: str, kernel: Files) -> None:
     """Remove the container's directory; what says that there was one goes last, so a killed remove can be resumed."""
-    directory = f"{root}/{id}"
+    path = f"{root}/{id}"
     last = (INTENT, LOCK)
-    for name in posix.listdir(directory):
-        if name not in last:
-            try:
-                posix.unlink(f"{directory}/{name}")
-            except IsADirectoryError:
-                _remove_directory(f"{directory}/{name}")
-    for name in last:
-        try:
-            posix.unlink(f"{directory}/{name}")
-        except IsADirectoryError:
-            _remove_directory(f"{directory}/{name}")
-        except FileNotFoundError:
-            pass
+    directory = kernel.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
     try:
-        posix.rmdir(directory)
+        for name in (*(name for name in kernel.list_dir(directory) if name not in last), *last):
+            try:
+                kernel.unlink(name, directory)
+            except IsADirectoryError:
+                kernel.remove_tree(f"{path}/{name}")
+            except FileNotFoundError:
+                pass
+    finally:
+        kernel.close(directory)
+    try:
+        kernel.rmdir(path)
     except OSError as fault:
         if fault.errno not in (errno.ENOTEMPTY, errno.ENOENT):     # another delete made a lock in it, and removes both
             raise
-
-
-def _remove_directory(path: str) -> None:
-    from ..remove import tree
-    tree(path)

@@ -17,6 +17,7 @@ import posix
 from .. import last
 from ..absolute import absolute
 from ..environment import Environment
+from ..errors import describe
 from ..page import TEXT_SIZE
 from ..step import CHILD, LAST, PARENT, Barrier, Step
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ..host import Host
     from ..kernel import Kernel
     from ..options import Options
+    from ..state.container import Container
 
     Kind = Literal["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
 
@@ -152,6 +154,7 @@ class Run(Step):
     """One hook. In the runtime the state's pid is the one it sees, in the container the container's own."""
     name: str  # type: ignore[misc]  # hooks.<kind>
     spec = SPEC
+    native = True
     hook: Hook
     state: dict[str, Any]
 
@@ -217,6 +220,64 @@ class PoststopAfterFailure(Step):
                 run_one(kernel, hook, where, self.state, streams=facts.hook_output)
             except OSError as fault:
                 facts.warnings.append(str(fault))
+
+
+class Poststop(Step):
+    """runtime.md#lifecycle 13: one that fails is a warning, and the others run all the same.
+
+    How many have run is written down after each, so that a delete that was killed does not repeat them all.
+    """
+    name = "hooks.poststop"
+    spec = "config.md#poststop"
+    native = True
+    container: Container
+    index: int
+
+    def describe(self) -> str:
+        return f"run {self.container.state['hooks']['poststop'][self.index]['path']}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        from ..state import store
+        container = self.container
+        streams = -1, -1
+        try:
+            streams = open_output(kernel, output_paths(container.state["annotations"], container.state["bundle"]))
+            run_one(kernel, container.state["hooks"]["poststop"][self.index], self.where,
+                    container.oci_state("stopped"), streams=streams)
+        except OSError as fault:
+            facts.warnings.append(describe(fault))
+        finally:
+            for fd in streams:
+                if fd >= 0:
+                    kernel.close(fd)
+        try:
+            directory = kernel.open(container.path(""), posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
+            try:
+                kernel.write_new(store.POSTSTOP, b"%d" % (self.index + 1), 0o600, directory)
+            finally:
+                kernel.close(directory)
+        except OSError as fault:         # no room, say: then a delete that is killed may run it once more
+            facts.warnings.append(f"write down that it has run: {describe(fault)}")
+
+
+def poststart(state: Mapping[str, Any], container: Container) -> Iterator[Step]:
+    """PARENT, of start, when the program runs. state: the container's."""
+    found = state["hooks"].get("poststart")
+    if found:
+        paths = output_paths(state["annotations"], state["bundle"])
+        if any(paths):
+            yield Output(paths=paths, where="annotations")
+        told = container.oci_state("running")
+        for index, hook in enumerate(found):
+            yield Run(name="hooks.poststart", hook=hook, state=told, where=f"hooks.poststart[{index}]")
+
+
+def poststop(state: Mapping[str, Any], container: Container) -> Iterator[Step]:
+    """PARENT, of delete, when all else is gone: those that no delete before has run."""
+    from ..state import store
+    found = state["hooks"].get("poststop") or ()
+    for index in range(store.read_count(container.root, container.id, store.POSTSTOP) if found else 0, len(found)):
+        yield Poststop(container=container, index=index, where=f"hooks.poststop[{index}]")
 
 
 def poststop_after_failure(config: Config, options: Options, host: Host) -> Iterator[Step]:

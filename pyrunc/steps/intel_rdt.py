@@ -138,7 +138,7 @@ class Schemata(RdtStep):
 
 class Change(Schemata):
     """update: as Schemata, and undone by writing what was there."""
-    name = "update.intel_rdt"
+    name = "intel_rdt.change"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         before = kernel.read_file(f"{self.path}/schemata")
@@ -166,7 +166,7 @@ class Join(RdtStep):
 
 class Remove(Step):
     """delete: the monitoring group and the container's own one; what is gone already is fine."""
-    name = "delete.intel_rdt"
+    name = "intel_rdt.remove"
     spec = SPEC
     groups: list[str]
     mark: str
@@ -259,17 +259,20 @@ def enter(container: Mapping[str, Any]) -> Iterator[Step]:
 
 
 def delete(container: Mapping[str, Any]) -> Iterator[Step]:
-    """What goes with the container: never a group that closID named."""
-    made = container["resctrl"]
+    """PARENT, of delete: what goes with the container: never a group that closID named."""
+    made = container.get("resctrl")
+    if made is None:
+        return
     own = [path for path in (made["monitor"], made["group"] if made["own"] else "") if path]
     if own:
         yield Remove(groups=own, mark=container["mark"])
 
 
 def update(container: Mapping[str, Any], changes: Mapping[str, str]) -> Iterator[Step]:
-    """The step of `update` for l3CacheSchema and memBwSchema."""
-    made = container["resctrl"]
-    yield Change(root=made["root"], path=made["group"], lines=list(changes.values()), where=WHERE)
+    """PARENT, of update: for l3CacheSchema and memBwSchema. container: its state."""
+    if changes:
+        made = container["resctrl"]
+        yield Change(root=made["root"], path=made["group"], lines=list(changes.values()), where=WHERE)
 
 
 def _path(rdt: IntelRdt, options: Options, host: Host) -> str:

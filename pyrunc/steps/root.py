@@ -165,6 +165,7 @@ class Unbind(Step):
 class Unmount(Unbind):
     """The same at the end of the container, by delete."""
     name = "root.unmount"
+    native = True
 
     def describe(self) -> str:
         return f"unmount what the container got on {self.path}, in the runtime's own mount namespace"

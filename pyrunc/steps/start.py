@@ -1,23 +1,23 @@
 """`start`: the init that waits at the fifo is let go, and execs the configured program."""
 from __future__ import annotations
 
-import _signal
 import posix
 
 from ..engine import Interrupted
 from ..errors import StateError, StepError
 from ..page import PHASE_EXEC, PHASE_FAILED, TEXT, TEXT_SIZE, Page, last_words, read
-from ..state.store import open_file
+from ..state import store
 from ..step import Step
 from ..stopping import STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from collections.abc import Iterator
 
     from ..facts import Facts
     from ..kernel import Kernel
     from ..state.container import Container
+
 
 class Release(Step):
     """One byte through the fifo; then execve(2) closes the init's end, or its death does.
@@ -34,60 +34,44 @@ class Release(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         # A signal that the engine noted in here would not end the wait: they are kept for that.
-        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, STOPPING)
+        mask = kernel.hold_signals(STOPPING)
         try:
             self._release(kernel)
         finally:
-            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+            kernel.set_signals(mask)
+        facts.pid = self.container.pid           # for hooks; and the program runs
 
     def _release(self, kernel: Kernel) -> None:
-        fifo = self.container.path("exec.fifo")
+        fifo = self.container.path(store.FIFO)
         fd = kernel.open(fifo, posix.O_WRONLY | posix.O_NONBLOCK)
         try:
             kernel.write(fd, b"0")
-            interrupted = wait_error(fd)
+            interrupted = kernel.wait_unread(fd, STOPPING)
         finally:
             kernel.close(fd)
-        fd = open_file(self.container.root, self.container.id, "journal")
+        fd = kernel.open_own(self.container.root, self.container.id, store.JOURNAL)
         try:
-            page = read(posix.pread(fd, TEXT + TEXT_SIZE, 0))
+            page = read(kernel.read(fd, TEXT + TEXT_SIZE))
         finally:
             kernel.close(fd)
         if page.phase != PHASE_EXEC:
-            raise interrupted or ended(self.container, page)
+            raise Interrupted(interrupted) if interrupted else ended(self.container, page)
         if interrupted:           # too late for us: the program runs. A caller that keeps signals for it gets this one
-            posix.kill(posix.getpid(), interrupted.number)
+            kernel.raise_signal(interrupted)
         kernel.unlink(fifo)
 
 
-def wait_error(fd: int) -> Interrupted | None:
-    """Wait until poll(2) reports POLLERR, or until a signal asks the command to stop: then that.
+class Unlock(Step):
+    """Hooks may take long, and call pyrunc themselves."""
+    name = "start.unlock"
+    spec = "runtime.md#start"
 
-    A startContainer hook may take for ever, so this wait can be interrupted, also by signals that are blocked
-    around it.
-    """
-    import select
-    poll = select.poll()
-    poll.register(fd, 0)
-    handlers = [(number, _signal.signal(number, _interrupt)) for number in STOPPING]
-    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
-    try:
-        try:
-            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, STOPPING)     # one that waited is raised here
-            poll.poll()
-        finally:
-            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-    except Interrupted as interrupted:
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-        return interrupted
-    finally:
-        for number, handler in handlers:
-            _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
-    return None
+    def describe(self) -> str:
+        return "let other commands work on the container"
 
-
-def _interrupt(number: int, _frame: object) -> NoReturn:
-    raise Interrupted(number)
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.close(facts.lock_fd)
+        facts.lock_fd = -1
 
 
 def ended(container: Container, page: Page) -> StepError | StateError:
@@ -110,8 +94,14 @@ def step_of(container: Container, index: int) -> tuple[str, str, str]:
         from .. import plan
         from ..host import probe
         from ..state.intact import options_of
-        from ..state.store import read_config
-        made = plan.create(read_config(container.root, container.id), options_of(container.state), probe())
+        made = plan.create(store.read_config(container.root, container.id), options_of(container.state), probe())
         if not 0 <= index < len(made.steps):
             raise StateError(f"{container.path('journal')} is damaged: create has no step {index}") from None
         return made.ids[index], made.steps[index].spec, made.steps[index].where
+
+
+def release(container: Container) -> Iterator[Step]:
+    """PARENT; facts.lock_fd is the container's lock. It is held until the program runs: of two starts one wins."""
+    yield Release(container=container)
+    if container.state["hooks"].get("poststart"):
+        yield Unlock()

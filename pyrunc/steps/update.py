@@ -4,9 +4,10 @@ from __future__ import annotations
 import errno
 
 from ..cgroups import resources, update, write
+from ..cgroups.update import merged as merged
 from ..cgroups.v2 import Cgroup, refusal
 from ..step import Step
-from .cgroup import CgroupStep, LeaveOut, check_usage
+from .cgroup import CgroupStep, LeaveOut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..files import Files
     from ..host import Host
     from ..kernel import Kernel
+    from ..state.container import Container
 
 
 class Open(CgroupStep):
@@ -93,32 +95,33 @@ class Properties(CgroupStep):
             manager.close()
 
 
-def plan(new: Resources, saved: Resources, host: Host, path: str, mark: str, unit: str = "",
-         user: bool = False, known: tuple[int, bool] = (0, False)) -> list[Step]:
-    """The steps of `update`, all PARENT. Raises ConfigError; no effects.
-
-    new, saved   the resources asked for, and those of the container until now (update.merged makes the next saved)
-    path, mark   of the container's state
-    unit, user   of the container's state: the scope, if systemd has it, and whether it is the user's systemd
-    known        Container.cgroup_known()
-    """
-    return list(_plan(new, saved, host, Open(path=path, mark=mark, known=known), unit, user))
-
-
-def _plan(new: Resources, saved: Resources, host: Host, opened: Open, unit: str, user: bool) -> Iterator[Step]:
+def left_out(new: Resources) -> Iterator[Step]:
+    """PARENT: warnings."""
     for where, reason in resources.ignored(new):
         yield LeaveOut(reason=reason, where=where)
-    yield opened
-    yield from check_usage(new.get("memory") or {}, update.merged(saved, new))
-    settings = update.settings(saved, new)
-    if unit:
-        yield Properties(unit=unit, user=user, settings=settings, saved=resources.settings(saved))
+
+
+def open(container: Container) -> Iterator[Step]:
+    """PARENT: facts.cgroup_fd."""
+    yield Open(path=container.state["cgroup"], mark=container.state["mark"], known=container.cgroup_known())
+
+
+def properties(new: Resources, saved: Resources, container: Container) -> Iterator[Step]:
+    """PARENT, before the files are written: of a container whose cgroup systemd has made."""
+    if container.state.get("unit"):
+        yield Properties(unit=container.state["unit"], user=container.state.get("user_manager", False),
+                         settings=update.settings(saved, new), saved=resources.settings(saved))
+
+
+def limits(new: Resources, saved: Resources, host: Host, container: Container) -> Iterator[Step]:
+    """PARENT: one value into one file each."""
+    path, settings = container.state["cgroup"], update.settings(saved, new)
     bandwidth = any(setting.file == "cpu.max" for setting in settings)
     for setting in settings:
         # The kernel wants burst <= quota at each moment: when both grow, quota has to be first, else burst.
         early = setting.file == "cpu.max.burst" and bandwidth
-        yield Change(setting=setting, mount=host.cgroup_mount, path=opened.path, put_off=early, where=setting.where)
+        yield Change(setting=setting, mount=host.cgroup_mount, path=path, put_off=early, where=setting.where)
         if setting.file == "cpu.max":
             for burst in settings:
                 if burst.file == "cpu.max.burst":
-                    yield Change(setting=burst, mount=host.cgroup_mount, path=opened.path, where=burst.where)
+                    yield Change(setting=burst, mount=host.cgroup_mount, path=path, where=burst.where)

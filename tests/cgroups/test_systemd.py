@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc import plan as plans
 from pyrunc.cgroups import systemd
 from pyrunc.cgroups.systemd import Manager
 from pyrunc.cgroups.v2 import Cgroup
@@ -23,8 +24,9 @@ from pyrunc.files import Files
 from pyrunc.host import Host, probe
 from pyrunc.kernel import Kernel
 from pyrunc.options import Options
+from pyrunc.state.container import Container as Owner
 from pyrunc.step import Barrier, Step
-from pyrunc.steps import cgroup, join, update
+from pyrunc.steps import cgroup, join
 
 from .. import world
 from .hierarchy import MOUNT
@@ -308,9 +310,11 @@ def test_systemd_re_executing_itself_meanwhile(made: Make) -> None:
 
 # ---- update ---------------------------------------------------------------------------------------------------------
 def change(container: Container, saved: dict[str, typing.Any], new: dict[str, typing.Any]) -> None:
-    steps = update.plan(typing.cast(Resources, new), typing.cast(Resources, saved), container.host, str(container.path),
-                        container.mark, container.unit.name, container.unit.user)
-    assert [step.name for step in steps[:2]] == ["update.open", "update.properties"]
+    steps = plans.update(
+        typing.cast(Resources, new), typing.cast(Resources, saved), container.host,
+        Owner("/root", "c", {"cgroup": str(container.path), "mark": container.mark, "unit": container.unit.name,
+                             "user_manager": container.unit.user}, True), {})
+    assert [step.name for step in steps.steps[:2]] == ["update.open", "update.properties"]
     Engine(steps, Kernel()).run()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc import plan as plans
 from pyrunc.cgroups import resources, update
 from pyrunc.config.types import Resources
 from pyrunc.engine import Engine
@@ -15,6 +16,7 @@ from pyrunc.facts import Facts
 from pyrunc.host import Host
 from pyrunc.kernel import Kernel
 from pyrunc.recorder import Recorder
+from pyrunc.state.container import Container
 from pyrunc.steps import update as steps
 
 from .hierarchy import Tree
@@ -104,9 +106,15 @@ def test_previous(setting: tuple[str, str], files: dict[str, str], expected: lis
     assert update.previous(Recorder(files=files), 5, resources.Setting(*setting, where="")) == expected
 
 
+def owner(path: str, mark: str = "c1:n") -> Container:
+    """The container that has a cgroup."""
+    return Container("/root", "c1", {"cgroup": path, "mark": mark}, True)
+
+
 # ---- the plan -------------------------------------------------------------------------------------------------------
 def plan(saved: Data, new: Data) -> list[str]:
-    made = steps.plan(typing.cast(Resources, new), typing.cast(Resources, saved), Host(), "/sys/fs/cgroup/c", "c:n")
+    made = plans.update(typing.cast(Resources, new), typing.cast(Resources, saved), Host(),
+                        owner("/sys/fs/cgroup/c", "c:n"), {})
     return [f"{step.name}: {step.describe()}" for step in made]
 
 
@@ -142,15 +150,15 @@ def test_only_einval_is_put_off() -> None:
 def test_a_foreign_cgroup_is_not_opened(tree: Tree) -> None:
     tree.make("x", "c2:other").close()
     data = typing.cast(Resources, {"unified": {"cgroup.max.depth": "1"}})
-    engine = Engine(steps.plan(data, {}, Host(), tree.path("x"), "c1:n"), Kernel())
+    engine = Engine(plans.update(data, {}, Host(), owner(tree.path("x")), {}), Kernel())
     with pytest.raises(StepError, match="is gone or no longer the container's"):
         engine.run()
     assert tree.read("x/cgroup.max.depth") == "max"
 
 
 def change(tree: Tree, saved: Data, new: Data) -> None:
-    Engine(steps.plan(typing.cast(Resources, new), typing.cast(Resources, saved), Host(), tree.path("c"), "c1:n"),
-           Kernel()).run()
+    Engine(plans.update(typing.cast(Resources, new), typing.cast(Resources, saved), Host(),
+                        owner(tree.path("c")), {}), Kernel()).run()
 
 
 def values(tree: Tree) -> dict[str, str]:

@@ -16,7 +16,7 @@ import pytest
 from pyrunc import host
 from pyrunc.cgroups import v2
 from pyrunc.files import Files
-from pyrunc.steps import signal
+from pyrunc.steps import kill
 from tests import bundles, world
 from tests.runtimes import Runtime
 
@@ -128,8 +128,8 @@ class Members(v2.Cgroup):
 class Owner:
     """The container that has it."""
 
-    def cgroup(self) -> v2.Cgroup:
-        return Members(Files())
+    def cgroup(self, kernel: Files) -> v2.Cgroup:
+        return Members(kernel)
 
 
 @pytest.mark.parametrize("number", FAULTS)
@@ -140,7 +140,7 @@ def test_no_process_of_a_cgroup_is_passed_over(monkeypatch: pytest.MonkeyPatch, 
         v2._leader(Kernel(number, "read_file"), 1)
     monkeypatch.setattr(posix, "pidfd_open", failing(number))
     with pytest.raises(OSError, match="injected"):
-        signal.signal_cgroup(Owner(), 0)  # type: ignore[arg-type]
+        kill.signal_cgroup(Files(), Owner(), 0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("number", FAULTS)

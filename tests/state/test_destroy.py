@@ -187,9 +187,9 @@ def test_a_delete_between_the_lock_and_the_directory_of_another(made: World, mon
     """The first has removed the lock, so the second makes one, finds nothing else, and is faster."""
     unlink, came = posix.unlink, list[str]()
 
-    def unlink_and_wait(path: str) -> None:
-        unlink(path)
-        if path.endswith(f"/{store.LOCK}") and not came:
+    def unlink_and_wait(path: str, *, dir_fd: int | None = None) -> None:
+        unlink(path, dir_fd=dir_fd)
+        if path == store.LOCK and not came:
             came.append(path)
             delete(made, "c", force=True)
 

@@ -87,7 +87,7 @@ def test_lock_of_a_container_that_is_gone(made: World) -> None:
     waiter = threading.Thread(target=wait)
     waiter.start()
     time.sleep(0.1)
-    store.remove(str(made.root), "c")
+    store.remove(str(made.root), "c", Files())
     holder.kill()
     waiter.join()
     assert results == ["container does not exist"]
@@ -148,5 +148,5 @@ def test_remove_can_be_resumed(made: World) -> None:
         for file in sorted(directory.iterdir())[:left]:
             if file.is_file() and file.name not in (store.INTENT, store.LOCK):
                 file.unlink()
-        store.remove(str(made.root), directory.name)
+        store.remove(str(made.root), directory.name, Files())
         assert not directory.exists()

@@ -1,0 +1,33 @@
+"""pause: by the cgroup freezer."""
+from __future__ import annotations
+
+from ..step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..facts import Facts
+    from ..files import Files
+    from ..state.container import Container
+
+
+class Freeze(Step):
+    """Every process of the cgroup stops where it is (the kernel's cgroup-v2.rst, cgroup.freeze)."""
+    name = "pause.freeze"
+    container: Container
+
+    def describe(self) -> str:
+        return f"freeze {self.container.state['cgroup']}"
+
+    def apply(self, kernel: Files, facts: Facts) -> None:
+        cgroup = self.container.cgroup(kernel)
+        try:
+            cgroup.freeze()
+        finally:
+            cgroup.close()
+
+
+def freeze(container: Container) -> Iterator[Step]:
+    """PARENT."""
+    yield Freeze(container=container)
