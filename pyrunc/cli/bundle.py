@@ -38,21 +38,35 @@ def prepare(call: Call, detach: bool, start: bool) -> tuple[Config, Options]:
     detach: nobody stays with the container. start: its program is run, so there has to be one.
     Raises UsageError, ConfigError.
     """
-    check_id(call.id)
     options = options_of(call, detach)
-    file = absolute(call.text("config")) if call.given("config") else "config.json"
     try:
         posix.chdir(options.bundle)
     except OSError as fault:
         raise UsageError(f"chdir {describe(fault)}") from None
-    config = load(options.bundle, file)
+    config = read(call, options, start)
+    if "root" not in call.settings and call.root != "/run/pyrunc":
+        keep_runtime_directory(call.root)
+    return config, options
+
+
+def read(call: Call, options: Options, start: bool) -> Config:
+    """The configuration, checked. No effects. Raises UsageError, ConfigError."""
+    check_id(call.id)
+    config = load(options.bundle, absolute(call.text("config")) if call.given("config") else "config.json")
     check(config, start)
     if "trace-annotation" in call.settings:
         from .tracing import narrow
         narrow(call, config.get("annotations") or {})
     check_descriptors(options)
-    if "root" not in call.settings and call.root != "/run/pyrunc":
-        keep_runtime_directory(call.root)
+    return config
+
+
+def explained(call: Call, detach: bool, start: bool) -> tuple[Config, Options]:
+    """As prepare(), for `explain`: a terminal needs a holder, and which one it is changes no step."""
+    options = options_of(call, detach)
+    config = read(call, options, start)
+    if detach and not options.console_socket and config.get("process", {}).get("terminal"):
+        options.console_socket = "SOCKET"
     return config, options
 
 

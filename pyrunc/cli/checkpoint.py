@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..step import Plan
     from .flags import Call
 
 #: What restore takes as well.
@@ -56,21 +57,35 @@ def run(call: Call) -> int:
         status = container.status()
         if status in (CREATED, CREATING, STOPPED):
             raise StateError(f"Container cannot be checkpointed in {status} state")
-        choices = choices_of(call)
-        choices.leave_running, choices.pre_dump = call.on("leave-running"), call.on("pre-dump")
-        choices.tcp_skip_in_flight, choices.link_remap = call.on("tcp-skip-in-flight"), call.on("link-remap")
-        choices.status_fd, choices.page_server = status_fd(call), page_server(call)
-        config = store.read_config(call.root, call.id)
-        options = intact.options_of(container.state)
-        check_parent(choices)
-        execute(plan.checkpoint(config, options, container.state, choices), Kernel(),
-                call.observers())
+        choices = of_dump(call)
+        execute(planned(container, choices), Kernel(), call.observers())
         if not choices.leave_running and not choices.pre_dump:
             try:
                 destroy(container, call.observers())
             except (OSError, PyruncError) as fault:     # the checkpoint is there, and that was asked for
                 call.log.warning(f"delete {call.id}: {describe(fault) if isinstance(fault, OSError) else fault}")
     return 0
+
+
+def plan_of(call: Call) -> Plan:
+    """For `explain`."""
+    return planned(Container.load(call.root, call.id), of_dump(call))
+
+
+def planned(container: Container, choices: Choices) -> Plan:
+    """The plan for a container."""
+    config = store.read_config(container.root, container.id)
+    return plan.checkpoint(config, intact.options_of(container.state), container.state, choices)
+
+
+def of_dump(call: Call) -> Choices:
+    """All flags of checkpoint. UsageError."""
+    choices = choices_of(call)
+    choices.leave_running, choices.pre_dump = call.on("leave-running"), call.on("pre-dump")
+    choices.tcp_skip_in_flight, choices.link_remap = call.on("tcp-skip-in-flight"), call.on("link-remap")
+    choices.status_fd, choices.page_server = status_fd(call), page_server(call)
+    check_parent(choices)
+    return choices
 
 
 def choices_of(call: Call) -> Choices:

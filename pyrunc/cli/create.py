@@ -1,12 +1,14 @@
 """create: make a container of a bundle; its program waits for `start`."""
 from __future__ import annotations
 
-from .. import runtime
-from .bundle import FLAGS, prepare
+from .. import plan, runtime
+from ..host import probe
+from .bundle import FLAGS, explained, prepare
 from .flags import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..step import Plan
     from .flags import Call
 
 COMMAND = Command("create", "create a container from a bundle", FLAGS, prefix="pyrunc create failed: ",
@@ -17,3 +19,8 @@ def run(call: Call) -> int:
     config, options = prepare(call, detach=True, start=False)
     runtime.create(config, options, observers=call.observers(stops=True))
     return 0
+
+
+def plan_of(call: Call) -> Plan:
+    """For `explain`."""
+    return plan.create(*explained(call, detach=True, start=False), probe())

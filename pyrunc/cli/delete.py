@@ -6,6 +6,7 @@ from .flags import Command, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..step import Plan
     from .flags import Call
 
 COMMAND = Command(
@@ -23,3 +24,10 @@ def run(call: Call) -> int:
     for id in chosen:
         delete(call.root, id, call.on("force"), call.observers())
     return 0
+
+
+def plan_of(call: Call) -> Plan:
+    """For `explain`."""
+    from .. import plan
+    from ..state.container import Container
+    return plan.delete(Container.load(call.root, call.id))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config, Process
+    from ..step import Plan
     from .flags import Call
 
 COMMAND = Command(
@@ -60,16 +61,7 @@ ID_LIMIT = 2**32 - 2             # 2^32-1 means "leave as it is" to the kernel (
 
 def run(call: Call) -> int:
     """The exit status is the process's, or 128 and the number of the signal that killed it; 0 when detached."""
-    container = Container.load(call.root, call.id)
-    status = container.status()
-    if status == STOPPED or not container.pid:
-        raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}")
-    if status == PAUSED and not call.on("ignore-paused"):
-        raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
-    saved = store.read_config(call.root, call.id)
-    config: Any = {**saved, "process": process_of(call, saved)}
-    options = options_of(call, container)
-    check_descriptors(options)
+    container, config, options = prepare(call)
     if not options.detach:
         from .foreground import hold_signals
         hold_signals()
@@ -92,6 +84,29 @@ def run(call: Call) -> int:
     except BaseException:             # nobody would learn how it ends: an exec that fails leaves nothing running
         kernel.kill_and_reap(facts.pid, facts.pidfd)
         raise
+
+
+def plan_of(call: Call) -> Plan:
+    """For `explain`."""
+    container, config, options = prepare(call)
+    if options.detach and not options.console_socket and config["process"].get("terminal"):
+        options.console_socket = "SOCKET"
+    return plan.exec(config, options, probe(), container.state)
+
+
+def prepare(call: Call) -> tuple[Container, Config, Options]:
+    """What is asked for, and of which container. No effects. Raises UsageError, StateError, ConfigError."""
+    container = Container.load(call.root, call.id)
+    status = container.status()
+    if status == STOPPED or not container.pid:
+        raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}")
+    if status == PAUSED and not call.on("ignore-paused"):
+        raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
+    saved = store.read_config(call.root, call.id)
+    config: Any = {**saved, "process": process_of(call, saved)}
+    options = options_of(call, container)
+    check_descriptors(options)
+    return container, config, options
 
 
 def ends(container: Container) -> bool:

@@ -1,47 +1,60 @@
-"""explain: the plan of create, without doing any of it and without root."""
+"""explain: the plan of a command, without doing any of it; that of create without root, too."""
 from __future__ import annotations
 
-import posix
-
-from .. import plan
-from ..absolute import absolute
-from ..config.check import check
 from ..config.dump import dumps
-from ..config.load import load
-from ..host import probe
-from ..options import Options
-from .flags import Command, Flag
+from ..errors import UsageError
+from .bundle import FLAGS
+from .flags import Call, Command, Flag, check_arguments, parse
 from .log import visible
 from .output import emit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..step import Plan
-    from .flags import Call
 
+#: The commands that are plans. `run` is create's, then start's and delete's.
+PLANNED = ("checkpoint", "create", "delete", "exec", "kill", "pause", "restore", "resume", "run", "start", "update")
+FORMAT = Flag("format", str, "text or json", short="f", value="FORMAT", default="text", choices=("text", "json"))
 COMMAND = Command(
-    "explain", "print what create would do with a bundle, step by step",
-    (Flag("bundle", str, "the bundle's directory (default: the current one)", short="b", value="DIR"),
-     Flag("config", str, "another file than the bundle's config.json", value="FILE"),
-     Flag("format", str, "text or json", short="f", value="FORMAT", default="text", choices=("text", "json"))),
-    arguments="[container-id]", least=0)
+    "explain", "print what a command would do, step by step",
+    (*(flag if flag.name != "config" else Flag("config", str, flag.help, value=flag.value) for flag in FLAGS), FORMAT),
+    arguments="[container-id] | COMMAND [its flags and arguments]", least=0, most=-1, stop=1)
 
 
 def run(call: Call) -> int:
-    """Print the plan that create would run here and now. Raises what create would raise before any effect."""
-    bundle = absolute(call.text("bundle")) if call.text("bundle") else posix.getcwd()
-    config = load(bundle, absolute(call.text("config")) if call.text("config") else "config.json")
-    check(config)
-    systemd = call.settings.get("systemd-cgroup", False)
-    options = Options(
-        id=call.id if call.arguments else "ID", root=call.root, bundle=bundle, nonce="NONCE", systemd_cgroup=systemd,
-        cgroup_manager="systemd" if systemd else call.settings.get("cgroup-manager", "cgroupfs"),
-        rootless=call.settings.get("rootless", "auto"),
-        # A terminal needs a holder; which one does not change the steps before the init waits.
-        console_socket="SOCKET" if config.get("process", {}).get("terminal") else "")
-    steps = plan.create(config, options, probe())
-    emit(as_json(steps) if call.text("format") == "json" else as_text(steps))
+    """Print the plan that the command would run here and now. Raises what it would raise before any effect."""
+    name, words = "create", list(call.arguments)
+    if words and words[0] in PLANNED:
+        name = words.pop(0)
+    elif words and words[0] in others():
+        raise UsageError(f"{words[0]} has no plan: it only looks, or does one thing")
+    explained, format = sub_call(call, name, words, bool(call.arguments) and call.arguments[0] == name)
+    from .main import module
+    plan: Plan = module(name).plan_of(explained)
+    emit(as_json(plan) if format == "json" else as_text(plan))
     return 0
+
+
+def others() -> tuple[str, ...]:
+    from .main import COMMANDS
+    return tuple(name for name in COMMANDS if name not in PLANNED)
+
+
+def sub_call(call: Call, name: str, words: list[str], named: bool) -> tuple[Call, str]:
+    """The call of the command itself, by its own flags, and the format. Flags of create may stand before its name, or
+    without it."""
+    from .main import module
+    command: Command = module(name).COMMAND
+    values = dict(call.values)
+    flags = (*command.flags, Flag("format", str, "", choices=FORMAT.choices)) if named else COMMAND.flags
+    arguments = parse(flags, words, values, command.stop)
+    format = str(values.pop("format", FORMAT.default))
+    if format not in FORMAT.choices:
+        raise UsageError(f'invalid value "{format}" for flag -format: one of {", ".join(FORMAT.choices)}')
+    if name in ("create", "run", "restore") and not arguments:
+        arguments = ["ID"]
+    check_arguments(command, arguments)
+    return Call(command, values, arguments, call.settings, call.root, call.log, ""), format
 
 
 def as_text(plan: Plan) -> str:

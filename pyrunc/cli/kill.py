@@ -10,6 +10,7 @@ from .flags import Command, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..step import Plan
     from .flags import Call
 
 COMMAND = Command(
@@ -21,7 +22,7 @@ COMMAND = Command(
 
 def run(call: Call) -> int:
     """No lock is taken: a signal must get through whatever other commands are doing."""
-    number = signal_number(call.arguments[1] if len(call.arguments) > 1 and call.arguments[1] else "SIGTERM")
+    number = asked(call)
     if not call.on("regex"):
         kill(call, call.id, number)
         return 0
@@ -44,6 +45,17 @@ def kill(call: Call, id: str, number: int) -> None:
         execute(plan.kill(container, number, all), Files(), call.observers())
     else:
         container.signal(number)
+
+
+def plan_of(call: Call) -> Plan:
+    """For `explain`."""
+    from .. import plan
+    return plan.kill(Container.load(call.root, call.id), asked(call), call.on("all"))
+
+
+def asked(call: Call) -> int:
+    """The signal."""
+    return signal_number(call.arguments[1] if len(call.arguments) > 1 and call.arguments[1] else "SIGTERM")
 
 
 def signal_number(name: str) -> int:

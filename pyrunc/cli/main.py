@@ -29,8 +29,8 @@ GLOBALS = (
     Flag("log-format", str, "text or json", value="FORMAT", default="text", choices=("text", "json")),
     Flag("debug", bool, "log what is done, not only what fails"),
     Flag("trace", str, "append one JSON line for each step to this file (also: PYRUNC_TRACE)", value="FILE"),
-    Flag("break", list, "stop before this step of create, run, exec or restore: its name, the part before the dot, its "
-         "number in explain, or its place in config.json (also: PYRUNC_BREAK)", value="STEP"),
+    Flag("break", list, "stop before this step of create, run, exec or restore: its id, its name, the part before the "
+         "dot, its number in explain, or its place in config.json (also: PYRUNC_BREAK)", value="STEP"),
     Flag("systemd-cgroup", bool, "make cgroups through systemd; cgroupsPath is then slice:prefix:name"),
     Flag("cgroup-manager", str, "cgroupfs, systemd or disabled", value="NAME", default="cgroupfs",
          choices=("cgroupfs", "systemd", "disabled")),

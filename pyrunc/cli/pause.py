@@ -11,6 +11,7 @@ from .flags import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..step import Plan
     from .flags import Call
 
 COMMAND = Command("pause", "stop every process of a container until resume")
@@ -23,3 +24,8 @@ def run(call: Call) -> int:
             raise StateError(NOT_RUNNING)
         execute(plan.pause(container), Files(), call.observers())
     return 0
+
+
+def plan_of(call: Call) -> Plan:
+    """For `explain`."""
+    return plan.pause(Container.load(call.root, call.id))

@@ -6,13 +6,15 @@ from ..engine import execute
 from ..host import probe
 from ..kernel import Kernel
 from ..state import store
-from .bundle import FLAGS, prepare
+from .bundle import FLAGS, explained, prepare
 from .checkpoint import COMMON, choices_of
 from .flags import Command, Flag
 from .run import PR_SET_CHILD_SUBREAPER, forget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..criu.choices import Choices
+    from ..step import Plan
     from .flags import Call
 
 COMMAND = Command(
@@ -29,8 +31,7 @@ COMMAND = Command(
 def run(call: Call) -> int:
     """The exit status is that of the restored init; 0 when detached."""
     detach = call.on("detach")
-    choices = choices_of(call)
-    choices.lsm_profile, choices.lsm_mount_context = call.text("lsm-profile"), call.text("lsm-mount-context")
+    choices = of_restore(call)
     config, options = prepare(call, detach, start=True)
     steps = plan.restore(config, options, probe(), choices)
     if not detach:
@@ -50,3 +51,15 @@ def run(call: Call) -> int:
     finally:
         if not call.on("keep"):
             forget(call)
+
+
+def plan_of(call: Call) -> Plan:
+    """For `explain`."""
+    return plan.restore(*explained(call, call.on("detach"), start=True), probe(), of_restore(call))
+
+
+def of_restore(call: Call) -> Choices:
+    """All flags of restore that CRIU is told of. UsageError."""
+    choices = choices_of(call)
+    choices.lsm_profile, choices.lsm_mount_context = call.text("lsm-profile"), call.text("lsm-mount-context")
+    return choices

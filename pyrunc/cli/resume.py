@@ -11,6 +11,7 @@ from .flags import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..step import Plan
     from .flags import Call
 
 COMMAND = Command("resume", "let the processes of a paused container run again")
@@ -23,3 +24,8 @@ def run(call: Call) -> int:
             raise StateError(NOT_PAUSED)
         execute(plan.resume(container), Files(), call.observers())
     return 0
+
+
+def plan_of(call: Call) -> Plan:
+    """For `explain`."""
+    return plan.resume(Container.load(call.root, call.id))

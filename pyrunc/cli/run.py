@@ -4,19 +4,21 @@ from __future__ import annotations
 import _signal
 import posix
 
-from .. import runtime
+from .. import plan, runtime
 from ..engine import Interrupted
 from ..errors import PyruncError, describe
+from ..host import probe
 from ..state import store
 from ..state.destroy import delete
 from ..state.start import start
 from ..stopping import STOPPING
-from .bundle import FLAGS, prepare
+from .bundle import FLAGS, explained, prepare
 from .flags import Command, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..facts import Facts
+    from ..step import Plan
     from .flags import Call
 
 COMMAND = Command(
@@ -63,6 +65,11 @@ def run(call: Call) -> int:
     finally:
         if not detach and not call.on("keep"):
             forget(call)
+
+
+def plan_of(call: Call) -> Plan:
+    """For `explain`."""
+    return plan.create(*explained(call, call.on("detach"), start=True), probe())
 
 
 def let_go(call: Call, facts: Facts) -> None:

@@ -8,6 +8,7 @@ from .flags import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..step import Plan
     from .flags import Call
 
 COMMAND = Command("start", "run the program of a created container")
@@ -22,3 +23,10 @@ def run(call: Call) -> int:
     if notify is not None:
         notify.wait(container)
     return 0
+
+
+def plan_of(call: Call) -> Plan:
+    """For `explain`."""
+    from .. import plan
+    from ..state.container import Container
+    return plan.start(Container.load(call.root, call.id))

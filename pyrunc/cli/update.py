@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, cast
 
     from ..config.types import Resources
+    from ..step import Plan
     from .flags import Call
 else:
     def cast(kind, value):
@@ -69,9 +70,7 @@ def run(call: Call) -> int:
     with store.Lock(call.root, call.id):
         if container.status() == STOPPED:
             raise StateError(NOT_RUNNING)
-        shares = {key: call.text(flag) for flag, key in RDT.items() if call.text(flag) and not call.text("resources")}
-        if shares and "resctrl" not in container.state:
-            raise StateError("updating a non-existent Intel RDT configuration is not supported")
+        shares = shares_of(call, container)
         if any(call.text(name) for name in IGNORED):
             call.log.warning("limits of kernel memory are ignored: cgroup v2 has none")
         config: Any = store.read_config(call.root, call.id)
@@ -83,6 +82,23 @@ def run(call: Call) -> int:
         linux["resources"] = merged(saved, new)
         store.write(call.root, call.id, store.CONFIG, config)
     return 0
+
+
+def plan_of(call: Call) -> Plan:
+    """For `explain`."""
+    new, document = requested(call)
+    check_resources(new, document)
+    container = Container.load(call.root, call.id)
+    saved = store.read_config(call.root, call.id).get("linux", {}).get("resources") or {}
+    return plan.update(new, saved, probe(), container.state, shares_of(call, container))
+
+
+def shares_of(call: Call, container: Container) -> dict[str, str]:
+    """What is to change of linux.intelRdt. StateError for a container that has none."""
+    shares = {key: call.text(flag) for flag, key in RDT.items() if call.text(flag) and not call.text("resources")}
+    if shares and "resctrl" not in container.state:
+        raise StateError("updating a non-existent Intel RDT configuration is not supported")
+    return shares
 
 
 def requested(call: Call) -> tuple[Resources, str]:
