@@ -8,6 +8,7 @@
 #include "raw.h"
 
 #include <link.h>
+#include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
@@ -48,6 +49,7 @@ static int copy_own(const struct dl_phdr_info *object)
 struct search {
     struct stage *stage;
     unsigned objects;
+    uintptr_t from[2], to[2];           /* what stays: the program, and the module with this code */
 };
 
 static void note(struct stage *stage, uintptr_t from, uintptr_t to)
@@ -70,11 +72,15 @@ static int note_object(struct dl_phdr_info *object, size_t size, void *found)
         from = first < from ? first & -page : from;
         to = first + part->p_memsz > to ? (first + part->p_memsz + page - 1) & -page : to;
     }
-    if (search->objects++ == 0 || object->dlpi_addr == getauxval(AT_SYSINFO_EHDR))   /* the program; the vDSO */
+    int program = search->objects++ == 0, module = from <= own && own < to;
+    if (program || module) {
+        search->from[!program] = from;
+        search->to[!program] = to;
+        return program ? 0 : copy_own(object);
+    }
+    if (object->dlpi_addr == getauxval(AT_SYSINFO_EHDR))
         return 0;
-    if (from <= own && own < to)
-        return copy_own(object);
-    if (stage->span_count + 2 > SPANS) {
+    if (stage->span_count + 2 > SPANS / 2) {
         errno = E2BIG;
         return -1;
     }
@@ -91,9 +97,44 @@ static int note_object(struct dl_phdr_info *object, size_t size, void *found)
     return copy_in_place(low, high, PROT_READ | PROT_WRITE);
 }
 
+/* A line of /proc/self/maps: a file that is none of these objects is data of the C library's (locales, gconv). */
+static void note_mapping(const struct search *search, const char *line, const char *end)
+{
+    char *at;
+    uintptr_t from = strtoul(line, &at, 16), to = *at == '-' ? strtoul(at + 1, &at, 16) : 0;
+    if (*at != ' ' || !memchr(at, '/', (size_t)(end - at)))
+        return;
+    if (at[4] == 's' && end[-1] == ')')         /* "(deleted)": the page that is shared with the runtime */
+        return;
+    for (int i = 0; i < 2; i++)
+        if (from >= search->from[i] && to <= search->to[i])
+            return;
+    for (struct span *span = search->stage->spans; span < search->stage->spans + search->stage->span_count; span++)
+        if (from >= (uintptr_t)span->from && to <= (uintptr_t)span->to)
+            return;
+    if (search->stage->span_count < SPANS)
+        note(search->stage, from, to);
+}
+
+static void note_mappings(const struct search *search)
+{
+    static char text[1 << 16];
+    size_t used = 0;
+    ssize_t n;
+    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && (n = read(fd, text + used, sizeof text - 1 - used)) > 0)
+        used += (size_t)n;
+    for (char *line = text, *end; (end = memchr(line, '\n', (size_t)(text + used - line))); line = end + 1)
+        note_mapping(search, line, end);
+    if (fd >= 0)
+        close(fd);
+}
+
 void note_libraries(struct stage *stage)
 {
-    struct search search = { stage, 0 };
-    if (LETS_GO)
-        must(stage, dl_iterate_phdr(note_object, &search), "prepare to let go of the libraries");
+    struct search search = { .stage = stage };
+    if (!LETS_GO)
+        return;
+    must(stage, dl_iterate_phdr(note_object, &search), "prepare to let go of the libraries");
+    note_mappings(&search);
 }

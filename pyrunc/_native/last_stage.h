@@ -32,7 +32,7 @@ struct packed_verify {
 struct span {
     char *from, *to;
 };
-enum { SPANS = 64 };                    /* more than twice as many as a runtime has libraries */
+enum { SPANS = 128 };                   /* more than four times as many as a runtime has libraries */
 
 struct stage {
     page_t *page;
