@@ -21,7 +21,7 @@ class Note(Step):
     spec = "runtime.md#create"
     text: str
     fault: OSError | None = None
-    undo_fault: OSError | None = None
+    undo_fault: Exception | None = None
 
     def describe(self) -> str:
         return f"note {self.text}"
@@ -70,6 +70,16 @@ def test_a_failing_undo_never_replaces_the_cause() -> None:
     with pytest.raises(StepError, match="input/output error"):
         engine.run()
     assert engine.warnings == ["undo of note.down: device or resource busy: cg"]
+
+
+@pytest.mark.parametrize("trouble", [MemoryError(), ConfigError("another's", ""), ValueError("what it never was")])
+def test_whatever_goes_wrong_in_an_undo_the_others_are_undone(trouble: Exception) -> None:
+    steps = [Note(text="a"), Note(text="b", undo_fault=trouble), Note(text="c", fault=OSError(errno.EIO, ""))]
+    engine = Engine(steps, Recorder())
+    with pytest.raises(StepError, match="input/output error"):
+        engine.run()
+    assert done == ["a", "b", "undo c", "undo b", "undo a"]
+    assert len(engine.warnings) == 1
 
 
 def test_config_errors_pass_through() -> None:
