@@ -30,6 +30,7 @@ HIGHEST_CALL = 1023
 def program(profile: Profile) -> bytes:
     """The filter as an array of struct sock_filter. Raises ConfigError when libseccomp or the kernel cannot take it."""
     tokens = _architectures(profile)
+    _check_size(profile, tokens[0][1])
     filter = _filter(profile, *tokens[0])
     try:
         for name, token in tokens[1:]:
@@ -47,6 +48,28 @@ def program(profile: Profile) -> bytes:
         raise ConfigError(f"the seccomp filter has {len(code) // INSTRUCTION} instructions, the kernel takes "
                           f"{BPF_MAXINSNS}", "linux.seccomp")
     return code
+
+
+def _check_size(profile: Profile, token: int) -> None:
+    """Refuse what cannot fit before libseccomp, whose time is quadratic, has taken minutes to find that out.
+
+    What a call's argument is compared with takes an instruction at least, however it is arranged; but where the call
+    is not known, or has one answer whatever its arguments are.
+    """
+    compared: set[tuple[str, object]] = set()
+    rules = [rule for rule in profile.rules if rule.action != profile.default]
+    if sum(len(rule.alternatives) * len(rule.names) for rule in rules) <= BPF_MAXINSNS:
+        return
+    settled = {name for rule in rules if [] in rule.alternatives for name in rule.names}
+    for rule in rules:
+        for name in rule.names:
+            if name in settled or lib.seccomp_syscall_resolve_name_rewrite(token, name.encode()) < 0:
+                continue
+            for alternative in rule.alternatives:
+                compared.update((name, condition) for condition in alternative)
+                if len(compared) > BPF_MAXINSNS:
+                    raise ConfigError(f"the seccomp filter has more than {BPF_MAXINSNS} instructions, the kernel takes "
+                                      f"{BPF_MAXINSNS}", rule.where)
 
 
 def unknown_names(profile: Profile) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from tests.faults.injection import Call
 from tests.runtimes import Runtime
 
 #: Of a slice: about as many faults of each command.
-SLICE = 40
+SLICE = 25
 
 
 def subject(call: Call) -> tuple[int, str, str]:

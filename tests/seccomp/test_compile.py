@@ -197,6 +197,21 @@ def test_filter_that_is_too_long_is_an_error() -> None:
                   "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": args}]})
 
 
+def test_what_can_never_fit_is_refused_without_asking_libseccomp() -> None:
+    """Its time is quadratic: these would take it minutes."""
+    args = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in range(30000)]
+    with pytest.raises(ConfigError, match=r"instructions, the kernel takes 4096: at linux.seccomp.syscalls\[0\] in"):
+        compiled({"defaultAction": "SCMP_ACT_ERRNO",
+                  "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": args}]})
+
+
+@pytest.mark.parametrize("rule", [{"names": ["no_such_call"], "action": "SCMP_ACT_ALLOW"},
+                                  {"names": ["read"], "action": "SCMP_ACT_ERRNO"}])
+def test_what_makes_no_instruction_does_not_count(rule: dict[str, Any]) -> None:
+    args = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in range(5000)]
+    assert compiled({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{**rule, "args": args}]})
+
+
 def test_versions_and_flags_for_features() -> None:
     assert compile.version().split(".")[0] == "2"
     assert compile.supported_flags() & 0b111 == 0b111
