@@ -208,7 +208,7 @@ class Engine:
             except OSError as fault:
                 self.warnings.append(f"undo of {step.name}: {strerror(fault.errno or errno.EIO)}: {fault.filename}")
             except Exception as fault:       # no memory, say: what can be undone without is
-                self.warnings.append(f"undo of {step.name}: {fault or type(fault).__name__}")
+                self.warnings.append(f"undo of {step.name}: {str(fault) or type(fault).__name__}")
             for tell in undone:
                 tell(self, number)
 

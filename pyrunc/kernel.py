@@ -173,7 +173,8 @@ class Kernel(Files):
     def become_child(self) -> None:
         """First thing in the clone: default signals, because CPython and the caller changed some, and nothing of the
         caller's environment, which /proc/PID/environ would show in the container."""
-        lib.pr_signals_reset()
+        if lib.pr_signals_reset() < 0:
+            raise fail("reset the signals")
         lib.pr_forget_environment()
 
     def socketpair(self) -> tuple[int, int]:

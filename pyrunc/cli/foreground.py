@@ -11,6 +11,7 @@ import posix
 import select
 
 from .._native import lib
+from ..kernel import fail
 from ..state.identity import wait_end
 from ..stopping import STOPPING
 
@@ -37,7 +38,8 @@ def hold_signals() -> None:
 
 def hold_all() -> None:
     """The same for all signals, the ones included that have come between two plans: they wait for stay()."""
-    lib.pr_signals_block()
+    if lib.pr_signals_block() < 0:
+        raise fail("hold the signals")
     while early:
         posix.kill(posix.getpid(), early.pop(0))
 
@@ -54,6 +56,8 @@ def stay(facts: Facts, log: Log, notify: Proxy | None = None) -> int:
     log.settle()
     hold_all()
     signals = lib.pr_signalfd()
+    if signals < 0:
+        raise fail("signalfd")
     console: Console | None = None
     try:
         if facts.console_fd >= 0:

@@ -8,6 +8,7 @@ from .. import plan, runtime
 from ..engine import Interrupted
 from ..errors import PyruncError, describe
 from ..host import probe
+from ..kernel import fail
 from ..state import store
 from ..state.destroy import delete
 from ..state.start import start
@@ -30,6 +31,7 @@ COMMAND = Command(
     prefix="pyrunc run failed: ", shares=True)
 
 PR_SET_CHILD_SUBREAPER = 36
+TRIES = 2
 
 
 def run(call: Call) -> int:
@@ -41,7 +43,8 @@ def run(call: Call) -> int:
         hold_signals()
     if not call.on("no-subreaper"):
         from .._native import lib
-        lib.pr_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        if lib.pr_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0:
+            raise fail("become the parent of the container's orphans")
     facts = runtime.create(config, options, observers=call.observers(stops=True))
     try:
         if not detach:
@@ -80,14 +83,21 @@ def let_go(call: Call, facts: Facts) -> None:
 
 
 def forget(call: Call) -> None:
-    """Delete the container. A failure is a warning: the program's status is what the caller wants to know."""
-    for number in STOPPING:
-        _signal.signal(number, _signal.SIG_IGN)      # half a deletion helps nobody
-    try:
-        while True:
-            try:
-                return delete(call.root, call.id, True, call.observers())
-            except Interrupted:          # it has ended a poststop hook; what is left is done now
-                continue
-    except (OSError, PyruncError) as fault:
-        call.log.warning(f"delete {call.id}: {describe(fault) if isinstance(fault, OSError) else fault}")
+    """Delete the container. A failure is a warning: the program's status is what the caller wants to know.
+
+    But who asked for `run` does not think of deleting: what fails may be no more than a moment's want of memory, and a
+    deletion can be gone on with, so it gets a second try.
+    """
+    failed = 0
+    while True:
+        try:
+            for number in STOPPING:
+                _signal.signal(number, _signal.SIG_IGN)      # half a deletion helps nobody
+            return delete(call.root, call.id, True, call.observers())
+        except Interrupted:              # it has ended a poststop hook; what is left is done now
+            continue
+        except (OSError, PyruncError) as fault:
+            failed += 1
+            if failed == TRIES:
+                call.log.warning(f"delete {call.id}: {describe(fault) if isinstance(fault, OSError) else fault}")
+                return None
