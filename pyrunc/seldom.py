@@ -1,4 +1,4 @@
-"""Modules of steps that few containers need: plan.py names them all, and a plan imports those that it needs."""
+"""The modules of steps: plan.py names them all, and a plan imports those that it needs."""
 from __future__ import annotations
 
 TYPE_CHECKING = False
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 class Later:
     """Stands for a module of pyrunc/steps that is imported when one of its planner functions is asked for."""
-    __slots__ = ("module",)
+    __slots__ = ("loaded", "module")
 
     def __init__(self, module: str) -> None:
         self.module = module
+        self.loaded: ModuleType | None = None
 
     def __getattr__(self, planner: str) -> Callable[..., Iterable[Step]]:
         plan: Callable[..., Iterable[Step]] = getattr(self.load(), planner)
@@ -23,7 +24,9 @@ class Later:
 
     def load(self) -> ModuleType:
         """The module itself."""
-        return __import__(f"{__package__}.steps.{self.module}", None, None, ["*"])
+        if self.loaded is None:          # __import__ of what is there already takes 10 us, and a plan asks 70 times
+            self.loaded = __import__(f"{__package__}.steps.{self.module}", None, None, ["*"])
+        return self.loaded
 
 
 class Seldom(Later):

@@ -89,6 +89,7 @@ class Intent(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.write_new(store.INTENT, dumps(self.intent).encode(), 0o600, facts.state_fd)
+        facts.keep(Intent, self.intent)
 
 
 class Journal(Step):
@@ -137,14 +138,14 @@ class Save(Step):
     """The container is `created`: state.json, atomically, with what only now is known."""
     name = "state.save"
     spec = SPEC
-    intent: dict[str, Any]
     config: Config
 
     def describe(self) -> str:
         return "write state.json"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        state = record.created(self.intent, facts.pid, facts.start_time or record.start_time(kernel, facts.pid),
+        intent: dict[str, Any] = facts.results[Intent]
+        state = record.created(intent, facts.pid, facts.start_time or record.start_time(kernel, facts.pid),
                                kernel.stat(facts.cgroup_fd) if facts.cgroup_fd >= 0 else None)
         self._write(kernel, facts, store.CONFIG, dumps(self.config).encode())
         self._write(kernel, facts, store.STATE, dumps(state).encode())
@@ -258,7 +259,7 @@ def page() -> Iterator[Step]:
 
 def save(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT, at the barrier where the init is set up but still the runtime's."""
-    yield Save(intent=record.intent(config, options, host), config=config)
+    yield Save(config=config)
 
 
 def pid_place(config: Config, options: Options, host: Host) -> Iterator[PidPlace]:
