@@ -5,18 +5,16 @@ the layout here with the compiler's.
 """
 from __future__ import annotations
 
-from _struct import calcsize, unpack_from
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 #: How far the init has come.
 PHASE_NONE, PHASE_CHILD, PHASE_LAST, PHASE_WAITING, PHASE_EXEC, PHASE_FAILED = range(6)
-#: page_t's members up to its text, and their types, in order.
+#: page_t's members up to its text, in order; each is an int of four bytes, and none of those read here is so large that
+#: its sign would matter.
 MEMBERS = ("magic", "version", "steps", "parent_step", "child_step", "phase", "error", "child_pid", "listener_fd")
-LAYOUT = "=IIIiiIiii"
-TEXT, TEXT_SIZE = calcsize(LAYOUT), 2048
+TEXT, TEXT_SIZE = 4 * len(MEMBERS), 2048
 #: In the text, between a step's place in config.json and the rest of the child's last words.
 PLACE = "\x01"
 
@@ -38,7 +36,7 @@ class Page:
 def read(data: bytes) -> Page:
     """The page in the bytes of a journal file, up to the end of its text; what is missing there is 0."""
     page = Page()
-    page.__dict__.update(zip(MEMBERS, unpack_from(LAYOUT, data.ljust(TEXT, b"\0"))))
+    page.__dict__.update(zip(MEMBERS, memoryview(data[:TEXT].ljust(TEXT, b"\0")).cast("i")))
     page.text = data[TEXT:TEXT + TEXT_SIZE]
     return page
 

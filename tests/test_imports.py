@@ -30,11 +30,11 @@ ALLOWED = {
     "create": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
     "run": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
     "exec": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
-    "start": (OUTSIDE | {"_struct", "fcntl", "select"}, INSIDE | FILES | {
+    "start": (OUTSIDE | {"fcntl", "select"}, INSIDE | FILES | {
         "cli.start", "state.start", "steps.start", "waiting"}),
     "state": (OUTSIDE, INSIDE | {"cli.output", "cli.state", "config.dump"}),
     "kill": (OUTSIDE, INSIDE | {"cli.kill", "fields", "step", "steps", "steps.kill"}),
-    "delete": (OUTSIDE | {"_struct", "fcntl", "select"}, INSIDE | FILES | {
+    "delete": (OUTSIDE | {"fcntl", "select"}, INSIDE | FILES | {
         "cgroups", "cgroups.v2", "cli.delete", "state.destroy", "steps.delete"}),
 }
 
