@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         uts,
     )
     from .steps import delete as deleting
+    from .steps import hooks as later_hooks
     from .steps import kill as killing
     from .steps import pause as pausing
     from .steps import resume as resuming
@@ -81,8 +82,8 @@ else:
     starting = Later("start")
     updating = Later("update")
     #: Imported when one of these properties is there; without them they plan nothing.
-    hooks = Seldom("hooks", "hooks.prestart", "hooks.createRuntime", "hooks.createContainer", "hooks.startContainer",
-                   "hooks.poststart", "hooks.poststop")
+    hooks = Seldom("hooks", "hooks")
+    later_hooks = Seldom("hooks", "hooks.poststart", "hooks.poststop")       # of a state, which always has hooks: {}
     intel_rdt = Seldom("intel_rdt", "linux.intelRdt", "resctrl")
     lsm = Seldom("lsm", "process.apparmorProfile", "process.selinuxLabel")
     memory_policy = Seldom("memory_policy", "linux.memoryPolicy")
@@ -310,7 +311,7 @@ def start(container: Container) -> Plan:
 
 def _start(container: Container) -> Iterator[Step]:
     yield from starting.release(container)
-    yield from hooks.poststart(container.state, container)
+    yield from later_hooks.poststart(container.state, container)
 
 
 def kill(container: Container, number: int, all: bool) -> Plan:
@@ -357,5 +358,5 @@ def _delete(container: Container) -> Iterator[Step]:
     yield from deleting.cgroup(container)
     yield from intel_rdt.delete(container.state)
     yield from deleting.mounts(container)
-    yield from hooks.poststop(container.state, container)
+    yield from later_hooks.poststop(container.state, container)
     yield from deleting.forget(container)
