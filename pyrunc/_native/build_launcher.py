@@ -171,7 +171,7 @@ def build_static(out: Path, work: Path, checked: bool) -> None:
     flags = ["-fno-pie", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects("build.py", flags, work)
     own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
-                   HERE / "frozen_import.c", write_frozen(work, [name], checked)],
+                   HERE / "frozen_import.c", HERE / "interpreter_codecs.c", write_frozen(work, [name], checked)],
                   [*flags, *definitions("static")], work)
     wrap = ["-Wl,--wrap=_Py_Deepfreeze_Init"] if sys.version_info[:2] <= (3, 12) else []
     words = [word for key in ("LIBS", "SYSLIBS", "MODLIBS") for word in variable(key).split()]

@@ -1,4 +1,5 @@
-/* frozen.h: the frozen modules: what freeze.py writes, and the short way to import them. */
+/* frozen.h: the frozen modules: what freeze.py writes, and the short way to import them; and codecs before the start is
+ * complete. */
 #ifndef PYRUNC_FROZEN_H
 #define PYRUNC_FROZEN_H
 
@@ -14,5 +15,8 @@ extern const struct frozen_source frozen_sources[];     /* to be compared with t
 
 /* From here on, importing pyrunc's frozen modules does without importlib. -1 with an exception. */
 int import_frozen_quickly(const char *library);
+
+/* Makes error handlers of codecs available before the start is complete, which complete() does when a codec is wanted. */
+int prepare_codecs(int (*complete)(void));
 
 #endif

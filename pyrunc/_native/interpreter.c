@@ -205,6 +205,18 @@ static PyObject *find_further(PyObject *name, PyObject *path, PyObject *target)
     return spec ? spec : Py_NewRef(Py_None);
 }
 
+/* The path of the package that a module is to be found in: that of encodings is another once the start is complete. */
+static PyObject *path_now(PyObject *name, PyObject *path)
+{
+    Py_ssize_t dot = PyUnicode_FindChar(name, '.', 0, PyUnicode_GET_LENGTH(name), -1);
+    PyObject *outer = dot > 0 ? PyUnicode_Substring(name, 0, dot) : NULL;
+    PyObject *package = outer ? PyImport_GetModule(outer) : NULL;
+    PyObject *found = package ? PyObject_GetAttrString(package, "__path__") : Py_NewRef(path);
+    Py_XDECREF(outer);
+    Py_XDECREF(package);
+    return found;
+}
+
 /* sys.meta_path[-1].find_spec(name, path, target): for anything that is not simple, complete the start, which appends the
  * finder of files to sys.meta_path. */
 static PyObject *find_spec(PyObject *self, PyObject *args)
@@ -220,7 +232,10 @@ static PyObject *find_spec(PyObject *self, PyObject *args)
     Py_XDECREF(importlib);
     if (spec || PyErr_Occurred() || complete())
         return spec;
-    return find_further(name, path, target);
+    path = path_now(name, path);
+    spec = path ? find_further(name, path, target) : NULL;
+    Py_XDECREF(path);
+    return spec;
 }
 
 static PyObject *of_imp(const char *function, PyObject *argument)
@@ -285,9 +300,12 @@ static int bridge(void)
     PyObject *flags = PyObject_CallFunction(PySys_GetObject("setdlopenflags"), "i", RTLD_LAZY);
     Py_XDECREF(flags);
     PyObject *methods = PyModule_GetDict(launcher);
-    return !flags || PySys_SetObject("__getattr__", PyDict_GetItemString(methods, "__getattr__")) ||
+    /* A quadratic algorithm reads decimal numbers; from 3.12 on the limit is set when the start is completed. */
+    PyObject *limit = PyObject_CallFunction(PySys_GetObject("set_int_max_str_digits"), "i", 4300);
+    Py_XDECREF(limit);
+    return !flags || !limit || PySys_SetObject("__getattr__", PyDict_GetItemString(methods, "__getattr__")) ||
            PyDict_SetItemString(PyEval_GetBuiltins(), "open", PyDict_GetItemString(methods, "open")) ||
-           _PySignal_Init(0) || import_frozen_quickly(library_path) ? -1 : 0;
+           _PySignal_Init(0) || prepare_codecs(complete) || import_frozen_quickly(library_path) ? -1 : 0;
 }
 #else
 static int bridge(void) { return 0; }

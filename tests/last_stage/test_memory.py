@@ -43,8 +43,9 @@ def test_python_s_memory_is_given_back_at_the_first_barrier() -> None:
     # What the loader relocated is needed in the C library and in the native module alone; libpython.so has 170 KiB.
     relocated = {path: before[path] for path in before if ".so" in path and before[path]}
     assert sum(relocated.values()) > 100
-    kept = {path for path in relocated if after.get(path, 0) > 0}
-    assert {Path(path).name.split(".")[0] for path in kept} <= {"libc", "ld-linux-x86-64", "_native"}, after
+    kept = {path: after[path] for path in relocated
+            if Path(path).name.split(".")[0] not in ("libc", "ld-linux-x86-64", "_native") and path in after}
+    assert sum(kept.values()) < 20, kept        # (of the 65th object and those after it, the data stays)
     ours.send(b"\n")
     assert stage.told().out == "/bin/sh on\n"
     ours.close()

@@ -76,6 +76,19 @@ def test_what_the_core_lacks_comes_when_asked_for(toy: Launcher) -> None:
     assert toy("of_sys").stdout == "of_sys pyrunc False none\n"
 
 
+def test_text_that_is_none(toy: Launcher) -> None:
+    done = toy("undecodable")
+    assert done.stderr == "" and done.returncode == 0
+    *said, held, by_codec, unknown = done.stdout.splitlines()
+    assert said == [
+        "decode UnicodeDecodeError", "encode UnicodeEncodeError", "escape '\\udcff'", "escape back b'\\xff'",
+        "replace '\\ufffd'", "ascii b'\\\\xfc'", "pass b'\\xed\\xb3\\xbf'", "digits ValueError",
+        "no handler LookupError"]
+    assert held == ("" if sys.version_info >= (3, 13) and quick(toy) else "codecs encodings")
+    assert by_codec == "b'xn--bcher-kva' b'\\xfc' True"
+    assert unknown == "unknown encoding: nonsense"
+
+
 def test_imports_do_what_they_do_elsewhere(toy: Launcher) -> None:
     assert toy("imports").stdout.split("\n") == [
         "3 3 True True True", "2.0 True", "not today False", "not today False", "True ModuleNotFoundError", ""]

@@ -93,6 +93,30 @@ def hashes() -> None:
     print(random.Random("a word").random())
 
 
+def undecodable() -> None:
+    """Text that is none: each attempt tells its outcome; only a codec that the core lacks completes the start."""
+    attempts = {
+        "decode": lambda: b"\xff\xfe{".decode(), "encode": lambda: chr(0xDCFF).encode(),
+        "escape": lambda: ascii(b"\xff".decode(errors="surrogateescape")),
+        "escape back": lambda: chr(0xDCFF).encode(errors="surrogateescape"),
+        "replace": lambda: ascii(b"\xff".decode("utf-8", "replace")),
+        "ascii": lambda: "ü".encode("ascii", "backslashreplace"),
+        "pass": lambda: chr(0xDCFF).encode(errors="surrogatepass"),
+        "digits": lambda: int("9" * 5000), "no handler": lambda: b"\xff".decode(errors="nonsense"),
+    }
+    for name, attempt in attempts.items():
+        try:
+            print(name, attempt())
+        except (ValueError, LookupError) as error:
+            print(name, type(error).__name__)
+    print(*sorted({"encodings", "codecs"} & set(sys.modules)))
+    print("bücher".encode("idna"), "ü".encode("iso8859-2"), b"\xfc".decode("cp1252") == "ü")
+    try:
+        b"x".decode("nonsense")
+    except LookupError as error:
+        print(error)
+
+
 def extension() -> None:
     """Extension modules, built in or from a file, do not count as more than ordinary."""
     import _json
