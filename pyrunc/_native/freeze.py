@@ -36,7 +36,13 @@ LEFT_OUT = ("__main__.py", "_native/build.py", "_native/build_launcher.py", "_na
             "ttrpc/generate.py")
 #: With these modules, whose commands import the most, comes in one piece all that they import, and what their functions
 #: import in any case; but for what every command has imported by then.
-TOGETHER = {"pyrunc.cli.create": (), "pyrunc.cli.run": ("pyrunc.cli.foreground",), "pyrunc.cli.exec": ()}
+#: plan.py imports the steps of a plan when it makes one (seldom.Later), so those that are always there are named here.
+BOTH = tuple(f"pyrunc.steps.{name}" for name in (
+    "capabilities", "cgroup", "identity", "keyring", "namespaces", "process", "root", "scheduling", "state", "terminal",
+    "user"))
+CREATE = (*BOTH, *(f"pyrunc.steps.{name}" for name in ("devices", "mounts", "network", "notify", "paths", "uts")))
+TOGETHER = {"pyrunc.cli.create": CREATE, "pyrunc.cli.run": (*CREATE, "pyrunc.cli.foreground"),
+            "pyrunc.cli.exec": (*BOTH, "pyrunc.steps.join")}
 EARLIER = "pyrunc.cli.main"
 #: What CPython itself imports from files when it completes its start.
 STDLIB = ("__init__.py", "aliases.py", "utf_8.py")
