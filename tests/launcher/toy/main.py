@@ -5,6 +5,10 @@ import _signal
 import posix
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 HELD_AT_START = sorted(sys.modules)
 
 
@@ -95,7 +99,7 @@ def hashes() -> None:
 
 def undecodable() -> None:
     """Text that is none: each attempt tells its outcome; only a codec that the core lacks completes the start."""
-    attempts = {
+    attempts: dict[str, Callable[[], object]] = {
         "decode": lambda: b"\xff\xfe{".decode(), "encode": lambda: chr(0xDCFF).encode(),
         "escape": lambda: ascii(b"\xff".decode(errors="surrogateescape")),
         "escape back": lambda: chr(0xDCFF).encode(errors="surrogateescape"),
