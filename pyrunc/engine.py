@@ -167,8 +167,8 @@ class Engine:
         if status == -9 and self.kernel.oom_kills(facts.cgroup_fd):
             from .errors import OOM_KILLED
             how = OOM_KILLED
-        doing = "at the barrier where" if isinstance(step, Barrier) else "while it was to"
-        raise self._step_error(index, 0, f"{how} {doing} {step.describe()}")
+        doing = f'at the barrier "{step.label}"' if isinstance(step, Barrier) else f'in the step "{step.describe()}"'
+        raise self._step_error(index, 0, f"{how} {doing}")
 
     def _explain(self, index: int, fault: BaseException) -> PyruncError:
         step = self.steps[index]

@@ -143,7 +143,7 @@ def test_a_killed_child_is_told_with_the_step_it_was_in(tmp_path: Path) -> None:
         os.kill(os.getpid(), 9)
 
     run = engine(tmp_path, Do(act=die, side=CHILD), Barrier(label="told", waits=PARENT))
-    with pytest.raises(StepError, match=r"^killed by signal 9 while it was to do as the test says: step test.do"):
+    with pytest.raises(StepError, match=r'^killed by signal 9 in the step "do as the test says": step test.do'):
         run.run()
 
 

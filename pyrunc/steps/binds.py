@@ -45,7 +45,7 @@ class View(Step):
     spec = "config.md#mounts"
 
     def describe(self) -> str:
-        return "make a view of the host's mounts whose flags the container's root cannot clear"
+        return "copy the host's mounts, so that the container's root cannot clear their flags"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.keep(self, kernel.locked_mount_namespace())
@@ -64,8 +64,8 @@ class Source(Mount):
     inherited: int            # propagation that the container's mounts have to begin with, 0 to keep the host's
 
     def describe(self) -> str:
-        tree = " and what is mounted below it" if self.options.recursive_bind else ""
-        return f"take {self.host_path}{tree}" + (f": {self.words}" if self.words else "")
+        tree = " and the mounts below it" if self.options.recursive_bind else ""
+        return f"open {self.host_path}{tree}" + (f": {self.words}" if self.words else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         mount = self.take(kernel, facts, OPEN_TREE_CLONE | (AT_RECURSIVE if self.options.recursive_bind else 0))
@@ -99,7 +99,7 @@ class LeaveOut(Mount):
         return ", ".join([name for _, name in self.options.superblock] + [key for _, key, _ in self.options.data])
 
     def describe(self) -> str:
-        return f"leave out what a bind mount cannot have of its own: {self.ignored()}"
+        return f"ignore options that a bind mount cannot have: {self.ignored()}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.warnings.append(f"a bind mount cannot have its own {self.ignored()}: at {self.where} in config.json")
@@ -128,7 +128,7 @@ class Lend(Step):
     source: str
 
     def describe(self) -> str:
-        return f"hand {self.source} to the runtime"
+        return f"send the mount of {self.source} to the runtime"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.send_on(facts.sync_fd, b"\n", facts.mount_fds[self.index])
@@ -142,7 +142,7 @@ class Borrow(Step):
     source: str
 
     def describe(self) -> str:
-        return f"take {self.source} from the init"
+        return f"receive the mount of {self.source} from the init"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.mount_fds[self.index] = kernel.receive_on(facts.sync_fd)
@@ -159,7 +159,7 @@ class Settle(Step):
     used: list[View | idmap.Namespace]
 
     def describe(self) -> str:
-        return "let go of the namespaces that the sources were taken with"
+        return "close the namespaces that the sources were opened in"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         for namespace in self.used:
@@ -172,7 +172,7 @@ class Release(Step):
     spec = "config.md#mounts"
 
     def describe(self) -> str:
-        return "let go of the sources of bind mounts"
+        return "close the sources of bind mounts"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         for fd in facts.mount_fds.values():
@@ -208,7 +208,7 @@ class CopyLink(Attach):
     link that says the same may be there already."""
 
     def describe(self) -> str:
-        return f"bind {self.source} on {self.target}, or make the same link there if it is one"
+        return f"bind {self.source} on {self.target}; if it is a symbolic link, copy it"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         source = facts.mount_fds[self.index]

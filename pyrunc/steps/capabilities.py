@@ -69,7 +69,7 @@ class LeaveOut(Step):
     reason: str
 
     def describe(self) -> str:
-        return f"leave out a capability: {self.reason}"
+        return f"ignore a capability: {self.reason}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.warnings.append(f"{self.reason}: at {self.where} in config.json")
@@ -97,7 +97,7 @@ class Keep(Step):
     keep: bool
 
     def describe(self) -> str:
-        return "keep capabilities over the change of user" if self.keep else "keep capabilities no longer"
+        return "keep capabilities over the change of user" if self.keep else "stop keeping capabilities"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.last(OP_KEEP_CAPS, int(self.keep))

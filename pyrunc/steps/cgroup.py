@@ -92,7 +92,7 @@ class LeaveOut(CgroupStep):
     reason: str
 
     def describe(self) -> str:
-        return f"leave out a limit: {self.reason}"
+        return f"ignore a limit: {self.reason}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.warnings.append(f"{self.reason}: at {self.where} in config.json")
@@ -152,7 +152,7 @@ class Devices(CgroupStep):
     allow: bool
 
     def describe(self) -> str:
-        return f"device filter: {'allow' if self.allow else 'deny'} all but {self.rules} exceptions"
+        return f"attach a device filter: {'allow' if self.allow else 'deny'} everything, with {self.rules} exceptions"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         if facts.cgroup_fd < 0:

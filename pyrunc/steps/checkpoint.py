@@ -106,9 +106,9 @@ class Dump(CriuStep):
 
     def describe(self) -> str:
         if self.choices.pre_dump:
-            return f"have criu write the memory of process {self.pid} and below, which go on"
-        then = "go on" if self.choices.leave_running else "end"
-        return f"have criu write process {self.pid} and all below it, which {then}"
+            return f"have criu write the memory of process {self.pid} and its descendants, which keep running"
+        then = "keep running" if self.choices.leave_running else "end"
+        return f"have criu write process {self.pid} and its descendants, which {then}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         external: list[Value] = []

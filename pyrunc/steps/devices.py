@@ -189,7 +189,7 @@ class Stdio(Step):
     side = CHILD
 
     def describe(self) -> str:
-        return "reopen standard streams that are /dev/null on the container's"
+        return "reopen standard streams that are /dev/null, from the container's /dev/null"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         streams = [number for number in (0, 1, 2) if is_device(kernel, number, *NULL)]

@@ -144,7 +144,7 @@ class Output(Step):
 
     def describe(self) -> str:
         named = (f"{stream} to {path}" for stream, path in zip(("stdout", "stderr"), self.paths) if path)
-        return f"append hooks' {', '.join(named)}"
+        return f"open files for the output of hooks: {', '.join(named)}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.hook_output = open_output(kernel, self.paths)
@@ -207,7 +207,7 @@ class PoststopAfterFailure(Step):
     state: dict[str, Any]
 
     def describe(self) -> str:
-        return f"if create fails: run {', '.join(hook['path'] for _, hook in self.hooks)} at the end"
+        return f"if create fails, run {', '.join(hook['path'] for _, hook in self.hooks)} at the end"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         """Nothing yet."""

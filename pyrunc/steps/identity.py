@@ -31,7 +31,7 @@ class OwnStdio(Step):
     uid: int
 
     def describe(self) -> str:
-        return f"give the standard streams to uid {self.uid}"
+        return f"make uid {self.uid} the owner of the standard streams"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.last(last.OP_CHOWN_STDIO, self.uid)

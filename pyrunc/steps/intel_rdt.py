@@ -127,7 +127,7 @@ class Schemata(RdtStep):
     lines: list[str]
 
     def describe(self) -> str:
-        return f"schemata of {self.path}: {', '.join(self.lines)}"
+        return f"set the schemata of {self.path}: {', '.join(self.lines)}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         try:

@@ -175,7 +175,7 @@ class Chroot(Step):
     side = LAST
 
     def describe(self) -> str:
-        return "change root to the container's"
+        return "chroot to the container's root"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.last(OP_CHROOT, facts.root_fd)

@@ -61,7 +61,7 @@ class Label(Step):
     label: str
 
     def describe(self) -> str:
-        return f"label new keys {self.label}" if self.label else "label new keys no more"
+        return f"label new keys {self.label}" if self.label else "stop labelling new keys"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         # On the host's own /proc: the container's mounts do not exist yet.

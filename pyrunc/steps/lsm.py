@@ -36,7 +36,7 @@ class AppArmor(Step):
     profile: str
 
     def describe(self) -> str:
-        return f"AppArmor profile {self.profile} from exec on"
+        return f"set AppArmor profile {self.profile} for execve"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         try:
@@ -59,7 +59,7 @@ class SELinux(Step):
     label: str
 
     def describe(self) -> str:
-        return f"SELinux label {self.label} from exec on"
+        return f"set SELinux label {self.label} for execve"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         noted = _note(kernel, facts, "exec", self.label)

@@ -87,7 +87,7 @@ class TimeOffsets(Step):
     offsets: str
 
     def describe(self) -> str:
-        return "new time namespace" + (f", offsets {self.offsets!r}" if self.offsets else "")
+        return "make a new time namespace" + (f", offsets {self.offsets!r}" if self.offsets else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.keep(self, kernel.open("/proc/self/ns/time", posix.O_RDONLY))
@@ -107,8 +107,8 @@ class Clone(Step):
     dumpable: bool = False    # an unprivileged runtime may write the id maps only of a dumpable process
 
     def describe(self) -> str:
-        born = ", born in its cgroup" if self.into_cgroup else ""
-        return f"clone the container's init{born}" + (f", new namespaces: {self.kinds}" if self.kinds else "")
+        born = " into its cgroup" if self.into_cgroup else ""
+        return f"clone the container's init{born}" + (f", with new namespaces: {self.kinds}" if self.kinds else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         cgroup = facts.cgroup_fd if self.into_cgroup else -1
@@ -179,7 +179,7 @@ class CloneAgain(Step):
     kinds: str
 
     def describe(self) -> str:
-        return "clone the init from the joined namespaces" + (f", new ones: {self.kinds}" if self.kinds else "")
+        return "clone the init in the joined namespaces" + (f", with new ones: {self.kinds}" if self.kinds else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         pid, _ = kernel.clone3(self.flags | CLONE_PARENT, -1, SIGKILL)
@@ -202,8 +202,8 @@ class CloneInside(Step):
 
     def describe(self) -> str:
         terminal = " with its terminal" if self.terminal else ""
-        door = ", by a door in the filter" if self.door else ""
-        return ("let go of the host's libraries, and clone the process in the container's pid namespace, as the leader "
+        door = ", through an exception in the filter" if self.door else ""
+        return ("unmap the host's libraries, and clone the process in the container's pid namespace, as the leader "
                 f"of a session{terminal}{door}")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
@@ -217,7 +217,7 @@ class Adopt(Step):
     spec = "config-linux.md#namespaces"
 
     def describe(self) -> str:
-        return "take over the process that the first child cloned"
+        return "adopt the process that the first child cloned"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         first, first_pidfd = facts.pid, facts.pidfd
@@ -246,7 +246,8 @@ class Unshare(Step):
     kind: str
 
     def describe(self) -> str:
-        return f"new {self.kind} namespace" + (", rooted at the container's cgroup" if self.kind == "cgroup" else "")
+        root = ", rooted at the container's cgroup" if self.kind == "cgroup" else ""
+        return f"make a new {self.kind} namespace{root}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.unshare(KINDS[self.kind][0])

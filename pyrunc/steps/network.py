@@ -44,8 +44,8 @@ class Move(Step):
     inside: str               # its name in the container; may have %d
 
     def describe(self) -> str:
-        return (f"move network device {self.device} in" + (f" as {self.inside}" if self.inside != self.device else "")
-                + ", with its addresses and routes")
+        name = f" as {self.inside}" if self.inside != self.device else ""
+        return f"move network device {self.device} into the container{name}, with its addresses and routes"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         own, there = self.namespaces(kernel, facts)

@@ -29,7 +29,7 @@ class Folder(Step):
     spec = "runtime-linux.md#linux-runtime"
 
     def describe(self) -> str:
-        return f"make the folder for the container's notify socket, to be bound on {DESTINATION}"
+        return f"make a directory for the container's notify socket, which is bound on {DESTINATION}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.mkdir(FOLDER, 0o755, facts.state_fd)

@@ -155,7 +155,7 @@ class Limit(Step):
     spare: bool = False              # room for one more, the clone of the process: namespaces.clone_inside lowers it
 
     def describe(self) -> str:
-        return f"limit {self.kind} to {limit_text(self.soft)}, at most {limit_text(self.hard)}"
+        return f"set {self.kind}: soft {limit_text(self.soft)}, hard {limit_text(self.hard)}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         try:
@@ -174,7 +174,7 @@ class Directory(Step):
     again: bool = False
 
     def describe(self) -> str:
-        return f"change to {self.cwd}" + (" as the container's user, if root may not" if self.again else "")
+        return f"change directory to {self.cwd}" + (", as the container's user if root may not" if self.again else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.last(last.OP_CHDIR, int(not self.again), data=last.pack_strings([self.cwd]))
@@ -215,7 +215,7 @@ class Outlive(Step):
     side = LAST
 
     def describe(self) -> str:
-        return "depend on the runtime no longer"
+        return "clear the parent death signal"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.last(last.OP_NO_PDEATHSIG)
@@ -231,7 +231,7 @@ class Dumpable(Step):
     side = LAST
 
     def describe(self) -> str:
-        return "let the user who runs this look into the init: exec needs its namespaces"
+        return "make the init dumpable: an exec by the same user has to open its namespaces"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.last(last.OP_DUMPABLE)
@@ -244,7 +244,7 @@ class Signals(Step):
     side = LAST
 
     def describe(self) -> str:
-        return "end by signals that ask for it, until the program is executed"
+        return "let SIGTERM and its like end the init until it executes the program"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.last(last.OP_SIGNALS)
@@ -286,7 +286,9 @@ class Execute(Step):
     environment: Environment | None
 
     def describe(self) -> str:
-        return "execute " + " ".join(self.args) if self.environment else "there is no process to execute: start refuses"
+        if not self.environment:
+            return "execute nothing: config.json has no process, so start fails"
+        return "execute " + " ".join(self.args)
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         env = self.environment.complete(facts) if self.environment else []

@@ -95,7 +95,7 @@ class Service(CriuStep):
     inherit: Sequence[tuple[str, str]]
 
     def describe(self) -> str:
-        return f"start {self.program}, which waits, with {self.rootfs} mounted in a mount namespace of its own"
+        return f"start {self.program} in a mount namespace of its own, with {self.rootfs} mounted there"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.mkdir(ROOT, 0o700, facts.state_fd)

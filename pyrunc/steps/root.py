@@ -72,7 +72,7 @@ class Umask(Step):
     side = CHILD
 
     def describe(self) -> str:
-        return "umask 022 for the set-up"
+        return "set umask 022 for the set-up"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.umask(0o022)
@@ -152,7 +152,7 @@ class Unbind(Step):
     path: str
 
     def describe(self) -> str:
-        return f"stand by to unmount what the container gets on {self.path}, in the runtime's own mount namespace"
+        return f"on failure, unmount {self.path} and everything below it (no mount namespace)"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         pass
@@ -168,7 +168,7 @@ class Unmount(Unbind):
     native = True
 
     def describe(self) -> str:
-        return f"unmount what the container got on {self.path}, in the runtime's own mount namespace"
+        return f"unmount {self.path} and everything below it (no mount namespace)"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         self.undo(kernel, facts)
@@ -194,7 +194,7 @@ class Proc(Step):
     side = CHILD
 
     def describe(self) -> str:
-        return "open a procfs of the container's pid namespace that is mounted nowhere"
+        return "open a procfs of the container's pid namespace, without mounting it"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         try:
@@ -333,12 +333,13 @@ def switch(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """LAST: "/" changes. (With --no-pivot a CHILD step comes before: the last one that may use /proc.)"""
     wanted = config.get("linux", {}).get("rootfsPropagation", "")
     if not Namespaces(config).private("mount"):
-        yield Switch(operation=OP_CHROOT, how="change root, in the runtime's own mount namespace", where="root.path")
+        yield Switch(operation=OP_CHROOT, how="chroot to the root (no mount namespace)", where="root.path")
     elif options.no_pivot:
         yield HideProc(path=record.rootfs(config, options), where="root.path")
-        yield Switch(operation=OP_MOVE_ROOT, how="move the root over / and change root (--no-pivot)", where="root.path")
+        yield Switch(operation=OP_MOVE_ROOT, how="move the root over /, and chroot to it (--no-pivot)",
+                     where="root.path")
     else:
-        yield Switch(operation=OP_PIVOT_ROOT, how="pivot_root, and let go of the old root", where="root.path")
+        yield Switch(operation=OP_PIVOT_ROOT, how="pivot_root, and unmount the old root", where="root.path")
     for kind in (SHARED, UNBINDABLE):
         if WORDS[kind] in wanted:
             yield PropagationFinal(kind=kind, recursive=wanted.startswith("r"), where="linux.rootfsPropagation")

@@ -31,7 +31,7 @@ class SetScheduler(Step):
     def describe(self) -> str:
         numbers = ", ".join(f"{key} {value}" for key, value in self.scheduler.items() if key not in ("policy", "flags"))
         names = " | ".join([self.scheduler["policy"], *self.scheduler.get("flags", ())])
-        return f"schedule by {names}" + (f": {numbers}" if numbers else "")
+        return f"set scheduling policy {names}" + (f": {numbers}" if numbers else "")
 
     def packed(self) -> bytes:
         """It as the kernel wants it."""
@@ -63,7 +63,7 @@ class SetIOPriority(Step):
     priority: int
 
     def describe(self) -> str:
-        return f"I/O priority {self.kind} {self.priority}"
+        return f"set I/O priority {self.kind} {self.priority}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.last(OP_IOPRIO, IOPRIO_CLASSES[self.kind] << IOPRIO_CLASS_SHIFT | self.priority)

@@ -79,7 +79,7 @@ class Attach(CgroupStep):
     joined: Joined
 
     def describe(self) -> str:
-        return f"see that the process is in {self.unit}"
+        return f"make sure that the process is in {self.unit}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         if facts.cgroup_fd < 0:

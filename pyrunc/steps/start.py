@@ -30,7 +30,7 @@ class Release(Step):
     container: Container
 
     def describe(self) -> str:
-        return "write to the fifo and wait until the init has become the configured program"
+        return "write to the fifo, and wait until the init has executed the configured program"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         # A signal that the engine noted in here would not end the wait: they are kept for that.
@@ -67,7 +67,7 @@ class Unlock(Step):
     spec = "runtime.md#start"
 
     def describe(self) -> str:
-        return "let other commands work on the container"
+        return "release the container's lock"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.close(facts.lock_fd)

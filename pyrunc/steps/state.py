@@ -85,7 +85,7 @@ class Intent(Step):
     intent: dict[str, Any]
 
     def describe(self) -> str:
-        return f"write down the intent: cgroup {self.intent['cgroup'] or 'none'}"
+        return f"write intent.json: cgroup {self.intent['cgroup'] or 'none'}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.write_new(store.INTENT, dumps(self.intent).encode(), 0o600, facts.state_fd)
@@ -98,7 +98,7 @@ class Journal(Step):
     spec = SPEC
 
     def describe(self) -> str:
-        return "map the journal page, and write down the plan"
+        return "map the journal page, and write plan.json"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.page = kernel.map_page(store.JOURNAL, facts.state_fd, facts.page)
@@ -115,7 +115,7 @@ class Page(Step):
     spec = SPEC
 
     def describe(self) -> str:
-        return "map a page for the step that each process is in"
+        return "map a page that holds the step of each process"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.page = kernel.memory_page(facts.page)
@@ -173,7 +173,7 @@ class PidPlace(Step):
     path: str
 
     def describe(self) -> str:
-        return f"find the place of the pid file {self.path}"
+        return f"check that the pid file {self.path} can be written"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         directory, _, name = self.path.rpartition("/")

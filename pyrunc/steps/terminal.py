@@ -177,7 +177,7 @@ class Control(Step):
     side = LAST
 
     def describe(self) -> str:
-        return "make the terminal the controlling one"
+        return "make the terminal the controlling terminal"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.last(OP_TERMINAL)
@@ -203,7 +203,7 @@ class Receive(Release):
     name = "terminal.receive"
 
     def describe(self) -> str:
-        return "receive the terminal's master; give it the size of the caller's, and LF as the end of a line"
+        return "receive the terminal's master, give it the size of the caller's terminal, and end lines with LF"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         super().apply(kernel, facts)

@@ -50,7 +50,8 @@ class Change(CgroupStep):
     put_off: bool = False
 
     def describe(self) -> str:
-        return f"{self.setting.file} = {self.setting.value}" + (", if that is possible yet" if self.put_off else "")
+        again = " (if refused, again after cpu.max)" if self.put_off else ""
+        return f"{self.setting.file} = {self.setting.value}{again}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         before = update.previous(kernel, facts.cgroup_fd, self.setting)

@@ -48,7 +48,7 @@ class Map(Step):
     helper: str               # newuidmap or newgidmap
 
     def describe(self) -> str:
-        return f"{self.file}: " + ", ".join(self.text.rstrip().split("\n"))
+        return f"write {self.file}: " + ", ".join(self.text.rstrip().split("\n"))
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         try:
@@ -82,7 +82,7 @@ class BecomeRoot(Step):
 
     def describe(self) -> str:
         uid, gid = self.ids
-        return f"become uid {uid}, gid {gid}" + (", no supplementary groups" if self.groups else "")
+        return f"become uid {uid}, gid {gid}" + (", without supplementary groups" if self.groups else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         kernel.set_ids(*self.ids, [] if self.groups else None)

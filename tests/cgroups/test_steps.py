@@ -54,7 +54,7 @@ def test_a_plain_container() -> None:
     steps = plan(config())
     assert described(steps) == [
         ("cgroup.create", "linux.cgroupsPath", "make cgroup /sys/fs/cgroup/c1"),
-        ("cgroup.devices", "", "device filter: deny all but 11 exceptions")]
+        ("cgroup.devices", "", "attach a device filter: deny everything, with 11 exceptions")]
     assert all(step.side == PARENT and step.spec.startswith("config-linux.md#") for step in steps)
 
 
@@ -70,7 +70,7 @@ def test_one_step_for_each_value() -> None:
         ("cgroup.limit", "linux.resources.blockIO.weight", "io.bfq.weight = 500 (or io.weight = 4950)"),
         ("cgroup.limit", "linux.resources.cpu.shares", "cpu.weight = 100"),
         ("cgroup.limit", 'linux.resources.unified["memory.high"]', "memory.high = 1G"),
-        ("cgroup.devices", "linux.resources.devices", "device filter: deny all but 11 exceptions")]
+        ("cgroup.devices", "linux.resources.devices", "attach a device filter: deny everything, with 11 exceptions")]
 
 
 # config-linux.md#unified: "If the conversion is not possible the runtime MUST generate an error." For these, runc and
@@ -80,9 +80,9 @@ def test_what_only_v1_has_is_left_out_with_a_warning() -> None:
     steps = plan(data)
     assert described(steps)[:2] == [
         ("cgroup.leave_out", "linux.resources.memory.kernel",
-         "leave out a limit: cgroup v2 counts kernel memory as memory"),
+         "ignore a limit: cgroup v2 counts kernel memory as memory"),
         ("cgroup.leave_out", "linux.resources.memory.swappiness",
-         "leave out a limit: cgroup v2 has no swappiness of its own")]
+         "ignore a limit: cgroup v2 has no swappiness of its own")]
     facts = Facts()
     steps[0].apply(Recorder(), facts)
     assert facts.warnings == [

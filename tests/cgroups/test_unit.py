@@ -108,7 +108,7 @@ def test_plan() -> None:
     assert plan(config({"pids": {"limit": 5}}, "a-b.slice:p:n")) == [
         ("scope.start", "linux.cgroupsPath", "start p-n.scope in a-b.slice of the system's systemd"),
         ("cgroup.limit", "linux.resources.pids.limit", "pids.max = 5"),
-        ("cgroup.devices", "", "device filter: deny all but 11 exceptions")]
+        ("cgroup.devices", "", "attach a device filter: deny everything, with 11 exceptions")]
 
 
 def test_path() -> None:

@@ -128,7 +128,7 @@ def test_plan() -> None:
 
 def test_burst_is_tried_before_and_after_the_quota() -> None:
     assert plan({}, {"cpu": {"quota": 9000, "burst": 5000}})[1:] == [
-        "update.limit: cpu.max.burst = 5000, if that is possible yet",
+        "update.limit: cpu.max.burst = 5000 (if refused, again after cpu.max)",
         "update.limit: cpu.max = 9000 100000",
         "update.limit: cpu.max.burst = 5000"]
     assert plan({}, {"cpu": {"burst": 5000}})[1:] == ["update.limit: cpu.max.burst = 5000"]
@@ -136,7 +136,7 @@ def test_burst_is_tried_before_and_after_the_quota() -> None:
 
 def test_what_only_v1_has_is_left_out() -> None:
     assert plan({}, {"memory": {"kernel": 5}})[0] == \
-        "cgroup.leave_out: leave out a limit: cgroup v2 counts kernel memory as memory"
+        "cgroup.leave_out: ignore a limit: cgroup v2 counts kernel memory as memory"
 
 
 def test_only_einval_is_put_off() -> None:

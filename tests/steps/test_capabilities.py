@@ -36,7 +36,7 @@ def test_each_set_where_it_belongs() -> None:
         ("capabilities.keep", "process.capabilities", "keep capabilities over the change of user")]
     assert done(capabilities.bound, wanted) == [last(OP_BOUNDING, CHOWN | KILL | NET_RAW), last(OP_KEEP_CAPS, 1)]
     assert story(plan(capabilities.set, wanted)) == [
-        ("capabilities.keep", "process.capabilities", "keep capabilities no longer"),
+        ("capabilities.keep", "process.capabilities", "stop keeping capabilities"),
         ("capabilities.set", "process.capabilities",
          "set capabilities: effective CHOWN; permitted CHOWN, KILL; inheritable KILL"),
         ("capabilities.ambient", "process.capabilities.ambient", "set ambient capabilities KILL")]
@@ -82,7 +82,7 @@ def test_what_cannot_be_granted_is_a_warning(sets: dict[str, list[str]], host: H
     known = facts()
     step.apply(None, known)  # type: ignore[arg-type]  # it has no effect on the kernel
     assert known.warnings == [f"{reason}: at process.capabilities.{place} in config.json"]
-    assert step.describe() == f"leave out a capability: {reason}"
+    assert step.describe() == f"ignore a capability: {reason}"
 
 
 def test_a_user_namespace_has_them_all() -> None:

@@ -99,7 +99,8 @@ def test_output_goes_to_the_files_of_the_annotations() -> None:
     wanted = config(hooks={kind: [{"path": "/bin/x"}] for kind in KINDS}, annotations={
         "run.oci.hooks.stdout": "/log/../out", "run.oci.hooks.stderr": "errors"})
     [step] = plan(hooks.output, wanted)
-    assert story([step]) == [("hooks.output", "annotations", "append hooks' stdout to /out, stderr to /bundle/errors")]
+    assert story([step]) == [("hooks.output", "annotations",
+                              "open files for the output of hooks: stdout to /out, stderr to /bundle/errors")]
     kernel, known = Recorder(), facts()
     step.apply(kernel, known)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK
@@ -118,7 +119,7 @@ def test_output_goes_to_the_files_of_the_annotations() -> None:
 def test_output_of_one_stream_or_of_no_hooks() -> None:
     given = {"run.oci.hooks.stderr": "/e", "run.oci.hooks.stdout": ""}
     [step] = plan(hooks.output, config(hooks={"poststop": [{"path": "/x"}]}, annotations=given))
-    assert step.describe() == "append hooks' stderr to /e"
+    assert step.describe() == "open files for the output of hooks: stderr to /e"
     known = facts()
     step.apply(Recorder(), known)
     assert known.hook_output == (-1, 100)
@@ -176,7 +177,7 @@ def test_a_hook_that_cannot_be_run_names_its_place() -> None:
 # runtime MUST log a warning, but the remaining hooks and lifecycle continue as if the hook had succeeded."
 def test_poststop_hooks_of_a_create_that_failed() -> None:
     [step] = plan(hooks.poststop_after_failure, config(hooks={"poststop": [{"path": "/bin/x"}, {"path": "/bin/y"}]}))
-    assert step.describe() == "if create fails: run /bin/x, /bin/y at the end"
+    assert step.describe() == "if create fails, run /bin/x, /bin/y at the end"
     kernel, known = Recorder(programs={"/bin/x": (1 << 8, "no", "net")}), facts()
     step.apply(kernel, known)
     assert kernel.calls == []

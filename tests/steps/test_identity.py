@@ -29,11 +29,11 @@ def queued(code: int, a: int = 0, data: bytes = b"") -> tuple[object, ...]:
 def test_groups_before_gid_before_uid_and_the_directory_once_more() -> None:
     wanted = config(process={"user": USER, "cwd": "/srv"})
     assert story(plan(identity.become, wanted)) == [
-        ("identity.stdio_owner", "process.user.uid", "give the standard streams to uid 1000"),
+        ("identity.stdio_owner", "process.user.uid", "make uid 1000 the owner of the standard streams"),
         ("identity.groups", "process.user.additionalGids", "set supplementary groups: 5, 7"),
         ("identity.gid", "process.user.gid", "become gid 1001"),
         ("identity.uid", "process.user.uid", "become uid 1000"),
-        ("process.cwd", "process.cwd", "change to /srv as the container's user, if root may not"),
+        ("process.cwd", "process.cwd", "change directory to /srv, as the container's user if root may not"),
         ("process.verify_cwd", "process.cwd", "check that the working directory is in the container")]
     assert done(identity.become, wanted) == [
         queued(last.OP_CHOWN_STDIO, 1000), queued(last.OP_SETGROUPS, 0, pack_groups([5, 7])),

@@ -78,7 +78,7 @@ def test_a_group_of_its_own() -> None:
     found = steps(**whole)
     assert story(found) == [
         ("intel_rdt.group", "linux.intelRdt", "make resctrl group /resctrl/c1"),
-        ("intel_rdt.schemata", "linux.intelRdt", "schemata of /resctrl/c1: L3:0=f, MB:0=20, L2:0=1, L2:1=1"),
+        ("intel_rdt.schemata", "linux.intelRdt", "set the schemata of /resctrl/c1: L3:0=f, MB:0=20, L2:0=1, L2:1=1"),
         ("intel_rdt.monitor", "linux.intelRdt.enableMonitoring", "make resctrl group /resctrl/c1/mon_groups/c1")]
     made, written, monitored = (applied(step) for step in found)
     assert made[0] == ("mkdir", "/resctrl/c1", 0o1755, -100) and made[2][0] == "setxattr"

@@ -140,7 +140,7 @@ def test_attach_comes_after_the_clone_and_only_where_a_unit_is() -> None:
     assert names.index("join.cgroup") < names.index("namespaces.clone") < names.index("scope.attach")
     assert not [step for step in steps() if step.name == "scope.attach"]
     [attach] = [step for step in steps(**SCOPE) if step.name == "scope.attach"]
-    assert story([attach]) == [("scope.attach", "", "see that the process is in box.scope")]
+    assert story([attach]) == [("scope.attach", "", "make sure that the process is in box.scope")]
 
 
 def test_where_memory_is_little_the_process_enters_the_cgroup_without_the_runtime_s() -> None:
@@ -158,7 +158,7 @@ def test_where_memory_is_little_the_process_enters_the_cgroup_without_the_runtim
     little, much = steps(1 << 20), steps(1 << 30)
     for whole, born in (little, False), (much, True):
         [clone] = [step for step in whole if step.name == "namespaces.clone"]
-        assert ("born in its cgroup" in clone.describe()) == born
+        assert ("into its cgroup" in clone.describe()) == born
         assert ("join.enter_cgroup" in [step.name for step in whole]) != born
         assert [step.name for step in whole].count("scheduling.affinity") == 1
     [enter] = [step for step in little if step.name == "join.enter_cgroup"]
@@ -220,4 +220,4 @@ def test_a_door_only_in_a_filter_that_would_refuse_it(seccomp: dict[str, Any], d
     wanted = config(linux={"seccomp": seccomp, "namespaces": [{"type": "pid"}, {"type": "mount"}]})
     steps = plan(lambda config, options, host: iter(plans.exec(config, options, host, state())), wanted)
     [inside] = [step for step in steps if step.name == "namespaces.clone_inside"]
-    assert ("by a door" in inside.describe()) == door
+    assert ("through an exception" in inside.describe()) == door

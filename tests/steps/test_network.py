@@ -46,8 +46,8 @@ def test_each_device_is_a_step_that_can_be_undone() -> None:
     assert [(step.name, step.side, step.where) for step in made] == [
         ("network.device", "parent", "linux.netDevices.eth0"), ("network.device", "parent", "linux.netDevices.eth1"),
         ("network.device", "parent", 'linux.netDevices["a-b"]')]
-    assert made[0].describe() == "move network device eth0 in as inside, with its addresses and routes"
-    assert made[1].describe() == "move network device eth1 in, with its addresses and routes"
+    assert made[0].describe() == "move network device eth0 into the container as inside, with its addresses and routes"
+    assert made[1].describe() == "move network device eth1 into the container, with its addresses and routes"
     kernel, facts = Recorder(), Facts()
     facts.pid = 4242
     made[0].undo(kernel, facts)

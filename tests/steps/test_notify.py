@@ -31,7 +31,7 @@ def test_the_mount_comes_last_and_once() -> None:
     assert mounted["mounts"] == [*config["mounts"], MOUNT] and "/run/notify" not in str(config)
     assert notify.mounted(mounted, options) is mounted      # the plan of a saved config is the same plan
     steps = [step.describe() for step in plan.create(config, options, Host())]      # type: ignore[arg-type]
-    assert "take /state/c1/notify: bind,nosuid,noexec,nodev,ro" in steps
+    assert "open /state/c1/notify: bind,nosuid,noexec,nodev,ro" in steps
     assert steps == [step.describe() for step in plan.create(mounted, options, Host())]
 
 

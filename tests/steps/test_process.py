@@ -128,15 +128,15 @@ def test_rlimits_one_step_each() -> None:
     wanted = config(process={"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 256, "hard": 1024},
                                          {"type": "RLIMIT_CORE", "soft": 0, "hard": 2**64 - 1}]})
     assert story(plan(process.rlimits, wanted)) == [
-        ("process.rlimits", "process.rlimits[0]", "limit RLIMIT_NOFILE to 256, at most 1024"),
-        ("process.rlimits", "process.rlimits[1]", "limit RLIMIT_CORE to 0, at most unlimited")]
+        ("process.rlimits", "process.rlimits[0]", "set RLIMIT_NOFILE: soft 256, hard 1024"),
+        ("process.rlimits", "process.rlimits[1]", "set RLIMIT_CORE: soft 0, hard unlimited")]
     assert done(process.rlimits, wanted) == [("prlimit", PID, 7, 256, 1024), ("prlimit", PID, 4, 0, 2**64 - 1)]
 
 
 # config.md#process: "cwd (string, REQUIRED) is the working directory that will be set for the executable."
 def test_working_directory() -> None:
     wanted = config(process={"cwd": "/srv"})
-    assert story(plan(process.directory, wanted)) == [("process.cwd", "process.cwd", "change to /srv")]
+    assert story(plan(process.directory, wanted)) == [("process.cwd", "process.cwd", "change directory to /srv")]
     assert done(process.directory, wanted) == [queued(last.OP_CHDIR, 1, pack_strings(["/srv"]))]
 
 
@@ -186,4 +186,4 @@ def test_without_a_process_there_is_an_init_that_waits_all_the_same() -> None:
         assert plan(planner, wanted) == none
     assert [step.name for step in plan(process.wait_start, wanted)] == ["process.wait_start"]
     assert story(plan(process.execute, wanted))[-1] == (
-        "process.exec", "", "there is no process to execute: start refuses")
+        "process.exec", "", "execute nothing: config.json has no process, so start fails")

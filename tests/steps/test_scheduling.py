@@ -40,7 +40,8 @@ def attr(policy: int, flags: int = 0, nice: int = 0, priority: int = 0, runtime:
 ])
 def test_scheduler(wanted: dict[str, Any], text: str, data: bytes) -> None:
     whole = config(process={"scheduler": wanted})
-    assert story(plan(scheduling.all, whole)) == [("scheduling.scheduler", "process.scheduler", f"schedule by {text}")]
+    assert story(plan(scheduling.all, whole)) == [
+        ("scheduling.scheduler", "process.scheduler", f"set scheduling policy {text}")]
     assert done(scheduling.all, whole) == [("last", OP_SCHEDULER, 0, 0, 0, data)]
 
 
@@ -50,7 +51,7 @@ def test_scheduler(wanted: dict[str, Any], text: str, data: bytes) -> None:
 def test_io_priority(kind: str, number: int) -> None:
     whole = config(process={"ioPriority": {"class": f"IOPRIO_CLASS_{kind}", "priority": 4}})
     assert story(plan(scheduling.all, whole)) == [
-        ("scheduling.io_priority", "process.ioPriority", f"I/O priority IOPRIO_CLASS_{kind} 4")]
+        ("scheduling.io_priority", "process.ioPriority", f"set I/O priority IOPRIO_CLASS_{kind} 4")]
     assert done(scheduling.all, whole) == [("last", OP_IOPRIO, number << 13 | 4, 0, 0, b"")]
 
 
