@@ -14,7 +14,7 @@ VENV    := .venv
 IN      := $(VENV)/bin/python
 PYTEST  := -q
 
-APT_BUILD := gcc libc6-dev python3-dev python3-venv libpython3-dev libseccomp-dev busybox-static
+APT_BUILD := gcc libc6-dev python3-dev python3-venv libpython3-dev libseccomp-dev libcap-dev busybox-static
 APT_TEST  := runc crun procps qemu-system-x86 linux-image-amd64 cpio kmod containerd strace uidmap apparmor criu iproute2 \
              dbus systemd-sysv golang-github-opencontainers-specs-dev secilc \
              docker.io podman buildah conmon containernetworking-plugins netavark aardvark-dns fuse-overlayfs \

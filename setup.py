@@ -5,6 +5,7 @@ All else that setuptools wants to know is in pyproject.toml. A checkout is built
 from __future__ import annotations
 
 import runpy
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup  # first: from Python 3.12 on, it is what provides distutils
@@ -15,12 +16,14 @@ BUILDERS = ("build.py", "build_seccomp.py")
 
 
 class BuildLauncher(build_scripts):
-    """The launcher takes the place of the scripts: it is one, in machine code."""
+    """The launcher takes the place of the scripts: it is one, in machine code, by two names."""
 
     def run(self) -> None:
         launcher = runpy.run_path("pyrunc/_native/build_launcher.py")
         work = Path(self.get_finalized_command("build").build_temp, "launcher")
-        kind = launcher["build"](Path(self.build_dir, "pyrunc"), work)
+        program = Path(self.build_dir, "pyrunc")
+        kind = launcher["build"](program, work)
+        shutil.copy2(program, program.with_name("containerd-shim-pyrunc-v2"))      # wheels have no links
         print(f"launcher: {kind} (start: {launcher['start_of'](kind)})")
 
     def get_source_files(self) -> list[str]:
@@ -31,7 +34,7 @@ setup(
     packages=find_packages(include=["pyrunc", "pyrunc.*"]),
     package_data={"pyrunc": ["py.typed"], "pyrunc.config": ["schemas/*.json"]},
     cffi_modules=[f"pyrunc/_native/{builder}:ffibuilder" for builder in BUILDERS],
-    scripts=["pyrunc"],
+    scripts=["pyrunc", "containerd-shim-pyrunc-v2"],
     cmdclass={"build_scripts": BuildLauncher},
     zip_safe=False,
 )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TREE = Path(__file__).resolve().parent.parent.parent
+#: The same program by the name that containerd looks for.
+SHIM = "containerd-shim-pyrunc-v2"
 #: cffi and pycparser build modules; of them, only this is used at run time.
 BACKEND = "_cffi_backend"
 
@@ -100,9 +102,11 @@ def install(prefix: Path, destination: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     launcher = runpy.run_path(str(TREE / "pyrunc/_native/build_launcher.py"))
     kind = launcher["build"](root / "bin/pyrunc", TREE / "build/launcher-installed")
-    shim = root / "bin/containerd-shim-pyrunc-v2"           # the same program by the name that containerd looks for
-    shim.unlink(missing_ok=True)
-    shim.symlink_to("pyrunc")
+    shim = root / "bin" / SHIM
+    staged = shim.with_name(f".{SHIM}.new")
+    staged.unlink(missing_ok=True)
+    staged.hardlink_to(root / "bin/pyrunc")
+    staged.replace(shim)
     manual = root / "share/man/man8"
     manual.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(TREE / "docs/pyrunc.8", manual / "pyrunc.8")

@@ -122,15 +122,16 @@ static _Noreturn __attribute__((noinline)) void start(int argc, char **argv)
     char self[PATH_MAX], library[PATH_MAX];
 
     set_signals();
+    bool sealed = image_is_sealed();    /* then this is the second start, and all below is done */
     char *shim[argc + 2];               /* the argument of a name that containerd chooses a shim by */
-    if (is_shim(argv[0])) {
+    if (!sealed && is_shim(argv[0])) {
         shim[0] = argv[0];
         shim[1] = "shim";
         memcpy(shim + 2, argv + 1, argc * sizeof *argv);
         argv = shim;
         argc++;
     }
-    bool seal = makes_process(argv), sealed = image_is_sealed();
+    bool seal = makes_process(argv);
     if (sealed) {       /* the first start left our path here; only who started us could have written another */
         if (argv[0][0] != '/' || snprintf(self, sizeof self, "%s", argv[0]) >= (int)sizeof self)
             _exit(1);
