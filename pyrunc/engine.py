@@ -299,6 +299,7 @@ def execute(plan: Plan, kernel: Files, observers: Sequence[Observer] = (), facts
         for number, handler in before:
             _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
         warn(observers, engine.warnings + engine.facts.warnings)
+        warn(observers, engine.facts.notes, "note")
         for end in watching(observers, "after_plan"):
             end(engine)
     return engine.facts

@@ -10,9 +10,31 @@ if TYPE_CHECKING:
 
 class Facts:
     """Descriptors are -1 and pids 0 until the step named in the comment has set them."""
-    __slots__ = ("cgroup_fd", "console_fd", "console_socket", "fifo_fd", "home", "hook_output", "lock_fd", "mount_fds",
-                 "page", "pid", "pidfd", "plan", "proc_fd", "results", "root_fd", "seccomp", "spare", "start_time",
-                 "state_fd", "sync_fd", "userns_fd", "warnings")
+    __slots__ = (
+        "cgroup_fd",
+        "console_fd",
+        "console_socket",
+        "fifo_fd",
+        "home",
+        "hook_output",
+        "lock_fd",
+        "mount_fds",
+        "notes",
+        "page",
+        "pid",
+        "pidfd",
+        "plan",
+        "proc_fd",
+        "results",
+        "root_fd",
+        "seccomp",
+        "spare",
+        "start_time",
+        "state_fd",
+        "sync_fd",
+        "userns_fd",
+        "warnings",
+    )
 
     def __init__(self) -> None:
         self.state_fd = -1       # state.reserve: <root>/<id>, O_PATH|O_DIRECTORY
@@ -35,6 +57,7 @@ class Facts:
         self.page: Any = None    # state.journal: the shared page (page_t of native.h)
         self.plan: Any = None    # engine: the plan that runs (step.Plan)
         self.warnings: list[str] = []    # of steps in the parent; the command line logs them
+        self.notes: list[str] = []       # the same, but only where there is a log file
         # Detached mounts made in the parent, by index in config.mounts: the child only attaches them.
         self.mount_fds: dict[int, int] = {}
         # What one step has found out for another one, or for its own undo: a plan is not written to.

@@ -38,6 +38,9 @@ class Observer:
     def warning(self, text: str) -> None:
         """Something went wrong without ending the plan."""
 
+    def note(self, text: str) -> None:
+        """A warning of what engines ask for as a matter of course: worth a line in a log, and no more."""
+
     def after_plan(self, run: Engine) -> None:
         """However it ended: run.error says."""
 
@@ -48,11 +51,11 @@ def watching(observers: Iterable[Observer], method: str) -> list[Callable[..., A
             if getattr(type(observer), method) is not getattr(Observer, method)]
 
 
-def warn(observers: Iterable[Observer], texts: Sequence[str]) -> None:
+def warn(observers: Iterable[Observer], texts: Sequence[str], method: str = "warning") -> None:
     """Tell every observer of what went wrong."""
     for text in texts:
-        for warning in watching(observers, "warning"):
-            warning(text)
+        for told in watching(observers, method):
+            told(text)
 
 
 class LogLines(Observer):
@@ -63,6 +66,9 @@ class LogLines(Observer):
 
     def warning(self, text: str) -> None:
         self.log.warning(text)
+
+    def note(self, text: str) -> None:
+        self.log.note(text)
 
     def after_plan(self, run: Engine) -> None:
         if self.log.verbose:

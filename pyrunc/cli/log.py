@@ -73,6 +73,11 @@ class Log:
         else:
             self._write(self.fd, self._record("warning", message))
 
+    def note(self, message: str) -> None:
+        """A warning for the log file alone; without one only with --debug."""
+        if self.fd != STDERR or self.verbose:
+            self.warning(message)
+
     def settle(self) -> None:
         """The command has done what it was called for: its warnings are written, and later ones at once."""
         held, self.held = self.held or [], None

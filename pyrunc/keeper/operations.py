@@ -48,6 +48,8 @@ class Told(Observer):
     def warning(self, text: str) -> None:
         self.warnings.append(text)
 
+    note = warning
+
     def after_plan(self, run: Engine) -> None:
         if self.traced:
             from ..trace import records

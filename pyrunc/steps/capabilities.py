@@ -62,17 +62,22 @@ class Sets:
 
 
 class LeaveOut(Step):
-    """A warning: the container does not get a capability that the config has."""
+    """A warning: the container does not get a capability that the config has.
+
+    usual   engines ask for it as a matter of course (Buildah, for the ambient set): it is for a log, and must not come
+            between the lines of a program that has this command's stderr
+    """
     name = "capabilities.leave_out"
     spec = SPEC
     side = PARENT
     reason: str
+    usual: bool
 
     def describe(self) -> str:
         return f"ignore a capability: {self.reason}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        facts.warnings.append(f"{self.reason}: at {self.where} in config.json")
+        (facts.notes if self.usual else facts.warnings).append(f"{self.reason}: at {self.where} in config.json")
 
 
 class Bound(Step):
@@ -154,7 +159,7 @@ def bound(config: Config, options: Options, host: Host) -> Iterator[Step]:
     if sets is None:
         return
     for where, reason in sets.left_out:
-        yield LeaveOut(reason=reason, where=where)
+        yield LeaveOut(reason=reason, where=where, usual=where.startswith(f"{WHERE}.ambient"))
     yield Bound(mask=sets.bounding, where=f"{WHERE}.bounding")
     yield Keep(keep=True, where=WHERE)
 
