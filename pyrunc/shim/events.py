@@ -1,6 +1,7 @@
 """What containerd is told of its tasks: in order, each until it has been taken, and nothing ever waits for it."""
 from __future__ import annotations
 
+import posix
 import time
 
 from ..keeper.loop import Loop
@@ -32,6 +33,14 @@ NANO = 1_000_000_000
 def stamp(nanoseconds: int) -> Timestamp:
     """Nanoseconds since the epoch as protobuf's Timestamp."""
     return Timestamp(seconds=nanoseconds // NANO, nanos=nanoseconds % NANO)
+
+
+def tell(text: str) -> None:
+    """Say something in the log."""
+    try:
+        posix.write(2, text.encode(errors="replace"))
+    except OSError:
+        pass
 
 
 class Publisher:

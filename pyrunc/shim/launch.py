@@ -115,6 +115,7 @@ def listening(path: str) -> _socket.socket:
 
 def launch(given: Given, listener: _socket.socket, path: str) -> None:
     """Fork the shim; it goes on when this command has answered."""
+    from .events import tell
     from .server import serve
     pid = posix.fork()
     if pid:
@@ -146,14 +147,6 @@ def redirect() -> None:
     for fd in {null, log}:
         if fd > 2:
             posix.close(fd)
-
-
-def tell(text: str) -> None:
-    """Say something in the log."""
-    try:
-        posix.write(2, text.encode(errors="replace"))
-    except OSError:
-        pass
 
 
 def adjust(pid: int) -> None:

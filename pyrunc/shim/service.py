@@ -14,7 +14,7 @@ from ..ttrpc.messages import events as ev
 from ..ttrpc.messages import task as api
 from ..ttrpc.messages.options import Options, ProcessDetails
 from ..ttrpc.messages.well_known import Any, Empty
-from .events import stamp
+from .events import stamp, tell
 from .oom import Watch
 from .operations import OPERATIONS
 from .task import Process, Task
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 ROOT = "/run/containerd/pyrunc"
 SIGKILL = 9
 PROCESS_GONE = "process already finished"
+#: operation -> what containerd's own shim puts before the runtime's error, and engines look for.
+FAILED = {"create": "OCI runtime create failed: ", "start": "OCI runtime start failed: ",
+          "exec": "OCI runtime exec failed: exec failed: "}
 
 
 class Service:
@@ -337,6 +340,8 @@ class Service:
              **request: Anything) -> None:
         """Run an operation in a worker; a failure is the call's answer."""
         def ended(message: Message, fds: list[int]) -> None:
+            for text in message.get("warnings", ()):
+                tell(f"warning: {task.id}: {text}\n")
             if "error" not in message:
                 then(message["answer"], fds)
                 return
@@ -344,7 +349,7 @@ class Service:
             if failed is not None:
                 failed()
             fault = unpack(message["error"])
-            call.fail(code_of(fault), str(fault))
+            call.fail(code_of(fault), FAILED.get(operation, "") + str(fault))
             self._early(task, process)
         self.nursery.run({"operation": operation, "root": task.root, "id": task.id, "namespace": self.namespace,
                           "stdin": process.stdin, "stdout": process.stdout, "stderr": process.stderr,

@@ -195,8 +195,11 @@ def test_warnings_are_logged_and_mislead_nobody(ctr: Ctr) -> None:
     done = run(["nonesuch"], "--rm")
     assert done.status == 1 and "executable file not found in $PATH" in done.stderr and "FUTURE" not in done.stderr
     assert run(["sh", "-c", "exec sleep 1000"], "--detach").status == 0
-    (log,) = ctr.daemon.place.glob(f"state/*/default/{ctr.id}/log.json")
-    assert [json.loads(line)["level"] for line in log.read_text().splitlines()] == ["warning"], log.read_text()
+    if ctr.shim:                                            # it writes into containerd's own log
+        ctr.wait(lambda: f"warning: {ctr.id}: CAP_FUTURE is unknown" in ctr.daemon.log.read_text(), "no warning")
+    else:
+        (log,) = ctr.daemon.place.glob(f"state/*/default/{ctr.id}/log.json")
+        assert [json.loads(line)["level"] for line in log.read_text().splitlines()] == ["warning"], log.read_text()
     failed = ctr.daemon.ctr("task", "exec", "--exec-id", "e", ctr.id, "nonesuch")
     assert failed.status == 1 and "executable file not found in $PATH" in failed.stderr, failed.stderr
 
@@ -277,6 +280,7 @@ def test_a_restarted_daemon_finds_its_containers(ctr: Ctr) -> None:
     assert done.status == 5 or "non-zero exit code 5" in done.stderr, (done.status, done.stdout, done.stderr)
 
 
+@pytest.mark.parametrize("binary", ["runc", "pyrunc"], indirect=True)       # ctr has no --runc-root for others
 def test_root_and_cgroup_of_the_users_choice(ctr: Ctr) -> None:
     root = ctr.daemon.place / "other-root"
     ctr.detached("sleep", "1000", flags=("--runc-root", str(root), "--cgroup", f"/chosen/{ctr.id}"))
