@@ -379,6 +379,7 @@ def test_user_namespace(ctr: Ctr) -> None:
     assert done.stdout.splitlines() == [" 0 100000 65536", "0"], done.stderr
 
 
+@pytest.mark.parametrize("binary", ["runc", "pyrunc"], indirect=True)       # docs/shim.md: not through the shim
 def test_checkpoint_and_restore(ctr: Ctr) -> None:
     script = "i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.1; done"
     ctr.detached("sh", "-c", script)

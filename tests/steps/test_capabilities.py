@@ -81,7 +81,7 @@ def test_what_cannot_be_granted_is_a_warning(sets: dict[str, list[str]], host: H
         "capabilities.leave_out", "capabilities.bounding", "capabilities.keep"]
     known = facts()
     step.apply(None, known)  # type: ignore[arg-type]  # it has no effect on the kernel
-    assert known.warnings == [f"{reason}: at process.capabilities.{place} in config.json"]
+    assert known.warnings + known.notes == [f"{reason}: at process.capabilities.{place} in config.json"]
     assert step.describe() == f"ignore a capability: {reason}"
 
 
