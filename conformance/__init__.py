@@ -1,7 +1,9 @@
-"""Run the OCI runtime-tools validation suite against any runtime, and say what came out.
+"""A conformance suite for any OCI runtime: the demands of runtime-spec 1.3, each with a case that looks.
 
-    python -m conformance --runtime PATH [--runtime PATH ...] --runtime-tools DIR [--guest]
+    python -m conformance --runtime PATH [--runtime NAME=PATH ...]      the cases, a column for each runtime
+    python -m conformance runtime-tools ...                             the suite of opencontainers/runtime-tools
+    python -m conformance mutants --runtime PATH                        whether the cases notice a broken runtime
+    pytest -p conformance.plugin --oci-runtime PATH                     the cases under pytest
 
-DIR is a checkout of runtime-tools in which the executables are built already: validation/NAME/NAME.t, runtimetest and
-rootfs-ARCH.tar.gz. Nothing here builds or fetches it.
+Nothing here knows the runtime it drives: it is a command line, a bundle, and what the kernel shows of the container.
 """

@@ -1,132 +1,119 @@
-"""The command line; see the package. Exit status 1 when a test fails that is not known to be stale."""
+"""The command line; see the package. Exit status: 0, 1 when a case fails or is broken, 2 when nothing could be run."""
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from . import prepare, report, suite
+from . import report
+from .harness import bundles
+from .harness.runtime import Program, program
+from .model import PROFILES, Case, chosen
+from .report import coverage, html, junit
+from .run import run_one
+
+USAGE = """\
+parts of their own:
+  runtime-tools   the suite of opencontainers/runtime-tools: python -m conformance runtime-tools --help
+  mutants         whether the cases notice a broken runtime: python -m conformance mutants --help
+
+profiles:
+""" + "".join(f"  {name:<10}{what}\n" for name, what in PROFILES.items())
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m conformance",
-                                     description="Run the OCI runtime-tools validation suite against runtimes.")
-    parser.add_argument("--runtime", action="append", required=True, metavar="[NAME=]PATH",
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m conformance", epilog=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Ask every demand of the OCI runtime specification of runtimes.")
+    parser.add_argument("--runtime", action="append", default=[], metavar="[NAME=]PATH",
                         help="repeatable: a column each")
-    parser.add_argument("--runtime-tools", type=Path, required=True, metavar="DIR", help="a built checkout")
-    parser.add_argument("--guest", action="store_true", help="in this project's QEMU guest: root, pure cgroup v2")
-    parser.add_argument("--test", action="append", metavar="NAME", help="repeatable (all)")
-    parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="for each test (60)")
+    parser.add_argument("--select", action="append", default=[], metavar="PATTERN",
+                        help="repeatable: cases by name or chapter, a part of it or a shell pattern (all)")
+    parser.add_argument("--profile", action="append", default=[], choices=PROFILES, help="repeatable (spec)")
     parser.add_argument("--oci-version", action="append", default=[], metavar="NAME=VERSION",
-                        help="repeatable: hand this runtime bundles of an older specification (crun 1.8 has 1.0)")
-    parser.add_argument("--with", action="append", default=[], type=Path, metavar="FILE", dest="earlier",
-                        help="repeatable: the columns of an earlier --json, too")
+                        help="repeatable: the ociVersion of bundles for this runtime; otherwise the newest it knows")
+    parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="for each case (60)")
     parser.add_argument("--text", type=Path, metavar="FILE", help="write the table there, too")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--junit", type=Path, metavar="FILE")
-    parser.add_argument("--dangerous", action="store_true",
-                        help="run what may harm this machine, too, and load the AppArmor profile that a test needs")
-    options = parser.parse_args()
-    runtimes: dict[str, Path] = {}
+    parser.add_argument("--json", type=Path, metavar="FILE", help="everything, for programs")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="for CI")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="for people: what was demanded and what was seen")
+    parser.add_argument("--list", action="store_true", help="print the cases, and run none")
+    parser.add_argument("--coverage", action="store_true", help="print which demands have no case, and run none")
+    options = parser.parse_args(argv)
+    options.cases = chosen(options.select, options.profile or ["spec"])
+    if options.list or options.coverage:
+        return options
+    if not options.runtime:
+        parser.error("--runtime: which?")
+    if not options.cases:
+        parser.error("no case is selected")
+    versions = dict(given.partition("=")[::2] for given in options.oci_version)
+    options.programs = {}
     for given in options.runtime:
-        name, _, path = given.rpartition("=")
-        found = shutil.which(path)
-        if found is None:
-            parser.error(f"{path}: no such runtime")
-        name = name or Path(found).name
-        if name in runtimes:
-            parser.error(f"two runtimes are named {name}: give them names, as in other={path}")
-        runtimes[name] = Path(found).absolute()
-    options.versions = dict(given.partition("=")[::2] for given in options.oci_version)
-    if strange := options.versions.keys() - runtimes.keys():
-        parser.error(f"--oci-version: no runtime is named {', '.join(sorted(strange))}")
-    options.runtime = runtimes
-    options.runtime_tools = options.runtime_tools.resolve()
+        try:
+            found = program(given)
+        except FileNotFoundError as error:
+            parser.error(str(error))
+        if found.name in options.programs:
+            parser.error(f"two runtimes are named {found.name}: give them names, as in other={found.path}")
+        options.programs[found.name] = program(given, versions.pop(found.name, ""))
+    if versions:
+        parser.error(f"--oci-version: no runtime is named {', '.join(sorted(versions))}")
     return options
 
 
-def about(options: argparse.Namespace) -> dict[str, str]:
-    """What was run on what, for the head of the report."""
-    version = options.runtime_tools / "VERSION"
-    found = {"runtime-tools": version.read_text().strip()} if version.exists() else {}
+def machine() -> str:
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
-    return {**found, "machine": f"Linux {os.uname().release}, cgroup {'v2' if unified else 'v1 or hybrid'}"}
+    return f"Linux {os.uname().release}, cgroup {'v2' if unified else 'v2 beside v1'}"
 
 
-def here(options: argparse.Namespace) -> tuple[report.Results, dict[str, str]]:
-    """Run the suite on this machine. Progress goes to standard error."""
-    names = options.test or suite.tests(options.runtime_tools)
-    results: report.Results = {}
-    versions = about(options)
-    with tempfile.TemporaryDirectory(prefix="conformance.") as place:
-        for column, runtime in options.runtime.items():
-            asked = subprocess.run([runtime, "--version"], capture_output=True, text=True, check=True)
-            said = asked.stdout.splitlines()
-            versions[column] = next((line for line in said if line.startswith(f"{runtime.name} ")), said[0])
-            program = runtime
-            if older := options.versions.get(column):
-                program = prepare.older(runtime, older, Path(place, column))
-                versions[column] += f", with ociVersion {older}"
-            results[column] = []
-            for result in suite.run(options.runtime_tools, names, program, options.timeout, options.dangerous,
-                                    Path(place)):
-                results[column].append(result)
-                print(f"{column}: {result.test}: {result.verdict} ({result.seconds} s)", file=sys.stderr, flush=True)
-    return results, versions
+def run_all(cases: Sequence[Case], programs: dict[str, Program], limit: float) -> report.Report:
+    """Every case under every runtime. Progress goes to standard error."""
+    found = report.Report({"machine": machine()})
+    for name, runtime in programs.items():
+        found.about[name] = f"{runtime.about}, with ociVersion {runtime.version}"
+        found.columns[name] = {}
+        for number, case in enumerate(cases, 1):
+            result = run_one(case, runtime, limit)
+            found.columns[name][case.name] = result
+            print(f"{name}: {number}/{len(cases)} {case.name}: {result.verdict}", file=sys.stderr, flush=True)
+    return found
 
 
-def in_guest(options: argparse.Namespace) -> tuple[report.Results, dict[str, str]]:
-    """Run this very module in the guest and take its JSON from there. Times count thrice under emulation."""
-    from tests.guest import machine
-    factor = 3 if machine.accelerator() == "tcg" else 1
-    argv = [sys.executable, "-m", "conformance", "--dangerous", "--runtime-tools", str(options.runtime_tools),
-            "--timeout", str(options.timeout * factor), "--json", "/job/conformance.json"]
-    argv += [word for name, path in options.runtime.items() for word in ("--runtime", f"{name}={path}")]
-    argv += [word for name in options.test or () for word in ("--test", name)]
-    argv += [word for given in options.oci_version for word in ("--oci-version", given)]
-    guest = machine.Guest(argv, keep=[options.runtime_tools, *{path.parent for path in options.runtime.values()}])
-    try:
-        while (status := guest.poll()) is None:
-            sys.stderr.write(guest.output())
-            sys.stderr.flush()
-            time.sleep(0.2)
-        sys.stderr.write(guest.output())
-        written = guest.share / "conformance.json"
-        if not written.exists():
-            raise RuntimeError(f"the guest wrote no results (exit status {status})")
-        return report.from_json(written.read_text())
-    finally:
-        guest.close()
-
-
-def main() -> int:
-    options = arguments()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))     # the guest ends with us
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["runtime-tools"]:
+        from .runtime_tools.__main__ import main as runtime_tools
+        return runtime_tools(words[1:])
+    if words[:1] == ["mutants"]:
+        from .mutants.__main__ import main as mutants
+        return mutants(words[1:])
+    options = arguments(words)
+    if options.list:
+        print("".join(f"{case.name}: {case.asks}\n" for case in options.cases), end="")
+        return 0
+    if options.coverage:
+        print(coverage.text(), end="")
+        return 0
     try:
         if os.geteuid():
-            raise PermissionError("the suite needs root")
-        results, versions = in_guest(options) if options.guest else here(options)
-        for file in options.earlier:
-            more, of_these = report.from_json(file.read_text())
-            results, versions = {**more, **results}, {**of_these, **versions}
-    except (OSError, RuntimeError, ValueError) as error:
+            raise PermissionError("the cases need root")
+        if not bundles.BUSYBOX.exists():
+            raise FileNotFoundError(f"{bundles.BUSYBOX}: a static busybox is needed (CONFORMANCE_BUSYBOX=PATH)")
+        found = run_all(options.cases, options.programs, options.timeout)
+    except OSError as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
-    table = report.text(results, versions)
+    table = report.text(found)
     print(table, end="")
-    if options.text:
-        options.text.write_text(table)
-    if options.json:
-        options.json.write_text(report.as_json(results, versions))
-    if options.junit:
-        report.write_junit(results, options.junit)
-    return int(any(result.failed for column in results.values() for result in column))
+    for file, words_of in ((options.text, lambda report_: table), (options.json, report.as_json),
+                           (options.junit, junit.text), (options.html, html.text)):
+        if file:
+            file.write_text(words_of(found))
+    return int(any(result.failed for column in found.columns.values() for result in column.values()))
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,7 +7,8 @@
     python -m tests.guest [-s] -- COMMAND               a shell or a script in the guest (-s: systemd as PID 1)
     python -m pytest -m guest --here PATH               inside it: marked tests on this very machine
     python -m tests.bench                               pyrunc, runc and crun side by side
-    python -m conformance --runtime PATH --runtime-tools DIR [--guest]
+    python -m conformance --runtime PATH                 the demands of the specification, asked of any runtime
+    python -m tests.guest.conformance ARG...            the same in the guest
 
 Native container tests move their own process into a private mount namespace with pure cgroup v2 (world.py); what is
 marked `guest` or `guest_systemd` runs in QEMU (guest/replay.py). Bundles are made here (bundles.py, named_bundles.py),

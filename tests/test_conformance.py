@@ -1,4 +1,4 @@
-"""conformance/: verdicts, time limits, and the three reports, on a suite of shell scripts."""
+"""conformance/runtime_tools: verdicts, time limits, and the three reports, on a suite of shell scripts."""
 from __future__ import annotations
 
 import json
@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conformance import suite
-from conformance.stale import GUEST_ONLY, STALE
+from conformance.runtime_tools import suite
+from conformance.runtime_tools.stale import GUEST_ONLY, STALE
 from tests.guest.machine import CHECKOUT
 
 SCRIPTS = {
@@ -50,8 +50,8 @@ def program(path: Path, script: str) -> Path:
 
 
 def run(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "conformance", "--runtime-tools", folder, *words], check=False,
-                          capture_output=True, text=True, timeout=60, cwd=CHECKOUT)
+    return subprocess.run([sys.executable, "-m", "conformance", "runtime-tools", "--runtime-tools", folder, *words],
+                          check=False, capture_output=True, text=True, timeout=60, cwd=CHECKOUT)
 
 
 @pytest.mark.parametrize(("status", "output", "verdict"), [

@@ -1,0 +1,232 @@
+"""config.md: mounts and their options."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..harness import bundles, isolation
+from ..harness.trial import Trial
+from ..model import Fails, case, each
+
+OPTIONS = "config.md#linux-mount-options"
+
+
+def mounted(t: Trial, *entries: bundles.Config, at: str = "/mnt") -> tuple[list[str], list[str], list[str], str]:
+    """Mount options, optional fields, options of the file system and type of the last mount at a place, with these
+    entries behind the usual ones."""
+    said = t.inside("cat /proc/self/mountinfo", mounts=[*bundles.MOUNTS, *entries])
+    lines = [line for line in said.splitlines() if line.split()[4] == at]
+    if not lines:
+        raise Fails(f"nothing is mounted at {at}: {said[-500:]}")
+    fields, _, tail = lines[-1].partition(" - ")
+    _, _, _, _, _, options, *optional = fields.split()
+    kind, _, superblock = tail.split()[:3]
+    return options.split(","), [field.partition(":")[0] for field in optional], superblock.split(","), kind
+
+
+@case("config.md#mounts", "mounts", "destination", "source", "options",
+      also={"config.md#posix-platform-mounts": ("type",)})
+def a_mount(t: Trial) -> None:
+    """An entry of mounts is mounted: type, destination and options are as it says"""
+    options, _, superblock, kind = mounted(t, bundles.tmpfs("/mnt", "nosuid", "size=64k", "mode=711"))
+    t.equal(kind, "tmpfs", "type")
+    t.true("nosuid" in options, f"options are {options}")
+    t.true("size=64k" in superblock and "mode=711" in superblock, f"options of the file system are {superblock}")
+
+
+@case("config.md#mounts", "mounts are made in the listed order")
+def order_of_mounts(t: Trial) -> None:
+    """Mounts are made in the listed order: a later one covers an earlier one, and can be inside it"""
+    for number in (1, 2):
+        (t.place / f"source{number}").mkdir()
+        (t.place / f"source{number}/mark").write_text(str(number))
+    bind = [bundles.bind(t.place / f"source{number}", "/mnt") for number in (1, 2)]
+    t.equal(t.inside("cat /mnt/mark", mounts=[*bundles.MOUNTS, *bind]), "2", "of two at /mnt, listed 1, 2")
+    t.equal(t.inside("cat /mnt/mark", mounts=[*bundles.MOUNTS, *bind[::-1]]), "1", "of two at /mnt, listed 2, 1")
+    nested = [bundles.tmpfs("/mnt"), bundles.bind(t.place / "source1", "/mnt/inner")]
+    t.equal(t.inside("cat /mnt/inner/mark", mounts=[*bundles.MOUNTS, *nested]), "1", "a mount inside another")
+
+
+@case("config.md#mounts", "a relative destination counts from /")
+def destination_that_is_relative(t: Trial) -> None:
+    """A relative destination counts from the root"""
+    t.needs_spec("1.1.0")
+    t.equal(mounted(t, bundles.tmpfs("mnt"))[3], "tmpfs", "type of what is at /mnt")
+
+
+@case("config.md#mounts", "destination")
+def destination_that_is_missing(t: Trial) -> None:
+    """A destination that is not there is made"""
+    t.equal(mounted(t, bundles.tmpfs("/made/for/it"), at="/made/for/it")[3], "tmpfs", "type")
+
+
+@case("config.md#mounts", "source")
+def source_that_is_relative(t: Trial) -> None:
+    """The source of a bind mount may count from the bundle; a file can be bound, too"""
+    bundle = t.bundle()
+    (bundle / "file").write_text("of the bundle")
+    said = t.inside("cat /etc/bound", bundle, mounts=[*bundles.MOUNTS, bundles.bind("file", "/etc/bound")])
+    t.equal(said, "of the bundle", "the file")
+
+
+@case("config.md#mounts", "unknown options go to the file system")
+def options_of_the_file_system(t: Trial) -> None:
+    """Options that are none of all file systems go to this one; one that it does not know is an error"""
+    t.true("nr_inodes=77" in mounted(t, bundles.tmpfs("/mnt", "nr_inodes=77"))[2], "nr_inodes=77 did not get there")
+    t.refused(mounts=[*bundles.MOUNTS, bundles.tmpfs("/mnt", "ofnofilesystem=1")])
+
+
+FLAGS = {"ro": "ro", "nosuid": "nosuid", "nodev": "nodev", "noexec": "noexec", "noatime": "noatime",
+         "nodiratime": "nodiratime", "relatime": "relatime", "nosymfollow": "nosymfollow"}
+
+
+@each(OPTIONS, {option: (option, option) for option in FLAGS})
+def flag_of_a_mount(t: Trial, option: str) -> None:
+    """An option of a mount is its flag"""
+    if option == "nosymfollow":
+        t.needs_spec("1.1.0")
+    options = mounted(t, bundles.tmpfs("/mnt", option))[0]
+    t.true(FLAGS[option] in options, f"{option}: the options are {options}")
+
+
+@each(OPTIONS, {option: (option, option) for option in FLAGS if option in ("ro", "nosuid", "nodev", "noexec")})
+def flag_of_a_bind_mount(t: Trial, option: str) -> None:
+    """An option of a bind mount is its flag, and the source keeps what it has"""
+    source = t.place / "source"
+    source.mkdir()
+    options = mounted(t, bundles.bind(source, "/mnt", option))[0]
+    t.true(FLAGS[option] in options, f"{option}: the options are {options}")
+    (source / "written").touch()
+
+
+POSITIVE = {"rw": ("ro", "ro"), "suid": ("nosuid", "nosuid"), "dev": ("nodev", "nodev"), "exec": ("noexec", "noexec"),
+            "atime": ("noatime", "noatime"), "diratime": ("nodiratime", "nodiratime"),
+            "strictatime": ("relatime", "relatime"), "defaults": ("", "noexec"), "norelatime": ("relatime", "relatime")}
+
+
+@each(OPTIONS, {option: (option, option) for option in POSITIVE})
+def flag_that_is_taken_back(t: Trial, option: str) -> None:
+    """A later option takes an earlier one back"""
+    before, flag = POSITIVE[option]
+    options = mounted(t, bundles.tmpfs("/mnt", *([before] if before else []), option))[0]
+    if option == "norelatime":
+        return                      # relatime is the kernel's default: that the mount is made is all there is to see
+    t.true(flag not in options, f"{before},{option}: the options are {options}")
+
+
+@each(OPTIONS, {option: (option, option) for option in (
+    "async", "loud", "silent", "iversion", "noiversion", "lazytime", "nolazytime", "nostrictatime", "sync", "dirsync")})
+def option_of_the_superblock(t: Trial, option: str) -> None:
+    """An option of the superblock is known; where mountinfo shows it, it is there"""
+    superblock = mounted(t, bundles.tmpfs("/mnt", option))[2]
+    if option in ("sync", "dirsync", "lazytime"):
+        t.true(option in superblock, f"{option}: the options of the file system are {superblock}")
+
+
+@each(OPTIONS, {"bind": ("bind", "bind", False), "rbind": ("rbind", "rbind", True)})
+def bind_and_rbind(t: Trial, option: str, whole: bool) -> None:
+    """bind mounts the one file system, rbind what is mounted below it as well"""
+    source = t.place / "source"
+    (source / "below").mkdir(parents=True)
+    isolation.mount("tmpfs", source / "below", "tmpfs")
+    (source / "below/mark").touch()
+    entry = {"destination": "/mnt", "type": "none", "source": str(source), "options": [option]}
+    try:
+        said = t.inside("test -e /mnt/below/mark && echo there || echo absent", mounts=[*bundles.MOUNTS, entry])
+    finally:
+        isolation.unmount(source / "below")
+    t.equal(said, "there" if whole else "absent", f"a mount below the source, with {option}")
+
+
+PROPAGATION = {"private": [], "rprivate": [], "shared": ["shared"], "rshared": ["shared"], "slave": ["master"],
+               "rslave": ["master"], "unbindable": ["unbindable"], "runbindable": ["unbindable"]}
+
+
+@each(OPTIONS, {option: (option, option) for option in PROPAGATION})
+def propagation_of_a_mount(t: Trial, option: str) -> None:
+    """A mount has the propagation that its options name"""
+    source = t.place / "source"
+    source.mkdir()
+    isolation.mount("tmpfs", source, "tmpfs")
+    isolation.mount("none", source, flags=isolation.MS_SHARED)
+    try:
+        optional = mounted(t, bundles.bind(source, "/mnt", option))[1]
+    finally:
+        isolation.unmount(source)
+    # What is shared may be a slave of the source's peers as well.
+    wanted = PROPAGATION[option]
+    beside = {"propagate_from", *(["master"] if wanted == ["shared"] else [])}
+    t.equal([word for word in optional if word not in beside], wanted, f"propagation with {option}")
+
+
+RECURSIVE = {"rro": "ro", "rnosuid": "nosuid", "rnodev": "nodev", "rnoexec": "noexec", "rnoatime": "noatime",
+             "rnodiratime": "nodiratime"}
+
+
+@each(OPTIONS, {option: (option, option) for option in RECURSIVE})
+def recursive_option(t: Trial, option: str) -> None:
+    """A recursive option is that of every mount below, too"""
+    t.needs_spec("1.1.0")
+    t.needs_feature("mountOptions", value=option)
+    source = t.place / "source"
+    (source / "below").mkdir(parents=True)
+    isolation.mount("tmpfs", source / "below", "tmpfs")
+    entry = {"destination": "/mnt", "type": "none", "source": str(source), "options": ["rbind", option]}
+    try:
+        options = mounted(t, entry, at="/mnt/below")[0]
+    finally:
+        isolation.unmount(source / "below")
+    t.true(RECURSIVE[option] in options, f"{option}: the options of the mount below are {options}")
+
+
+@case(OPTIONS, "remount")
+def remount(t: Trial) -> None:
+    """remount changes what is mounted already"""
+    entry = {"destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": ["remount", "ro"]}
+    options = mounted(t, bundles.tmpfs("/mnt"), entry)[0]
+    t.true("ro" in options, f"the options are {options}")
+
+
+@case(OPTIONS, "tmpcopyup")
+def tmpcopyup(t: Trial) -> None:
+    """With tmpcopyup a tmpfs begins with what its destination held"""
+    t.needs_feature("mountOptions", value="tmpcopyup")
+    said = t.inside("cat /etc/passwd | head -n 1; touch /etc/new",
+                    mounts=[*bundles.MOUNTS, bundles.tmpfs("/etc", "tmpcopyup")])
+    t.true(said.startswith("root:"), f"/etc/passwd holds {said!r}")
+    t.true(not Path(t.place, "bundle-1/rootfs/etc/new").exists(), "/etc is not a tmpfs")
+
+
+@case("config.md#posix-platform-mounts", "mappings of a mount come in pairs", "uidMappings", "gidMappings")
+def mapping_without_its_pair(t: Trial) -> None:
+    """uidMappings of a mount without gidMappings are an error"""
+    t.needs_spec("1.1.0")
+    entry = bundles.bind(t.place, "/mnt", "idmap")
+    entry["uidMappings"] = [{"containerID": 0, "hostID": 1000, "size": 10}]
+    t.refused(mounts=[*bundles.MOUNTS, entry])
+
+
+@case(OPTIONS, "an idmap mount has its mapping", "the mount's own mappings are used", "idmap",
+      also={"config.md#posix-platform-mounts": ("uidMappings", "gidMappings")})
+def idmapped_mount(t: Trial) -> None:
+    """Files of an id-mapped mount belong to whom the mount's mappings say"""
+    t.needs_feature("linux", "mountExtensions", "idmap", "enabled")
+    t.needs_spec("1.1.0")
+    source = t.place / "source"
+    source.mkdir()
+    isolation.mount("tmpfs", source, "tmpfs")
+    (source / "file").touch()
+    entry = bundles.bind(source, "/mnt", "idmap")
+    for kind in ("uidMappings", "gidMappings"):
+        entry[kind] = [{"containerID": 0, "hostID": 4000, "size": 10}]
+    try:
+        said = t.inside("stat -c %u:%g /mnt/file", mounts=[*bundles.MOUNTS, entry])
+    finally:
+        isolation.unmount(source)
+    t.equal(said, "4000:4000", "owner of root's file")
+
+
+@case(OPTIONS, "without mappings and user namespace idmap is an error")
+def idmap_of_nothing(t: Trial) -> None:
+    """idmap without mappings and without a user namespace is an error"""
+    t.needs_spec("1.1.0")
+    t.refused(mounts=[*bundles.MOUNTS, bundles.bind(t.place, "/mnt", "idmap")])

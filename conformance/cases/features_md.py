@@ -1,0 +1,144 @@
+"""features.md: what `features` prints is true of the runtime."""
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..harness import bundles
+from ..harness.trial import Trial
+from ..model import Fails, NotOffered, case, each
+
+HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+
+#: One filter cannot be for processors of both byte orders, and the machines of today are of the other one.
+BIG_ENDIAN = {f"SCMP_ARCH_{name}" for name in (
+    "MIPS", "MIPS64", "MIPS64N32", "PPC", "PPC64", "S390", "S390X", "PARISC", "PARISC64", "SHEB", "M68K")}
+
+
+def features(t: Trial) -> dict[str, Any]:
+    found = t.program.features
+    if found is None:
+        raise NotOffered("the runtime has no command `features`")
+    return found
+
+
+@case("features.md#specification-version", "ociVersionMin", "ociVersionMax",
+      "ociVersionMax is not less than ociVersionMin")
+def versions(t: Trial) -> None:
+    """ociVersionMin and ociVersionMax are semantic versions, and the one is not above the other"""
+    found = features(t)
+    numbers = []
+    for name in ("ociVersionMin", "ociVersionMax"):
+        match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?", str(found.get(name)))
+        if match is None:
+            raise Fails(f"{name} is {found.get(name)!r}")
+        numbers.append([int(part) for part in match.groups()[:3]])
+    t.true(numbers[0] <= numbers[1], f"{found['ociVersionMin']} is above {found['ociVersionMax']}")
+
+
+@each("features.md#specification-version", {
+    name: (f"a config of {name} is accepted", name) for name in ("ociVersionMin", "ociVersionMax")})
+def version_is_accepted(t: Trial, name: str) -> None:
+    """A bundle of this version runs"""
+    t.inside("true", ociVersion=features(t)[name])
+
+
+@case("features.md#hooks", "each kind is supported", "hooks")
+def hooks(t: Trial) -> None:
+    """Each kind of hook that is named runs"""
+    named = features(t).get("hooks") or []
+    t.true(named, "no kind of hook is named")
+    t.true(set(named) <= set(HOOKS), f"kinds that are none: {set(named) - set(HOOKS)}")
+    bundle = t.place / "bundle-1"
+    made = t.create(hooks={kind: [t.hook(f"echo {kind} >> {'' if kind == 'startContainer' else bundle / 'rootfs'}/ran")]
+                           for kind in named}).start()
+    made.wait()
+    t.runtime.wait_for(made.id, "stopped")
+    made.delete()
+    t.equal(sorted((bundle / "rootfs/ran").read_text().split()), sorted(named), "hooks that ran")
+
+
+@case("features.md#mount-options", "mountOptions", "no option of a file system is there")
+def mount_options(t: Trial) -> None:
+    """mountOptions has options, and none of a file system"""
+    named = features(t).get("mountOptions") or []
+    t.true(named, "no option is named")
+    t.true(not set(named) & {"size", "mode", "gid", "uid", "hidepid", "newinstance", "ptmxmode", "nr_inodes"},
+           "an option of a file system is named")
+
+
+@case("features.md#mount-options", "each option is recognized")
+def mount_options_are_recognized(t: Trial) -> None:
+    """A mount with any option of mountOptions is made"""
+    special = {"idmap", "ridmap", "remount", "bind", "rbind", "mand", "move"}
+    refused = []
+    source = t.place / "source"
+    source.mkdir()
+    for option in features(t).get("mountOptions") or []:
+        if option in special or option in ("acl", "noacl"):
+            continue
+        id = t.new_id()
+        entry = bundles.tmpfs("/mnt", option) if option == "tmpcopyup" else bundles.bind(source, "/mnt", option)
+        bundle = t.bundle(mounts=[*bundles.MOUNTS, entry])
+        if (done := t.runtime("create", "--bundle", bundle, id)).status:
+            refused.append(f"{option}: {done.stderr.strip()[-200:]}")
+        else:
+            t.runtime("delete", "--force", id)
+    t.equal(refused, [], "options that are named and refused")
+
+
+@case("features-linux.md#namespaces", "namespaces", "each type is recognized")
+def namespaces(t: Trial) -> None:
+    """A container can have each type of namespace that is named"""
+    named = (features(t).get("linux") or {}).get("namespaces") or []
+    t.true(named, "no type is named")
+    user = {kind: [{"containerID": 0, "hostID": 100000, "size": 65536}] for kind in ("uidMappings", "gidMappings")}
+    for kind in named:
+        t.inside("true", linux={"namespaces": bundles.namespaces(*sorted({"mount", "pid", kind})),
+                                **(user if kind == "user" else {})})
+
+
+@case("features-linux.md#capabilities", "capabilities", "each name is recognized")
+def capabilities(t: Trial) -> None:
+    """The capabilities that are named are taken"""
+    named = (features(t).get("linux") or {}).get("capabilities") or []
+    t.true("CAP_CHOWN" in named and all(str(name).startswith("CAP_") for name in named), f"names are {named}")
+    said = t.inside("sed -n 's/^CapBnd:.//p' /proc/self/status",
+                    process={"capabilities": {"bounding": ["CAP_CHOWN", "CAP_KILL"]}})
+    t.equal(int(said, 16), 0x21, "bounding set")
+
+
+@case("features-linux.md#seccomp", "seccomp", "enabled", "actions", "each action is recognized", "operators",
+      "each operator is recognized", "archs", "each architecture is recognized")
+def seccomp(t: Trial) -> None:
+    """A filter can have each action, operator and architecture that is named"""
+    found = (features(t).get("linux") or {}).get("seccomp") or {}
+    if not found.get("enabled"):
+        raise NotOffered("features: linux.seccomp.enabled is not true")
+    actions = [name for name in found.get("actions") or [] if name not in ("SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE")]
+    rules = [{"names": ["swapoff"], "action": action} for action in actions if action != "SCMP_ACT_ALLOW"][:1]
+    rules += [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO", "args": [
+        {"index": 0, "value": 1, "valueTwo": 1, "op": op}]} for op in found.get("operators") or []]
+    for action in actions:
+        t.inside("true", linux={"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["swapoff"], "action": action if action != "SCMP_ACT_ALLOW" else "SCMP_ACT_ERRNO"}]}})
+    t.inside("true", linux={"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules, "architectures": [
+        name for name in found.get("archs") or [] if name not in BIG_ENDIAN]}})
+
+
+@case("features.md#annotations", "annotations", "annotations are a map of strings")
+def annotations_of_the_runtime(t: Trial) -> None:
+    """annotations are a map of strings"""
+    found = features(t).get("annotations") or {}
+    t.true(isinstance(found, dict) and all(key and isinstance(value, str) for key, value in found.items()),
+           f"annotations are {found!r}")
+
+
+@case("features.md#features-structure", "null is not an empty value")
+def no_null_in_lists(t: Trial) -> None:
+    """Where features tells of something, it has a value of the right kind"""
+    kinds: dict[str, type] = {"hooks": list, "mountOptions": list, "annotations": dict, "linux": dict,
+                              "potentiallyUnsafeConfigAnnotations": list}
+    wrong = [name for name, kind in kinds.items() if name in features(t)
+             and not (features(t)[name] is None or isinstance(features(t)[name], kind))]
+    t.equal(wrong, [], "properties of another kind")

@@ -1,0 +1,154 @@
+"""What a case is, what comes of one, and the register of all.
+
+    @case("runtime.md#start", "start without a process is an error")
+    def no_process(t: Trial) -> None:
+        ...
+
+A case holds its rows when its function returns; it says otherwise by raising Fails, NotHere or NotOffered.
+"""
+from __future__ import annotations
+
+import fnmatch
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .rows import Row, rows
+
+if TYPE_CHECKING:
+    from .harness.trial import Trial
+
+#: holds; fails; what the machine lacks; what the runtime says it has not; the case itself broke.
+HOLDS, FAILS, NOT_HERE, NOT_OFFERED, BROKEN = "holds", "fails", "not here", "not offered", "broken"
+VERDICTS = (HOLDS, FAILS, NOT_HERE, NOT_OFFERED, BROKEN)
+
+PROFILES = {
+    "spec": "what runtime-spec 1.3 demands",
+    "engines": "what engines count on and the specification leaves open",
+    "security": "published holes of runtimes, tried",
+    "crash": "a runtime that is killed at any moment",
+    "race": "files exchanged below a runtime, and commands at the same time",
+    "rootless": "an ordinary user",
+}
+
+
+class Ended(Exception):
+    """Why a case does not hold; the text is what was seen, or what is missing."""
+    verdict = BROKEN
+
+
+class Fails(Ended):
+    verdict = FAILS
+
+
+class NotHere(Ended):
+    verdict = NOT_HERE
+
+
+class NotOffered(Ended):
+    verdict = NOT_OFFERED
+
+
+@dataclass(frozen=True)
+class Case:
+    """name: file of the case, its function and, of several like it, which. rows: what it holds; of the profiles beside
+    `spec` it may hold none, and `demand` says what is asked then."""
+    name: str
+    function: Callable[[Trial], None]
+    rows: tuple[Row, ...]
+    profile: str
+    demand: str
+
+    @property
+    def must(self) -> bool:
+        return any(row.must for row in self.rows)
+
+    @property
+    def asks(self) -> str:
+        """What it asks, in one line."""
+        return self.demand or "; ".join(row.name for row in self.rows)
+
+    def matches(self, pattern: str) -> bool:
+        """Whether a shell pattern fits the name or the chapter of one of its rows; plain words fit anywhere in it."""
+        texts = [self.name, *(row.chapter for row in self.rows)]
+        return any(fnmatch.fnmatchcase(text, pattern) or pattern in text for text in texts)
+
+
+@dataclass
+class Result:
+    """One case under one runtime. seen: what made it fail, or what is missing. left: what the runtime left behind.
+    log: its commands and their output, cut to what fits."""
+    case: str
+    verdict: str
+    seen: str = ""
+    seconds: float = 0.0
+    left: list[str] = field(default_factory=list)
+    log: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def failed(self) -> bool:
+        return self.verdict in (FAILS, BROKEN)
+
+
+CASES: dict[str, Case] = {}
+
+
+def _add(function: Callable[[Trial], None], name: str, keys: Iterable[tuple[str, str]], profile: str, demand: str,
+         module: str) -> None:
+    name = f"{module.rpartition('.')[2]}.{name}"
+    if name in CASES:
+        raise ValueError(f"two cases are named {name}")
+    CASES[name] = Case(name, function, tuple(rows()[key] for key in keys), profile, demand)
+
+
+def case(chapter: str, *names: str, also: Mapping[str, tuple[str, ...]] | None = None, profile: str = "spec",
+         demand: str = "") -> Callable[[Callable[[Trial], None]], Callable[[Trial], None]]:
+    """Register a case that holds these rows of a chapter, and of other ones. KeyError for a row that is none."""
+    keys = [(chapter, name) for name in names]
+    keys += [(other, name) for other, more in (also or {}).items() for name in more]
+
+    def register(function: Callable[[Trial], None]) -> Callable[[Trial], None]:
+        _add(function, function.__name__, keys, profile, demand or _first_line(function), function.__module__)
+        return function
+    return register
+
+
+def each(chapter: str, values: Mapping[str, tuple[Any, ...]],
+         profile: str = "spec") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """As case, for several cases of one function: label -> (row or rows of the chapter, further argument, ...)."""
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        for label, (names, *rest) in values.items():
+            keys = [(chapter, name) for name in ((names,) if isinstance(names, str) else names)]
+            _add(functools.partial(_called, function, tuple(rest)), f"{function.__name__}[{label}]", keys, profile,
+                 _first_line(function), function.__module__)
+        return function
+    return register
+
+
+def _called(function: Callable[..., None], rest: tuple[Any, ...], trial: Trial) -> None:
+    function(trial, *rest)
+
+
+def _first_line(function: Callable[..., None]) -> str:
+    return (function.__doc__ or "").strip().partition("\n")[0]
+
+
+def load() -> dict[str, Case]:
+    """All cases by name, in the order of their files."""
+    from . import cases
+    for module in pkgutil.iter_modules(cases.__path__):
+        importlib.import_module(f"{cases.__name__}.{module.name}")
+    return CASES
+
+
+def chosen(patterns: Iterable[str], profiles: Iterable[str]) -> list[Case]:
+    """The cases of these profiles that one of the patterns fits; without patterns, all of them."""
+    wanted, among = list(patterns), set(profiles)
+    return [case for case in load().values() if case.profile in among
+            and (not wanted or any(case.matches(pattern) for pattern in wanted))]

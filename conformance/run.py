@@ -1,0 +1,102 @@
+"""Running cases: each in a process of its own, with a time limit, and nothing left behind by it."""
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .harness import isolation, leftovers
+from .harness.runtime import LOG_LIMIT, Program
+from .harness.trial import Trial
+from .model import BROKEN, FAILS, HOLDS, Case, Ended, Result
+
+_numbers = iter(range(1 << 30))
+
+
+def judge(case: Case, trial: Trial) -> tuple[str, str]:
+    """Call the case: its verdict, and what was seen or is missing."""
+    try:
+        case.function(trial)
+    except Ended as ended:
+        return ended.verdict, str(ended)
+    except Exception:
+        return BROKEN, traceback.format_exc()[-3000:]
+    return HOLDS, ""
+
+
+def _inside(case: Case, program: Program, place: Path, id: str) -> Result:
+    """The case, and the removal of what it made, in the process of its own that this is called in."""
+    isolation.enter()
+    trial = Trial(program, place, id)
+    verdict, seen = judge(case, trial)
+    log = "".join(trial.runtime.log)[-LOG_LIMIT:]
+    # A case may leave containers: they are deleted, as an engine would do. What is there after that, the runtime leaks.
+    # The last one goes first: it may be in a namespace of another. What has ended is reaped, its runtime waits for it.
+    for container in reversed(trial.ids):
+        if (trial.runtime.root / container).exists():
+            leftovers.children()
+            trial.runtime("delete", "--force", container)
+    left = leftovers.look(id, trial.runtime.root)
+    leftovers.clear(id, orphans=True)
+    return Result(case.name, verdict, seen[:4000], left=left, log=log)
+
+
+def run_one(case: Case, program: Program, limit: float = 60) -> Result:
+    """One case against one runtime; after `limit` seconds it is ended, and that is a failure of the runtime."""
+    began = time.monotonic()
+    id = f"conf{os.getpid()}x{next(_numbers)}"
+    place = Path(tempfile.mkdtemp(prefix="conformance-", dir="/tmp"))
+    place.chmod(0o755)
+    written = place / "result.json"
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.setsid()
+            written.with_suffix(".new").write_text(json.dumps(_inside(case, program, place, id).as_dict()))
+            written.with_suffix(".new").rename(written)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    try:
+        over = _wait(child, limit)
+        if written.exists():
+            result = Result(**json.loads(written.read_text()))
+        elif over:
+            result = Result(case.name, FAILS, f"not at its end after {limit:.0f} s")
+        else:
+            result = Result(case.name, BROKEN, "the process of the case ended without a result")
+    finally:
+        leftovers.clear(id, orphans=False)
+        shutil.rmtree(place, ignore_errors=True)
+    result.seconds = round(time.monotonic() - began, 2)
+    return result
+
+
+def _wait(child: int, limit: float) -> bool:
+    """Wait for the process of a case. True when the time was over: it and its group are killed then."""
+    deadline = time.monotonic() + limit
+    pidfd = os.pidfd_open(child)
+    try:
+        over = not select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]
+        if over:
+            os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return over
+    finally:
+        os.close(pidfd)
+
+
+def run(cases: Sequence[Case], program: Program, limit: float = 60) -> Iterator[Result]:
+    """Each case in turn."""
+    for case in cases:
+        yield run_one(case, program, limit)
