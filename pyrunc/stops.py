@@ -63,7 +63,7 @@ class Breakpoints(Observer):
                     steps.append(stop)
                     ids.append(f"stop.here:{id}")
                 elif parted:
-                    raise UsageError(f"--break: when the init comes to {id} it waits for start, and nobody for it")
+                    raise UsageError(f"--break: it cannot stop before {id}: the runtime has ended by then")
                 else:
                     label = f"before {id}"
                     steps += (Barrier(label=label, waits=PARENT), stop, Barrier(label=label, waits=CHILD))
@@ -72,7 +72,7 @@ class Breakpoints(Observer):
             ids.append(id)
             parted = parted or (isinstance(step, Barrier) and step.parting)
         if len(steps) == len(plan):
-            raise UsageError(f"--break: this plan has no step {' or '.join(self.words)} (pyrunc explain has them all)")
+            raise UsageError(f"--break: this plan has no step {' or '.join(self.words)} (pyrunc explain lists them)")
         return Plan(plan.command, steps, ids)
 
     def chosen(self, step: Step, id: str, number: int) -> bool:

@@ -85,7 +85,7 @@ def exceptions(rules: Sequence[DeviceRule]) -> Exceptions:
         if kind == "a":
             state.reset(rule["allow"])
         elif kind not in TYPES:
-            raise ConfigError(f'device type "{kind}" is none of a, b, c', f"{where}.type")
+            raise ConfigError(f'device type "{kind}" is not a, b or c', f"{where}.type")
         else:
             major = _number(rule.get("major"), f"{where}.major")
             minor = _number(rule.get("minor"), f"{where}.minor")
@@ -153,8 +153,8 @@ def _of_type(state: Exceptions, kind: int) -> Iterator[bytes]:
             (wide if major == ANY else groups.setdefault(major, [])).append(match)
     minors = sum(device == kind and major == ANY and minor != ANY for device, major, minor in state.rules)
     if minors > WIDE:
-        raise ConfigError(f"{minors} rules for one minor number of every major number; {WIDE} are as many as the "
-                          "kernel can look through", WHERE)
+        raise ConfigError(f"{minors} rules for one minor number of every major number; the kernel can check "
+                          f"at most {WIDE}", WHERE)
     for part in wide:
         yield _unless(_TYPE, kind, part)
         if part == _answer(not state.allow):        # for every device of the type: what follows cannot be reached

@@ -77,7 +77,7 @@ def _number(value: str, where: str) -> int:
     if value == "max":
         return INFINITY
     if not (value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS):
-        raise ConfigError(f"{quoted(value)} is no number", where)
+        raise ConfigError(f"{quoted(value)} is not a number", where)
     return int(value)
 
 
@@ -85,7 +85,7 @@ def _cpu_max(value: str, where: str) -> Properties:
     quota, *rest = value.split()
     period = _number(rest[0], where) if rest else 100000
     if not period:
-        raise ConfigError("a period of 0", where)
+        raise ConfigError("the period must not be 0", where)
     if quota == "max":
         per_second = INFINITY
     else:

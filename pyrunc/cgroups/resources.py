@@ -196,7 +196,7 @@ def _cpu(cpu: CPU) -> Iterator[Setting]:
     if idle is not None:
         if idle == 1 and shares:
             # The kernel answers EINVAL to a weight once the cgroup is idle.
-            raise ConfigError("an idle cgroup has no shares: give one of the two", f"{place}.idle")
+            raise ConfigError("an idle cgroup has no shares: set one of the two, not both", f"{place}.idle")
         yield Setting("cpu.idle", str(idle), f"{place}.idle")
     if shares:
         yield Setting("cpu.weight", str(cpu_weight(shares)), f"{place}.shares")
@@ -232,7 +232,7 @@ def _rdma(resources: Resources) -> Iterator[Setting]:
     for device, limits in (resources.get("rdma") or {}).items():
         where = f'{WHERE}.rdma["{device}"]'
         if not device or device.split() != [device]:
-            raise ConfigError("a device's name has no white space", where)
+            raise ConfigError("the name of a device must not contain white space", where)
         counts = (("hca_handle", limits.get("hcaHandles")), ("hca_object", limits.get("hcaObjects")))
         words = [f"{name}={count}" for name, count in counts if count is not None]
         if not words:
@@ -250,10 +250,10 @@ def _unified(resources: Resources) -> Iterator[Setting]:
         if not (controller and dot and parameter):
             raise ConfigError(f'"{file}" is not of the form controller.parameter', where)
         if file in NOT_SETTINGS:
-            raise ConfigError(f"{file} acts on processes and is no setting", where)
+            raise ConfigError(f"{file} is not a limit: it acts on the processes of the container", where)
         lines = [line for line in value.split("\n") if line.strip()]
         if not lines:
-            raise ConfigError("no value", where)     # the kernel would take it for 0
+            raise ConfigError("must not be empty", where)     # the kernel would take it for 0
         for line in lines:
             yield Setting(file, line, where)
 

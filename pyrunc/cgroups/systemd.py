@@ -181,7 +181,7 @@ class Manager:
         try:
             return self._get(OBJECT, MANAGER, name)
         except BusError as fault:
-            raise refusal(f"systemd does not tell its {name}: {fault.text}") from None
+            raise refusal(f"systemd does not return its {name}: {fault.text}") from None
 
     def version(self) -> int:
         """systemd's version: 252 of "252.22-1~deb12u1"; 0 when it cannot be read."""

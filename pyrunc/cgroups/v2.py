@@ -206,7 +206,7 @@ class Cgroup:
     def freeze(self) -> None:
         """Stop every process; returns when they are. One that does not within 10 s: all run again, and ETIMEDOUT."""
         if self.fd < 0:
-            raise refusal("the container has no cgroup that could be frozen")
+            raise refusal("the container has no cgroup to freeze")
         self.kernel.write_file("cgroup.freeze", "1", self.fd)
         if not wait_event(self.kernel, self.fd, "frozen", True, FREEZE_SECONDS):
             self.kernel.write_file("cgroup.freeze", "0", self.fd)

@@ -67,7 +67,7 @@ def _namespaces(config: Config) -> Iterator[Finding]:
                 with open(path, "rb") as file:
                     found = fcntl.ioctl(file, NS_GET_NSTYPE)
             except PermissionError:
-                yield warning(f"{where}.path", f"{quoted(path)} cannot be looked at without more privileges")
+                yield warning(f"{where}.path", f"{quoted(path)} cannot be checked without more privileges")
             except OSError as fault:
                 reason = strerror(fault.errno or 0) if not os.path.exists(path) else "it is not a namespace"
                 yield error(f"{where}.path", f"{quoted(path)}: {reason}")
@@ -111,7 +111,7 @@ def _same_sort(source: str, root: str, destination: str, before: list[str], wher
 def _program(config: Config, root: str) -> Iterator[Finding]:
     process = config.get("process")
     if process is None:
-        yield warning("process", "there is none: the container can be created but not started")
+        yield warning("process", "config.json has no process: the container can be created but not started")
         return
     search = next((entry[5:] for entry in reversed(process.get("env", [])) if entry.startswith("PATH=")), DEFAULT_PATH)
     name = process["args"][0]
@@ -141,7 +141,7 @@ def _reason(path: str, root: str) -> str:
     if os.path.isdir(path):
         return f"{place} is a directory"
     if not os.path.isfile(path):
-        return f"{place} is no regular file"
+        return f"{place} is not a regular file"
     return f"{place} has no execute permission for anybody"
 
 
@@ -160,7 +160,7 @@ def _devices(config: Config, root: str) -> Iterator[Finding]:
             continue
         number = os.makedev(device.get("major", 0), device.get("minor", 0)) if device["type"] != "p" else 0
         if stat.S_IFMT(there.st_mode) != kinds[device["type"]] or there.st_rdev != number:
-            yield error(f"linux.devices[{index}].path", f"{quoted(device['path'])} in the root is something else")
+            yield error(f"linux.devices[{index}].path", f"{quoted(device['path'])} in the root is not this device")
 
 
 def _hooks(config: Config) -> Iterator[Finding]:
@@ -193,7 +193,7 @@ def _security(config: Config, host: Host) -> Iterator[Finding]:
         yield error("process.selinuxLabel",
                     "selinux label is specified in config, but selinux is disabled or not supported")
     if linux.get("mountLabel") and not host.selinux:
-        yield warning("linux.mountLabel", "SELinux is not enabled here, so that it has no effect")
+        yield warning("linux.mountLabel", "no effect: SELinux is not enabled here")
 
 
 def _seccomp(config: Config) -> Iterator[Finding]:
@@ -203,7 +203,7 @@ def _seccomp(config: Config) -> Iterator[Finding]:
     path = seccomp.get("listenerPath", "")
     notify = any(rule["action"] == "SCMP_ACT_NOTIFY" for rule in seccomp.get("syscalls", ()))
     if notify and not (os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode)):
-        yield error("linux.seccomp.listenerPath", f"{quoted(path)} is no socket: nobody would get the listener")
+        yield error("linux.seccomp.listenerPath", f"{quoted(path)} is not a socket: no agent would get the listener")
     try:
         from ..seccomp.compile import program, unknown_names
         from ..seccomp.profile import read
@@ -223,7 +223,7 @@ def _kernel(config: Config) -> Iterator[Finding]:
     linux = config.get("linux", {})
     for name in linux.get("sysctl", {}):
         if not os.path.exists(f"/proc/sys/{sysctl_path(name)}"):
-            yield warning(at("linux.sysctl", name), "this kernel has no such parameter, as far as is seen from here")
+            yield warning(at("linux.sysctl", name), "this kernel has no such parameter, or hides it from this process")
     for name in linux.get("netDevices", {}):
         if not os.path.exists(f"/sys/class/net/{name}"):
             yield error(at("linux.netDevices", name), "there is no such network device in this network namespace")

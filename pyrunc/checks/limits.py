@@ -121,5 +121,5 @@ def _subordinate_ids(config: Config, host: Host) -> Iterator[Finding]:
         for index, mapping in enumerate(mappings):
             first, last = mapping["hostID"], mapping["hostID"] + mapping["size"]
             if not any(start <= first and last <= start + count for start, count in granted):
-                yield error(f"linux.{key}[{index}].hostID", f"{first} to {last - 1} are not {user}'s to map",
+                yield error(f"linux.{key}[{index}].hostID", f"{first} to {last - 1} are not granted to {user}",
                             f"/etc/sub{key[:3]} must grant them")

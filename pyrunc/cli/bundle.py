@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 FLAGS = (
     Flag("bundle", str, "the bundle's directory (default: the current one)", short="b", value="DIR"),
-    Flag("config", str, "another file than the bundle's config.json", short="f", value="FILE"),
-    Flag("console-socket", str, "unix socket that is sent the terminal's master end", value="SOCKET"),
-    Flag("pidfd-socket", str, "unix socket that is sent a pidfd of the container's init", value="SOCKET"),
+    Flag("config", str, "use this file instead of the bundle's config.json", short="f", value="FILE"),
+    Flag("console-socket", str, "send the master end of the terminal to this unix socket", value="SOCKET"),
+    Flag("pidfd-socket", str, "send a pidfd of the container's init to this unix socket", value="SOCKET"),
     Flag("pid-file", str, "write the init's pid to this file", value="FILE"),
-    Flag("no-pivot", bool, "move the root mount instead of pivot_root, for a root file system on a ramdisk"),
+    Flag("no-pivot", bool, "move the root mount instead of calling pivot_root: for a root file system on a ramdisk"),
     Flag("no-new-keyring", bool, "keep the caller's session keyring"),
-    Flag("preserve-fds", int, "hand on N descriptors after 0, 1, 2 and those of LISTEN_FDS", value="N"),
+    Flag("preserve-fds", int, "pass N descriptors to the container, after 0, 1, 2 and those of LISTEN_FDS", value="N"),
 )
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from .flags import Call
 
 COMMAND = Command(
-    "check", "find everything that is wrong with a bundle, by the specification and on this host",
+    "check", "find everything that is wrong with a bundle, by the specification and for this host",
     (Flag("bundle", str, "the bundle's directory (default: the current one)", short="b", value="DIR"),
-     Flag("config", str, "another file than the bundle's config.json", value="FILE"),
+     Flag("config", str, "use this file instead of the bundle's config.json", value="FILE"),
      Flag("format", str, "text or json", short="f", value="FORMAT", default="text", choices=("text", "json"))),
     arguments=" ", least=0, most=0)
 

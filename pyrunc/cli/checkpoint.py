@@ -26,28 +26,30 @@ if TYPE_CHECKING:
 COMMON = (
     Flag("image-path", str, "directory of the images (default: ./checkpoint)", value="DIR"),
     Flag("work-path", str, "directory of criu's log and statistics (default: that of the images)", value="DIR"),
-    Flag("tcp-established", bool, "take established TCP connections along"),
+    Flag("tcp-established", bool, "keep established TCP connections"),
     Flag("tcp-close", bool, "close established TCP connections"),
-    Flag("ext-unix-sk", bool, "allow unix sockets whose other end is outside"),
-    Flag("shell-job", bool, "allow a container at a terminal of the outside"),
-    Flag("file-locks", bool, "take file locks along"),
+    Flag("ext-unix-sk", bool, "allow unix sockets with an end outside the container"),
+    Flag("shell-job", bool, "allow a container that uses a terminal from outside"),
+    Flag("file-locks", bool, "keep file locks"),
     Flag("lazy-pages", bool, "fetch memory when it is used (userfaultfd(2))"),
     Flag("auto-dedup", bool, "punch holes where a later image has the same memory"),
-    Flag("manage-cgroups-mode", str, "what of the cgroups is restored", value="MODE", default="soft",
+    Flag("manage-cgroups-mode", str, "which properties of the cgroups are restored", value="MODE", default="soft",
          choices=tuple(CGROUP_MODES)),
-    Flag("empty-ns", list, "a namespace whose content is left out: network, which always is", value="TYPE"),
-    Flag("parent-path", str, "images of a pre-dump to add to, relative to --image-path", value="DIR"),
+    Flag("empty-ns", list, "leave out the content of this namespace: network, which always is",
+         value="TYPE"),
+    Flag("parent-path", str, "directory of the pre-dump to add to, relative to --image-path", value="DIR"),
 )
 COMMAND = Command(
     "checkpoint", "write a running container to image files",
     (*COMMON,
-     Flag("leave-running", bool, "do not end the container"),
-     Flag("pre-dump", bool, "write only memory, and let the container go on: a dump with --parent-path adds the rest"),
-     Flag("tcp-skip-in-flight", bool, "leave out TCP connections that are being made"),
-     Flag("link-remap", bool, "allow open files that were removed, by new links to them"),
-     Flag("status-fd", int, "descriptor that gets a NUL byte when lazy pages can be fetched", value="FD", default=-1,
-          least=-1),
-     Flag("page-server", str, "send memory to the page server there", value="ADDRESS:PORT")))
+     Flag("leave-running", bool, "keep the container running"),
+     Flag("pre-dump", bool, "write only the memory, and keep the container running; a dump with --parent-path "
+          "adds the rest"),
+     Flag("tcp-skip-in-flight", bool, "leave out TCP connections that are not established yet"),
+     Flag("link-remap", bool, "allow open files that were removed: make new links to them"),
+     Flag("status-fd", int, "write a NUL byte to this descriptor when lazy pages can be fetched", value="FD",
+          default=-1, least=-1),
+     Flag("page-server", str, "send memory to the page server at this address", value="ADDRESS:PORT")))
 
 
 def run(call: Call) -> int:

@@ -46,7 +46,7 @@ def run(call: Call) -> int:
     """zsh understands bash's completion functions once it is told to."""
     shell = call.arguments[0]
     if shell not in ("bash", "zsh"):
-        raise UsageError(f'no completion for "{shell}": bash or zsh')
+        raise UsageError(f'no completion for "{shell}", only for bash and zsh')
     script = bash()
     if shell == "zsh":
         script = "#compdef pyrunc\nautoload -Uz +X compinit bashcompinit && compinit -u && bashcompinit\n" + script

@@ -21,7 +21,7 @@ def caller_terminal() -> int:
     try:
         return posix.open("/dev/tty", posix.O_RDWR | posix.O_CLOEXEC)
     except OSError as fault:
-        raise UsageError(f"the container's terminal needs one here: open /dev/tty: "
+        raise UsageError(f"a container with a terminal needs a terminal here: open /dev/tty: "
                          f"{strerror(fault.errno or 0)}") from None
 
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 COMMAND = Command(
     "delete", "delete a stopped container",
-    (Flag("force", bool, "also one that runs: it gets SIGKILL first", short="f"),
-     Flag("regex", bool, "the id is a regular expression: every container whose id it matches", short="r")))
+    (Flag("force", bool, "also delete a running container: kill it with SIGKILL first", short="f"),
+     Flag("regex", bool, "take the id as a regular expression, and every container that it matches", short="r")))
 
 
 def run(call: Call) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .flags import Call
 
 COMMAND = Command(
-    "doctor", "say what this host offers to containers, and what each missing thing costs",
+    "doctor", "show what this host lacks for containers, and what does not work without it",
     (Flag("format", str, "text or json", short="f", value="FORMAT", default="text", choices=("text", "json")),),
     arguments=" ", least=0, most=0)
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from .flags import Call
 
 COMMAND = Command(
-    "events", "print what a container uses, and its OOM kills, as JSON lines",
-    (Flag("interval", str, "time between two stats, such as 500ms or 1m30s", value="DURATION", default="5s"),
-     Flag("stats", bool, "print the stats once")))
+    "events", "print the resource usage of a container and its OOM kills, as JSON lines",
+    (Flag("interval", str, "time between two records, such as 500ms or 1m30s", value="DURATION", default="5s"),
+     Flag("stats", bool, "print the usage once, and end")))
 
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST = 2**63 / 1e9            # of Go's durations, which count nanoseconds

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from .flags import Call
 
 COMMAND = Command(
-    "exec", "run one more process in a container",
-    (Flag("process", str, "the process as JSON, in the form of config.json's `process`", short="p", value="FILE"),
-     Flag("detach", bool, "return once the process runs", short="d"),
-     Flag("tty", bool, "give it a terminal", short="t"),
-     Flag("console-socket", str, "unix socket that is sent the terminal's master end", value="SOCKET"),
-     Flag("pidfd-socket", str, "unix socket that is sent a pidfd of the process", value="SOCKET"),
-     Flag("pid-file", str, "write the process's pid to this file", value="FILE"),
+    "exec", "run another process in a container",
+    (Flag("process", str, "read the process from this file: JSON in the form of config.json's `process`",
+          short="p", value="FILE"),
+     Flag("detach", bool, "return as soon as the process runs", short="d"),
+     Flag("tty", bool, "give the process a terminal", short="t"),
+     Flag("console-socket", str, "send the master end of the terminal to this unix socket", value="SOCKET"),
+     Flag("pidfd-socket", str, "send a pidfd of the process to this unix socket", value="SOCKET"),
+     Flag("pid-file", str, "write the pid of the process to this file", value="FILE"),
      Flag("cwd", str, "working directory in the container", value="DIR"),
      Flag("env", list, "add an environment variable", short="e", value="NAME=VALUE"),
      Flag("user", str, "user and group id", short="u", value="UID[:GID]"),
@@ -42,10 +43,10 @@ COMMAND = Command(
      Flag("no-new-privs", bool, "set no_new_privs"),
      Flag("apparmor", str, "AppArmor profile", value="PROFILE"),
      Flag("process-label", str, "SELinux label", value="LABEL"),
-     Flag("preserve-fds", int, "hand on N descriptors after 0, 1, 2 and those of LISTEN_FDS", value="N"),
-     Flag("cgroup", list, "run in this cgroup below the container's; names of controllers before it mean the same",
+     Flag("preserve-fds", int, "pass N descriptors to the process, after 0, 1, 2 and those of LISTEN_FDS", value="N"),
+     Flag("cgroup", list, "run in this cgroup below the container's; names of controllers before it have no effect",
           value="[CONTROLLERS:]PATH"),
-     Flag("ignore-paused", bool, "also in a paused container, which then has to be resumed")),
+     Flag("ignore-paused", bool, "allow a paused container: the process runs once the container is resumed")),
     arguments="<container-id> [command [arguments]]", least=1, most=-1, stop=1, prefix="exec failed: ", failure=255,
     shares=True)
 
@@ -75,7 +76,7 @@ def run(call: Call) -> int:
         if not ((killed or fault.step.startswith(OF_CONTAINER)) and not named and ends(container)):
             raise
         # What it then misses says nothing; engines take "no such file" for a missing program.
-        raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}: it ended meanwhile") from None
+        raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}: it ended during exec") from None
     if options.detach:
         return 0
     from .foreground import stay
@@ -147,7 +148,7 @@ def process_of(call: Call, saved: Config) -> Process:
         raise UsageError("exec args cannot be empty")
     process = saved.get("process")
     if process is None:
-        raise UsageError("the container has no process to take the rest from: use --process")
+        raise UsageError("config.json of the container has no process whose settings exec could take: use --process")
     return changed(call, process)
 
 
@@ -208,7 +209,7 @@ def id_of(text: str, flag: str, words: str = "") -> int:
     words   of runc, in front of the error
     """
     if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= ID_LIMIT):
-        raise UsageError(f'{words}invalid value "{text}" for flag -{flag}: not an id, which is a number')
+        raise UsageError(f'{words}invalid value "{text}" for flag -{flag}: an id is a number')
     return int(text)
 
 

@@ -27,7 +27,7 @@ def run(call: Call) -> int:
     if words and words[0] in PLANNED:
         name = words.pop(0)
     elif words and words[0] in others():
-        raise UsageError(f"{words[0]} has no plan: it only looks, or does one thing")
+        raise UsageError(f"{words[0]} has no plan: it changes no container")
     explained, format = sub_call(call, name, words, bool(call.arguments) and call.arguments[0] == name)
     from .main import module
     plan: Plan = module(name).plan_of(explained)

@@ -23,7 +23,7 @@ def run(call: Call) -> int:
         socket = _socket.socket(fileno=number)
         kind = socket.type
     except (OSError, ValueError, OverflowError):
-        raise UsageError(f"descriptor {number} is no socket: a keeper is started by the library") from None
+        raise UsageError(f"descriptor {number} is not a socket: the library starts the keeper") from None
     if kind != _socket.SOCK_SEQPACKET:
         raise UsageError(f"descriptor {number} is not the library's socket")
     socket.setblocking(True)

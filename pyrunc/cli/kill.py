@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 COMMAND = Command(
     "kill", "send a signal to a container's init (default: SIGTERM)",
-    (Flag("all", bool, "to every process of the container", short="a"),
-     Flag("regex", bool, "the id is a regular expression: every container whose id it matches", short="r")),
+    (Flag("all", bool, "send it to every process of the container", short="a"),
+     Flag("regex", bool, "take the id as a regular expression, and every container that it matches", short="r")),
     arguments="<container-id> [signal]", most=2, stop=1)
 
 

@@ -23,7 +23,7 @@ FORMATS = ("table", "json")
 COMMAND = Command(
     "list", "list the containers",
     (Flag("format", str, "table or json", short="f", value="FORMAT", default="table"),
-     Flag("quiet", bool, "only their ids", short="q")),
+     Flag("quiet", bool, "print only the ids", short="q")),
     arguments="", least=0, most=0)
 
 

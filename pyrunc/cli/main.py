@@ -27,19 +27,19 @@ GLOBALS = (
     Flag("root", str, "directory of the containers' state, on a tmpfs (default: /run/pyrunc)", value="DIR"),
     Flag("log", str, "append log records to this file (default: stderr)", value="FILE"),
     Flag("log-format", str, "text or json", value="FORMAT", default="text", choices=("text", "json")),
-    Flag("debug", bool, "log what is done, not only what fails"),
+    Flag("debug", bool, "also log each step, not only failures"),
     Flag("trace", str, "append one JSON line for each step to this file (also: PYRUNC_TRACE)", value="FILE"),
     Flag("break", list, "stop before this step of create, run, exec or restore: its id, its name, the part before the "
          "dot, its number in explain, or its place in config.json (also: PYRUNC_BREAK)", value="STEP"),
-    Flag("systemd-cgroup", bool, "make cgroups through systemd; cgroupsPath is then slice:prefix:name"),
-    Flag("cgroup-manager", str, "cgroupfs, systemd or disabled", value="NAME", default="cgroupfs",
+    Flag("systemd-cgroup", bool, "make cgroups through systemd; cgroupsPath is then read as slice:prefix:name"),
+    Flag("cgroup-manager", str, "how cgroups are made: cgroupfs, systemd or disabled", value="NAME", default="cgroupfs",
          choices=("cgroupfs", "systemd", "disabled")),
-    Flag("rootless", str, "do without what only root may do to cgroups: auto, true or false", value="WHEN",
+    Flag("rootless", str, "go on without a cgroup where making one is not permitted: auto, true or false", value="WHEN",
          default="auto", choices=("auto", "true", "false")),
     Flag("version", bool, "print the versions", short="v"),
-    Flag("help", bool, "print this", short="h"),
+    Flag("help", bool, "print this help", short="h"),
 )
-HELP = (Flag("help", bool, "print this", short="h"),)
+HELP = (Flag("help", bool, "print this help", short="h"),)
 PYRUNC = Command("", "run containers as the OCI runtime specification says", GLOBALS, "COMMAND [arguments]", 1, -1, 1)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..step import Plan
     from .flags import Call
 
-COMMAND = Command("pause", "stop every process of a container until resume")
+COMMAND = Command("pause", "freeze every process of a container until resume")
 
 
 def run(call: Call) -> int:

@@ -30,7 +30,7 @@ def run(call: Call) -> int:
     cgroup = container.cgroup()
     if not cgroup.exists():      # removed with the last process, or there never was one: no list is no empty list
         raise StateError(f"{NOT_RUNNING}: cgroup {cgroup.path} is gone" if cgroup.path else
-                         f"container {call.id} has no cgroup to tell its processes by")
+                         f"container {call.id} has no cgroup, so its processes are not known")
     pids = cgroup.procs()
     if format == "json":
         emit(dumps(pids) + "\n")

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from .flags import Call
 
 COMMAND = Command(
-    "restore", "make a container again from a checkpoint",
+    "restore", "make a container from a checkpoint",
     (*FLAGS, *COMMON,
-     Flag("detach", bool, "return once the processes run", short="d"),
-     Flag("keep", bool, "do not delete the container when it has ended"),
-     Flag("no-subreaper", bool, "let the container's orphans go to another process than this one"),
-     Flag("lsm-profile", str, "another AppArmor profile or SELinux label", value="TYPE:NAME"),
-     Flag("lsm-mount-context", str, "another SELinux context of the mounts that have one", value="CONTEXT")),
+     Flag("detach", bool, "return as soon as the processes run", short="d"),
+     Flag("keep", bool, "keep the container after its program has ended"),
+     Flag("no-subreaper", bool, "do not become the parent of the container's orphans"),
+     Flag("lsm-profile", str, "use this AppArmor profile or SELinux label instead", value="TYPE:NAME"),
+     Flag("lsm-mount-context", str, "use this SELinux context for the mounts that have one", value="CONTEXT")),
     prefix="pyrunc restore failed: ", shares=True)
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 COMMAND = Command(
     "run", "create a container from a bundle and run its program",
     (*FLAGS,
-     Flag("detach", bool, "return once the program runs", short="d"),
-     Flag("keep", bool, "do not delete the container when it has ended"),
-     Flag("no-subreaper", bool, "let the container's orphans go to another process than this one")),
+     Flag("detach", bool, "return as soon as the program runs", short="d"),
+     Flag("keep", bool, "keep the container after its program has ended"),
+     Flag("no-subreaper", bool, "do not become the parent of the container's orphans")),
     prefix="pyrunc run failed: ", shares=True)
 
 PR_SET_CHILD_SUBREAPER = 36

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from .flags import Call
 
 COMMAND = Command(
-    "spec", "write a config.json to begin with",
+    "spec", "write an example config.json",
     (Flag("bundle", str, "the bundle's directory (default: the current one)", short="b", value="DIR"),
-     Flag("config", str, "another name than config.json", short="f", value="FILE", default="config.json"),
-     Flag("rootless", bool, "for a container of the calling user, who need not be root")),
+     Flag("config", str, "write to this file instead", short="f", value="FILE", default="config.json"),
+     Flag("rootless", bool, "write one that an ordinary user can run")),
     arguments="", least=0, most=0)
 
 CAPABILITIES = ("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .flags import Call
 
-COMMAND = Command("state", "print what a container is doing, as JSON")
+COMMAND = Command("state", "print the state of a container, as JSON")
 
 
 def run(call: Call) -> int:

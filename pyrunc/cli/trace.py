@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 FORMATS = ("text", "chrome", "html")
 COMMAND = Command(
-    "trace", "show what a trace says: show TRACE [TRACE], or diff TRACE TRACE",
-    (Flag("format", str, "text, a waterfall; chrome, for ui.perfetto.dev and chrome://tracing; html, one page",
+    "trace", "draw a trace (show TRACE [TRACE]), or compare two (diff TRACE TRACE)",
+    (Flag("format", str, "text: a waterfall; chrome: for ui.perfetto.dev and chrome://tracing; html: one page",
           short="f", value="FORMAT", default="text", choices=FORMATS),
-     Flag("command", str, "only runs of this command (create, start, exec, ...)", value="COMMAND"),
-     Flag("all", bool, "every run in the trace, not only the newest")),
+     Flag("command", str, "show only runs of this command (create, start, exec, ...)", value="COMMAND"),
+     Flag("all", bool, "show every run in the trace, not only the newest")),
     arguments="<show|diff> <file or container-id> [file or container-id]", least=2, most=3)
 
 
@@ -36,7 +36,7 @@ def run(call: Call) -> int:
     elif what == "show":
         emit(shown(call, names))
     else:
-        raise UsageError(f"trace {what}: show TRACE [TRACE] or diff TRACE TRACE is wanted")
+        raise UsageError(f"trace {what}: use trace show TRACE [TRACE], or trace diff TRACE TRACE")
     return 0
 
 
@@ -68,7 +68,7 @@ def runs_of(call: Call, name: str) -> list[Run]:
     wanted = call.text("command")
     found = [run for run in found if wanted in ("", run.command)]
     if not found:
-        raise UsageError(f"{name}: the trace has no run" + (f" of {wanted}" if wanted else " of it"))
+        raise UsageError(f"{name}: the trace has no run" + (f" of {wanted}" if wanted else " of this container"))
     return found
 
 

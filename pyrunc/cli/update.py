@@ -41,20 +41,20 @@ IGNORED = ("kernel-memory", "kernel-memory-tcp")
 
 COMMAND = Command(
     "update", "change the limits of a container",
-    (Flag("resources", str, "a file like linux.resources of config.json, or - for standard input; no other flag counts "
-          "then", short="r", value="FILE"),
+    (Flag("resources", str, "read the limits from this file, in the form of linux.resources, or with - from standard "
+          "input; other flags are then ignored", short="r", value="FILE"),
      Flag("blkio-weight", str, "weight for block devices, 10 to 1000", value="WEIGHT"),
      Flag("cpu-period", str, "length of the period that --cpu-quota counts in, microseconds", value="TIME"),
-     Flag("cpu-quota", str, "processor time in a period, microseconds", value="TIME"),
-     Flag("cpu-burst", str, "unused quota that may be saved up, microseconds", value="TIME"),
+     Flag("cpu-quota", str, "processor time in each period, microseconds", value="TIME"),
+     Flag("cpu-burst", str, "unused quota that may be saved for later, microseconds", value="TIME"),
      Flag("cpu-share", str, "weight of the container's processor time", value="WEIGHT"),
      Flag("cpu-rt-period", str, "real-time period, microseconds (cgroup v1)", value="TIME"),
      Flag("cpu-rt-runtime", str, "real-time quota, microseconds (cgroup v1)", value="TIME"),
      Flag("cpuset-cpus", str, "processors that may be used", value="LIST"),
      Flag("cpuset-mems", str, "memory nodes that may be used", value="LIST"),
-     Flag("cpu-idle", str, "1: only idle processors; 0: as all", value="0|1"),
+     Flag("cpu-idle", str, "1: run only on idle processors; 0: run as others do", value="0|1"),
      Flag("memory", str, "memory limit, bytes or with a unit b, k, m, g; -1 for none", value="SIZE"),
-     Flag("memory-reservation", str, "memory that is protected", value="SIZE"),
+     Flag("memory-reservation", str, "memory that is protected from reclaim, in bytes or with a unit", value="SIZE"),
      Flag("memory-swap", str, "limit of memory and swap together; -1 for none", value="SIZE"),
      Flag("pids-limit", str, "limit of processes and threads; -1 for none", value="N"),
      Flag("l3-cache-schema", str, "Intel RDT: share of the L3 cache", value="SCHEMA"),
@@ -108,7 +108,7 @@ def requested(call: Call) -> tuple[Resources, str]:
         document = "standard input" if file == "-" else file
         resources = loads(_read(file, document), document)
         if type(resources) is not dict:
-            raise UsageError(f"an object is wanted: in {document}")
+            raise UsageError(f"must be an object: in {document}")
         return cast("Resources", resources), document
     found: dict[str, dict[str, Any]] = {}
     for table, convert in ((WORDS, _word), (NUMBERS, _number), (SIZES, size)):

@@ -60,7 +60,7 @@ def check_hooks(hooks: object, document: str = "") -> None:
 def _check_part(value: object, config: dict[str, Any], part: str, document: str) -> None:
     """config has nothing but the value, where part says."""
     if value is None:
-        raise ConfigError("an object is wanted, not null", document=document)
+        raise ConfigError("must be an object, not null", document=document)
     node = (dict, shape.CONFIG[1], (), None)
     try:
         _walk(config, node, [], _refuse)
@@ -91,7 +91,7 @@ def _walk(value: Any, node: shape.Node, path: list[str | int], report: Report) -
     if node[0] is list:
         _, item_node, least, text = node
         if len(value) < least:
-            report(_fault(text, "it is empty", path))
+            report(_fault(text, "must not be empty", path))
         if item_node[0] is str and item_node[1] is None and {*map(type, value)} <= {str}:
             return                               # most arrays: strings without conditions
         for index, item in enumerate(value):
@@ -128,7 +128,7 @@ def _value(value: Any, node: shape.Node, path: list[str | int], key: str | int, 
     if kind is not node[0]:
         from .where import kind as name
         text = node[-1] if node[0] in (str, list) else ""
-        report(_fault(text, f"{name(node[0]())} is wanted, not {name(value)}", [*path, key]))
+        report(_fault(text, f"must be {name(node[0]())}, not {name(value)}", [*path, key]))
     elif kind is str:
         allowed = node[1]
         if allowed is not None and not (value in allowed if type(allowed) is tuple
@@ -159,7 +159,7 @@ def _string_fault(value: str, node: shape.Node, path: list[str | int]) -> Config
     from .where import quoted
     _, allowed, text = node
     if allowed == "+":
-        return _fault(text, "it is empty", path)
+        return _fault(text, "must not be empty", path)
     if type(allowed) is tuple:
         known = ", ".join(sorted(filter(None, allowed)))
         return _fault(text, f"unknown value {quoted(value)}; known are {known}", path)

@@ -54,8 +54,8 @@ class Reader:
 
     def wanted(self, what: str) -> NoReturn:
         if self.i >= len(self.text):
-            self.fail(f"the file ends where {what} is wanted", self.i)
-        self.fail(f"{what} is wanted", self.i)
+            self.fail(f"the file ends where {what} is expected", self.i)
+        self.fail(f"expected {what}", self.i)
 
     def document_(self) -> None:
         if self.text.startswith("\ufeff"):
@@ -92,7 +92,7 @@ class Reader:
             key = self.string()
             self.where = at(outer, key)
             if key in seen:
-                self.fail(f"the member {quoted(key)} is there twice", start)
+                self.fail(f"the member {quoted(key)} is listed twice", start)
             seen.add(key)
             if self.next() != ":":
                 self.wanted('":"')

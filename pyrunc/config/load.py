@@ -109,5 +109,5 @@ def load(bundle: str, file: str = "config.json") -> Config:
     config: Config = loads(data, file)
     if type(config) is not dict:
         from .where import kind
-        raise ConfigError(f"an object is wanted, not {kind(config)}", document=file)
+        raise ConfigError(f"must be an object, not {kind(config)}", document=file)
     return config

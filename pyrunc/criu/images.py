@@ -70,10 +70,10 @@ def check(directory: int, place: str) -> None:
             try:
                 further = posix.open(PARENT, DIRECTORY | posix.O_CLOEXEC, dir_fd=fd)
             except OSError as fault:
-                raise CriuError(f"the images in {place} build upon {above}: {strerror(fault.errno or 0)}") from None
+                raise CriuError(f"the images in {place} are based on {above}: {strerror(fault.errno or 0)}") from None
             posix.close(fd)
             fd = further
-        raise CriuError(f"the images in {place} build upon each other without end")
+        raise CriuError(f"the images in {place} are based on each other in a circle")
     finally:
         posix.close(fd)
 
@@ -86,7 +86,7 @@ def _check(fd: int, place: str) -> str:
         if stat.S_ISLNK(mode) and name == PARENT:
             above = posix.readlink(name, dir_fd=fd)
             if above.startswith("/"):
-                raise CriuError(f"the images in {place} build upon an absolute path: {above}")
+                raise CriuError(f"the images in {place} are based on an absolute path: {above}")
         elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and not (stat.S_ISSOCK(mode) and name == LAZY_PAGES):
             raise CriuError(f"{place}/{name} is neither a file nor a directory: not an image of a checkpoint")
     return above

@@ -44,7 +44,7 @@ class Runtime:
         Raises UsageError, ConfigError, StateError, StepError; then nothing is left behind.
         """
         if not bundle and config is None:
-            raise UsageError("a bundle or a config is wanted")
+            raise UsageError("create needs a bundle or a config")
         place = os.path.abspath(bundle) if bundle else _place(config or {})
         streams = Streams(stdin, stdout, stderr)
         try:

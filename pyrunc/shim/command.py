@@ -35,7 +35,7 @@ def run(action: str, given: Given) -> bytes:
         from .cleanup import delete
         check_id(given.id)
         return delete(given, given.bundle or posix.getcwd())
-    raise UsageError(f"{action}: start or delete is wanted")
+    raise UsageError(f"{action}: must be start or delete")
 
 
 def info() -> bytes:

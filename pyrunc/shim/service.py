@@ -421,7 +421,7 @@ def json_of(given: Any | None) -> Anything:
     except PyruncError as fault:
         raise RpcError(codes.INVALID_ARGUMENT, str(fault)) from None
     if not isinstance(value, dict):
-        raise RpcError(codes.INVALID_ARGUMENT, "an object is wanted in the request")
+        raise RpcError(codes.INVALID_ARGUMENT, "the request must hold an object")
     return value
 
 

@@ -31,7 +31,7 @@ def delete(root: str, id: str, force: bool, observers: Sequence[Observer] = ()) 
     try:
         lock = _lock(root, id, force)
     except store.Busy:
-        raise StateError(f"cannot delete container {id}: another command works on it") from None
+        raise StateError(f"cannot delete container {id}: another command is working on it") from None
     except StateError as fault:
         if force and str(fault) == DOES_NOT_EXIST:     # another delete was faster
             return

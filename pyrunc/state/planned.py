@@ -27,5 +27,5 @@ def read_step(container: Container, index: int) -> tuple[str, str, str]:
     except (PyruncError, TypeError, KeyError, IndexError, ValueError):
         raise StateError(f"{path} is damaged: it has no step {index}") from None
     if not type(id) is type(spec) is type(where) is str:
-        raise StateError(f"{path} is damaged: step {index} is none")
+        raise StateError(f"{path} is damaged: step {index} is not a step")
     return id, spec, where

@@ -100,7 +100,7 @@ def open_file(root: str, id: str, name: str) -> int:
         fd = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK, dir_fd=directory)
     except OSError as fault:
         if fault.errno in (errno.ELOOP, errno.ENXIO):        # a link, a socket
-            raise StateError(f"{path} is damaged: it is no regular file") from None
+            raise StateError(f"{path} is damaged: it is not a regular file") from None
         fault.filename = path
         raise
     finally:
@@ -109,7 +109,7 @@ def open_file(root: str, id: str, name: str) -> int:
     try:
         _check_owner(path, found)
         if found.st_mode & TYPE != REGULAR:
-            raise StateError(f"{path} is damaged: it is no regular file")
+            raise StateError(f"{path} is damaged: it is not a regular file")
     except StateError:
         posix.close(fd)
         raise
@@ -132,7 +132,7 @@ def read(root: str, id: str, name: str) -> Any:
         posix.close(fd)
     record = loads(data, path, LARGEST)
     if type(record) is not dict:
-        raise StateError(f"{path} is damaged: it is no object")
+        raise StateError(f"{path} is damaged: it is not an object")
     if name == CONFIG:
         from ..config.check import check
         try:
@@ -204,7 +204,7 @@ class Lock:
             except (BlockingIOError, PermissionError):       # fcntl(2): EAGAIN or EACCES
                 posix.close(self.fd)
                 if time.monotonic() >= deadline:
-                    raise Busy(f"container {id}: another command works on it") from None
+                    raise Busy(f"container {id}: another command is working on it") from None
                 time.sleep(0.005)
                 continue
             if posix.fstat(self.fd).st_nlink:

@@ -224,7 +224,7 @@ class CopyLink(Attach):
             there = kernel.open(name, destination.PLACE, 0, above)
             if not is_link(kernel, there) or kernel.read_link(there) != target:
                 raise OSError(errno.EEXIST, posix.strerror(errno.EEXIST),
-                              f"there is something else than a link to {target}") from None
+                              f"something other than a link to {target} is there") from None
             kernel.close(there)
         kernel.close(above)
 

@@ -257,7 +257,7 @@ class Poststop(Step):
             finally:
                 kernel.close(directory)
         except OSError as fault:         # no room, say: then a delete that is killed may run it once more
-            facts.warnings.append(f"write down that it has run: {describe(fault)}")
+            facts.warnings.append(f"record that the hook has run: {describe(fault)}")
 
 
 def poststart(state: Mapping[str, Any], container: Container) -> Iterator[Step]:

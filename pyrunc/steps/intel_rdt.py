@@ -105,7 +105,7 @@ class Share(RdtStep):
             found = next((parse(other)[1] for other in there if other.strip().startswith(f"{resource}:")), {})
             step = self.granularity(kernel) if resource == "MB" else 1
             if any(found.get(domain) != value + -value % step for domain, value in wanted.items()):
-                raise ConfigError(f"resctrl group {self.path} exists and has something else than {line}",
+                raise ConfigError(f"resctrl group {self.path} exists with something other than {line}",
                                   f"{WHERE}.{key}")
 
     def granularity(self, kernel: Kernel) -> int:
@@ -202,7 +202,7 @@ def parse(line: str) -> tuple[str, dict[str, int]]:
         try:
             values[number.strip()] = int(value, base)
         except ValueError:
-            raise ConfigError(f'"{line.strip()}" is no line of schemata: number=value; … is', WHERE) from None
+            raise ConfigError(f'"{line.strip()}" is not a line of schemata, such as L3:0=f;1=f', WHERE) from None
     return resource, values
 
 

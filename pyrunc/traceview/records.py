@@ -114,7 +114,7 @@ def read(path: str) -> list[Run]:
         if line.strip():
             records.append(_record(line, f"{path}: line {number}"))
     if not records:
-        raise UsageError(f"{path}: no trace is in it")
+        raise UsageError(f"{path}: it holds no trace")
     return [Run(group) for group in _groups(records)]
 
 

@@ -241,6 +241,6 @@ def test_more_rules_than_one_jump_can_pass(rules: list[Rule]) -> None:
 
 
 def test_more_wide_rules_than_the_kernel_looks_through() -> None:
-    with pytest.raises(ConfigError, match=r"^300 rules for one minor number of every major number; 256 are") as caught:
+    with pytest.raises(ConfigError, match=r"^300 rules for one minor .*; the kernel can check at most 256:") as caught:
         devices_bpf.program(state([allow("b", -1, i, "r") for i in range(300)]))
     assert caught.value.where == "linux.resources.devices"

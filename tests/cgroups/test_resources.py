@@ -240,7 +240,7 @@ def test_unified_keys_refused(key: str) -> None:
 
 @pytest.mark.parametrize("value", ["", "\n", "  \n "])
 def test_unified_without_a_value(value: str) -> None:
-    assert "no value" in refused({"unified": {"memory.max": value}}).what
+    assert "must not be empty" in refused({"unified": {"memory.max": value}}).what
 
 
 # ---- the whole --------------------------------------------------------------------------------------------------

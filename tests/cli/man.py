@@ -15,31 +15,31 @@ from pyrunc.cli.flags import Command, Flag
 PAGE = Path(__file__).parents[2] / "docs/pyrunc.8"
 
 DESCRIPTION = """\
-pyrunc makes, runs and deletes containers as the OCI runtime specification says, with the command line of runc(8):
-engines call the one as they call the other. A container is a bundle, a directory with a config.json and a root file
-system. What create does with it is a list of named steps; "pyrunc explain" prints the list, "--trace" times it."""
+pyrunc makes, runs and deletes containers as the OCI runtime specification says. Its command line is that of runc(8), so
+engines can call it in place of runc. A container is made from a bundle: a directory with a config.json and a root file
+system. Each command is a list of named steps. "pyrunc explain" prints the list, and "--trace" measures each step."""
 
 FLAGS = """\
 -flag and --flag are the same, and so are "--flag value" and "--flag=value". Global flags stand before the command."""
 
 STATUS = (
-    ("0", "the command has succeeded, or the container's program, for run and exec that stay with it, has returned 0"),
+    ("0", "the command has succeeded; for run and exec in the foreground: the program has returned 0"),
     ("1", "the command has failed; one line on standard error, and in the log, says why"),
     ("255", "exec has failed"),
-    ("other", "of run and exec: what the container's program has returned, or 128 and the number of the signal that "
-              "has ended it; 128 and a signal's number too when pyrunc itself was interrupted"),
+    ("other", "for run and exec in the foreground: the status of the program, or 128 plus the number of the signal "
+              "that killed it; for every command: 128 plus the number of the signal that interrupted pyrunc"),
 )
 FILES = (
-    ("/run/pyrunc/ID", "the state of a container: what it is made of, and the journal of its creation"),
+    ("/run/pyrunc/ID", "the state of a container, and the journal of its creation"),
     ("$XDG_RUNTIME_DIR/pyrunc/ID", "the same for a user who is not root"),
-    ("/run/pyrunc/@trace", "while it is there, traces go to @trace.jsonl beside it"),
+    ("/run/pyrunc/@trace", "while this file exists, every command appends its trace to @trace.jsonl beside it"),
 )
 ENVIRONMENT = (
-    ("PYRUNC_TRACE", "as --trace"),
-    ("PYRUNC_BREAK", "as --break; commas between the steps"),
+    ("PYRUNC_TRACE", "like --trace"),
+    ("PYRUNC_BREAK", "like --break, with commas between the steps"),
     ("XDG_RUNTIME_DIR", "where the state and the bus of a user are"),
     ("DBUS_SESSION_BUS_ADDRESS", "the user's systemd, for --systemd-cgroup without root"),
-    ("NOTIFY_SOCKET, LISTEN_FDS, LISTEN_PID", "sd_notify(3) and sd_listen_fds(3), handed on to the container"),
+    ("NOTIFY_SOCKET, LISTEN_FDS, LISTEN_PID", "sd_notify(3) and sd_listen_fds(3), passed to the container"),
 )
 
 

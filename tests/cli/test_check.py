@@ -313,7 +313,7 @@ def test_the_listener_of_seccomp(root: pathlib.Path, tmp_path: pathlib.Path) -> 
     seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": str(path),
                "syscalls": [{"names": ["mount", "no_such_call"], "action": "SCMP_ACT_NOTIFY"}]}
     found = {finding.where: finding.what for finding in look(root, plain(linux={"seccomp": seccomp}))}
-    assert "is no socket" in found["linux.seccomp.listenerPath"]
+    assert "is not a socket" in found["linux.seccomp.listenerPath"]
     assert any("no_such_call" in what for what in found.values())
     with socket.socket(socket.AF_UNIX) as agent:
         agent.bind(str(path))

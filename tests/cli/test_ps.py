@@ -13,7 +13,7 @@ from ..state.made import World
 
 @pytest.mark.parametrize("format", ["json", "table"])
 @pytest.mark.parametrize(("cgroup", "error"), [
-    ("", "container c has no cgroup to tell its processes by"),
+    ("", "container c has no cgroup, so its processes are not known"),
     ("/sys/fs/cgroup/no-such", "container not running: cgroup /sys/fs/cgroup/no-such is gone")])
 def test_no_list_is_no_empty_list(cgroup: str, error: str, format: str, made: World,
                                   capfd: pytest.CaptureFixture[str]) -> None:

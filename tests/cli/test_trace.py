@@ -76,8 +76,8 @@ def test_a_containers_runs_are_found_by_its_id(runtime: Runtime) -> None:
 @pytest.mark.parametrize(("words", "said"), [
     (["show", "/none"], "/none: no such file or directory"),
     (["show", "nobody"], "no such file or directory"),
-    (["diff", "/none"], "trace diff: show TRACE [TRACE] or diff TRACE TRACE is wanted"),
-    (["draw", "/none"], "trace draw: show TRACE [TRACE] or diff TRACE TRACE is wanted"),
+    (["diff", "/none"], "trace diff: use trace show TRACE [TRACE], or trace diff TRACE TRACE"),
+    (["draw", "/none"], "trace draw: use trace show TRACE [TRACE], or trace diff TRACE TRACE"),
 ])
 def test_what_it_refuses(tmp_path: Path, capfd: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     assert cli.main(["--root", str(tmp_path), "trace", *words]) == 1

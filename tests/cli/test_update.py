@@ -85,7 +85,7 @@ def test_errors(words: list[str], error: str) -> None:
 
 def test_a_file_that_is_not_one(tmp_path: Path) -> None:
     file = tmp_path / "r"
-    for text, words in (("[]", "an object is wanted"), ("{", "line 1"), ('{"memory": {"limit": "1"}}', "memory.limit")):
+    for text, words in (("[]", "must be an object"), ("{", "line 1"), ('{"memory": {"limit": "1"}}', "memory.limit")):
         file.write_text(text)
         with pytest.raises((ConfigError, UsageError), match=words):
             check_resources(*asked("--resources", str(file)))

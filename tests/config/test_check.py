@@ -83,7 +83,8 @@ def test_whatever_the_schema_refuses_is_refused_at_that_place() -> None:
 
 def test_types_and_ranges_refuse_nothing_that_the_schema_accepts() -> None:
     """What is left then are the rules between properties, which speak of several."""
-    words = ("is wanted, not", "is not in the range", "is missing", "is not an absolute path", "unknown value")
+    kinds = (f"must be {kind}, not" for kind in ("a string", "a boolean", "an integer", "an array", "an object"))
+    words = (*kinds, "is not in the range", "is missing", "is not an absolute path", "unknown value")
     for _, config in mutations(old=False):
         if CONFIG.is_valid(config):
             for fault in faults(config):

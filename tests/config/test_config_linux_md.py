@@ -60,7 +60,7 @@ def test_mappings_do_not_overlap() -> None:
     assert first(mapped((0, 0, 2**32 - 1))) is None
     refused(mapped((0, 1000, 11), (10, 2000, 5)), "linux.uidMappings[1].containerID", "overlap")
     refused(mapped((0, 1000, 10), (10, 1009, 5)), "linux.uidMappings[1].hostID", "overlap")
-    refused(mapped((1, 0, 2**32 - 1)), "linux.uidMappings[0].size", "more than there are")
+    refused(mapped((1, 0, 2**32 - 1)), "linux.uidMappings[0].size", "go beyond the last id")
 
 
 @pytest.mark.spec("config-linux.md#offset-for-time-namespace", "timeOffsets")
@@ -101,7 +101,7 @@ def test_file_modes_of_devices() -> None:
     for mode in (0, 0o666, 0o7777, 0o020666):        # some engines pass the type along
         assert first(device(mode)) is None
     for mode in (0o060666, 0o100000, 1 << 26):
-        refused(device(mode), "linux.devices[0].fileMode", "no permissions")
+        refused(device(mode), "linux.devices[0].fileMode", "not permissions")
 
 
 @pytest.mark.spec("config-linux.md#network-devices", "netDevices")
@@ -115,7 +115,7 @@ def test_names_of_network_devices_are_those_the_kernel_takes(name: str) -> None:
 # namespace, the runtime MUST generate an error, unless the user has provided a template by appending %d"
 @pytest.mark.spec("config-linux.md#network-devices", "name")
 def test_two_network_devices_cannot_have_one_name() -> None:
-    refused(linux(netDevices={"a": {"name": "x"}, "x": {}}), "linux.netDevices.x.name", "too")
+    refused(linux(netDevices={"a": {"name": "x"}, "x": {}}), "linux.netDevices.x.name", "also given to")
     assert first(linux(netDevices={"a": {"name": "x%d"}, "b": {"name": "x%d"}})) is None
     refused(minimal(linux={"netDevices": {"a": {}}}), "linux.netDevices", "without a NET namespace")
 
@@ -258,7 +258,7 @@ def test_either_separator_and_no_way_out_of_the_subtree() -> None:
 @pytest.mark.spec("config-linux.md#seccomp", "syscalls.names", "names has an entry")
 def test_a_rule_names_a_system_call() -> None:
     refused(linux(seccomp={"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [], "action": "SCMP_ACT_LOG"}]}),
-            "linux.seccomp.syscalls[0].names", "it is empty")
+            "linux.seccomp.syscalls[0].names", "must not be empty")
 
 
 # config-linux.md#seccomp: "When the action doesn't support an errno, the runtime MUST print and error and fail."
@@ -287,7 +287,7 @@ def test_the_listener() -> None:
     notify = {**base, "syscalls": [{"names": ["mount"], "action": "SCMP_ACT_NOTIFY"}]}
     assert first(linux(seccomp={**base, "listenerPath": "/run/x", "listenerMetadata": "m"})) is None
     assert first(linux(seccomp={**notify, "listenerPath": "/run/x"})) is None
-    refused(linux(seccomp={**base, "listenerMetadata": "m"}), "linux.seccomp.listenerMetadata", "without listenerPath")
+    refused(linux(seccomp={**base, "listenerMetadata": "m"}), "linux.seccomp.listenerMetadata", "needs a listenerPath")
     refused(linux(seccomp=notify), "linux.seccomp.syscalls[0].action", "needs a listenerPath")
     refused(linux(seccomp={**base, "listenerPath": "run/x"}), "linux.seccomp.listenerPath", "not an absolute path")
 

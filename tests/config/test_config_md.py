@@ -139,7 +139,7 @@ def test_an_unknown_resource_limit_is_refused(kind: str) -> None:
 def test_a_resource_limit_stands_once() -> None:
     limit = {"type": "RLIMIT_NOFILE", "soft": 1, "hard": 1}
     refused(minimal(process={"rlimits": [limit, {**limit, "type": "RLIMIT_CPU"}, limit]}), "process.rlimits[2].type",
-            "RLIMIT_NOFILE is there twice")
+            "RLIMIT_NOFILE is listed twice")
 
 
 # config.md#linux-process: "Any value which cannot be mapped to a relevant kernel interface, or cannot be granted
@@ -191,9 +191,9 @@ def test_hooks_of_every_kind(kind: str) -> None:
 def test_annotations() -> None:
     assert first(minimal(annotations={"a": "", "org.opencontainers.image.os": "linux", "unknown": "x"})) is None
     assert first(minimal(annotations={})) is None
-    refused(minimal(annotations=["a"]), "annotations", "an object is wanted")
+    refused(minimal(annotations=["a"]), "annotations", "must be an object")
     refused(minimal(annotations={"": "a"}), "annotations", "is empty")
-    refused(minimal(annotations={"a.b": 1}), 'annotations["a.b"]', "a string is wanted")
+    refused(minimal(annotations={"a.b": 1}), 'annotations["a.b"]', "must be a string")
 
 
 # config.md#extensibility: "Runtimes MAY log unknown properties but MUST otherwise ignore them. That includes not

@@ -20,13 +20,13 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 
 REFUSED = [
     # (text, JSON path, what the one line says)
-    (b"", "", "the file ends where a value is wanted: line 1, column 1"),
-    (b'{"a": 1,\n  "b": [1, 2', "b", '"," or "]" is wanted: line 2, column 13'),
-    (b'{"a" 1}', "a", '":" is wanted: line 1, column 6'),
-    (b'{"a": {"b": tru}}', "a.b", 'a value is wanted: line 1, column 13 near "tru}}"'),
+    (b"", "", "the file ends where a value is expected: line 1, column 1"),
+    (b'{"a": 1,\n  "b": [1, 2', "b", 'the file ends where "," or "]" is expected: line 2, column 13'),
+    (b'{"a" 1}', "a", 'expected ":": line 1, column 6'),
+    (b'{"a": {"b": tru}}', "a.b", 'expected a value: line 1, column 13 near "tru}}"'),
     (b"{'a': 1}", "", "a string as the name of a member"),
-    (b'{"a": 1,}', "", "a string as the name of a member is wanted: line 1, column 9"),
-    (b"[1, 2,]", "[2]", "a value is wanted"),
+    (b'{"a": 1,}', "", "expected a string as the name of a member: line 1, column 9"),
+    (b"[1, 2,]", "[2]", "expected a value"),
     (b"[1] 2", "", "something follows the value: line 1, column 5"),
     (b'{"a": "b', "a", "a string has no end: line 1, column 7"),
     (b'{"a": "b\nc"}', "a", "the control character U+000A stands in a string"),
@@ -43,15 +43,15 @@ REFUSED = [
     (b'["\\ud800"]', "[0]", "half of a surrogate pair"),
     (b'["\\udc00"]', "[0]", "half of a surrogate pair"),
     (b'["\\ud800\\u0041"]', "[0]", "half of a surrogate pair"),
-    (b'{"a": {"b": 1, "b": 1}}', "a.b", 'the member "b" is there twice: line 1, column 16'),
-    (b'{"a": 1, "\\u0061": 2}', "a", 'the member "a" is there twice'),
-    (b'{"a": NaN}', "a", "a value is wanted"),
-    (b'{"a": Infinity}', "a", "a value is wanted"),
-    (b'{"a": -Infinity}', "a", "a digit is wanted"),
+    (b'{"a": {"b": 1, "b": 1}}', "a.b", 'the member "b" is listed twice: line 1, column 16'),
+    (b'{"a": 1, "\\u0061": 2}', "a", 'the member "a" is listed twice'),
+    (b'{"a": NaN}', "a", "expected a value"),
+    (b'{"a": Infinity}', "a", "expected a value"),
+    (b'{"a": -Infinity}', "a", "expected a digit"),
     (b'{"a": 01}', "a", "a number begins with 0"),
-    (b'{"a": +1}', "a", "a value is wanted"),
-    (b'{"a": 1.}', "a", "a digit is wanted"),
-    (b'{"a": 1e}', "a", "a digit is wanted"),
+    (b'{"a": +1}', "a", "expected a value"),
+    (b'{"a": 1.}', "a", "expected a digit"),
+    (b'{"a": 1e}', "a", "expected a digit"),
     (b'{"a": ' + b"9" * 4301 + b"}", "a", "a number has 4301 digits"),
     (b"[" * 65 + b"]" * 65, "[0]" * 64, "nested more than 64 deep"),
     (b"[" * 200000, "[0]" * 64, "nested more than 64 deep"),
@@ -142,7 +142,7 @@ def test_missing_file_in_the_words_of_runc(tmp_path: pathlib.Path) -> None:
                                             ("1.0", "a number with a fraction or an exponent")])
 def test_the_document_is_an_object(tmp_path: pathlib.Path, text: str, kind: str) -> None:
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ConfigError, match=f"^an object is wanted, not {kind}: in config.json$"):
+    with pytest.raises(ConfigError, match=f"^must be an object, not {kind}: in config.json$"):
         load(str(tmp_path))
 
 

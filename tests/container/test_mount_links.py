@@ -101,7 +101,7 @@ def test_a_copy_does_not_replace_anything(runtime: Runtime, made: Path, name: st
     for destination in ("/file", "/to file"):
         bundles.write(made, config(made, "to directory", destination, ["copy-symlink"], "true"))
         outcome = runtime.run(name, made)
-        assert outcome.status == 1 and "there is something else than a link to directory" in outcome.stderr
+        assert outcome.status == 1 and "something other than a link to directory is there" in outcome.stderr
         assert "file exists: at mounts[1] in config.json" in outcome.stderr
 
 

@@ -25,7 +25,7 @@ REFUSALS = (
     "container with given ID already exists", "cannot start an already running container",
     "cannot start a container that has stopped",
     "cannot start a container in the paused state", "cannot start a container in the creating state",
-    "cannot delete container", "another command works on it", "cannot exec in a stopped container",
+    "cannot delete container", "another command is working on it", "cannot exec in a stopped container",
     "cannot exec in a paused container", "was killed before it could exec", "killed by signal 9", "no such process",
     "interrupted by signal", "was deleted while it was being created",
 )

@@ -209,7 +209,7 @@ def test_start_knows_the_step_by_the_plan_with_the_stops(runtime: Runtime, place
 
 
 @pytest.mark.parametrize(("step", "why"), [
-    ("nonesuch", "this plan has no step nonesuch"), ("process.exec", "it waits for start")])
+    ("nonesuch", "this plan has no step nonesuch"), ("process.exec", "the runtime has ended by then")])
 def test_where_nothing_can_stop(step: str, why: str, runtime: Runtime, bundle: Path, name: str) -> None:
     refused = runtime("--break", step, "create", "--bundle", bundle, name)
     assert refused.status == 1 and why in refused.stderr

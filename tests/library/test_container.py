@@ -154,7 +154,7 @@ def test_errors_are_those_of_the_command_line_and_leave_nothing(library: pyrunc.
     assert step.value.where.startswith("mounts[") and "no such file or directory" in str(step.value)
     with pytest.raises(pyrunc.UsageError):
         library.create("a/b", config=config_of(rootfs))
-    with pytest.raises(pyrunc.UsageError, match="a bundle or a config is wanted"):
+    with pytest.raises(pyrunc.UsageError, match="create needs a bundle or a config"):
         library.create(name)
     with pytest.raises(pyrunc.UsageError, match=r"root\.path of the config must be absolute"):
         library.create(name, config={**config_of(rootfs), "root": {"path": "rootfs"}})

@@ -28,7 +28,7 @@ CLASSES = {
     "directory": r"is a directory|not a directory",
     "no such file": r"no such file or directory",
     "hook": r"error running (\w+ )?hook",
-    "json": r"invalid character|cannot unmarshal|JSON|EOF|an object is wanted",
+    "json": r"invalid character|cannot unmarshal|JSON|EOF|must be an object",
     "terminal": r"tty|console",
 }
 

@@ -108,7 +108,7 @@ def test_a_symlink_is_not_followed(made: World, tmp_path: Path) -> None:
     directory = made.stopped("c")
     (directory / store.STATE).rename(tmp_path / "elsewhere")
     (directory / store.STATE).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StateError, match="it is no regular file"):
+    with pytest.raises(StateError, match="it is not a regular file"):
         Container.load(str(made.root), "c")
 
 

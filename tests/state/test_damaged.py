@@ -135,7 +135,7 @@ def test_what_each_command_says(words: list[str], made: World, capfd: pytest.Cap
         path.write_text(json.dumps({**record, **change}))
         status, _, error = tell(made, capfd, *words)
         assert status in (1, 255) and f"{path} is damaged: " in error and fault in error
-    for text, fault in (("[]", "is damaged: it is no object"), ("{", "invalid JSON"), ("{}", "has version None")):
+    for text, fault in (("[]", "is damaged: it is not an object"), ("{", "invalid JSON"), ("{}", "has version None")):
         path.write_text(text)
         status, _, error = tell(made, capfd, *words)
         assert status in (1, 255) and fault in error and str(path) in error

@@ -37,7 +37,7 @@ def hold(made: World, id: str) -> subprocess.Popen[str]:
 def test_one_at_a_time(made: World) -> None:
     made.stopped("c")
     holder = hold(made, "c")
-    with pytest.raises(store.Busy, match="another command works on it"):
+    with pytest.raises(store.Busy, match="another command is working on it"):
         store.Lock(str(made.root), "c", 0)
     begun = time.monotonic()
     threading.Timer(0.2, holder.kill).start()

@@ -48,8 +48,8 @@ def test_a_step_that_its_process_did_not_survive_has_no_end(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("content", "said"), [
-    (b"", "no trace is in it"),
-    (b"\n\n", "no trace is in it"),
+    (b"", "it holds no trace"),
+    (b"\n\n", "it holds no trace"),
     (b"not json\n", "line 1: not a record"),
     (b"[1]\n", "line 1: not a record"),
     (b'{"step": "a.b"}\n', "line 1: not a record"),

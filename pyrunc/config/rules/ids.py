@@ -64,5 +64,5 @@ def runs(mappings: Sequence[IDMapping], where: str) -> Iterator[ConfigError]:
                                   f"{where}[{index}].{side}")
             end, before = first + mappings[index]["size"], index
             if end > IDS:
-                yield ConfigError(f"{end - first} ids from {first} on are more than there are",
+                yield ConfigError(f"{end - first} ids from {first} on go beyond the last id",
                                   f"{where}[{index}].size")

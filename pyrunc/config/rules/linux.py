@@ -50,7 +50,7 @@ def devices(config: Config) -> Iterator[ConfigError]:
     for index, device in enumerate(config.get("linux", {}).get("devices", ())):
         where = f"linux.devices[{index}]"
         if device.get("fileMode", 0) & ~MODE_BITS not in (0, TYPE_BITS[device["type"]]):
-            yield ConfigError(f"{device['fileMode']} (octal {device['fileMode']:o}) has bits that are no permissions",
+            yield ConfigError(f"{device['fileMode']} (octal {device['fileMode']:o}) has bits that are not permissions",
                               f"{where}.fileMode")
 
 
@@ -68,7 +68,7 @@ def net_devices(config: Config) -> Iterator[ConfigError]:
         if not _interface_name(target):
             yield ConfigError(f"invalid network device name {quoted(target)}", f"{where}.name")
         if target in targets and "%d" not in target:
-            yield ConfigError(f"{quoted(targets[target])} gets the name {quoted(target)}, too", f"{where}.name")
+            yield ConfigError(f"the name {quoted(target)} is also given to {quoted(targets[target])}", f"{where}.name")
         targets[target] = name
 
 
@@ -95,12 +95,12 @@ def intel_rdt(config: Config) -> Iterator[ConfigError]:
         yield ConfigError(f"invalid intelRdt.ClosID {quoted(group)}", "linux.intelRdt.closID")
     bandwidth = rdt.get("memBwSchema", "")
     if bandwidth and not bandwidth.startswith("MB:"):
-        yield ConfigError("it does not begin with MB:", "linux.intelRdt.memBwSchema")
+        yield ConfigError("must begin with MB:", "linux.intelRdt.memBwSchema")
     lines = {"l3CacheSchema": rdt.get("l3CacheSchema", ""), "memBwSchema": bandwidth,
              **{f"schemata[{index}]": line for index, line in enumerate(rdt.get("schemata", ()))}}
     for key, line in lines.items():
         if "\n" in line:
-            yield ConfigError("a line break stands in it", f"linux.intelRdt.{key}")
+            yield ConfigError("must not contain a line break", f"linux.intelRdt.{key}")
 
 
 def memory_policy(config: Config) -> Iterator[ConfigError]:

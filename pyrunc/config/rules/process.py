@@ -33,7 +33,8 @@ def rules(config: Config) -> Iterator[ConfigError]:
             yield ConfigError("invalid environment variable: name cannot be empty", f"process.env[{index}]")
     groups = process.get("user", {}).get("additionalGids", ())
     if len(groups) > MOST_GROUPS:
-        yield ConfigError(f"{len(groups)} groups; a process can have {MOST_GROUPS}", "process.user.additionalGids")
+        yield ConfigError(f"{len(groups)} groups; a process can have at most {MOST_GROUPS}",
+                          "process.user.additionalGids")
     yield from _rlimits(process)
     if scheduler := process.get("scheduler"):
         yield from _scheduler(scheduler)
@@ -45,7 +46,7 @@ def _rlimits(process: Process) -> Iterator[ConfigError]:
     seen = set()
     for index, limit in enumerate(process.get("rlimits", ())):
         if limit["type"] in seen:
-            yield ConfigError(f"{limit['type']} is there twice", f"process.rlimits[{index}].type")
+            yield ConfigError(f"{limit['type']} is listed twice", f"process.rlimits[{index}].type")
         seen.add(limit["type"])
         if limit["soft"] > limit["hard"]:
             yield ConfigError(f"the soft limit {limit['soft']} is above the hard limit {limit['hard']}",

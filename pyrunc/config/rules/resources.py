@@ -42,7 +42,7 @@ def rules(config: Config) -> Iterator[ConfigError]:
             yield ConfigError(f"unified resource {quoted(file)} must be in the form CONTROLLER.PARAMETER",
                               at(f"{where}.unified", file))
         elif file in ACTIONS:
-            yield ConfigError(f"{file} is no limit, but what the runtime does to the processes of a container",
+            yield ConfigError(f"{file} is not a limit: it acts on the processes of the container",
                               at(f"{where}.unified", file))
 
 

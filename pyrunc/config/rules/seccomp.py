@@ -20,12 +20,12 @@ def rules(config: Config) -> Iterator[ConfigError]:
         return
     where, default, listener = "linux.seccomp", seccomp["defaultAction"], seccomp.get("listenerPath")
     if default == NOTIFY:
-        yield ConfigError("SCMP_ACT_NOTIFY cannot be used as default action: the calls that answer would wait, too",
+        yield ConfigError("SCMP_ACT_NOTIFY cannot be used as default action: the calls of the agent would wait, too",
                           f"{where}.defaultAction")
     if "defaultErrnoRet" in seccomp and default not in WITH_ERRNO:
         yield ConfigError(f"{default} takes no errno", f"{where}.defaultErrnoRet")
     if "listenerMetadata" in seccomp and not listener:
-        yield ConfigError("it is given without listenerPath", f"{where}.listenerMetadata")
+        yield ConfigError("listenerMetadata needs a listenerPath", f"{where}.listenerMetadata")
     for index, rule in enumerate(seccomp.get("syscalls", ())):
         action, place = rule["action"], f"{where}.syscalls[{index}]"
         if "errnoRet" in rule and action not in WITH_ERRNO:
