@@ -4,6 +4,8 @@
 #   make test       install what is missing, build, and pass every test
 #   make engines    every scenario under containerd, CRI, Docker, Podman and Buildah, in the guest; ENGINE=docker: one's
 #   make faults     every system call of every command fails once, in every way: hours
+#   make lint       ruff and mypy
+#   make coverage   the unit tests, and how much of pyrunc/ they run, in one line
 #   make install    PREFIX=/usr/local [DESTDIR=]: for engines
 #
 # What is there already is not asked for again: a second run needs no network.
@@ -24,7 +26,7 @@ APT_RECOMMENDED := docker-cli nftables catatonit passt
 
 SOURCES := $(shell find pyrunc -name '*.py' -o -name '*.[ch]' ! -name '_native.c' ! -name '_seccomp.c') setup.py Makefile
 
-.PHONY: build demo test engines faults bench lint install clean apt-build apt-test
+.PHONY: build demo test coverage engines faults bench lint install clean apt-build apt-test
 build: $(VENV)/bin/pyrunc
 
 demo: build
@@ -32,6 +34,16 @@ demo: build
 
 test: build apt-test $(VENV)/.test
 	$(IN) -m pytest $(PYTEST) tests
+
+# Tests that need no guest, without the few that take seconds each.
+UNIT := tests/config tests/steps tests/cli tests/state tests/cgroups tests/seccomp tests/traceview tests/ttrpc tests/rootfs \
+        $(wildcard tests/test_*.py)
+SLOW := more_rules_than or random_profiles or tree_of_any_depth or tree_deeper or whatever_the_schema or official_schemas or at_many_places or check_of_anything or large_config or in_a_browser
+coverage: build apt-test $(VENV)/.test
+	@mkdir -p build
+	@$(IN) -m coverage run --data-file=build/coverage --source=pyrunc -m pytest -qq --no-summary \
+	  -m "not guest and not guest_systemd" -k "not ($(SLOW))" $(UNIT) >build/coverage.log 2>&1 || { cat build/coverage.log; exit 1; }
+	@echo "coverage of the unit tests: $$($(IN) -m coverage report --data-file=build/coverage --format=total) % of the lines of pyrunc/"
 
 engines: build apt-test $(VENV)/.test
 	mkdir -p build
