@@ -30,7 +30,7 @@ const struct sock_filter *with_door(struct stage *stage, const struct sock_filte
     enum { DOOR = sizeof door / sizeof *door };
     if (*count + DOOR > BPF_MAXINSNS) {
         errno = E2BIG;
-        fail(stage, "make a door in the seccomp filter");
+        fail(stage, "put the exception in front of the seccomp filter");
     }
     struct sock_filter *whole = keep(stage, NULL, sizeof door + *count * sizeof *program);
     memcpy(whole, door, sizeof door);

@@ -79,7 +79,7 @@ int find_executable(const char *name, const char *path, char found[PATH_MAX], st
         }
         if (seen && errno == EACCES && !hinted++) {
             say(hint, found);
-            say(hint, " is there, but may not be executed");
+            say(hint, " exists, but may not be executed");
         }
     }
     return no_such_command(name, text, ": executable file not found in $PATH");

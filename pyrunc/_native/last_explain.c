@@ -31,7 +31,7 @@ void explain_access(const char *file, struct line *hint)
     }
     struct stat found;
     if (look(file, &found) && !(found.st_mode & 0111))
-        say(hint, "it has no execute permission for anybody");
+        say(hint, "no user may execute it");
 }
 
 static void explain_missing(const char *interpreter, const char *of, struct line *hint)

@@ -135,6 +135,6 @@ void note_libraries(struct stage *stage)
     struct search search = { .stage = stage };
     if (!LETS_GO)
         return;
-    must(stage, dl_iterate_phdr(note_object, &search), "prepare to let go of the libraries");
+    must(stage, dl_iterate_phdr(note_object, &search), "find the libraries to unmap");
     note_mappings(&search);
 }

@@ -71,7 +71,7 @@ static void barrier(struct stage *stage, int fd)
         return;
     if (n == 0)
         errno = ECONNRESET;
-    fail(stage, "the runtime has gone");
+    fail(stage, "the runtime has ended");
 }
 
 static void wait_start(struct stage *stage, int fifo)
@@ -101,7 +101,7 @@ static void pass_listener(struct stage *stage, int sync)
     struct msghdr message = { .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control,
                               .msg_controllen = sizeof control };
     memcpy(CMSG_DATA(&control.header), &stage->listener, sizeof(int));
-    must(stage, sendmsg(sync, &message, MSG_NOSIGNAL), "pass the filter's listener on");
+    must(stage, sendmsg(sync, &message, MSG_NOSIGNAL), "send the filter's listener");
 }
 
 static void load_filter(struct stage *stage, const op_t *op)
@@ -174,7 +174,7 @@ static const char *const names[OP_DUMPABLE + 1] = {
     [OP_AMBIENT] = "clear the ambient capabilities",
     [OP_BOUNDING] = "drop bounding capabilities",
     [OP_CAPSET] = "set capabilities",
-    [OP_CHOWN_STDIO] = "give the standard streams to the container's user",
+    [OP_CHOWN_STDIO] = "make the container's user the owner of the standard streams",
     [OP_CLOSE_FD] = "close a descriptor",
     [OP_DUMPABLE] = "become dumpable",
     [OP_IOPRIO] = "set the I/O priority",
@@ -190,7 +190,7 @@ static const char *const names[OP_DUMPABLE + 1] = {
     [OP_SETNS] = "join a namespace",
     [OP_SETUID] = "set the user id",
     [OP_SIGNALS] = "set the handlers of signals",
-    [OP_TERMINAL] = "make the terminal the controlling one",
+    [OP_TERMINAL] = "make the terminal the controlling terminal",
 };
 
 /* The operations that are one call: -1 and errno when it fails. */

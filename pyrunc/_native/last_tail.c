@@ -95,7 +95,7 @@ static void meet(struct stage *stage, int fd, int tell)
         ;
     while (n == 1 && (n = RAW(read, fd, &byte, 1)) == -EINTR)
         ;
-    raw_must(stage, n == 1 ? 0 : n ? n : -ECONNRESET, "the runtime has gone");
+    raw_must(stage, n == 1 ? 0 : n ? n : -ECONNRESET, "the runtime has ended");
 }
 
 /* What is left to do in there; last_check.c has seen that it is no more than this. */
@@ -126,7 +126,7 @@ void clone_inside(struct stage *stage, const op_t *op)
     page_t *page = stage->page;
     page->child_pid = 0;
     for (struct span *span = stage->spans; LETS_GO && span < stage->spans + stage->span_count; span++)
-        raw_must(stage, RAW(munmap, span->from, span->to - span->from, 0, 0, 0, stage->secret), "let go of a library");
+        raw_must(stage, RAW(munmap, span->from, span->to - span->from, 0, 0, 0, stage->secret), "unmap a library");
     long pid = RAW(clone, CLONE_PARENT | CLONE_PARENT_SETTID, 0, &page->child_pid, 0, 0, stage->secret);
     raw_must(stage, pid, "clone the process");
     if (pid)
@@ -136,7 +136,7 @@ void clone_inside(struct stage *stage, const op_t *op)
         raw_must(stage, RAW(prlimit64, 0, RLIMIT_NPROC, stage->blob + op->data, 0, 0, stage->secret),
                  "limit the number of processes");
     if (op->c)
-        raw_must(stage, RAW(ioctl, 0, TIOCSCTTY, 0, 0, 0, stage->secret), "make the terminal the controlling one");
+        raw_must(stage, RAW(ioctl, 0, TIOCSCTTY, 0, 0, 0, stage->secret), "make the terminal the controlling terminal");
     meet(stage, (int)op->a, 0);
     finish(stage, op + 1);
 }

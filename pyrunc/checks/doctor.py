@@ -10,7 +10,7 @@ from ..linux import CAPABILITIES, SECCOMP_FLAGS
 from .doctor_calls import NO, REFUSED, UNKNOWN, YES
 from .doctor_facts import CONTROLLERS, ENGINES, HELPERS, SECCOMP_ACTIONS, Facts
 
-CONFINED = "or a seccomp profile of the container around us that allows it"
+CONFINED = "or a seccomp profile of the outer container that allows it"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _ask(area: str, name: str, good: bool, costs: str, remedy: str, detail: str 
 #: System call -> the Linux that brought it, what it costs when it is missing, whether nothing works then.
 CALLS = {
     "clone3": ("5.3", "every container", True),
-    "openat2": ("5.6", "every container: paths in its root are looked up by it", True),
+    "openat2": ("5.6", "every container: it looks up the paths in the root", True),
     "open_tree": ("5.2", "every container", True),
     "move_mount": ("5.2", "every container", True),
     "fsopen": ("5.2", "every container", True),
@@ -58,7 +58,7 @@ CALLS = {
     "pidfd_open": ("5.3", "kill, start, delete: a process could be mistaken for another", True),
     "pidfd_send_signal": ("5.1", "kill, delete", True),
     "pidfd_getfd": ("5.6", "linux.seccomp.listenerPath", False),
-    "close_range": ("5.9", "nothing but time: descriptors are closed one by one", False),
+    "close_range": ("5.9", "nothing but time: descriptors are then closed one by one", False),
 }
 
 
@@ -108,7 +108,7 @@ def _users(facts: Facts) -> Iterator[Finding]:
                    if not host.capabilities >> number & 1]
         costs = [text for name, text in COSTS_OF_CAPABILITIES.items() if name in missing]
         yield _ask(area, "all capabilities", not missing,
-                   "; ".join([*costs, "process.capabilities with one of them: it is left out with a warning"]),
+                   "; ".join([*costs, "process.capabilities with one of them: it is ignored with a warning"]),
                    "start the caller with them", f"without {', '.join(missing)}" if missing else "",
                    needed="CAP_SYS_ADMIN" in missing)
         return
@@ -146,14 +146,14 @@ def _mounts(facts: Facts) -> Iterator[Finding]:
                    "" if facts.host.privileged else "only root of the host may make them", unknown=answer == UNKNOWN)
     if not facts.host.privileged:
         yield _ask(area, "/proc is not covered", not facts.covered,
-                   "a new proc in a container with a user namespace: the kernel would have to uncover what is below",
-                   "run the container around us with unmasked paths", ", ".join(facts.covered[:3]))
+                   "a new proc in a container with a user namespace: it would show what the mounts on /proc cover",
+                   "run the outer container with unmasked paths", ", ".join(facts.covered[:3]))
 
 
 UNIFIED = "systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
 COSTS_OF_CONTROLLERS = {
     "cpu": "linux.resources.cpu but cpus and mems", "cpuset": "linux.resources.cpu.cpus and mems",
-    "memory": "linux.resources.memory; events cannot tell of an OOM kill", "pids": "linux.resources.pids",
+    "memory": "linux.resources.memory; events cannot report an OOM kill", "pids": "linux.resources.pids",
     "io": "linux.resources.blockIO", "hugetlb": "linux.resources.hugepageLimits", "rdma": "linux.resources.rdma",
 }
 
@@ -204,7 +204,7 @@ def _security(facts: Facts) -> Iterator[Finding]:
     yield _ask(area, "AppArmor", host.apparmor, "process.apparmorProfile",
                "a kernel with CONFIG_SECURITY_APPARMOR, apparmor=1 security=apparmor", ", ".join(facts.lsms))
     if host.apparmor:
-        yield _ask(area, "apparmor_parser", facts.apparmor_tool, "profiles that are not loaded yet cannot be",
+        yield _ask(area, "apparmor_parser", facts.apparmor_tool, "profiles that are not loaded yet cannot be loaded",
                    "apt-get install apparmor")
     yield _ask(area, "SELinux", host.selinux, "process.selinuxLabel; linux.mountLabel has no effect",
                "a kernel with CONFIG_SECURITY_SELINUX, selinux=1 security=selinux, and a policy", facts.selinux)

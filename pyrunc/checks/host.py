@@ -142,7 +142,7 @@ def _reason(path: str, root: str) -> str:
         return f"{place} is a directory"
     if not os.path.isfile(path):
         return f"{place} is not a regular file"
-    return f"{place} has no execute permission for anybody"
+    return f"no user may execute {place}"
 
 
 def _devices(config: Config, root: str) -> Iterator[Finding]:

@@ -135,7 +135,7 @@ def test_executable_on_a_noexec_mount(programs: Path) -> None:
 
 def test_what_is_there_but_may_not_be_executed_is_hinted_at(programs: Path) -> None:
     told = run(execute("plain", env=[f"PATH={programs}"]))
-    assert told.hint == f"{programs}/plain is there, but may not be executed"
+    assert told.hint == f"{programs}/plain exists, but may not be executed"
 
 
 def test_fifo_in_place_of_an_executable_does_not_block(programs: Path) -> None:

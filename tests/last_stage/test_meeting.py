@@ -42,7 +42,7 @@ def test_barrier_without_a_parent_ends_the_stage() -> None:
     assert ours.recv(1) == b"\n"
     ours.close()
     told = stage.told()
-    assert told.failure == ("the runtime has gone", errno.ECONNRESET)
+    assert told.failure == ("the runtime has ended", errno.ECONNRESET)
     assert told.out == ""
 
 
