@@ -58,7 +58,7 @@ class ConfigError(PyruncError):
 
     what      the fault, lower case, no full stop
     where     JSON path such as "process.user.uid"; "" for the document itself
-    document  the file, when it is another one; "" when what says it
+    document  the file, when it is another one; "" when the text of `what` names the file
     """
 
     def __init__(self, what: str, where: str = "", document: str = "config.json") -> None:

@@ -39,7 +39,7 @@ HINTS: list[tuple[str, int, str]] = [
     # clone(2): ENOSPC is a limit on nesting or /proc/sys/user/max_*_namespaces
     ("namespaces", errno.ENOSPC, "a limit in /proc/sys/user/max_*_namespaces or the nesting limit is reached"),
     ("namespaces.enter", errno.EINVAL, "the path is not a namespace of this type"),
-    ("namespaces.join", errno.EINVAL, "the path is not a namespace of this type, or is the one already in"),
+    ("namespaces.join", errno.EINVAL, "the path is not a namespace of this type, or the process is in it already"),
     # cgroups(7) "no internal processes"
     ("cgroup", errno.EBUSY, "processes sit in an inner cgroup; cgroup v2 allows them only in leaves"),
     # runc#3952: "write /proc/self/attr/exec: invalid argument" is a profile that is not loaded

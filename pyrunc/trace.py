@@ -45,7 +45,7 @@ def records(engine: Engine) -> Iterator[dict[str, Any]]:
             ran.append((begun, ended, index))
     for begun, ended, index in sorted(ran):
         step = engine.steps[index]
-        # Under its filter the init does not even ask for the time, but it notes which step it has come to.
+        # After seccomp.load the C stage records the step, but not its time: the filter may forbid asking for it.
         outcome = "ok" if ended or page.child_step > index else "unfinished"
         if index == engine.failed:
             outcome = str(engine.error)

@@ -35,7 +35,7 @@ STALE = {
                       "diagnostics instead of checks"),
     "prestart_fail": Stale("wants prestart hooks to run at start, which since runtime-spec 1.0.2 is create; and it "
                            "prints diagnostics instead of checks"),
-    "pidfile": Stale("polls until it sees `true` running and then kills it: whoever polls too late finds it stopped, "
+    "pidfile": Stale("polls until it sees `true` running and then kills it: when it polls too late, `true` has ended, "
                      "and there is nothing to kill"),
     "process_capabilities_fail": Stale("wants an unknown capability refused; since runtime-spec 1.1 it is a warning"),
     "process_rlimits": Stale("a runtimetest built with Go 1.19 or newer raises its own soft RLIMIT_NOFILE before it "

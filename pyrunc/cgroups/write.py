@@ -1,4 +1,4 @@
-"""One setting into its file, and clear words when the kernel does not have it."""
+"""Write one setting to its file, and report plainly when the kernel does not have that file."""
 from __future__ import annotations
 
 import errno

@@ -163,8 +163,8 @@ def state_root(settings: dict[str, Any]) -> str:
 def trace_file(settings: dict[str, Any], root: str) -> str:
     """Where the trace goes: --trace, PYRUNC_TRACE, or <root>/@trace.jsonl while there is a switch file <root>/@trace.
 
-    Engines pass neither flags nor their environment on; a file beside their containers they cannot help. If it names an
-    annotation, only containers that have it are traced: that is noted in settings.
+    Engines pass neither flags nor their environment on, but a file beside their containers always works. If the file
+    names an annotation, only containers that have it are traced: that is noted in settings.
     """
     chosen: str = settings.get("trace") or posix.environ.get(b"PYRUNC_TRACE", b"").decode(errors="surrogateescape")
     if chosen:

@@ -137,7 +137,7 @@ class LateLimit(Limit):
         try:
             usage = kernel.read_file("memory.current", facts.cgroup_fd).strip()
         except FileNotFoundError:
-            pass                     # nor is there the file of the limit, and who lacks it is going to be said
+            pass                     # memory.max is missing, too, and writing it reports why
         super().apply(kernel, facts)
         if kernel.oom_kills(facts.cgroup_fd) > kills:
             raise refusal(f"{OOM_KILLED}: {self.describe()}, and {usage} bytes were in use")
