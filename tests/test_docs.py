@@ -13,10 +13,20 @@ DOCUMENTS = sorted([*TOP.glob("*.md"), *TOP.glob("docs/*.md")])
 PATH = re.compile(r"`([a-z_]+/[^`<> ]*|[a-z_]+\.(?:py|c|md))`")
 
 
+def anchors(document: Path) -> set[str]:
+    """The names that links give to headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text())
-    missing = [target for target in targets if "://" not in target and not (document.parent / target).exists()]
+    missing = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        file, _, heading = target.partition("#")
+        to = document.parent / file if file else document
+        if "://" not in target and not (to.exists() and (not heading or heading in anchors(to))):
+            missing.append(target)
     assert not missing
 
 
