@@ -7,6 +7,7 @@ from typing import Any
 from ..harness import bundles
 from ..harness.trial import Trial
 from ..model import Fails, NotOffered, case, each
+from ..rows import rows
 
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
@@ -72,13 +73,14 @@ def mount_options_are_recognized(t: Trial) -> None:
     """A mount with any option of mountOptions is made"""
     special = {"idmap", "ridmap", "remount", "bind", "rbind", "mand", "move"}
     refused = []
-    source = t.place / "source"
-    source.mkdir()
     for option in features(t).get("mountOptions") or []:
         if option in special or option in ("acl", "noacl"):
             continue
         id = t.new_id()
-        entry = bundles.tmpfs("/mnt", option) if option == "tmpcopyup" else bundles.bind(source, "/mnt", option)
+        # A tmpfs refuses what is no option at all, where bind mounts have it left aside; but a runtime's own options,
+        # as src-nofollow, may be for bind mounts only.
+        known = ("config.md#linux-mount-options", option) in rows()
+        entry = bundles.tmpfs("/mnt", option) if known else bundles.bind("/etc", "/mnt", option)
         bundle = t.bundle(mounts=[*bundles.MOUNTS, entry])
         if (done := t.runtime("create", "--bundle", bundle, id)).status:
             refused.append(f"{option}: {done.stderr.strip()[-200:]}")
@@ -132,6 +134,51 @@ def annotations_of_the_runtime(t: Trial) -> None:
     found = features(t).get("annotations") or {}
     t.true(isinstance(found, dict) and all(key and isinstance(value, str) for key, value in found.items()),
            f"annotations are {found!r}")
+
+
+@case("features-linux.md#mountextensions", "mountExtensions", "idmap", "idmap.enabled",
+      "id-mapped mounts are announced")
+def idmap(t: Trial) -> None:
+    """linux.mountExtensions.idmap.enabled is true or false, and true where a mount with mappings is made"""
+    said = ((features(t).get("linux") or {}).get("mountExtensions") or {}).get("idmap")
+    if said is None:
+        raise NotOffered("features: no linux.mountExtensions.idmap")
+    t.true(isinstance(said.get("enabled"), bool), f"idmap is {said!r}")
+
+
+@case("features.md#specification-version", "no property of a later version is there")
+def properties_of_the_version(t: Trial) -> None:
+    """What later versions of the specification have added is not there in an earlier one"""
+    added = {(1, 2): ("linux.mountExtensions.idmap", "linux.netDevices", "linux.intelRdt.monitoring"),
+             (1, 3): ("linux.memoryPolicy",)}
+    found = features(t)
+    version = tuple(int(part) for part in str(found.get("ociVersionMax")).split(".")[:2])
+    early = []
+    for since, paths in added.items():
+        for path in paths if version < since and version >= (1, 1) else ():
+            holder: Any = found
+            for name in path.split("."):
+                holder = holder.get(name) if isinstance(holder, dict) else None
+            early += [path] if holder is not None else []
+    t.equal(early, [], f"properties that {found.get('ociVersionMax')} has not")
+
+
+@each("features-linux.md#seccomp", {
+    name: ((row, name), name) for name, row in (("knownFlags", "each known flag is recognized"),
+                                                ("supportedFlags", "each supported flag is supported"))})
+def seccomp_flags(t: Trial, name: str) -> None:
+    """A filter can have each flag that is named as supported; one that is known is no unknown word"""
+    found = (features(t).get("linux") or {}).get("seccomp") or {}
+    if not found.get(name):
+        raise NotOffered(f"features: no linux.seccomp.{name}")
+    for flag in found[name]:
+        rules = [{"names": ["swapoff"], "action": "SCMP_ACT_ERRNO"}]
+        linux = {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "flags": [flag], "syscalls": rules}}
+        if flag in (found.get("supportedFlags") or []):
+            if flag != "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV":        # is for filters with a listener only
+                t.inside("true", linux=linux)
+        else:
+            t.true(flag.startswith("SECCOMP_FILTER_FLAG_"), f"{flag} is no flag")
 
 
 @case("features.md#features-structure", "null is not an empty value")

@@ -253,7 +253,7 @@ def delete_leaves_the_rest(t: Trial) -> None:
     made = t.create(bundle).start()
     made.wait()
     made.delete()
-    t.equal((source / "kept").read_text(), "kept", "a file of a bind mount")
+    t.equal([path.name for path in source.iterdir()], ["kept"], "files of a bind mount")
     t.true((bundle / "rootfs/new").exists() and (bundle / "config.json").exists(), "the bundle is gone")
     t.equal(t.runtime.state(other.id)["status"], "running", "the container whose namespace was joined")
 

@@ -103,6 +103,13 @@ def _controllers() -> set[str]:
     return isolation.controllers() if (isolation.CGROUP / "cgroup.controllers").exists() else set()
 
 
+class State(dict[str, Any]):
+    """What `state` prints. Fails when a case asks for a property that is not there."""
+
+    def __missing__(self, name: str) -> Any:
+        raise Fails(f"state has no {name}: {json.dumps(self)[:300]}")
+
+
 @dataclass
 class Runtime:
     """A program with a state root of its own, inside a case. Each call is in the log."""
@@ -140,7 +147,7 @@ class Runtime:
             raise Fails(f"state is no JSON ({error}): {outcome.stdout[:300]}") from error
         if not isinstance(found, dict):
             raise Fails(f"state is no object: {outcome.stdout[:300]}")
-        return found
+        return State(found)
 
     def wait_for(self, id: str, status: str, seconds: float = 20) -> None:
         """Until the container has this status. Fails when the time is over."""
