@@ -67,7 +67,7 @@ def run(call: Call) -> int:
         raise
     finally:
         if not detach and not call.on("keep"):
-            forget(call)
+            forget(call, facts)
 
 
 def plan_of(call: Call) -> Plan:
@@ -82,13 +82,17 @@ def let_go(call: Call, facts: Facts) -> None:
     facts.fifo_fd = -1
 
 
-def forget(call: Call) -> None:
+def forget(call: Call, facts: Facts) -> None:
     """Delete the container. A failure is a warning: the program's status is what the caller wants to know.
+
+    It has the descriptors that were put by for the undo: where there were enough to run, there are enough to delete.
 
     But who asked for `run` does not think of deleting: what fails may be no more than a moment's want of memory, and a
     deletion can be gone on with, so it gets a second try.
     """
     failed = 0
+    while facts.spare:
+        posix.close(facts.spare.pop())
     while True:
         try:
             for number in STOPPING:

@@ -185,6 +185,18 @@ def test_limits_that_are_too_low(limit: str, said: str, caller: Caller) -> None:
     caller.nothing_is_left()
 
 
+def test_few_descriptors(caller: Caller) -> None:
+    """With ever more of them it fails later and later, and then works; what it makes it can also delete."""
+    failed = []
+    for limit in range(4, 21):
+        status, out, err = caller.run("prlimit", f"--nofile={limit}:{limit}")
+        assert (status, out, err.count("\n")) in ((0, "works\n", 0), (1, "", 1)), (limit, err)
+        assert status == 0 or "too many open files" in err.lower(), (limit, err)
+        caller.nothing_is_left()
+        failed.append(status)
+    assert failed == sorted(failed, reverse=True) and failed[0] == 1 and failed[-1] == 0
+
+
 def test_no_more_processes(caller: Caller) -> None:
     if caller.rootless:
         assert "namespaces.clone" in caller.says("resource temporarily unavailable", "prlimit", "--nproc=0:0")
