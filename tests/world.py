@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyrunc.files import lines as lines_of
 from pyrunc.kernel import Kernel
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -66,6 +67,16 @@ def bring(folder: Path) -> None:
         os.close(fd)
 
 
+def text(path: str | Path) -> str:
+    """What a file of the kernel's says. In names of mounts, programs and cgroups every byte may come."""
+    return Path(path).read_bytes().decode(errors="surrogateescape")
+
+
+def lines(path: str | Path) -> list[str]:
+    """Its lines; what else ends one for str.splitlines() (U+0085, U+2028) is part of a name."""
+    return lines_of(text(path))
+
+
 def unmount(target: Path) -> None:
     _call("umount2", os.fsencode(target), 2)        # MNT_DETACH
 
@@ -92,8 +103,7 @@ def processes_of(prefix: str) -> list[int]:
         if entry.name.isdigit():
             try:
                 if any(line.startswith("0::") and named(prefix).search(line)
-                       for line in (entry / "cgroup").read_text(errors="replace").splitlines()) and \
-                        "\nState:\tZ" not in (entry / "status").read_text():
+                       for line in lines(entry / "cgroup")) and "\nState:\tZ" not in text(entry / "status"):
                     found.append(int(entry.name))
             except (FileNotFoundError, ProcessLookupError):
                 continue
@@ -167,7 +177,7 @@ class Snapshot:
         return cls(
             # Below /run systemd mounts and unmounts as it likes: credentials, users' folders.
             mounts=sorted(line.split(" - ")[0].split(" ", 3)[3] for line in
-                          Path("/proc/self/mountinfo").read_text().splitlines() if " /run/" not in line),
+                          lines("/proc/self/mountinfo") if " /run/" not in line),
             cgroups=[path for path in below(CGROUP) if named(prefix).search(os.path.basename(path))],
             processes=processes_of(prefix), children=children(),
             files=below(root))

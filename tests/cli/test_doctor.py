@@ -165,7 +165,7 @@ def test_calls_that_there_are_and_one_that_there_is_not(monkeypatch: pytest.Monk
 
 def test_looking_has_no_effects() -> None:
     def traces() -> tuple[object, ...]:
-        return (sorted(os.listdir("/proc/self/fd")), Path("/proc/self/mountinfo").read_text(),
+        return (sorted(os.listdir("/proc/self/fd")), world.text("/proc/self/mountinfo"),
                 Path("/proc/self/cgroup").read_text())
     before, children = traces(), world.children()
     look()

@@ -122,6 +122,7 @@ def test_what_a_hook_leaves_running_stays(runtime: Runtime, place: Path, name: s
     config["hooks"]["createRuntime"][0]["args"][2] = f"sleep {token} >/dev/null 2>&1 </dev/null &"
     (place / "config.json").write_text(json.dumps(config))
     assert runtime.run(name, place).status == 0
+    until(lambda: hooked(token))         # the shell has forked; the fork may not have come to execute sleep yet
     [daemon] = hooked(token)
     os.kill(daemon, signal.SIGKILL)
     until(lambda: daemon not in world.children())

@@ -383,14 +383,14 @@ def test_rootfs_propagation(value: str, fields: list[str], arrives: bool, runtim
         bundle = bundles.bundle(shared / "bundle", docker_like(process={"args": ["sleep", "1000"]},
                                                                linux={"rootfsPropagation": value}))
         init = runtime.create(name, bundle)
-        before = Path("/proc/self/mountinfo").read_text()
+        before = world.text("/proc/self/mountinfo")
         enter = ["nsenter", "-t", str(init.pid), "--mount", "--root"]
         subprocess.run([*enter, "/bin/mount", "-t", "tmpfs", "inside", "/run"], check=True)
-        assert Path("/proc/self/mountinfo").read_text() == before, "what is mounted inside stays there"
+        assert world.text("/proc/self/mountinfo") == before, "what is mounted inside stays there"
         bound = subprocess.run([*enter, "/bin/mount", "-o", "bind", "/etc", "/var"], capture_output=True)
         assert (bound.returncode != 0) == (value == "unbindable")
         world.mount("tmpfs", bundle / "rootfs/mnt", "tmpfs")
-        found = {line.split()[4]: line for line in Path(f"/proc/{init.pid}/mountinfo").read_text().splitlines()}
+        found = {line.split()[4]: line for line in world.lines(f"/proc/{init.pid}/mountinfo")}
         assert [entry.partition(":")[0] for entry in found["/"].partition(" - ")[0].split()[6:]] == fields
         assert ("/mnt" in found) == arrives
         world.unmount(bundle / "rootfs/mnt")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import bundles
+from tests import bundles, world
 from tests.bundles import PROC, minimal, namespaces
 from tests.runtimes import Runtime
 
@@ -19,21 +19,21 @@ def test_its_mounts_are_there_while_it_is(runtime: Runtime, place: Path, name: s
     # config-linux.md#namespaces: "If a namespace type is not specified in the namespaces array, the container MUST
     # inherit the runtime namespace of that type."
     bundle = bundles.bundle(place / "bundle", SHARING)
-    before = MOUNTINFO.read_text()
+    before = world.lines(MOUNTINFO)
     init = runtime.create(name, bundle)
     runtime.ok("start", name)
-    new = [line.split(" ")[4] for line in MOUNTINFO.read_text().splitlines() if line not in before.splitlines()]
+    new = [line.split(" ")[4] for line in world.lines(MOUNTINFO) if line not in before]
     assert new == [f"{bundle}/rootfs", f"{bundle}/rootfs/proc", f"{bundle}/rootfs/t"]
     runtime.ok("kill", name, "KILL")
     init.wait()
     runtime.ok("delete", name)
-    assert MOUNTINFO.read_text() == before
+    assert world.lines(MOUNTINFO) == before
 
 
 @pytest.mark.parametrize("change", [{"process": {"args": ["nonsense"]}}, {"mounts": [PROC, {"destination": "/x",
                                                                                              "type": "bogus"}]}])
 def test_a_create_that_fails_leaves_no_mount(runtime: Runtime, place: Path, name: str, change: bundles.Config) -> None:
     bundle = bundles.bundle(place / "bundle", bundles.merge(SHARING, change))
-    before = MOUNTINFO.read_text()
+    before = world.lines(MOUNTINFO)
     assert runtime("create", "--bundle", bundle, name).status != 0
-    assert MOUNTINFO.read_text() == before
+    assert world.lines(MOUNTINFO) == before

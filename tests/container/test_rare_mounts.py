@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import bundles
+from tests import bundles, world
 from tests.bundles import MOUNTS, docker_like, merge, namespaces
 from tests.runtimes import Runtime
 
@@ -20,10 +20,10 @@ IDS = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 
 def output(runtime: Runtime, bundle: Path, name: str, *flags: str) -> list[str]:
     """What the container prints, after it has left the host's mounts as they were."""
-    before = MOUNTINFO.read_text()
+    before = world.text(MOUNTINFO)
     outcome = runtime.run(name, bundle, *flags)
     assert (outcome.status, outcome.stderr) == (0, "")
-    assert MOUNTINFO.read_text() == before
+    assert world.text(MOUNTINFO) == before
     return outcome.stdout.splitlines()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import runtimes
+from tests import runtimes, world
 from tests.container.rootless import UID, User
 
 SECRET = "hunter2-of-the-caller"
@@ -61,7 +61,7 @@ def test_the_callers_environment_is_nowhere_in_the_init(created: User) -> None:
     assert Path(f"/proc/{pid}/environ").read_bytes().strip(b"\0") == b""
     held = b""
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        for line in world.lines(f"/proc/{pid}/maps"):
             first, last = (int(part, 16) for part in line.split()[0].split("-"))
             if line.split()[1].startswith("rw") and "[v" not in line:
                 memory.seek(first)

@@ -57,7 +57,7 @@ def test_between_the_steps_of_the_init(runtime: Runtime, bundle: Path, name: str
     pid = first[6]
     # The namespaces are there and the root is bound, nothing is mounted in it, and the root is still the host's.
     assert os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
-    mounted = [line.split()[4] for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+    mounted = [line.split()[4] for line in world.lines(f"/proc/{pid}/mountinfo")]
     assert str(bundle / "rootfs") in mounted and str(bundle / "rootfs/proc") not in mounted
     assert runtime.status(name) == "creating"
     create.go_on()
@@ -65,7 +65,7 @@ def test_between_the_steps_of_the_init(runtime: Runtime, bundle: Path, name: str
     second = create.stop()
     assert second[2] == "process.no_new_privileges" and second[6] == pid
     # In the last stage: the root is switched, the privilege not yet given up.
-    mounted = [line.split()[4] for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+    mounted = [line.split()[4] for line in world.lines(f"/proc/{pid}/mountinfo")]
     assert "/proc" in mounted and not any(point.startswith(str(bundle)) for point in mounted)
     assert "NoNewPrivs:\t0" in Path(f"/proc/{pid}/status").read_text()
     inside = subprocess.run(["nsenter", "-a", "-t", pid, "/bin/busybox", "hostname"], capture_output=True, text=True,

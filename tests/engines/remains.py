@@ -4,17 +4,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.world import CGROUP, below
+from tests.world import CGROUP, below, lines
 
 
 def of(id: str, folders: Iterable[Path]) -> list[str]:
     """Its folders and files below these folders, its cgroups, mounts, and processes that have its id as an argument."""
     found = [path for top in (*folders, CGROUP) for path in below(top) if id in path.rpartition("/")[2]]
-    found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{id}/" in line]
+    found += [line for line in lines("/proc/mounts") if f"/{id}/" in line]
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if id.encode() in command.read_bytes().split(b"\0"):
-                found.append(command.read_bytes().replace(b"\0", b" ").decode())
+                found.append(command.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found

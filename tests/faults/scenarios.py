@@ -126,7 +126,7 @@ class Scenario:
         filters = len(Kernel().bpf_query(cgroup))
         os.close(cgroup)
         return {**{key: status[key] for key in STATUS},
-                "mounts": [mount(line).replace(id, "ID") for line in (proc / "mountinfo").read_text().splitlines()],
+                "mounts": [mount(line).replace(id, "ID") for line in world.lines(proc / "mountinfo")],
                 "cgroup": (proc / "cgroup").read_text().splitlines()[-1].replace(id, "ID"), "device filters": filters,
                 "shared namespaces": [kind for kind in os.listdir(proc / "ns")
                                       if os.readlink(proc / "ns" / kind) == os.readlink(f"/proc/self/ns/{kind}")],

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import world
+
 CONTROLLERS = {"cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"}
 
 
 def mounts() -> dict[str, str]:
     """Mount point -> file system type."""
-    return {fields[1]: fields[2] for fields in map(str.split, Path("/proc/self/mounts").read_text().splitlines())}
+    return {fields[1]: fields[2] for fields in map(str.split, world.lines("/proc/self/mounts"))}
 
 
 @pytest.mark.guest

@@ -17,6 +17,7 @@ import pytest
 import pyrunc
 from pyrunc.keeper.channel import pair
 from pyrunc.keeper.errors import pack, unpack
+from tests import world
 from tests.library.conftest import config_of
 
 ROUNDS = 1000
@@ -46,7 +47,7 @@ def descriptors() -> Iterator[tuple[str, str]]:
 
 def memory() -> tuple[int, int]:
     """(pages mapped, resident KiB)"""
-    return len(Path("/proc/self/maps").read_text().splitlines()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return len(world.lines("/proc/self/maps")), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def life(library: pyrunc.Runtime, rootfs: Path, id: str) -> None:

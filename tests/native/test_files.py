@@ -13,6 +13,7 @@ import pytest
 from pyrunc._native import lib
 from pyrunc.kernel import Kernel
 
+from .. import world
 from ..forked import forked
 
 KERNEL = Kernel()
@@ -60,7 +61,7 @@ def test_file_system_facts(anchor: int) -> None:
     proc = os.open("/proc", os.O_PATH)
     assert KERNEL.fs_type(proc) == 0x9fa0
     assert KERNEL.fs_flags(proc) == os.fstatvfs(proc).f_flag | 0x20            # ST_VALID, which glibc hides
-    ids = {line.split()[4]: int(line.split()[0]) for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    ids = {line.split()[4]: int(line.split()[0]) for line in world.lines("/proc/self/mountinfo")}
     assert lib.pr_mount_id(proc) == ids["/proc"]
     assert lib.pr_mount_id(anchor) == ids["/"]
     os.close(proc)

@@ -18,7 +18,7 @@ KERNEL = Kernel()
 
 
 def mount_line(path: Path) -> str:
-    lines = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if line.split()[4] == str(path)]
+    lines = [line for line in world.lines("/proc/self/mountinfo") if line.split()[4] == str(path)]
     return lines[-1] if lines else ""
 
 

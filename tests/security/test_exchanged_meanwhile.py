@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests import bundles
+from tests import bundles, world
 from tests.bundles import MOUNTS, docker_like
 from tests.runtimes import Runtime
 
@@ -60,11 +60,11 @@ def outside(place: Path) -> Iterator[Path]:
     folder = place / "outside"
     (folder / "dir").mkdir(parents=True)
     (folder / "secret").write_text("the host's\n")
-    mounts = Path("/proc/self/mountinfo").read_text()
+    mounts = world.text("/proc/self/mountinfo")
     yield folder
     assert sorted(path.name for path in folder.rglob("*")) == ["dir", "secret"]
     assert (folder / "secret").read_text() == "the host's\n"
-    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert world.text("/proc/self/mountinfo") == mounts
 
 
 @pytest.mark.parametrize("what", RACED)

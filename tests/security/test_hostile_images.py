@@ -28,10 +28,10 @@ def outside(place: Path) -> Iterator[Path]:
     (folder / "ptmx").write_text("the host's\n")
     (folder / "null").write_text("the host's\n")
     (folder / "secret").write_text("the host's\n")
-    mounts, before = Path("/proc/self/mountinfo").read_text(), look(folder)
+    mounts, before = world.text("/proc/self/mountinfo"), look(folder)
     yield folder
     assert look(folder) == before
-    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert world.text("/proc/self/mountinfo") == mounts
 
 
 def look(folder: Path) -> list[tuple[object, ...]]:

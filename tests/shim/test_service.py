@@ -21,6 +21,7 @@ from pyrunc.ttrpc.messages.metrics import Metrics
 from pyrunc.ttrpc.messages.options import Options, ProcessDetails
 from pyrunc.ttrpc.messages.types import Mount, RuntimeInfo
 from pyrunc.ttrpc.messages.well_known import Any as AnyMessage
+from tests import world
 
 from .conftest import config_of
 from .driver import RESOURCES, SECONDS, Events, Shim
@@ -141,11 +142,11 @@ def test_the_roots_mounts_are_made_and_unmade(shim: Make, rootfs: Path, place: P
     config["root"] = {"path": "rootfs"}
     (one.bundle / "config.json").write_text(json.dumps(config))
     one.create(rootfs=[Mount(type="bind", source=str(rootfs), options=["rbind", "rw"])])
-    assert f" {one.bundle}/rootfs " in Path("/proc/self/mountinfo").read_text()
+    assert f" {one.bundle}/rootfs " in world.text("/proc/self/mountinfo")
     one.start()
     assert one.wait() == 0
     one.delete()
-    assert str(one.bundle) not in Path("/proc/self/mountinfo").read_text() and (rootfs / "written").exists()
+    assert str(one.bundle) not in world.text("/proc/self/mountinfo") and (rootfs / "written").exists()
 
 
 def test_an_init_without_a_pid_namespace_takes_the_others_along(shim: Make, rootfs: Path, events: Events,

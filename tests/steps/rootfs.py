@@ -10,6 +10,7 @@ from pyrunc._native import lib
 from pyrunc.engine import failure_text, place_of
 from pyrunc.errors import ConfigError, StepError
 from pyrunc.facts import Facts
+from pyrunc.files import lines
 from pyrunc.host import Host
 from pyrunc.kernel import Kernel
 from pyrunc.options import Options
@@ -98,9 +99,9 @@ def mountinfo() -> dict[str, dict[str, Any]]:
     """{mount point: the topmost mount on it} that this process can reach (proc_pid_mountinfo(5))."""
     found = {}
     with os.fdopen(os.open("self/mountinfo" if _proc >= 0 else "/proc/self/mountinfo", os.O_RDONLY,
-                           dir_fd=_proc if _proc >= 0 else None)) as file:
-        lines = file.read().splitlines()
-    for line in lines:
+                           dir_fd=_proc if _proc >= 0 else None), errors="surrogateescape") as file:
+        text = file.read()
+    for line in lines(text):
         before, _, after = line.partition(" - ")
         fields, rest = before.split(" "), after.split(" ")
         found[fields[4]] = {"root": fields[3], "flags": set(fields[5].split(",")), "propagation": fields[6:],

@@ -18,6 +18,7 @@ from pyrunc.step import PARENT, Step
 from pyrunc.steps import root
 from pyrunc.steps.root import bound_over_itself, full_mounts
 
+from .. import world
 from ..forked import forked
 from .rootfs import CLONE_NEWNS, ROOT, apply, config, enter, inside, mountinfo, refused, steps, tree
 
@@ -229,7 +230,7 @@ def test_without_a_mount_namespace_the_undo_leaves_the_host_as_it_was(tmp_path: 
     def act() -> Any:
         kernel, facts = Kernel(), Facts()
         kernel.mount("none", "/", "", lib.MS_REC | lib.MS_SHARED)
-        before = Path("/proc/self/mountinfo").read_text()
+        before = world.text("/proc/self/mountinfo")
         made = list(steps(wanted, tmp_path))
         apply(list(made), kernel, facts)
         during = set(mountinfo()) - {line.split(" ")[4] for line in before.splitlines()}
@@ -237,7 +238,7 @@ def test_without_a_mount_namespace_the_undo_leaves_the_host_as_it_was(tmp_path: 
             for step in reversed(made):
                 if step.side == PARENT:
                     step.undo(kernel, facts)
-        return during, Path("/proc/self/mountinfo").read_text() == before
+        return during, world.text("/proc/self/mountinfo") == before
     during, same = forked(act, CLONE_NEWNS)
     rootfs = str(tmp_path / "rootfs")
     assert during == {rootfs, f"{rootfs}/proc", f"{rootfs}/t"} and same
@@ -246,12 +247,12 @@ def test_without_a_mount_namespace_the_undo_leaves_the_host_as_it_was(tmp_path: 
 
 def test_delete_does_the_same(tmp_path: Path) -> None:
     def act() -> bool:
-        kernel, before = Kernel(), Path("/proc/self/mountinfo").read_text()
+        kernel, before = Kernel(), world.text("/proc/self/mountinfo")
         apply(steps(wanted, tmp_path), kernel, Facts())
         step = root.Unmount(path=str(tmp_path / "rootfs"))
         step.apply(kernel, Facts())
         step.apply(kernel, Facts())
-        return Path("/proc/self/mountinfo").read_text() == before
+        return world.text("/proc/self/mountinfo") == before
     wanted = config(tmp_path, [{"destination": "/t", "type": "tmpfs"}], namespaces=())
     assert forked(act, CLONE_NEWNS)
 
