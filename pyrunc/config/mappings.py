@@ -26,6 +26,22 @@ def init_ids(config: Config) -> tuple[int, int]:
             _init_id(linux.get("gidMappings") or (), user.get("gid", 0)))
 
 
+def own_ids(config: Config) -> tuple[int, int]:
+    """(uid, gid) of the process: what the init becomes where a user namespace that is joined turns out to have no id 0.
+
+    Its mappings are not known beforehand when config.json does not repeat them: a path tells nothing of them.
+    """
+    user = config.get("process", {}).get("user", {})
+    return user.get("uid", 0), user.get("gid", 0)
+
+
+def unknown_ids(config: Config) -> bool:
+    """Whether the container joins a user namespace of which config.json tells no mappings."""
+    linux = config.get("linux", {})
+    return not linux.get("uidMappings") and not linux.get("gidMappings") and any(
+        space["type"] == "user" and space.get("path") for space in linux.get("namespaces") or ())
+
+
 def _init_id(mappings: Sequence[IDMapping], own: int) -> int:
     for id in (0, own):
         if not mappings or host_id(mappings, id) is not None:

@@ -9,7 +9,7 @@ import errno
 import posix
 
 from ..absolute import absolute
-from ..config.mappings import init_ids
+from ..config.mappings import init_ids, unknown_ids
 from ..config.namespaces import Namespaces
 from ..step import CHILD, Step
 from . import destination
@@ -47,7 +47,7 @@ class Device(Step):
     kind: int                 # S_IF*
     number: int               # 0 for a fifo
     mode: int
-    uid: int
+    uid: int                  # -1, and so for the gid: the init's own, which nobody knows beforehand
     gid: int
 
     def words(self) -> str:
@@ -57,7 +57,8 @@ class Device(Step):
         return f"{letter} {posix.major(self.number)}:{posix.minor(self.number)}"
 
     def describe(self) -> str:
-        return f"make {self.path} ({self.words()}), mode {self.mode:04o}, owner {self.uid}:{self.gid}"
+        owner = "of the init's own user and group" if self.uid == self.gid == -1 else f"owner {self.uid}:{self.gid}"
+        return f"make {self.path} ({self.words()}), mode {self.mode:04o}, {owner}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         directory, name = destination.parent(kernel, facts.root_fd, self.path)
@@ -231,6 +232,8 @@ def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
 def wanted(config: Config) -> dict[str, dict[str, Any]]:
     """path -> fields of the step: the default devices, and the configured ones, which may replace them."""
     uid, gid = init_ids(config) if Namespaces(config).private("user") else (0, 0)
+    if unknown_ids(config):
+        uid = gid = -1
     devices: dict[str, dict[str, Any]] = {
         path: {"kind": S_IFCHR, "number": posix.makedev(*number), "mode": 0o666, "uid": uid, "gid": gid,
                "spec": DEFAULT_SPEC} for path, number in DEFAULT.items()}

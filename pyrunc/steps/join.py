@@ -11,7 +11,7 @@ import posix
 
 from ..cgroups.create import may_enter
 from ..cgroups.path import of_process
-from ..config.mappings import init_ids
+from ..config.mappings import init_ids, own_ids, unknown_ids
 from ..config.namespaces import KINDS, Namespaces
 from ..errors import NOT_RUNNING, StateError
 from ..last import OP_CHROOT, OP_SETNS
@@ -216,6 +216,7 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
     yield from own_oom_score_adj(config, options, host)
     yield Join(targets=[t for t in targets if t.kind not in ("mount", "pid")], ids=init_ids(config),
+               otherwise=own_ids(config) if unknown_ids(config) else init_ids(config),
                drop_groups=spaces.private("user") and drops_groups(config, host), where="linux.namespaces")
 
 

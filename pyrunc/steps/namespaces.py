@@ -11,7 +11,7 @@ import errno
 import posix
 from _signal import SIGKILL
 
-from ..config.mappings import init_ids
+from ..config.mappings import init_ids, own_ids, unknown_ids
 from ..config.namespaces import KINDS, Namespaces
 from ..last import OP_CLONE, pack_limit
 from ..linux import CLONE_PARENT
@@ -147,6 +147,7 @@ class Join(Step):
     side = CHILD
     targets: list[Open]
     ids: tuple[int, int] = (0, 0)   # uid and gid, after a user namespace
+    otherwise: tuple[int, int] = (0, 0)     # where it does not have those
     drop_groups: bool = False # the user namespace may be one in which setgroups(2) is denied
 
     def describe(self) -> str:
@@ -166,7 +167,21 @@ class Join(Step):
         for target in user + postponed:
             kernel.setns(facts.kept(target, -1), KINDS[target.kind][0])
         if user:
-            kernel.set_ids(*self.ids, None)
+            become(kernel, self.ids, self.otherwise, None)
+
+
+def become(kernel: Kernel, ids: tuple[int, int], otherwise: tuple[int, int], groups: list[int] | None) -> None:
+    """Set uid and gid; in place of one that the user namespace does not have (EINVAL, setresuid(2)), the other one."""
+    (uid, gid), (other_uid, other_gid) = ids, otherwise
+    pairs = [(uid, gid), (uid, other_gid), (other_uid, gid), otherwise] if ids != otherwise else [ids]
+    for pair in pairs[:-1]:
+        try:
+            kernel.set_ids(*pair, groups)
+            return
+        except OSError as fault:
+            if fault.errno != errno.EINVAL:
+                raise
+    kernel.set_ids(*pairs[-1], groups)
 
 
 class CloneAgain(Step):
@@ -300,6 +315,7 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
         yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces", dumpable=dumpable)
         yield from own_oom_score_adj(config, options, host)
         yield Join(targets=[t for t in targets if t.kind != "mount"], ids=init_ids(config),
+                   otherwise=own_ids(config) if unknown_ids(config) else init_ids(config),
                    drop_groups="user" in spaces.joined and drops_groups(config, host), where="linux.namespaces")
         if "time" in spaces.new:
             yield _time(config, spaces, CHILD)

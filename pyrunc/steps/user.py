@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 from .. import programs
-from ..config.mappings import init_ids
+from ..config.mappings import init_ids, own_ids, unknown_ids
 from ..config.namespaces import Namespaces
 from ..host import allows_setgroups
 from ..step import CHILD, Step
-from .namespaces import PR_SET_DUMPABLE
+from .namespaces import PR_SET_DUMPABLE, become
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,15 +77,17 @@ class BecomeRoot(Step):
     spec = SPEC
     side = CHILD
     ids: tuple[int, int]      # uid and gid
+    otherwise: tuple[int, int]      # where a joined user namespace does not have those
     groups: bool              # setgroups is allowed here
     shown: bool               # the caller's user may look into it (shows)
 
     def describe(self) -> str:
         uid, gid = self.ids
-        return f"become uid {uid}, gid {gid}" + (", without supplementary groups" if self.groups else "")
+        there = ", or where there is none uid {}, gid {}".format(*self.otherwise) if self.otherwise != self.ids else ""
+        return f"become uid {uid}, gid {gid}{there}" + (", without supplementary groups" if self.groups else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.set_ids(*self.ids, [] if self.groups else None)
+        become(kernel, self.ids, self.otherwise, [] if self.groups else None)
         # A change of ids may make a process dumpable again; it must not be while it holds the host's files.
         kernel.prctl(PR_SET_DUMPABLE, int(self.shown))
 
@@ -144,5 +146,6 @@ def become_root(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD: the first thing the init does with its new identity."""
     spaces = Namespaces(config)
     ids = init_ids(config) if spaces.private("user") else (0, 0)
-    yield BecomeRoot(ids=ids, groups=sets_groups(config, options, host), shown=shows(options, host),
+    yield BecomeRoot(ids=ids, otherwise=own_ids(config) if unknown_ids(config) else ids,
+                     groups=sets_groups(config, options, host), shown=shows(options, host),
                      where=spaces.new.get("user", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,10 @@ def test_whoever_the_process_is_must_be_mapped(runtime: Runtime, mapped: tuple[P
     assert f"cannot set uid to unmapped user in user namespace: {uid + 1000}: at process.user.uid" in refused.stderr
 
 
-def test_joined_by_path_as_in_a_pod(runtime: Runtime, mapped: tuple[Path, tuple[int, int]], name: str,
+@pytest.mark.parametrize("repeated", [True, False], ids=["with its mappings", "without mappings"])
+def test_joined_by_path_as_in_a_pod(repeated: bool, runtime: Runtime, mapped: tuple[Path, tuple[int, int]], name: str,
                                     place: Path) -> None:
+    """A path tells nothing of the mappings, and config.json need not repeat them."""
     bundle, (uid, gid) = mapped
     first = runtime.create(name, bundle)
     config = read(bundle)
@@ -111,10 +114,19 @@ def test_joined_by_path_as_in_a_pod(runtime: Runtime, mapped: tuple[Path, tuple[
         if space["type"] in ("user", "network", "ipc", "uts"):
             space["path"] = f"/proc/{first.pid}/ns/{space['type'].replace('network', 'net')}"
     config["root"]["path"] = str(bundle / "rootfs")
-    config["process"]["args"] = ["sh", "-c", "id -u; id -g"]
-    second = bundles.bundle(place / "second", config)
-    code, out = runtime.whole_life(f"{name}-second", second)
-    assert (code, out.split()) == (0, [str(uid), str(gid)])
+    uids, gids = (config["linux"][kind] if repeated else config["linux"].pop(kind)
+                  for kind in ("uidMappings", "gidMappings"))
+    owner = [str(0 if ids[0]["containerID"] == 0 else own) for ids, own in ((uids, uid), (gids, gid))]
+    config["process"]["args"] = ["sh", "-c", "id -u; id -g; stat -c '%u %g' /dev/fifo; exec sleep 1000"]
+    second = runtime.create(f"{name}-second", bundles.bundle(place / "second", config))
+    runtime.ok("start", f"{name}-second")
+    assert runtime.ok("exec", f"{name}-second", "sh", "-c", "id -u; id -g").stdout.split() == [str(uid), str(gid)]
+    deadline = time.monotonic() + 60
+    while second.outcome.stdout.count("\n") < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    runtime.ok("delete", "--force", f"{name}-second")
+    second.wait()
+    assert second.outcome.stdout.split() == [str(uid), str(gid), *owner]
     runtime.ok("delete", "--force", name)
     first.wait()
 
