@@ -50,7 +50,7 @@ def run(call: Call) -> int:
         return stay(facts, call.log)
     finally:
         if not call.on("keep"):
-            forget(call)
+            forget(call, facts)
 
 
 def plan_of(call: Call) -> Plan:
