@@ -141,7 +141,9 @@ class Engine:
     def _alive(self) -> bool:
         """Whether the child closed its end on purpose: it has executed its program, or come to the barrier and lives.
 
-        Where it is counts, for the descriptors of a process that is killed close before its pidfd tells.
+        Where it is counts, for the descriptors of a process that is killed close before its pidfd tells. A program that
+        ends at once is no exception: C writes down PHASE_EXEC before execve, which closes the socket, and until then
+        it waits for the runtime at the barrier before (last_tail.c: meet), so that no write to it finds it gone.
         """
         page = self.facts.page
         return page.phase == PHASE_EXEC or (page.phase != PHASE_FAILED and page.child_step >= page.parent_step

@@ -93,8 +93,9 @@ static void meet(struct stage *stage, int fd, int tell)
     long n = 1;
     while (tell && (n = RAW(write, fd, &byte, 1)) == -EINTR)
         ;
-    while (n == 1 && (n = RAW(read, fd, &byte, 1)) == -EINTR)
-        ;
+    if (n == 1)
+        while ((n = RAW(read, fd, &byte, 1)) == -EINTR)
+            ;
     raw_must(stage, n == 1 ? 0 : n ? n : -ECONNRESET, "the runtime has ended");
 }
 

@@ -153,6 +153,20 @@ def test_exec_by_the_environment(runtime: Runtime, bundle: Path, name: str) -> N
     assert exec.end() == 0
 
 
+def test_a_program_of_exec_waits_until_the_runtime_knows_it(runtime: Runtime, bundle: Path, name: str) -> None:
+    """It may end at once: a runtime that is slow after the clone does not take that for a failure."""
+    runtime.create(name, bundle)
+    runtime.ok("start", name)
+    exec = Stopping(runtime, "exec", name, "touch", "/tmp/ran",
+                    env={**os.environ, "PYRUNC_BREAK": "namespaces.adopt"})
+    exec.stop()
+    time.sleep(0.5)
+    assert not (bundle / "rootfs/tmp/ran").exists()
+    exec.go_on()
+    assert exec.end() == 0
+    assert (bundle / "rootfs/tmp/ran").exists()
+
+
 def until_it_has_let_go(pid: int) -> None:
     """Until a process that has been killed has no namespaces any more."""
     deadline = time.monotonic() + 60
