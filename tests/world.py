@@ -4,7 +4,9 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import stat
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from pyrunc.files import lines as lines_of
 from pyrunc.kernel import Kernel
 
 CGROUP = Path("/sys/fs/cgroup")
-CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE, PR_SET_CHILD_SUBREAPER = 0x20000, 0x1000, 0x4000, 1 << 18, 36
+CLONE_NEWNS, MS_NOSUID, MS_BIND, MS_REC, MS_PRIVATE, PR_SET_CHILD_SUBREAPER = 0x20000, 2, 0x1000, 0x4000, 1 << 18, 36
 OPEN_TREE_CLONE, AT_RECURSIVE = 1, 0x8000
 
 
@@ -36,7 +38,20 @@ def enter() -> None:
     _call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
     if not (CGROUP / "cgroup.controllers").exists():
         _call("mount", b"cgroup2", str(CGROUP).encode(), b"cgroup2", 0, None)
+        own_null()
     _call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def own_null() -> None:
+    """A null device of this namespace's own: crun gives the one that its standard input is to the container's user, and
+    that must not be the machine's. (The guest is thrown away.)"""
+    folder, null = Path(tempfile.mkdtemp()), Path("/dev/null")
+    mount("tmpfs", folder, "tmpfs", MS_NOSUID)
+    os.mknod(folder / "null", stat.S_IFCHR, null.stat().st_rdev)
+    (folder / "null").chmod(0o666)
+    mount(str(folder / "null"), null, flags=MS_BIND)
+    unmount(folder)
+    folder.rmdir()
 
 
 def mount(source: str, target: Path, kind: str = "", flags: int = 0, data: str = "") -> None:
