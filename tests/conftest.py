@@ -3,11 +3,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from pyrunc.stopping import STOPPING
 
 from . import runtimes, world
 from .guest import replay
@@ -34,6 +37,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def private_world() -> None:
     """From here on this process lives in a private mount namespace with pure cgroup v2 (world.enter)."""
     world.enter()
+
+
+@pytest.fixture(autouse=True)
+def process() -> Iterator[None]:
+    """After each test this process is what it was before: pyrunc's main changes handlers of signals, and its directory.
+    """
+    handlers, directory = [(number, signal.getsignal(number)) for number in STOPPING], os.getcwd()
+    yield
+    os.chdir(directory)
+    for number, handler in handlers:
+        signal.signal(number, handler)
 
 
 @pytest.fixture
