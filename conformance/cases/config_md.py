@@ -140,7 +140,7 @@ def limit_that_is_unknown(t: Trial) -> None:
 @case("config.md#posix-process", "a type that stands twice is an error")
 def limit_that_stands_twice(t: Trial) -> None:
     """Two rlimits of one type are an error"""
-    t.refused(process={"rlimits": [{"type": "RLIMIT_NOFILE", "soft": n, "hard": n} for n in (100, 200)]}, at_start=True)
+    t.refused(process={"rlimits": [{"type": "RLIMIT_NOFILE", "soft": n, "hard": n} for n in (200, 100)]}, at_start=True)
 
 
 SETS = {"effective": "CapEff", "bounding": "CapBnd", "inheritable": "CapInh", "permitted": "CapPrm",

@@ -139,7 +139,7 @@ def annotations_of_the_runtime(t: Trial) -> None:
 @case("features-linux.md#mountextensions", "mountExtensions", "idmap", "idmap.enabled",
       "id-mapped mounts are announced")
 def idmap(t: Trial) -> None:
-    """linux.mountExtensions.idmap.enabled is true or false, and true where a mount with mappings is made"""
+    """linux.mountExtensions.idmap.enabled is true or false: no other word is an answer"""
     said = ((features(t).get("linux") or {}).get("mountExtensions") or {}).get("idmap")
     if said is None:
         raise NotOffered("features: no linux.mountExtensions.idmap")

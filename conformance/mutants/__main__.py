@@ -45,7 +45,9 @@ def attempt(real: Program, mutants: Sequence[Mutant], limit: float) -> Iterator[
             continue
         with tempfile.TemporaryDirectory(prefix="mutant-") as place:
             result = run_one(case, broken(real, mutant, Path(place)), limit)
-        yield mutant, KILLED if result.verdict == FAILS else LIVES, result.seen or result.verdict
+        # A wrapper that goes wrong breaks no demand, whatever its case thinks of it.
+        wrong = "Traceback" in result.log + result.seen
+        yield mutant, KILLED if result.verdict == FAILS and not wrong else LIVES, result.seen or result.verdict
 
 
 def main(argv: Sequence[str] | None = None) -> int:

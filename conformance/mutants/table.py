@@ -73,6 +73,13 @@ def without(option: str) -> Change:
     return mount_options(lambda options: [word for word in options if word != option])
 
 
+def unmapped(entry: Config) -> None:
+    """A mount is an ordinary one."""
+    for kind in ("uidMappings", "gidMappings"):
+        entry.pop(kind, None)
+    entry["options"] = [word for word in entry["options"] if word != "idmap"]
+
+
 def hooks(kind: str, change: Callable[[list[Config]], list[Config]]) -> Change:
     def changed(config: Config) -> None:
         config["hooks"][kind] = change(config["hooks"][kind])
@@ -284,8 +291,7 @@ MUTANTS = [
     Mutant("bind is rbind", "config_md_mounts.bind_and_rbind[bind]", config=mount_options(
         lambda options: ["rbind" if word == "bind" else word for word in options])),
     Mutant("tmpcopyup copies nothing", "config_md_mounts.tmpcopyup", config=without("tmpcopyup")),
-    Mutant("idmap maps nothing", "config_md_mounts.idmapped_mount", config=entries("mounts", lambda entry: (
-        entry.pop("uidMappings", None), entry.pop("gidMappings", None), entry["options"].remove("idmap")))),
+    Mutant("idmap maps nothing", "config_md_mounts.idmapped_mount", config=entries("mounts", unmapped)),
     # ---- hooks
     *(Mutant(f"{kind} hooks do not run", f"config_md_hooks.hook_runs_in_its_command[{kind}]",
              config=drop(f"hooks.{kind}"))
@@ -314,7 +320,7 @@ MUTANTS = [
         "createRuntime", lambda found: [{**hook, "timeout": 10} for hook in found])),
     Mutant("a relative path of a hook is taken", "config_md_hooks.hook_with_a_relative_path[createRuntime]",
            config=hooks(
-        "createRuntime", lambda found: [{**hook, "path": "/" + hook["path"].lstrip("/")} for hook in found])),
+        "createRuntime", lambda found: [{**hook, "path": "/bin/sh"} for hook in found])),
     Mutant("hooks have more than env", "config_md_hooks.hook_without_env", config=hooks(
         "createRuntime", lambda found: [{**hook, "env": [*hook["env"], "MORE=1"]} for hook in found])),
     # ---- config-linux.md
