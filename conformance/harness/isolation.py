@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
+import tempfile
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -31,7 +33,20 @@ def enter() -> None:
     mount("none", Path("/"), flags=MS_REC | MS_PRIVATE)
     if not (CGROUP / "cgroup.controllers").exists():
         mount("cgroup2", CGROUP, "cgroup2")
+    own_null()
     adopt()
+
+
+def own_null() -> None:
+    """A null device of this namespace's own: crun gives the one that its standard input is to the container's user, and
+    that must not be the machine's."""
+    folder, null = Path(tempfile.mkdtemp(prefix="conformance-null-")), Path("/dev/null")
+    mount("tmpfs", folder, "tmpfs")
+    os.mknod(folder / "null", stat.S_IFCHR, null.stat().st_rdev)
+    (folder / "null").chmod(0o666)
+    mount(str(folder / "null"), null, flags=MS_BIND)
+    unmount(folder)
+    folder.rmdir()
 
 
 def mount(source: str, target: Path, kind: str = "", flags: int = 0, data: str = "") -> None:
