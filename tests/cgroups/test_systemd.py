@@ -325,7 +325,7 @@ def test_update_and_its_rollback(made: Make) -> None:
     assert show(container.unit.name, "MemoryMax", "TasksMax") == {"MemoryMax": str(32 * MIB), "TasksMax": "9"}
     assert container.read("memory.max") == str(32 * MIB)
     saved["memory"] = {"limit": 32 * MIB}
-    with pytest.raises(StepError, match="controller nosuch"):
+    with pytest.raises(StepError, match='controller "nosuch"'):
         change(container, saved, {"memory": {"limit": 16 * MIB}, "unified": {"nosuch.max": "1"}})
     assert show(container.unit.name, "MemoryMax") == {"MemoryMax": str(32 * MIB)}
     assert container.read("memory.max") == str(32 * MIB)

@@ -201,7 +201,7 @@ def test_a_failure_takes_everything_back(tree: Tree, disk: str) -> None:
     before = values(tree)
     assert len(before) > 20
     for cpu in ({"quota": 60000, "burst": 55000}, {"quota": 5000, "burst": 4000}, {"idle": 1}, {"shares": 2}):
-        with pytest.raises(StepError, match=r"controller nosuch is not available.*unified\[\"nosuch.max\"\]"):
+        with pytest.raises(StepError, match=r"controller \"nosuch\" not available.*unified\[\"nosuch.max\"\]"):
             change(tree, saved, {
                 "memory": {"limit": 32 * MIB, "swap": 40 * MIB, "reservation": 2 * MIB},
                 "pids": {"limit": -1}, "cpu": cpu,
