@@ -41,13 +41,15 @@ def private_world() -> None:
 
 @pytest.fixture(autouse=True)
 def process() -> Iterator[None]:
-    """After each test this process is what it was before: pyrunc's main changes handlers of signals, and its directory.
+    """After each test this process is what it was before: pyrunc's main changes handlers of signals, and its directory;
+    crun gives away the null device that it has as its standard input.
     """
     handlers, directory = [(number, signal.getsignal(number)) for number in STOPPING], os.getcwd()
     yield
     os.chdir(directory)
     for number, handler in handlers:
         signal.signal(number, handler)
+    world.renew_null()
 
 
 @pytest.fixture

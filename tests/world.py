@@ -52,6 +52,18 @@ def own_null() -> None:
     mount(str(folder / "null"), null, flags=MS_BIND)
     unmount(folder)
     folder.rmdir()
+    global _null_is_ours
+    _null_is_ours = True
+
+
+def renew_null() -> None:
+    """Our own null device is root's again, whoever a runtime has given it to: containers may have it by a bind."""
+    if _null_is_ours:
+        os.chown("/dev/null", 0, 0)
+        os.chmod("/dev/null", 0o666)
+
+
+_null_is_ours = False
 
 
 def mount(source: str, target: Path, kind: str = "", flags: int = 0, data: str = "") -> None:
