@@ -34,7 +34,8 @@ def stats(kernel: Files, fd: int) -> dict[str, Any]:
 
 
 # ---- files --------------------------------------------------------------------------------------------------------
-def _text(kernel: Files, fd: int, file: str) -> str:
+def read_text(kernel: Files, fd: int, file: str) -> str:
+    """A file of the cgroup fd; "" without it."""
     try:
         return kernel.read_file(file, fd)
     except OSError as fault:
@@ -43,9 +44,9 @@ def _text(kernel: Files, fd: int, file: str) -> str:
         raise
 
 
-def _number(kernel: Files, fd: int, file: str) -> int:
-    """A file with one number; 0 without the file."""
-    text = _text(kernel, fd, file).strip()
+def read_number(kernel: Files, fd: int, file: str) -> int:
+    """A file with one number, NO_LIMIT for "max"; 0 without the file."""
+    text = read_text(kernel, fd, file).strip()
     return NO_LIMIT if text == "max" else int(text or 0)
 
 
@@ -68,7 +69,7 @@ def pressure(text: str) -> dict[str, dict[str, float | int]]:
 
 
 def _with_pressure(kernel: Files, fd: int, file: str, data: dict[str, Any]) -> dict[str, Any]:
-    psi = pressure(_text(kernel, fd, file))
+    psi = pressure(read_text(kernel, fd, file))
     if psi:
         data["psi"] = psi
     return data
@@ -76,7 +77,7 @@ def _with_pressure(kernel: Files, fd: int, file: str, data: dict[str, Any]) -> d
 
 # ---- one function per part ----------------------------------------------------------------------------------------
 def _cpu(kernel: Files, fd: int) -> dict[str, Any]:
-    stat = flat(_text(kernel, fd, "cpu.stat"))
+    stat = flat(read_text(kernel, fd, "cpu.stat"))
     return _with_pressure(kernel, fd, "cpu.pressure", {
         "usage": {"total": stat.get("usage_usec", 0) * 1000, "kernel": stat.get("system_usec", 0) * 1000,
                   "user": stat.get("user_usec", 0) * 1000},
@@ -87,20 +88,20 @@ def _cpu(kernel: Files, fd: int) -> dict[str, Any]:
 def _cpuset(kernel: Files, fd: int) -> dict[str, Any]:
     data: dict[str, Any] = dict.fromkeys(CPUSET_V1, 0)
     for key in ("cpus", "mems"):
-        found = parse_numbers(_text(kernel, fd, f"cpuset.{key}.effective"))
+        found = parse_numbers(read_text(kernel, fd, f"cpuset.{key}.effective"))
         if found:
             data[key] = found
     return data
 
 
 def _memory(kernel: Files, fd: int) -> dict[str, Any]:
-    raw = flat(_text(kernel, fd, "memory.stat"))
-    use, limit = _number(kernel, fd, "memory.current"), _number(kernel, fd, "memory.max")
-    hit = flat(_text(kernel, fd, "memory.events")).get("max", 0)
-    swap, swap_limit = _number(kernel, fd, "memory.swap.current"), _number(kernel, fd, "memory.swap.max")
+    raw = flat(read_text(kernel, fd, "memory.stat"))
+    use, limit = read_number(kernel, fd, "memory.current"), read_number(kernel, fd, "memory.max")
+    hit = flat(read_text(kernel, fd, "memory.events")).get("max", 0)
+    swap, swap_limit = read_number(kernel, fd, "memory.swap.current"), read_number(kernel, fd, "memory.swap.max")
     return _with_pressure(kernel, fd, "memory.pressure", {
         "cache": raw.get("file", 0),
-        "usage": {"limit": limit, "usage": use, "max": _number(kernel, fd, "memory.peak"), "failcnt": hit},
+        "usage": {"limit": limit, "usage": use, "max": read_number(kernel, fd, "memory.peak"), "failcnt": hit},
         # v1's swap is memory and swap together. Its highest value is not the sum of both highest ones: left out.
         "swap": {"limit": min(limit + swap_limit, NO_LIMIT), "usage": use + swap, "failcnt": 0},
         "kernel": {"limit": 0, "failcnt": 0}, "kernelTCP": {"limit": 0, "failcnt": 0},
@@ -108,16 +109,16 @@ def _memory(kernel: Files, fd: int) -> dict[str, Any]:
 
 
 def _pids(kernel: Files, fd: int) -> dict[str, Any]:
-    text = _text(kernel, fd, "pids.current")
+    text = read_text(kernel, fd, "pids.current")
     if not text:
         return {"current": len(members(kernel, ".", fd)), "limit": 0}
-    limit = _number(kernel, fd, "pids.max")
+    limit = read_number(kernel, fd, "pids.max")
     return {"current": int(text), "limit": 0 if limit == NO_LIMIT else limit}
 
 
 def _blkio(kernel: Files, fd: int) -> dict[str, Any]:
     data: dict[str, Any] = {}
-    for line in _text(kernel, fd, "io.stat").splitlines():
+    for line in read_text(kernel, fd, "io.stat").splitlines():
         device, *fields = line.split()
         major, _, minor = device.partition(":")
         if not (major.isdigit() and minor.isdigit()):
@@ -137,6 +138,7 @@ def _hugetlb(kernel: Files, fd: int) -> dict[str, Any]:
     for file in kernel.list_dir(fd):
         if file.startswith("hugetlb.") and file.endswith(".events") and file.count(".") == 2:
             size = file.split(".")[1]
-            use = _text(kernel, fd, f"hugetlb.{size}.rsvd.current") or _text(kernel, fd, f"hugetlb.{size}.current")
-            data[size] = {"usage": int(use or 0), "failcnt": flat(_text(kernel, fd, file)).get("max", 0)}
+            use = (read_text(kernel, fd, f"hugetlb.{size}.rsvd.current")
+                   or read_text(kernel, fd, f"hugetlb.{size}.current"))
+            data[size] = {"usage": int(use or 0), "failcnt": flat(read_text(kernel, fd, file)).get("max", 0)}
     return data

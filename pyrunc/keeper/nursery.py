@@ -11,6 +11,7 @@ import posix
 import time
 
 from ..errors import PyruncError
+from ..files import Files
 from . import errors
 from .channel import Channel, pair
 from .loop import READ
@@ -154,9 +155,4 @@ def close(fds: list[int]) -> None:
 
 
 def _readable(channel: Channel) -> bool:
-    import select
-    if channel.fileno() < 0:
-        return False
-    poll = select.poll()
-    poll.register(channel.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    return channel.fileno() >= 0 and Files().readable(channel.fileno())

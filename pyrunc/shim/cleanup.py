@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import posix
 import time
+from _signal import SIGKILL
 
 from ..errors import PyruncError
 from ..ttrpc.messages.task import DeleteResponse
@@ -12,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .command import Given
 
-KILLED = 128 + 9
+KILLED = 128 + SIGKILL
 
 
 def delete(given: Given, bundle: str) -> bytes:

@@ -7,6 +7,7 @@ import posix
 
 from ..config.dump import dumps
 from ..errors import PyruncError, UsageError, describe
+from ..state.identity import read
 from ..ttrpc.client import connect, path_of
 from ..ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult
 
@@ -152,7 +153,7 @@ def redirect() -> None:
 def adjust(pid: int) -> None:
     """The shim is rather killed for lack of memory than containerd: one more than this command has, at most 1000."""
     try:
-        own = int(_read("/proc/self/oom_score_adj"))
+        own = int(read("/proc/self/oom_score_adj"))
         fd = posix.open(f"/proc/{pid}/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
         try:
             posix.write(fd, str(min(own + 1, 1000)).encode())
@@ -170,11 +171,3 @@ def write_address(address: str) -> None:
     finally:
         posix.close(fd)
     posix.rename(".address", "address")
-
-
-def _read(path: str) -> bytes:
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        return posix.read(fd, 64)
-    finally:
-        posix.close(fd)

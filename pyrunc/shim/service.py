@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import posix
+import time
+from _signal import SIGKILL, pidfd_send_signal
 
 from ..config.load import loads
 from ..errors import NOT_RUNNING, PyruncError
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
 #: Where containers' state is, unless the runtime's options say otherwise.
 ROOT = "/run/containerd/pyrunc"
-SIGKILL = 9
 PROCESS_GONE = "process already finished"
 #: operation -> what containerd's own shim puts before the runtime's error, and engines look for.
 FAILED = {"create": "OCI runtime create failed: ", "start": "OCI runtime start failed: ",
@@ -145,7 +146,7 @@ class Service:
             del self.tasks[task.id]
             self.oom.remove(task.id)
             if not process.exited:                     # it never ran its program: it has been killed now
-                process.status, process.exited_at = SIGKILL, now()
+                process.status, process.exited_at = SIGKILL, time.time_ns()
             self.publisher.publish(ev.TaskDelete(container_id=task.id, pid=process.pid, exit_status=process.exit_status,
                                                  exited_at=stamp(process.exited_at)))
             for one in task.processes():
@@ -229,11 +230,10 @@ class Service:
 
     @staticmethod
     def _signal(process: Process, number: int) -> None:
-        import _signal
         if process.exited or process.pidfd < 0:
             raise RpcError(codes.NOT_FOUND, f"{PROCESS_GONE}: not found")
         try:
-            _signal.pidfd_send_signal(process.pidfd, number)
+            pidfd_send_signal(process.pidfd, number)
         except ProcessLookupError:
             raise RpcError(codes.NOT_FOUND, f"{PROCESS_GONE}: not found") from None
         except OSError as fault:
@@ -379,12 +379,6 @@ class Service:
         if exec_id not in task.execs:
             raise RpcError(codes.NOT_FOUND, f"process does not exist {exec_id}: not found")
         return task, task.execs[exec_id]
-
-
-def now() -> int:
-    """Nanoseconds since the epoch."""
-    import time
-    return time.time_ns()
 
 
 def code_of(fault: PyruncError) -> int:
