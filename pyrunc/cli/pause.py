@@ -2,11 +2,8 @@
 from __future__ import annotations
 
 from .. import plan
-from ..engine import execute
-from ..errors import NOT_RUNNING, StateError
-from ..files import Files
-from ..state.container import CREATED, RUNNING, Container
-from ..state.store import Lock
+from ..state.container import Container
+from ..state.freeze import pause
 from .flags import Command
 
 TYPE_CHECKING = False
@@ -18,11 +15,7 @@ COMMAND = Command("pause", "freeze every process of a container until resume")
 
 
 def run(call: Call) -> int:
-    container = Container.load(call.root, call.id)
-    with Lock(call.root, call.id):
-        if container.status() not in (CREATED, RUNNING):
-            raise StateError(NOT_RUNNING)
-        execute(plan.pause(container), Files(), call.observers())
+    pause(call.root, call.id, call.observers())
     return 0
 
 

@@ -2,11 +2,8 @@
 from __future__ import annotations
 
 from .. import plan
-from ..engine import execute
-from ..errors import NOT_PAUSED, StateError
-from ..files import Files
-from ..state.container import PAUSED, Container
-from ..state.store import Lock
+from ..state.container import Container
+from ..state.freeze import resume
 from .flags import Command
 
 TYPE_CHECKING = False
@@ -18,11 +15,7 @@ COMMAND = Command("resume", "let the processes of a paused container run again")
 
 
 def run(call: Call) -> int:
-    container = Container.load(call.root, call.id)
-    with Lock(call.root, call.id):
-        if container.status() != PAUSED:
-            raise StateError(NOT_PAUSED)
-        execute(plan.resume(container), Files(), call.observers())
+    resume(call.root, call.id, call.observers())
     return 0
 
 

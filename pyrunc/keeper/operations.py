@@ -18,8 +18,8 @@ from ..host import probe
 from ..kernel import Kernel
 from ..observer import Observer
 from ..options import Options
-from ..state import store
-from ..state.container import CREATED, PAUSED, RUNNING, STOPPED, Container
+from ..state import freeze, store
+from ..state.container import PAUSED, STOPPED, Container
 from ..state.store import Lock
 
 TYPE_CHECKING = False
@@ -112,22 +112,13 @@ def kill(request: Message, fds: list[int], told: Told) -> Answer:
 
 def pause(request: Message, fds: list[int], told: Told) -> Answer:
     """Stop every process of the container."""
-    container = loaded(request)
-    with Lock(container.root, container.id):
-        if container.status() not in (CREATED, RUNNING):
-            raise StateError(NOT_RUNNING)
-        execute(plan.pause(container), Files(), [told])
+    freeze.pause(request["root"], request["id"], [told])
     return {}, []
 
 
 def resume(request: Message, fds: list[int], told: Told) -> Answer:
     """Let them go on."""
-    from ..errors import NOT_PAUSED
-    container = loaded(request)
-    with Lock(container.root, container.id):
-        if container.status() != PAUSED:
-            raise StateError(NOT_PAUSED)
-        execute(plan.resume(container), Files(), [told])
+    freeze.resume(request["root"], request["id"], [told])
     return {}, []
 
 
