@@ -95,6 +95,8 @@ def _lives(library: pyrunc.Runtime, rootfs: Path, name: str) -> None:
     life(library, rootfs, name)
     before, (maps, _) = myself(), memory()
     keeper = Path(f"/proc/{keeper_of(library)}")
+    children = keeper / "task" / keeper.name / "children"
+    until(lambda: children.read_text() == "")              # a worker that has answered may still be about to end
     held = len(os.listdir(keeper / "fd"))
     for _ in range(ROUNDS // 10):
         life(library, rootfs, name)
@@ -103,8 +105,7 @@ def _lives(library: pyrunc.Runtime, rootfs: Path, name: str) -> None:
         life(library, rootfs, name)
     assert myself() == before
     assert memory()[0] <= maps + 2 and memory()[1] <= resident + 1024
-    # The last worker has answered, and may still be about to end.
-    until(lambda: (keeper / "task" / keeper.name / "children").read_text() == "")
+    until(lambda: children.read_text() == "")
     until(lambda: len(os.listdir(keeper / "fd")) == held)
 
 
