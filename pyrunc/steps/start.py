@@ -1,6 +1,7 @@
 """`start`: the init that waits at the fifo is let go, and execs the configured program."""
 from __future__ import annotations
 
+import errno
 import posix
 
 from ..engine import Interrupted
@@ -42,13 +43,17 @@ class Release(Step):
         facts.pid = self.container.pid           # for hooks; and the program runs
 
     def _release(self, kernel: Kernel) -> None:
-        fifo = self.container.path(store.FIFO)
-        fd = kernel.open(fifo, posix.O_WRONLY | posix.O_NONBLOCK)
+        fifo, fd, interrupted = self.container.path(store.FIFO), -1, 0
         try:
+            fd = kernel.open(fifo, posix.O_WRONLY | posix.O_NONBLOCK)
             kernel.write(fd, b"0")
             interrupted = kernel.wait_unread(fd, STOPPING)
+        except OSError as fault:
+            if fault.errno not in (errno.ENXIO, errno.EPIPE):     # fifo(7): the init ended before open, before write
+                raise
         finally:
-            kernel.close(fd)
+            if fd >= 0:
+                kernel.close(fd)
         fd = kernel.open_own(self.container.root, self.container.id, store.JOURNAL)
         try:
             page = read(kernel.read(fd, TEXT + TEXT_SIZE))

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +62,36 @@ def test_without_a_process(made: World) -> None:
 
 def test_an_init_that_was_killed_at_the_fifo(made: World) -> None:
     made.created("c", phase=2, stay=False)
+    with pytest.raises(StateError, match="was killed before it could exec the configured program"):
+        begin(made, "c")
+
+
+@pytest.mark.parametrize("before", ["open", "write", "wait_unread"])
+def test_an_init_that_is_killed_while_start_is_at_work(before: str, made: World,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    """delete --force does not wait for start: nobody has the fifo open any more, or nobody reads what is written."""
+    class Files(files.Files):
+        def open(self, path: str, *args: Any, **kwargs: Any) -> int:
+            if before == "open" and path.endswith(store.FIFO):
+                end()
+            return super().open(path, *args, **kwargs)
+
+        def write(self, fd: int, data: bytes) -> None:
+            if before == "write":
+                end()
+            super().write(fd, data)
+
+        def wait_unread(self, fd: int, signals: Sequence[int]) -> int:
+            if before == "wait_unread":
+                end()
+            return super().wait_unread(fd, signals)
+
+    def end() -> None:
+        made.processes[-1].kill()
+        made.processes[-1].wait()
+
+    made.created("c", phase=2)
+    monkeypatch.setattr(start, "Files", Files)
     with pytest.raises(StateError, match="was killed before it could exec the configured program"):
         begin(made, "c")
 
