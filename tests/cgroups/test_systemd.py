@@ -255,9 +255,12 @@ def attach(container: Container, pid: int, subgroup: str = "") -> str:
     facts.pid = pid
     joined = join.Cgroup(path=str(container.path), subgroup=subgroup, below="", pid=container.init.pid,
                          mounted=str(MOUNT), own="", moved=True)
-    joined.apply(Kernel(), Facts())
+    kernel = Kernel()
+    joined.apply(kernel, facts)
+    kernel.close(facts.cgroup_fd)
+    facts.cgroup_fd = -1                           # as where the caller may not open it
     (step,) = join.attach([joined], {"unit": container.unit.name, "user_manager": container.unit.user})
-    step.apply(Kernel(), facts)
+    step.apply(kernel, facts)
     return Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
 
 

@@ -114,7 +114,7 @@ LIMITED: dict[str, tuple[Made, int, str]] = {
         resources(hugepageLimits=lambda n: [{"pageSize": f"{1 + k}KB", "limit": 1} for k in range(n)]), 0, "KB"),
     "linux.netDevices": (linux(netDevices=lambda n: {f"no{k}": {} for k in range(n)}), 0, "no0"),
     "linux.namespaces": (
-        lambda n, root: {"hostname": None, "linux": {"namespaces": [{"type": "pid"}] * n}}, 0, '"pid"'),
+        lambda n, root: {"hostname": None, "linux": {"namespaces": [{"type": "pid"}] * n}}, 0, "duplicated ns"),
     "process.rlimits": (process(rlimits=lambda n: [{"type": "RLIMIT_CORE", "soft": k, "hard": k} for k in range(n)]), 0,
                         "RLIMIT_CORE"),
     "linux.seccomp (arguments of one call)": (
