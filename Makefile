@@ -36,7 +36,7 @@ test: build apt-test $(VENV)/.test
 	$(IN) -m pytest $(PYTEST) tests
 
 # Tests that need no guest, without the few that take seconds each. A failure here is one of `make test`, too: it judges.
-UNIT := tests/config tests/steps tests/cli tests/state tests/cgroups tests/seccomp tests/traceview tests/ttrpc tests/rootfs \
+UNIT := tests/engine tests/kernel tests/runtime tests/config tests/steps tests/cli tests/state tests/cgroups tests/seccomp tests/traceview tests/ttrpc tests/rootfs \
         $(wildcard tests/test_*.py)
 SLOW := more_rules_than or random_profiles or tree_of_any_depth or tree_deeper or whatever_the_schema or official_schemas \
         or at_many_places or check_of_anything or large_config or in_a_browser

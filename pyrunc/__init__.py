@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .engine.step import Plan as Plan
     from .errors import ConfigError as ConfigError
     from .errors import PyruncError as PyruncError
     from .errors import StateError as StateError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from .library.process import PIPE as PIPE
     from .library.process import Process as Process
     from .library.runtime import Runtime as Runtime
-    from .step import Plan as Plan
 
 #: module -> the public names that are in it
 _PUBLIC = {

@@ -8,10 +8,10 @@ from __future__ import annotations
 import errno
 import posix
 
-from .absolute import absolute
 from .cgroups.path import of_process
-from .fields import Fields
-from .files import lines
+from .engine.fields import Fields
+from .kernel.posix import lines
+from .paths import absolute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

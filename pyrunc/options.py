@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import posix
 
-from .fields import Fields
+from .engine.fields import Fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ runtime, the container's init (Python, on the host's files), or C from pivot_roo
 """
 from __future__ import annotations
 
-from .seldom import Later, Seldom
-from .step import CHILD, PARENT, Barrier, Plan
+from .engine.lazy import Later, Seldom
+from .engine.step import CHILD, PARENT, Barrier, Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .config.types import Config, Resources
-    from .criu.choices import Choices
+    from .criu.options import Choices
+    from .engine.step import Step
     from .host import Host
     from .options import Options
     from .state.container import Container
-    from .step import Step
     from .steps import (
         capabilities,
         cgroup,

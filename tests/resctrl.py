@@ -9,8 +9,8 @@ import posix
 import shutil
 from pathlib import Path
 
-from pyrunc.files import AT_FDCWD
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.posix import AT_FDCWD
 
 ROOT_SCHEMATA = "    L3:0=7ff;1=7ff\n    MB:0=100;1=100\n"
 

@@ -10,14 +10,14 @@ import pytest
 
 from pyrunc import plan
 from pyrunc.cli.explain import as_text
-from pyrunc.engine import Engine, execute
-from pyrunc.facts import Facts
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.run import Engine, execute
+from pyrunc.engine.step import Plan
 from pyrunc.host import Host
+from pyrunc.kernel.page import MEMBERS, PHASE_EXEC
+from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
-from pyrunc.page import MEMBERS, PHASE_EXEC
-from pyrunc.recorder import Recorder
 from pyrunc.state.container import Container
-from pyrunc.step import Plan
 from tests.bundles import docker_like
 from tests.named_bundles import BUNDLES
 

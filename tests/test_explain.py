@@ -18,7 +18,7 @@ from tests.named_bundles import BUNDLES
 
 if TYPE_CHECKING:
     from pyrunc.config.types import Config
-    from pyrunc.step import Plan
+    from pyrunc.engine.step import Plan
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pyrunc.facts import Facts
-from pyrunc.page import Page
-from pyrunc.recorder import FIRST_FD, Recorder
-from pyrunc.step import PARENT, Barrier
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.step import PARENT, Barrier
+from pyrunc.kernel.page import Page
+from pyrunc.kernel.recorder import FIRST_FD, Recorder
 from tests.named_bundles import BUNDLES
 from tests.test_explain import planned
 
 if TYPE_CHECKING:
-    from pyrunc.step import Plan, Step
+    from pyrunc.engine.step import Plan, Step
 
 
 #: What the kernel says of itself and of the container's init.

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyrunc.files import lines as lines_of
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.posix import lines as lines_of
 
 CGROUP = Path("/sys/fs/cgroup")
 CLONE_NEWNS, MS_NOSUID, MS_BIND, MS_REC, MS_PRIVATE, PR_SET_CHILD_SUBREAPER = 0x20000, 2, 0x1000, 0x4000, 1 << 18, 36

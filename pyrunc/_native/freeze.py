@@ -36,7 +36,7 @@ LEFT_OUT = ("__main__.py", "_native/build.py", "_native/build_launcher.py", "_na
             "ttrpc/generate.py")
 #: With these modules, whose commands import the most, comes in one piece all that they import, and what their functions
 #: import in any case; but for what every command has imported by then.
-#: plan.py imports the steps of a plan when it makes one (seldom.Later), so those that are always there are named here.
+#: plan.py imports the steps of a plan when it makes one (engine/lazy.py): those that are always there are named here.
 BOTH = tuple(f"pyrunc.steps.{name}" for name in (
     "capabilities", "cgroup", "identity", "keyring", "namespaces", "process", "root", "scheduling", "state", "terminal",
     "user"))

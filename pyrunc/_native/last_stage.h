@@ -1,6 +1,6 @@
 /* last_stage.h: the packed data of the last stage's operations, and what its C files share.
  *
- * pyrunc/last.py packs these structs. They lie in the blob at multiples of 8, in native byte order; strings are
+ * pyrunc/kernel/last_stage.py packs these structs. They lie in the blob at multiples of 8, in native byte order; strings are
  * NUL-terminated. Before anything else happens last_check.c proves that every operation stays inside the blob. */
 #ifndef PYRUNC_LAST_STAGE_H
 #define PYRUNC_LAST_STAGE_H

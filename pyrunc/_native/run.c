@@ -121,7 +121,7 @@ static int collect(struct talk *talk, int stream)
     return n > 0;
 }
 
-/* The signals that ask a runtime to stop (engine.py): they arrive only while it waits, so none is missed. */
+/* The signals that ask a runtime to stop (engine/stopping.py): they arrive only while it waits, so none is missed. */
 static void stopping_arrive(sigset_t *mask)
 {
     sigprocmask(SIG_BLOCK, NULL, mask);

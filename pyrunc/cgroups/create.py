@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..files import Files
+    from ..kernel.posix import Files
 
 #: Controllers that also work below a cgroup that holds processes (cgroups(7), "Thread mode").
 THREADED = ("cpu", "cpuset", "perf_event", "pids")

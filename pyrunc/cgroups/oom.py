@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..files import Files
+    from ..kernel.posix import Files
 
 LONGEST_POLL = 2**31 - 1         # poll(2) counts milliseconds in an int
 

@@ -7,9 +7,9 @@ On a hybrid host the mount point is the unified one, such as /sys/fs/cgroup/unif
 """
 from __future__ import annotations
 
-from ..absolute import clean
 from ..errors import ConfigError
-from ..files import lines
+from ..kernel.posix import lines
+from ..paths import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def directory(config: Config, options: Options, host: Host) -> str:
         return ""
     wanted = config.get("linux", {}).get("cgroupsPath") or ""
     if systemd_driver(options):
-        from .systemd import Unit
+        from .systemd.unit import Unit
         return f"{host.cgroup_mount}/{Unit(config, options, host).cgroup}"
     inner = clean(wanted or options.id)
     if not inner:

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..files import Files
+    from ..kernel.posix import Files
 
 NO_LIMIT = (1 << 64) - 1
 ABSENT = (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP)

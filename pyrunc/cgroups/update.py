@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import CPU, Memory, Resources
-    from ..files import Files
+    from ..kernel.posix import Files
 
 #: Nested-keyed and default-keyed files -> what a device's line that is not there means.
 DEFAULTS = {"io.max": "rbps=max wbps=max riops=max wiops=max", "io.weight": "default", "io.bfq.weight": "default",

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..files import Files
+    from ..kernel.posix import Files
 
 #: Attributes that hold the mark. The first needs CAP_SYS_ADMIN, and no process of the container can change it.
 MARKS = ("trusted.pyrunc", "user.pyrunc")

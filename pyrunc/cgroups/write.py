@@ -5,7 +5,7 @@ import errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..files import Files
+    from ..kernel.posix import Files
     from .resources import Setting
 
 
@@ -27,7 +27,7 @@ def put(kernel: Files, fd: int, setting: Setting, mount: str, path: str) -> None
         except OSError as fault:
             refused = fault
     if refused.errno == errno.ENOENT:
-        from .missing import why
+        from .why_missing import why
         raise why(kernel, setting, mount, path) from None
     raise OSError(refused.errno, refused.strerror, setting.file) from None
 

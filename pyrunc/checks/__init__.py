@@ -2,5 +2,5 @@
 
 findings.py says what a finding is and puts all together; names.py looks for misspelt names, host.py and limits.py
 compare the config with this machine, in_root.py looks things up in the container's root without entering it.
-doctor_facts.py reads what doctor.py judges; doctor_calls.py asks the kernel by calls that change nothing.
+doctor/survey.py reads what doctor/advice.py judges; doctor/calls.py asks the kernel by calls that change nothing.
 """

@@ -13,7 +13,7 @@ from ..config.where import at
 from ..errors import ConfigError, PyruncError, describe
 from ..host import probe
 from ..options import Options
-from .sound import Sound, steps
+from .faultless import Sound, steps
 
 if TYPE_CHECKING:
     from ..config.types import Config
@@ -73,7 +73,7 @@ def examine(bundle: str, file: str = "config.json", options: Options | None = No
 
 def _document(config: Config, schemas: Schemas) -> Iterator[Finding]:
     """What can be said of the document alone."""
-    from .names import misspelt, near_miss
+    from .spelling import misspelt, near_miss
     plain: dict[str, Any] = without_nulls(config)
     places = set()
     for fault in check.problems(config):
@@ -110,8 +110,8 @@ def at_path(path: Iterable[str | int]) -> str:
 
 def _here(config: Config, bundle: str, options: Options | None, host: Host) -> list[Finding]:
     """What can be said of a sound config on this machine."""
-    from . import host as here
     from . import limits
+    from . import on_this_host as here
     options = options or Options(id="ID", bundle=bundle, nonce="NONCE", console_socket="SOCKET" if config.get(
         "process", {}).get("terminal") else "")
     found = [*here.findings(config, bundle, host), *limits.findings(config, host)]

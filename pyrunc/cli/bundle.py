@@ -4,11 +4,11 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..absolute import absolute
 from ..config.check import check
 from ..config.load import load
 from ..errors import UsageError, describe, strerror
 from ..options import Options
+from ..paths import absolute
 from ..state.store import check_id
 from .flags import Flag
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import posix
 
-from ..absolute import absolute
 from ..config.dump import dumps
+from ..log import visible
+from ..paths import absolute
 from .flags import Command, Flag
-from .log import visible
 from .output import emit
 
 TYPE_CHECKING = False

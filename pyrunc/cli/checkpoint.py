@@ -4,22 +4,22 @@ from __future__ import annotations
 import posix
 
 from .. import plan
-from ..absolute import absolute
-from ..criu.choices import Choices
 from ..criu.messages import CGROUP_MODES
-from ..engine import execute
+from ..criu.options import Choices
+from ..engine.run import execute
 from ..errors import PyruncError, StateError, UsageError, describe, strerror
-from ..kernel import Kernel
+from ..kernel.linux import Kernel
+from ..paths import absolute
+from ..runtime.delete import destroy
 from ..state import intact, store
 from ..state.container import CREATED, CREATING, STOPPED, Container
-from ..state.destroy import destroy
 from .flags import Command, Flag, within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..step import Plan
+    from ..engine.step import Plan
     from .flags import Call
 
 #: What restore takes as well.

@@ -1,14 +1,15 @@
 """create: make a container of a bundle; its program waits for `start`."""
 from __future__ import annotations
 
-from .. import plan, runtime
+from .. import plan
 from ..host import probe
+from ..runtime import create
 from .bundle import FLAGS, explained, prepare
 from .flags import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..step import Plan
+    from ..engine.step import Plan
     from .flags import Call
 
 COMMAND = Command("create", "create a container from a bundle", FLAGS, prefix="pyrunc create failed: ",
@@ -17,7 +18,7 @@ COMMAND = Command("create", "create a container from a bundle", FLAGS, prefix="p
 
 def run(call: Call) -> int:
     config, options = prepare(call, detach=True, start=False)
-    runtime.create(config, options, observers=call.observers(stops=True))
+    create.create(config, options, observers=call.observers(stops=True))
     return 0
 
 

@@ -1,12 +1,12 @@
 """delete: remove what a container left, or with --force all of it."""
 from __future__ import annotations
 
-from ..state.destroy import delete
+from ..runtime.delete import delete
 from .flags import Command, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..step import Plan
+    from ..engine.step import Plan
     from .flags import Call
 
 COMMAND = Command(
@@ -17,7 +17,7 @@ COMMAND = Command(
 
 def run(call: Call) -> int:
     if call.on("regex"):
-        from .matching import ids
+        from .id_patterns import ids
         chosen = ids(call.root, call.id)
     else:
         chosen = [call.id]

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..checks.doctor import Finding
+    from ..checks.doctor.advice import Finding
     from .flags import Call
 
 COMMAND = Command(
@@ -20,8 +20,8 @@ COMMAND = Command(
 
 def run(call: Call) -> int:
     """Print the findings; 0 when containers can be run here at all, 1 when not."""
-    from ..checks.doctor import able, examine
-    from ..checks.doctor_facts import look
+    from ..checks.doctor.advice import able, examine
+    from ..checks.doctor.survey import look
     found = examine(look())
     emit(as_json(found) if call.text("format") == "json" else as_text(found))
     return int(not able(found))
@@ -29,7 +29,7 @@ def run(call: Call) -> int:
 
 def as_text(found: Sequence[Finding]) -> str:
     """A line for each finding, area by area; below what is missing, its cost and its remedy; and the sum."""
-    from ..checks.doctor import able
+    from ..checks.doctor.advice import able
     return "".join(f"{line}\n" for line in _lines(found)) + (
         "containers can be run here\n" if able(found) else "containers cannot be run here: see what is NEEDED\n")
 
@@ -49,7 +49,7 @@ def _lines(found: Sequence[Finding]) -> Iterator[str]:
 
 def as_json(found: Sequence[Finding]) -> str:
     """able, and the findings: area, name, state ("yes", "no", "unknown"), detail, costs, remedy, needed."""
-    from ..checks.doctor import able
+    from ..checks.doctor.advice import able
     findings = [{"area": finding.area, "name": finding.name, "state": finding.state, "detail": finding.detail,
                  "costs": finding.costs, "remedy": finding.remedy, "needed": finding.needed} for finding in found]
     return dumps({"able": able(found), "findings": findings}, 2) + "\n"

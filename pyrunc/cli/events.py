@@ -5,7 +5,7 @@ from ..cgroups.oom import kills
 from ..cgroups.stats import stats
 from ..config.dump import dumps
 from ..errors import StateError, UsageError
-from ..files import Files
+from ..kernel.posix import Files
 from ..state.container import STOPPED, Container
 from .flags import Command, Flag
 from .output import emit

@@ -4,17 +4,17 @@ from __future__ import annotations
 import posix
 
 from .. import plan
-from ..absolute import absolute
 from ..config.check import check_process
 from ..config.load import load
-from ..engine import execute
+from ..engine.run import execute
 from ..errors import NOT_RUNNING, StateError, StepError, UsageError
 from ..host import probe
-from ..kernel import Kernel
+from ..kernel.linux import Kernel
 from ..options import Options
+from ..paths import absolute
 from ..state import store
 from ..state.container import PAUSED, STOPPED, Container
-from ..state.identity import wait_end
+from ..state.process_id import wait_end
 from .bundle import check_descriptors, listen_fds
 from .flags import Command, Flag
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config, Process
-    from ..step import Plan
+    from ..engine.step import Plan
     from .flags import Call
 
 COMMAND = Command(

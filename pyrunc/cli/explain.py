@@ -3,14 +3,14 @@ from __future__ import annotations
 
 from ..config.dump import dumps
 from ..errors import UsageError
+from ..log import visible
 from .bundle import FLAGS
 from .flags import Call, Command, Flag, check_arguments, parse
-from .log import visible
 from .output import emit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..step import Plan
+    from ..engine.step import Plan
 
 #: The commands that are plans. `run` is create's, then start's and delete's.
 PLANNED = ("checkpoint", "create", "delete", "exec", "kill", "pause", "restore", "resume", "run", "start", "update")

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..config.dump import dumps
-from ..features import features
+from ..runtime.features import features
 from .flags import Command
 from .output import emit
 

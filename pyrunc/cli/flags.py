@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from ..observer import Observer
-    from .log import Log
+    from ..engine.observer import Observer
+    from ..log import Log
 
 # strconv.ParseBool
 TRUE = ("true", "1", "t", "T", "TRUE", "True")
@@ -73,13 +73,13 @@ class Call:
 
     def observers(self, stops: bool = False) -> list[Observer]:
         """Whoever watches the plans of this command; stops: --break holds for them."""
-        from ..observer import LogLines
+        from ..engine.observer import LogLines
         found: list[Observer] = [LogLines(self.log)]
         if self.trace:
-            from ..trace import TraceFile
+            from ..engine.trace import TraceFile
             found.append(TraceFile(self.trace, self.id))
         if stops and self.stops:
-            from ..stops import Breakpoints
+            from ..engine.breakpoints import Breakpoints
             found.append(Breakpoints(self.stops, self.log))
         return found
 

@@ -11,16 +11,16 @@ import posix
 import select
 
 from .._native import lib
-from ..kernel import fail
-from ..state.identity import wait_end
-from ..stopping import STOPPING
+from ..engine.stopping import STOPPING
+from ..kernel.linux import fail
+from ..state.process_id import wait_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..facts import Facts
-    from ..notify import Proxy
+    from ..engine.facts import Facts
+    from ..log import Log
+    from ..runtime.sd_notify import Proxy
     from .console import Console
-    from .log import Log
 
 SIGINFO = 128             # sizeof(struct signalfd_siginfo); the signal's number is its first 32 bits
 early: list[int] = []     # signals that came before they were blocked

@@ -42,7 +42,8 @@ def warm() -> None:
 
     import prctl
 
-    from .. import kernel, plan  # noqa: F401
+    from .. import plan  # noqa: F401
+    from ..kernel import linux  # noqa: F401
     prctl.set_child_subreaper(True)
     prctl.set_name(NAME)
     gc.collect()

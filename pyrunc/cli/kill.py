@@ -10,7 +10,7 @@ from .flags import Command, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..step import Plan
+    from ..engine.step import Plan
     from .flags import Call
 
 COMMAND = Command(
@@ -26,7 +26,7 @@ def run(call: Call) -> int:
     if not call.on("regex"):
         kill(call, call.id, number)
         return 0
-    from .matching import ids
+    from .id_patterns import ids
     for id in ids(call.root, call.id):
         try:
             kill(call, id, number)
@@ -40,8 +40,8 @@ def kill(call: Call, id: str, number: int) -> None:
     container, all = Container.load(call.root, id), call.on("all")
     if call.trace or call.log.verbose or all or by_cgroup(container, number, all):
         from .. import plan
-        from ..engine import execute
-        from ..files import Files
+        from ..engine.run import execute
+        from ..kernel.posix import Files
         execute(plan.kill(container, number, all), Files(), call.observers())
     else:
         container.signal(number)

@@ -5,10 +5,10 @@ import posix
 
 from ..config.dump import dumps
 from ..errors import DOES_NOT_EXIST, PyruncError, StateError, UsageError, describe
+from ..log import visible
 from ..state.container import Container
 from ..state.store import check_root
 from .flags import Command, Flag
-from .log import visible
 from .output import emit
 from .state import description
 

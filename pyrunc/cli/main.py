@@ -6,11 +6,11 @@ import errno
 import posix
 import sys
 
-from ..absolute import absolute
+from ..engine.stopping import STOPPING
 from ..errors import PyruncError, UsageError, describe, strerror
-from ..stopping import STOPPING
+from ..log import Log
+from ..paths import absolute
 from .flags import Call, Command, Flag, check_arguments, parse
-from .log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def stops(settings: dict[str, Any]) -> list[str]:
 
 def _foreign_root() -> bool:
     """Root only of a user namespace, on behalf of a user: rootless Podman runs its runtime so."""
-    from ..state.identity import read
+    from ..state.process_id import read
     return posix.environ.get(b"USER") != b"root" and read("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
 
 

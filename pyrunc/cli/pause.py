@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 from .. import plan
+from ..runtime.freeze import pause
 from ..state.container import Container
-from ..state.freeze import pause
 from .flags import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..step import Plan
+    from ..engine.step import Plan
     from .flags import Call
 
 COMMAND = Command("pause", "freeze every process of a container until resume")

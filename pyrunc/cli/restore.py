@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from .. import plan
-from ..engine import execute
+from ..engine.run import execute
 from ..host import probe
-from ..kernel import Kernel
+from ..kernel.linux import Kernel
 from ..state import store
 from .bundle import FLAGS, explained, prepare
 from .checkpoint import COMMON, choices_of
@@ -13,8 +13,8 @@ from .run import PR_SET_CHILD_SUBREAPER, forget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..criu.choices import Choices
-    from ..step import Plan
+    from ..criu.options import Choices
+    from ..engine.step import Plan
     from .flags import Call
 
 COMMAND = Command(

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 from .. import plan
+from ..runtime.freeze import resume
 from ..state.container import Container
-from ..state.freeze import resume
 from .flags import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..step import Plan
+    from ..engine.step import Plan
     from .flags import Call
 
 COMMAND = Command("resume", "let the processes of a paused container run again")

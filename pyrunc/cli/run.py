@@ -4,22 +4,23 @@ from __future__ import annotations
 import _signal
 import posix
 
-from .. import plan, runtime
-from ..engine import Interrupted
+from .. import plan
+from ..engine.run import Interrupted
+from ..engine.stopping import STOPPING
 from ..errors import PyruncError, describe
 from ..host import probe
-from ..kernel import fail
+from ..kernel.linux import fail
+from ..runtime import create
+from ..runtime.delete import delete
+from ..runtime.start import start
 from ..state import store
-from ..state.destroy import delete
-from ..state.start import start
-from ..stopping import STOPPING
 from .bundle import FLAGS, explained, prepare
 from .flags import Command, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..facts import Facts
-    from ..step import Plan
+    from ..engine.facts import Facts
+    from ..engine.step import Plan
     from .flags import Call
 
 COMMAND = Command(
@@ -45,7 +46,7 @@ def run(call: Call) -> int:
         from .._native import lib
         if lib.pr_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0:
             raise fail("become the parent of the container's orphans")
-    facts = runtime.create(config, options, observers=call.observers(stops=True))
+    facts = create.create(config, options, observers=call.observers(stops=True))
     try:
         if not detach:
             from .foreground import hold_all
@@ -53,7 +54,7 @@ def run(call: Call) -> int:
         let_go(call, facts)
         notify = None
         if options.notify_socket:
-            from ..notify import of_caller
+            from ..runtime.sd_notify import of_caller
             notify = of_caller(call.root, call.id, call.log)
         container = start(call.root, call.id, call.observers(), notify)
         if detach:

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import posix
 
-from ..absolute import absolute
 from ..config.dump import dumps
 from ..errors import UsageError, describe, strerror
+from ..paths import absolute
 from .flags import Command, Flag
 from .version import SPEC
 

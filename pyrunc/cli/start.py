@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import posix
 
-from ..state.start import start
+from ..runtime.start import start
 from .flags import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..step import Plan
+    from ..engine.step import Plan
     from .flags import Call
 
 COMMAND = Command("start", "run the program of a created container")
@@ -17,7 +17,7 @@ COMMAND = Command("start", "run the program of a created container")
 def run(call: Call) -> int:
     notify = None
     if posix.environ.get(b"NOTIFY_SOCKET"):
-        from ..notify import of_caller
+        from ..runtime.sd_notify import of_caller
         notify = of_caller(call.root, call.id, call.log)
     container = start(call.root, call.id, call.observers(), notify)
     if notify is not None:

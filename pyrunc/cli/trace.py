@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import posix
 
-from ..absolute import absolute
 from ..errors import UsageError
+from ..paths import absolute
 from .flags import Command, Flag
 from .output import emit
 from .tracing import FILE

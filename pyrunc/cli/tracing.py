@@ -48,7 +48,7 @@ def hold(call: Call, path: str) -> None:
     One that the caller names has to be there. For the one beside the containers, which engines cannot help, a warning
     is enough, and there is no trace.
     """
-    from ..trace import open_to_append
+    from ..engine.trace import open_to_append
     try:
         open_to_append(path)
     except OSError as fault:

@@ -7,10 +7,10 @@ from .. import plan
 from ..cgroups.update import merged
 from ..config.check import check_resources
 from ..config.load import loads, read_all
-from ..engine import execute
+from ..engine.run import execute
 from ..errors import NOT_RUNNING, StateError, UsageError, describe, strerror
-from ..files import Files
 from ..host import probe
+from ..kernel.posix import Files
 from ..state import store
 from ..state.container import STOPPED, Container
 from .flags import Command, Flag
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, cast
 
     from ..config.types import Resources
-    from ..step import Plan
+    from ..engine.step import Plan
     from .flags import Call
 else:
     def cast(kind, value):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
 
 #: A JSON array of the links of descriptors 0, 1 and 2 of the init as it was created; runc's name for it.
 DESCRIPTORS = "descriptors.json"

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import posix
 
-from ..absolute import absolute
+from ..paths import absolute
 from ..rootfs.mountinfo import Mount, parse
 from ..steps import devices
 from ..steps.mounts import entries
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config.types import Config
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 MOUNTINFO_LIMIT = 64 << 20

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..protobuf import Value
 
 SOCKET = 3                # its number in CRIU; what a restore hands on follows
@@ -173,7 +173,7 @@ class Criu:
             self.socket.close()
             self.socket = None
         if self.pid:
-            from ..state.identity import wait_end
+            from ..state.process_id import wait_end
             if not wait_end(self.pidfd, PATIENCE):
                 posix.kill(self.pid, SIGKILL)
             try:

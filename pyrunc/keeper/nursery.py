@@ -11,7 +11,7 @@ import posix
 import time
 
 from ..errors import PyruncError
-from ..files import Files
+from ..kernel.posix import Files
 from . import errors
 from .channel import Channel, pair
 from .loop import READ

@@ -11,14 +11,15 @@ import posix
 from .. import plan
 from ..config.check import check, check_process, check_resources
 from ..config.load import load
-from ..engine import execute
+from ..engine.observer import Observer
+from ..engine.run import execute
 from ..errors import NOT_RUNNING, StateError, UsageError, describe
-from ..files import Files
 from ..host import probe
-from ..kernel import Kernel
-from ..observer import Observer
+from ..kernel.linux import Kernel
+from ..kernel.posix import Files
 from ..options import Options
-from ..state import freeze, store
+from ..runtime import freeze
+from ..state import store
 from ..state.container import PAUSED, STOPPED, Container
 from ..state.store import Lock
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..engine import Engine
+    from ..engine.run import Engine
     from .channel import Message
 
     Answer = tuple[Message, list[int]]
@@ -37,7 +38,7 @@ class Told(Observer):
     """What plans have to say: part of an operation's answer, however it ends.
 
     warnings   what went wrong without ending one
-    records    of every step that ran (trace.py), if they were asked for
+    records    of every step that ran (engine/trace.py), if they were asked for
     """
 
     def __init__(self, traced: bool) -> None:
@@ -52,7 +53,7 @@ class Told(Observer):
 
     def after_plan(self, run: Engine) -> None:
         if self.traced:
-            from ..trace import records
+            from ..engine.trace import records
             self.records += records(run)
 
 
@@ -99,7 +100,7 @@ def exec(request: Message, fds: list[int], told: Told) -> Answer:
 
 def start(request: Message, fds: list[int], told: Told) -> Answer:
     """Let a created container run its program."""
-    from ..state.start import start as let_go
+    from ..runtime.start import start as let_go
     let_go(request["root"], request["id"], [told])
     return {}, []
 
@@ -142,7 +143,7 @@ def update(request: Message, fds: list[int], told: Told) -> Answer:
 
 def delete(request: Message, fds: list[int], told: Told) -> Answer:
     """Remove a container that has stopped or never started; with force, kill it first."""
-    from ..state.destroy import delete as remove
+    from ..runtime.delete import delete as remove
     remove(request["root"], request["id"], request["force"], [told])
     return {}, []
 

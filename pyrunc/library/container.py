@@ -104,7 +104,7 @@ class Container:
         StateError without a cgroup.
         """
         from ..cgroups.stats import stats
-        from ..files import Files
+        from ..kernel.posix import Files
         with self._record().cgroup() as cgroup:
             if not cgroup.exists():
                 raise StateError(f"container {self.id} has no cgroup to read stats from")
@@ -119,7 +119,7 @@ class Container:
             return self.init.wait(timeout)
         import os
 
-        from ..state.identity import wait_end
+        from ..state.process_id import wait_end
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             pidfd = self._record().pidfd()

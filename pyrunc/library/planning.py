@@ -10,7 +10,7 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from ..checks.findings import Finding
     from ..config.types import Config
-    from ..step import Plan
+    from ..engine.step import Plan
 
 
 def spec(rootless: bool | None = None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Runtime:
 
     root      directory of the containers' state, absolute; the default is the command line's
     systemd   make each container's cgroup as a scope of systemd
-    observers  told of every step that ran, of warnings and of failures (observer.py)
+    observers  told of every step that ran, of warnings and of failures (engine/observer.py)
     warnings  what went wrong without ending an operation
     """
 

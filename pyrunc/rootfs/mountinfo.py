@@ -1,7 +1,7 @@
 """The mounts that a process sees, from /proc/PID/mountinfo (proc_pid_mountinfo(5))."""
 from __future__ import annotations
 
-from ..files import lines
+from ..kernel.posix import lines
 
 
 class Mount:

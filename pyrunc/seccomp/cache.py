@@ -20,7 +20,7 @@ from .. import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..config.types import Seccomp
-    from ..files import Files
+    from ..kernel.posix import Files
 
 DIRECTORY = "@seccomp"
 SLOTS = 61                           # a prime

@@ -6,7 +6,7 @@ import posix
 
 from .._native._seccomp import ffi, lib
 from ..errors import ConfigError, strerror
-from ..linux import BPF_MAXINSNS
+from ..kernel.constants import BPF_MAXINSNS
 from . import enosys
 
 TYPE_CHECKING = False

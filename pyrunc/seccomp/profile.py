@@ -1,8 +1,8 @@
 """linux.seccomp in the kernel's numbers. What config.json may say is checked before (config/rules/seccomp.py)."""
 from __future__ import annotations
 
-from ..fields import Fields
-from ..linux import SECCOMP_ACTIONS, SECCOMP_FLAGS, SECCOMP_OPERATORS
+from ..engine.fields import Fields
+from ..kernel.constants import SECCOMP_ACTIONS, SECCOMP_FLAGS, SECCOMP_OPERATORS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

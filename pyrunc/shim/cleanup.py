@@ -18,8 +18,8 @@ KILLED = 128 + SIGKILL
 
 def delete(given: Given, bundle: str) -> bytes:
     """Kill the container, undo what its create did, unmount its root: a DeleteResponse."""
-    from ..kernel import Kernel
-    from ..state.destroy import delete as remove
+    from ..kernel.linux import Kernel
+    from ..runtime.delete import delete as remove
     from . import rootfs
     from .service import ROOT
     folder = f"{bundle.rpartition('/')[0]}/{given.id}"

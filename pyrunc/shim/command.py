@@ -42,7 +42,7 @@ def info() -> bytes:
     """A RuntimeInfo with the features: by them containerd 2 learns of user namespaces and recursive read-only mounts.
     """
     from ..cli.version import commit
-    from ..features import features
+    from ..runtime.features import features
     return RuntimeInfo(name=NAME, version=RuntimeVersion(version=__version__, revision=commit()),
                        features=Any(type_url=FEATURES, value=dumps(features()).encode())).encode()
 

@@ -82,7 +82,7 @@ class Terminal:
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the processes at the terminal its size."""
-        from ..kernel import Kernel
+        from ..kernel.linux import Kernel
         Kernel().pty_size(self.console, rows, columns)
 
     def close_input(self) -> None:

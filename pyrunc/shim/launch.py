@@ -7,7 +7,7 @@ import posix
 
 from ..config.dump import dumps
 from ..errors import PyruncError, UsageError, describe
-from ..state.identity import read
+from ..state.process_id import read
 from ..ttrpc.client import connect, path_of
 from ..ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult
 

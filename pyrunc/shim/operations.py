@@ -5,7 +5,7 @@ import posix
 
 from ..config.load import load
 from ..keeper import operations
-from ..kernel import Kernel
+from ..kernel.linux import Kernel
 from . import rootfs, stdio
 
 TYPE_CHECKING = False

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
 
     #: type, source, target below the root, options
     Wanted = tuple[str, str, str, Sequence[str]]

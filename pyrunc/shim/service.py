@@ -201,7 +201,7 @@ class Service:
 
     def stats(self, request: api.StatsRequest, call: Call) -> Protobuf:
         """What the container uses."""
-        from ..files import Files
+        from ..kernel.posix import Files
         from .stats import metrics
         task = self._task(request.id)
         with Container.load(task.root, task.id).cgroup() as cgroup:

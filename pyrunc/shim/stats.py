@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from ..files import Files
+    from ..kernel.posix import Files
 
 
 def metrics(kernel: Files, fd: int, pid: int) -> Metrics:

@@ -5,14 +5,14 @@ import errno
 import posix
 
 from ..errors import DOES_NOT_EXIST, NOT_RUNNING, StateError
-from . import identity, store
+from . import process_id, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroups.v2 import Cgroup
-    from ..files import Files
+    from ..kernel.posix import Files
 
 # runtime.md#state: the runtime may define more; "paused" is runc's.
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
@@ -52,8 +52,8 @@ class Container:
         A create that was killed leaves a `stopped` container: there is something to delete.
         """
         if not self.made:
-            return CREATING if identity.alive(self.state["creator"]) else STOPPED
-        if not identity.alive(self.state):
+            return CREATING if process_id.alive(self.state["creator"]) else STOPPED
+        if not process_id.alive(self.state):
             return STOPPED
         if self.frozen():
             return PAUSED
@@ -62,20 +62,20 @@ class Container:
     def cgroup(self, kernel: Files | None = None) -> Cgroup:
         """Its cgroup; one that is no longer there, or no longer the container's, does nothing."""
         from ..cgroups.v2 import Cgroup
-        from ..files import Files
+        from ..kernel.posix import Files
         return Cgroup(self.state["cgroup"], self.state["mark"], kernel or Files(), *self.cgroup_known())
 
     def cgroup_known(self) -> tuple[int, bool]:
         """(inode of its cgroup, 0 when it is not known; whether pyrunc made that)."""
         inode = self.state.get("cgroup_inode", 0)
-        return (inode, self.state["cgroup_made"]) if inode and identity.same_boot(self.state) else (0, False)
+        return (inode, self.state["cgroup_made"]) if inode and process_id.same_boot(self.state) else (0, False)
 
     def frozen(self) -> bool:
         """Whether every process of its cgroup is stopped by the freezer (cgroup-v2.rst, cgroup.events)."""
         if not self.state["cgroup"]:
             return False
         try:
-            return "frozen 1" in identity.read(f"{self.state['cgroup']}/cgroup.events")
+            return "frozen 1" in process_id.read(f"{self.state['cgroup']}/cgroup.events")
         except OSError as fault:
             # Removed under us, or not ours to read: not frozen by us.
             if fault.errno in (errno.ENOENT, errno.ENODEV, errno.EACCES, errno.EPERM):
@@ -99,7 +99,7 @@ class Container:
     def pidfd(self) -> int:
         """A pidfd of the init. StateError when it does not run (any more)."""
         try:
-            return identity.open_pidfd(self.state)
+            return process_id.open_pidfd(self.state)
         except (ProcessLookupError, KeyError):
             raise StateError(NOT_RUNNING) from None
 
@@ -107,7 +107,7 @@ class Container:
         """Send a signal to the init, and to nobody who got its pid later. StateError when it does not run."""
         import _signal
         try:
-            fd = kernel.open_process(self.state) if kernel else identity.open_pidfd(self.state)
+            fd = kernel.open_process(self.state) if kernel else process_id.open_pidfd(self.state)
         except (ProcessLookupError, KeyError):
             raise StateError(NOT_RUNNING) from None
         try:

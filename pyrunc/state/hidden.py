@@ -11,7 +11,7 @@ import posix
 from sys import byteorder
 
 from ..errors import StateError
-from . import identity
+from . import process_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ def alive(who: Mapping[str, Any], fd: int) -> bool:
     pid = who["pid"]
     try:
         _signal.pidfd_send_signal(fd, 0)
-        if identity.wait_end(fd, 0):
+        if process_id.wait_end(fd, 0):
             return False         # a zombie
     except (ProcessLookupError, PermissionError):
         return False             # gone, or another user's
     finally:
         posix.close(fd)
-    if identity.look(pid) is not None:       # the number was nobody's a moment ago
-        return identity.alive(who)
-    if who["boot_id"] not in ("", identity.boot_id()):
+    if process_id.look(pid) is not None:       # the number was nobody's a moment ago
+        return process_id.alive(who)
+    if who["boot_id"] not in ("", process_id.boot_id()):
         return False
     if _holds_lock(who) or _waits_for_start(who) or _is_in_cgroup(who):
         return True
@@ -81,7 +81,7 @@ def _is_in_cgroup(who: Mapping[str, Any]) -> bool:
     if not who.get("cgroup"):
         return False
     from ..cgroups.v2 import Cgroup
-    from ..files import Files
+    from ..kernel.posix import Files
     cgroup = Cgroup(who["cgroup"], who["mark"], Files(), who.get("cgroup_inode", 0), who.get("cgroup_made", False))
     try:
         return who["pid"] in cgroup.procs()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config
-    from ..files import Files
+    from ..kernel.posix import Files
 
 VERSION = 1
 INTENT, STATE, CONFIG, LOCK, FIFO, JOURNAL = "intent.json", "state.json", "config.json", "lock", "exec.fifo", "journal"
@@ -168,7 +168,7 @@ def exists(root: str, id: str) -> bool:
 def write(root: str, id: str, name: str, record: object) -> None:
     """Replace a JSON file of a container as a whole; the caller holds the lock."""
     from ..config.dump import dumps
-    from ..files import Files
+    from ..kernel.posix import Files
     directory = posix.open(f"{root}/{id}", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     try:
         Files().write_new(name, dumps(record).encode(), 0o600, directory)

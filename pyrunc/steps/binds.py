@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..absolute import absolute
-from ..step import CHILD, PARENT, Barrier, Step
-from . import destination, idmap
-from .destination import is_directory
-from .mount import (
+from ..engine.step import CHILD, PARENT, Barrier, Step
+from ..paths import absolute
+from ..rootfs import destination
+from ..rootfs.destination import is_directory
+from ..rootfs.mounting import (
     AT_EMPTY_PATH,
     AT_RECURSIVE,
     AT_SYMLINK_NOFOLLOW,
@@ -25,6 +25,7 @@ from .mount import (
     set_attributes,
     set_below_and_propagation,
 )
+from . import idmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
-    from .mount_options import MountOptions
+    from ..rootfs.mount_options import MountOptions
 
 
 class View(Step):

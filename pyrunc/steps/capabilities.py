@@ -6,18 +6,18 @@ object gives everything up. What cannot be granted is left out with a warning, a
 from __future__ import annotations
 
 from ..config.namespaces import Namespaces
-from ..last import OP_AMBIENT, OP_BOUNDING, OP_CAPSET, OP_KEEP_CAPS
-from ..linux import CAPABILITIES
-from ..step import LAST, PARENT, Step
+from ..engine.step import LAST, PARENT, Step
+from ..kernel.constants import CAPABILITIES
+from ..kernel.last_stage import OP_AMBIENT, OP_BOUNDING, OP_CAPSET, OP_KEEP_CAPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "config.md#linux-process"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..absolute import clean
 from ..cgroups import create as creation
 from ..cgroups import path as place
 from ..cgroups import resources as limit
@@ -16,17 +15,18 @@ from ..cgroups import write
 from ..cgroups.v2 import Cgroup, refusal
 from ..config.mappings import host_id
 from ..config.namespaces import Namespaces
+from ..engine.step import CHILD, PARENT, Barrier, Step
 from ..errors import OOM_KILLED, ConfigError
-from ..step import CHILD, PARENT, Barrier, Step
+from ..paths import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..config.types import Config, Memory, Resources
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "config-linux.md#control-groups"

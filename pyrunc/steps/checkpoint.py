@@ -5,11 +5,11 @@ import posix
 
 from ..config.namespaces import Namespaces
 from ..criu import images, mounts
-from ..criu.choices import OUTSIDE, Choices, common
 from ..criu.messages import DUMP, PRE_DUMP, Response, pair
+from ..criu.options import OUTSIDE, Choices, common
 from ..criu.service import Criu, CriuError, find
-from ..fields import Fields
-from ..step import Step
+from ..engine.fields import Fields
+from ..engine.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config
-    from ..facts import Facts
-    from ..kernel import Kernel
+    from ..engine.facts import Facts
+    from ..kernel.linux import Kernel
     from ..options import Options
     from ..protobuf import Value
 

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from _signal import SIGKILL
 
+from ..engine.step import Step
 from ..errors import StateError
 from ..state import store
-from ..step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from ..facts import Facts
-    from ..files import Files
-    from ..kernel import Kernel
+    from ..engine.facts import Facts
+    from ..kernel.linux import Kernel
+    from ..kernel.posix import Files
     from ..state.container import Container
 
 SPEC = "runtime.md#delete"
@@ -76,7 +76,7 @@ class Cgroup(Step):
         finally:
             cgroup.close()
         if "unit" in state:
-            from ..cgroups.systemd import Manager
+            from ..cgroups.systemd.unit import Manager
             manager = Manager(state["user_manager"], kernel)
             try:
                 manager.stop(state["unit"], state["mark"])

@@ -8,13 +8,13 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..absolute import absolute
 from ..config.mappings import init_ids, unknown_ids
 from ..config.namespaces import Namespaces
-from ..step import CHILD, Step
-from . import destination
-from .destination import S_IFBLK, S_IFCHR, S_IFMT
-from .mount import AT_EMPTY_PATH, OPEN_TREE_CLONE
+from ..engine.step import CHILD, Step
+from ..paths import absolute
+from ..rootfs import destination
+from ..rootfs.destination import S_IFBLK, S_IFCHR, S_IFMT
+from ..rootfs.mounting import AT_EMPTY_PATH, OPEN_TREE_CLONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "config-linux.md#devices"

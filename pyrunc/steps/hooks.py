@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import posix
 
-from .. import last
-from ..absolute import absolute
-from ..environment import Environment
+from ..config.environment import Environment
+from ..engine.step import CHILD, LAST, PARENT, Barrier, Step
 from ..errors import describe
-from ..page import TEXT_SIZE
-from ..step import CHILD, LAST, PARENT, Barrier, Step
+from ..kernel import last_stage
+from ..kernel.page import TEXT_SIZE
+from ..paths import absolute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from ..config.types import Config, Hook
-    from ..facts import Facts
-    from ..files import Files
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
+    from ..kernel.posix import Files
     from ..options import Options
     from ..state.container import Container
 
@@ -192,9 +192,9 @@ class RunLast(Step):
         from ..config.dump import dumps
         env = self.hook.get("env")
         state = dumps({**self.state, "pid": kernel.getpid()}).encode()
-        data = last.pack_hook(self.hook["path"], _args(self.hook),
+        data = last_stage.pack_hook(self.hook["path"], _args(self.hook),
                               self.environment.complete(facts) if env is None else env, state, self.hook.get("timeout"))
-        kernel.last(last.OP_HOOK, self.index, *facts.hook_output, data)
+        kernel.last(last_stage.OP_HOOK, self.index, *facts.hook_output, data)
 
 
 class PoststopAfterFailure(Step):

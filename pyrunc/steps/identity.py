@@ -1,9 +1,9 @@
 """Who the process is: user and groups, and whether that is really so before anything of the container runs."""
 from __future__ import annotations
 
-from .. import last
+from ..engine.step import LAST, Step
 from ..errors import ConfigError
-from ..step import LAST, Step
+from ..kernel import last_stage
 from . import capabilities
 from .process import Directory, VerifyDirectory
 from .user import KEEP_GROUPS, sets_groups, shows
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..config.types import Config, Process
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "config.md#posix-platform-user"
@@ -34,7 +34,7 @@ class OwnStdio(Step):
         return f"make uid {self.uid} the owner of the standard streams"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_CHOWN_STDIO, self.uid)
+        kernel.last(last_stage.OP_CHOWN_STDIO, self.uid)
 
 
 class Groups(Step):
@@ -48,7 +48,7 @@ class Groups(Step):
         return "set supplementary groups: " + (", ".join(map(str, self.groups)) or "none")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_SETGROUPS, data=last.pack_groups(self.groups))
+        kernel.last(last_stage.OP_SETGROUPS, data=last_stage.pack_groups(self.groups))
 
 
 class Gid(Step):
@@ -63,9 +63,9 @@ class Gid(Step):
         return f"become gid {self.gid}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_SETGID, self.gid)
+        kernel.last(last_stage.OP_SETGID, self.gid)
         if self.shown:
-            kernel.last(last.OP_DUMPABLE)
+            kernel.last(last_stage.OP_DUMPABLE)
 
 
 class Uid(Step):
@@ -80,9 +80,9 @@ class Uid(Step):
         return f"become uid {self.uid}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_SETUID, self.uid)
+        kernel.last(last_stage.OP_SETUID, self.uid)
         if self.shown:
-            kernel.last(last.OP_DUMPABLE)
+            kernel.last(last_stage.OP_DUMPABLE)
 
 
 class Verify(Step):
@@ -111,8 +111,9 @@ class Verify(Step):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         uid, gid = self.ids
         masks = {} if self.sets is None else self.sets.masks()
-        kernel.last(last.OP_VERIFY, data=last.pack_verify(uid, gid, self.groups, no_new_privs=self.no_new_privileges,
-                                                          seccomp=self.filtered, **masks))
+        data = last_stage.pack_verify(uid, gid, self.groups, no_new_privs=self.no_new_privileges, seccomp=self.filtered,
+                                      **masks)
+        kernel.last(last_stage.OP_VERIFY, data=data)
 
 
 def become(config: Config, options: Options, host: Host) -> Iterator[Step]:

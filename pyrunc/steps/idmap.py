@@ -9,9 +9,9 @@ from __future__ import annotations
 import posix
 
 from ..config.namespaces import Namespaces
+from ..engine.step import Step
 from ..errors import ConfigError
-from ..step import Step
-from .mount_options import IDMAP
+from ..rootfs.mount_options import IDMAP
 from .user import map_text
 
 TYPE_CHECKING = False
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..config.types import Config, IDMapping
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
-    from .mount_options import MountOptions
+    from ..kernel.linux import Kernel
+    from ..rootfs.mount_options import MountOptions
 
 SPEC = "config.md#posix-platform-mounts"
 

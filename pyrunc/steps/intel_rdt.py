@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from ..cgroups.path import mark
 from ..cgroups.v2 import DIRECTORY, MARKS, STICKY, marked
+from ..engine.step import Step
 from ..errors import ConfigError
-from ..step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config, IntelRdt
-    from ..facts import Facts
-    from ..files import Files
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
+    from ..kernel.posix import Files
     from ..options import Options
 
 SPEC = "config-linux.md#intelrdt"

@@ -13,22 +13,12 @@ from ..cgroups.create import may_enter
 from ..cgroups.path import of_process
 from ..config.mappings import init_ids, own_ids, unknown_ids
 from ..config.namespaces import KINDS, Namespaces
+from ..engine.step import CHILD, LAST, PARENT, Barrier, Step
 from ..errors import NOT_RUNNING, StateError
-from ..last import OP_CHROOT, OP_SETNS
-from ..linux import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
-from ..step import CHILD, LAST, PARENT, Barrier, Step
+from ..kernel.constants import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
+from ..kernel.last_stage import OP_CHROOT, OP_SETNS
 from .cgroup import has_little
-from .namespaces import (
-    BY_CHILD,
-    Adopt,
-    Clone,
-    CloneInside,
-    Enter,
-    Join,
-    Open,
-    Return,
-    join_cgroup,
-)
+from .namespaces import BY_CHILD, Adopt, Clone, CloneInside, Enter, Join, Open, Return, join_cgroup
 from .process import own_oom_score_adj
 from .scheduling import final_affinity
 from .user import drops_groups
@@ -39,9 +29,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "runtime.md#operations"
@@ -72,7 +62,7 @@ class Verify(Step):
         return f"check that process {self.pid} is still the container's init"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        from ..state.record import start_time
+        from ..state.intent import start_time
         try:
             same = start_time(kernel, self.pid) == self.start_time
         except OSError as fault:

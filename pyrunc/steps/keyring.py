@@ -4,16 +4,16 @@ from __future__ import annotations
 import errno
 
 from ..config.namespaces import Namespaces
-from ..step import CHILD, Step
+from ..engine.step import CHILD, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "config.md#linux-process"

@@ -3,16 +3,16 @@ from __future__ import annotations
 
 import _signal
 
+from ..engine.step import Step
 from ..errors import NOT_RUNNING, StateError
-from ..state.identity import NO_PROCESS
-from ..step import Step
+from ..state.process_id import NO_PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..facts import Facts
-    from ..files import Files
+    from ..engine.facts import Facts
+    from ..kernel.posix import Files
     from ..state.container import Container
 
 

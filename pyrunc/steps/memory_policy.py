@@ -1,18 +1,18 @@
 """linux.memoryPolicy: from which NUMA nodes the process gets its memory (set_mempolicy(2))."""
 from __future__ import annotations
 
-from ..last import OP_MEMPOLICY, pack_nodes
-from ..linux import MPOL_FLAGS, MPOL_MODES
-from ..step import LAST, Step
+from ..engine.step import LAST, Step
+from ..kernel.constants import MPOL_FLAGS, MPOL_MODES
+from ..kernel.last_stage import OP_MEMPOLICY, pack_nodes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..absolute import absolute
 from ..config.namespaces import Namespaces
+from ..engine.step import CHILD, PARENT, Step
 from ..errors import ConfigError, at
-from ..step import CHILD, PARENT, Step
-from . import binds, destination, idmap
-from .mount import (
+from ..paths import absolute
+from ..rootfs import destination
+from ..rootfs.mount_options import PRIVATE, RDONLY, SLAVE, MountOptions
+from ..rootfs.mounting import (
     CREATE,
     EMULATED,
     OPEN_TREE_CLONE,
@@ -25,7 +26,7 @@ from .mount import (
     set_attributes,
     set_below_and_propagation,
 )
-from .mount_options import PRIVATE, RDONLY, SLAVE, MountOptions
+from . import binds, idmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 MS_REMOUNT = 32
@@ -136,7 +137,7 @@ class Tmpfs(FileSystem):
     def make(self, kernel: Kernel, facts: Facts, covered: int) -> int:
         mount = super().make(kernel, facts, covered)
         if self.options.copy_up and covered >= 0:
-            from .tmpcopyup import copy
+            from ..rootfs.copy_up import copy
             copy(kernel, covered, mount)
         return mount
 

@@ -13,10 +13,10 @@ from _signal import SIGKILL
 
 from ..config.mappings import init_ids, own_ids, unknown_ids
 from ..config.namespaces import KINDS, Namespaces
-from ..last import OP_CLONE, pack_limit
-from ..linux import CLONE_PARENT
-from ..state.record import start_time
-from ..step import CHILD, LAST, PARENT, Barrier, Step
+from ..engine.step import CHILD, LAST, PARENT, Barrier, Step
+from ..kernel.constants import CLONE_PARENT
+from ..kernel.last_stage import OP_CLONE, pack_limit
+from ..state.intent import start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 #: Joined by the container's process itself, not by the runtime for it.

@@ -5,17 +5,17 @@ import errno
 import posix
 
 from ..config.namespaces import Namespaces
+from ..engine.step import CHILD, Step
 from ..errors import ConfigError
-from ..step import CHILD, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 

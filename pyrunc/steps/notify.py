@@ -1,22 +1,22 @@
 """sd_notify(3) through the runtime: the container gets a socket of its own to say that it is ready on.
 
 The socket's folder, <root>/<id>/notify, is bound on /run/notify like any mount of config.json, after all of them; the
-socket is made in it when the container is started (pyrunc/notify.py).
+socket is made in it when the container is started (pyrunc/runtime/sd_notify.py).
 """
 from __future__ import annotations
 
 import posix
 
-from ..step import Step
+from ..engine.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config.types import Config, Mount
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 FOLDER = "notify"

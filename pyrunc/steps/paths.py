@@ -4,21 +4,21 @@ from __future__ import annotations
 import errno
 import posix
 
+from ..engine.step import CHILD, Step
 from ..errors import ConfigError
-from ..step import CHILD, Step
-from . import destination
+from ..rootfs import destination
+from ..rootfs.mount_options import RDONLY
+from ..rootfs.mounting import AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE, empty_directory
 from .devices import NULL, is_device
-from .mount import AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE, empty_directory
-from .mount_options import RDONLY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 

@@ -1,18 +1,18 @@
 """linux.personality: what kind of Linux the process believes in (personality(2))."""
 from __future__ import annotations
 
-from ..last import OP_PERSONALITY
-from ..linux import PERSONALITIES, PERSONALITY_FLAGS
-from ..step import LAST, Step
+from ..engine.step import LAST, Step
+from ..kernel.constants import PERSONALITIES, PERSONALITY_FLAGS
+from ..kernel.last_stage import OP_PERSONALITY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 

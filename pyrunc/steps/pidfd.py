@@ -1,16 +1,16 @@
 """--pidfd-socket: the engine gets a descriptor of the process itself, which no recycled pid can ever stand for."""
 from __future__ import annotations
 
-from ..step import Step
+from ..engine.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 

@@ -5,12 +5,12 @@ user, or after; before the filter, or after.
 """
 from __future__ import annotations
 
-from .. import last
+from ..config.environment import Environment, home_in
 from ..config.namespaces import Namespaces
-from ..environment import Environment, home_in
-from ..linux import RLIMITS
-from ..step import CHILD, LAST, PARENT, Step
-from . import destination
+from ..engine.step import CHILD, LAST, PARENT, Step
+from ..kernel import last_stage
+from ..kernel.constants import RLIMITS
+from ..rootfs import destination
 from .namespaces import PR_SET_DUMPABLE
 
 TYPE_CHECKING = False
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "config.md#process"
@@ -128,7 +128,7 @@ class Umask(Step):
         return f"set umask {self.mask:04o}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_UMASK, self.mask)
+        kernel.last(last_stage.OP_UMASK, self.mask)
 
 
 class NoNewPrivileges(Step):
@@ -141,7 +141,7 @@ class NoNewPrivileges(Step):
         return "set no_new_privs"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_NO_NEW_PRIVS)
+        kernel.last(last_stage.OP_NO_NEW_PRIVS)
 
 
 class Limit(Step):
@@ -177,7 +177,7 @@ class Directory(Step):
         return f"change directory to {self.cwd}" + (", as the container's user if root may not" if self.again else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_CHDIR, int(not self.again), data=last.pack_strings([self.cwd]))
+        kernel.last(last_stage.OP_CHDIR, int(not self.again), data=last_stage.pack_strings([self.cwd]))
 
 
 class VerifyDirectory(Step):
@@ -190,7 +190,7 @@ class VerifyDirectory(Step):
         return "check that the working directory is in the container"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_VERIFY_CWD)
+        kernel.last(last_stage.OP_VERIFY_CWD)
 
 
 class FindExecutable(Step):
@@ -205,7 +205,7 @@ class FindExecutable(Step):
         return f"find {self.program}" + ("" if "/" in self.program else f" in {self.path}")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_FIND_EXECUTABLE, data=last.pack_strings([self.program, self.path]))
+        kernel.last(last_stage.OP_FIND_EXECUTABLE, data=last_stage.pack_strings([self.program, self.path]))
 
 
 class Outlive(Step):
@@ -218,7 +218,7 @@ class Outlive(Step):
         return "clear the parent death signal"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_NO_PDEATHSIG)
+        kernel.last(last_stage.OP_NO_PDEATHSIG)
 
 
 class Dumpable(Step):
@@ -234,7 +234,7 @@ class Dumpable(Step):
         return "make the init dumpable: an exec by the same user has to open its namespaces"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_DUMPABLE)
+        kernel.last(last_stage.OP_DUMPABLE)
 
 
 class Signals(Step):
@@ -247,7 +247,7 @@ class Signals(Step):
         return "let SIGTERM and its like end the init until it executes the program"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_SIGNALS)
+        kernel.last(last_stage.OP_SIGNALS)
 
 
 class WaitStart(Step):
@@ -260,7 +260,7 @@ class WaitStart(Step):
         return "wait for start"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_WAIT_START, facts.fifo_fd)
+        kernel.last(last_stage.OP_WAIT_START, facts.fifo_fd)
 
 
 class CloseFrom(Step):
@@ -274,7 +274,7 @@ class CloseFrom(Step):
         return f"close every descriptor from {self.first} on"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last.OP_CLOSE_FROM, self.first)
+        kernel.last(last_stage.OP_CLOSE_FROM, self.first)
 
 
 class Execute(Step):
@@ -292,7 +292,7 @@ class Execute(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         env = self.environment.complete(facts) if self.environment else []
-        kernel.last(last.OP_EXEC, data=last.pack_exec(self.args, env))
+        kernel.last(last_stage.OP_EXEC, data=last_stage.pack_exec(self.args, env))
 
 
 def limit_text(value: int) -> str:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import posix
 
-from ..absolute import absolute
 from ..config.namespaces import KINDS, Namespaces
 from ..criu import images, mounts
-from ..criu.choices import OUTSIDE, Choices, common
 from ..criu.messages import RESTORE, Response, pair
+from ..criu.options import OUTSIDE, Choices, common
 from ..criu.service import Criu, CriuError, find
+from ..engine.fields import Fields
+from ..engine.step import Step
 from ..errors import UsageError
-from ..fields import Fields
-from ..state import record
-from ..step import Step
-from . import destination, hooks, terminal
+from ..paths import absolute
+from ..rootfs import destination
+from ..state import intent
+from . import hooks, terminal
 from .cgroup import born_inside, of_process
 from .checkpoint import CriuStep, ImageStep, Opened
 from .mounts import entries
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
     from ..protobuf import Value
 
@@ -255,7 +256,7 @@ class Console(CriuStep):
 def reserve(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT: the container's directory, without a fifo: nobody waits for `start`."""
     yield Reserve(root=options.root, id=options.id)
-    yield Intent(intent=record.intent(config, options, host))
+    yield Intent(intent=intent.intent(config, options, host))
 
 
 class Restore:
@@ -263,7 +264,7 @@ class Restore:
 
     def __init__(self, config: Config, options: Options, host: Host, choices: Choices) -> None:
         self.config, self.options, self.host, self.choices = config, options, host, choices
-        self.rootfs = record.rootfs(config, options)
+        self.rootfs = intent.rootfs(config, options)
         self.images = Images(path=choices.image_path, work_path=choices.work_path)
         self.spaces = Namespaces(config)
         if "cgroup" in self.spaces.joined:

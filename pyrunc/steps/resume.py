@@ -1,14 +1,14 @@
 """resume: by the cgroup freezer."""
 from __future__ import annotations
 
-from ..step import Step
+from ..engine.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..facts import Facts
-    from ..files import Files
+    from ..engine.facts import Facts
+    from ..kernel.posix import Files
     from ..state.container import Container
 
 

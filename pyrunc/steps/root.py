@@ -10,12 +10,12 @@ import errno
 import posix
 
 from ..config.namespaces import Namespaces
+from ..engine.step import CHILD, LAST, Step
 from ..errors import ConfigError
-from ..last import OP_CHROOT, OP_MOVE_ROOT, OP_PIVOT_ROOT, OP_PROPAGATION
-from ..state import record
-from ..step import CHILD, LAST, Step
-from . import destination
-from .mount import (
+from ..kernel.last_stage import OP_CHROOT, OP_MOVE_ROOT, OP_PIVOT_ROOT, OP_PROPAGATION
+from ..rootfs import destination
+from ..rootfs.mount_options import NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE
+from ..rootfs.mounting import (
     AT_EMPTY_PATH,
     AT_RECURSIVE,
     CREATE,
@@ -24,16 +24,16 @@ from .mount import (
     PROC_SUPER_MAGIC,
     empty_directory,
 )
-from .mount_options import NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, SHARED, SLAVE, UNBINDABLE
+from ..state import intent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "config.md#root"
@@ -293,14 +293,14 @@ def check(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT: the root file system is there; and who clears up where no mount namespace does it."""
     spaces = Namespaces(config)
     if "mount" not in spaces.joined:         # else the path means something there, not here
-        yield Check(path=record.rootfs(config, options), where="root.path")
+        yield Check(path=intent.rootfs(config, options), where="root.path")
     if not spaces.private("mount"):
-        yield Unbind(path=record.rootfs(config, options), where="root.path")
+        yield Unbind(path=intent.rootfs(config, options), where="root.path")
 
 
 def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """CHILD: facts.root_fd, and facts.proc_fd if something is going to be written below /proc."""
-    spaces, rootfs = Namespaces(config), record.rootfs(config, options)
+    spaces, rootfs = Namespaces(config), intent.rootfs(config, options)
     wanted = config.get("linux", {}).get("rootfsPropagation", "")
     where, slave = "linux.rootfsPropagation" if wanted else "root.path", "slave" in wanted
     yield Umask()
@@ -335,7 +335,7 @@ def switch(config: Config, options: Options, host: Host) -> Iterator[Step]:
     if not Namespaces(config).private("mount"):
         yield Switch(operation=OP_CHROOT, how="chroot to the root (no mount namespace)", where="root.path")
     elif options.no_pivot:
-        yield HideProc(path=record.rootfs(config, options), where="root.path")
+        yield HideProc(path=intent.rootfs(config, options), where="root.path")
         yield Switch(operation=OP_MOVE_ROOT, how="move the root over /, and chroot to it (--no-pivot)",
                      where="root.path")
     else:

@@ -1,19 +1,19 @@
 """When and where the process runs: scheduler, I/O priority, CPU affinity."""
 from __future__ import annotations
 
+from ..engine.step import LAST, PARENT, Step
 from ..errors import strerror
-from ..last import OP_IOPRIO, OP_SCHEDULER, pack_nodes, pack_scheduler
-from ..linux import IOPRIO_CLASS_SHIFT, IOPRIO_CLASSES, SCHED_FLAGS, SCHED_POLICIES
-from ..step import LAST, PARENT, Step
+from ..kernel.constants import IOPRIO_CLASS_SHIFT, IOPRIO_CLASSES, SCHED_FLAGS, SCHED_POLICIES
+from ..kernel.last_stage import OP_IOPRIO, OP_SCHEDULER, pack_nodes, pack_scheduler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config.types import Config, Scheduler
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "config.md#linux-process"

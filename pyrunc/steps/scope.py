@@ -1,14 +1,15 @@
 """The systemd driver's way: a scope of systemd around the init, which has just been cloned and waits."""
 from __future__ import annotations
 
-from ..absolute import clean
 from ..cgroups import create as creation
-from ..cgroups import devices_bpf, properties
+from ..cgroups import devices_bpf
 from ..cgroups import path as place
 from ..cgroups import resources as limit
-from ..cgroups.systemd import Manager, Unit
+from ..cgroups.systemd import properties
+from ..cgroups.systemd.unit import Manager, Unit
 from ..cgroups.v2 import Cgroup, refusal
 from ..errors import ConfigError
+from ..paths import clean
 from .cgroup import END_SECONDS, CgroupStep, of_process
 
 TYPE_CHECKING = False
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config, Resources
-    from ..facts import Facts
+    from ..engine.facts import Facts
+    from ..engine.step import Step
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
-    from ..step import Step
     from .join import Cgroup as Joined
 
 SUBGROUP = "run.oci.systemd.subgroup"

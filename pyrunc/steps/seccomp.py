@@ -5,9 +5,9 @@ it might refuse; without, it must be loaded before privileges are given up, and 
 """
 from __future__ import annotations
 
-from ..last import OP_SECCOMP
-from ..linux import SECCOMP_FLAGS
-from ..step import CHILD, LAST, PARENT, Barrier, Step
+from ..engine.step import CHILD, LAST, PARENT, Barrier, Step
+from ..kernel.constants import SECCOMP_FLAGS
+from ..kernel.last_stage import OP_SECCOMP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config, Seccomp
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "config-linux.md#seccomp"

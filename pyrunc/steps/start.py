@@ -4,19 +4,19 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..engine import Interrupted
+from ..engine.run import Interrupted
+from ..engine.step import Step
+from ..engine.stopping import STOPPING
 from ..errors import StateError, StepError
-from ..page import PHASE_EXEC, PHASE_FAILED, TEXT, TEXT_SIZE, Page, last_words, read
+from ..kernel.page import PHASE_EXEC, PHASE_FAILED, TEXT, TEXT_SIZE, Page, last_words, read
 from ..state import store
-from ..step import Step
-from ..stopping import STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..facts import Facts
-    from ..kernel import Kernel
+    from ..engine.facts import Facts
+    from ..kernel.linux import Kernel
     from ..state.container import Container
 
 
@@ -83,7 +83,7 @@ def ended(container: Container, page: Page) -> StepError | StateError:
     """The error of an init that ended between the fifo and execve(2)."""
     if page.phase != PHASE_FAILED:
         return StateError("the container's init was killed before it could exec the configured program")
-    from ..hints import hint_for
+    from ..engine.hints import hint_for
     where, what, hint = last_words(page)
     id, spec, place = step_of(container, page.child_step)
     name = id.partition("#")[0]

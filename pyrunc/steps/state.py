@@ -15,9 +15,10 @@ import errno
 import posix
 
 from ..config.dump import dumps
+from ..engine.step import Step
 from ..errors import ALREADY_EXISTS, StateError
-from ..state import record, store
-from ..step import Step
+from ..state import intent as record
+from ..state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "runtime.md#state"

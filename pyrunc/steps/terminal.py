@@ -9,22 +9,22 @@ from __future__ import annotations
 import errno
 import posix
 
+from ..engine.step import CHILD, LAST, Step
 from ..errors import UsageError
-from ..last import OP_TERMINAL
-from ..step import CHILD, LAST, Step
-from . import destination
-from .destination import S_IFCHR
+from ..kernel.last_stage import OP_TERMINAL
+from ..rootfs import destination
+from ..rootfs.destination import S_IFCHR
+from ..rootfs.mounting import AT_EMPTY_PATH, OPEN_TREE_CLONE
 from .devices import is_device
-from .mount import AT_EMPTY_PATH, OPEN_TREE_CLONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "config.md#process"

@@ -6,7 +6,7 @@ import errno
 from ..cgroups import resources, update, write
 from ..cgroups.update import merged as merged
 from ..cgroups.v2 import Cgroup, refusal
-from ..step import Step
+from ..engine.step import Step
 from .cgroup import CgroupStep, LeaveOut
 
 TYPE_CHECKING = False
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config.types import Resources
-    from ..facts import Facts
-    from ..files import Files
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
+    from ..kernel.posix import Files
     from ..state.container import Container
 
 
@@ -86,8 +86,8 @@ class Properties(CgroupStep):
         self._set(kernel, self.saved)
 
     def _set(self, kernel: Files, settings: list[resources.Setting]) -> None:
-        from ..cgroups import properties
-        from ..cgroups.systemd import Manager
+        from ..cgroups.systemd import properties
+        from ..cgroups.systemd.unit import Manager
         manager = Manager(self.user, kernel)
         try:
             version = manager.version() if properties.needs_version(settings) else 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 from .. import programs
 from ..config.mappings import init_ids, own_ids, unknown_ids
 from ..config.namespaces import Namespaces
+from ..engine.step import CHILD, Step
 from ..host import allows_setgroups
-from ..step import CHILD, Step
 from .namespaces import PR_SET_DUMPABLE, become
 
 TYPE_CHECKING = False
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..config.types import Config, IDMapping
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 SPEC = "config-linux.md#user-namespace-mappings"

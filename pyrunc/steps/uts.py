@@ -1,16 +1,16 @@
 """The names of the container in its uts namespace."""
 from __future__ import annotations
 
-from ..step import CHILD, Step
+from ..engine.step import CHILD, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..config.types import Config
-    from ..facts import Facts
+    from ..engine.facts import Facts
     from ..host import Host
-    from ..kernel import Kernel
+    from ..kernel.linux import Kernel
     from ..options import Options
 
 

@@ -87,5 +87,5 @@ def escape(text: str) -> str:
     """Text as HTML shows it, also inside an attribute; a control character as its number, as in the terminal."""
     import html
 
-    from ..cli.log import visible
+    from ..log import visible
     return html.escape(visible(text))

@@ -1,7 +1,7 @@
 """A run drawn in the terminal: a line for each step, its bar where and how long it ran, a lane for each process."""
 from __future__ import annotations
 
-from ..cli.log import visible
+from ..log import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

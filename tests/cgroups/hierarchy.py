@@ -12,7 +12,7 @@ import pytest
 
 from pyrunc.cgroups import create
 from pyrunc.cgroups.v2 import Cgroup
-from pyrunc.files import Files
+from pyrunc.kernel.posix import Files
 
 MOUNT = Path("/sys/fs/cgroup")
 MARK = "c1:0123456789abcdef"

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc.cgroups import dbus
+from pyrunc.cgroups.systemd import dbus
 
 
 def packed(signature: str, *values: typing.Any) -> bytes:

@@ -12,7 +12,7 @@ from pyrunc.cgroups import devices_bpf
 from pyrunc.cgroups.devices_bpf import ALL, ANY, BLOCK, CHAR, MKNOD, READ, WRITE
 from pyrunc.config.types import DeviceRule
 from pyrunc.errors import ConfigError
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
 
 from . import bpf
 

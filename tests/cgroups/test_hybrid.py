@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pyrunc.engine import Engine
+from pyrunc.engine.run import Engine
 from pyrunc.errors import StepError
 from pyrunc.host import Host
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
 from pyrunc.options import Options
 from pyrunc.steps import cgroup
 

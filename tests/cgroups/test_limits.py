@@ -13,11 +13,11 @@ import pytest
 
 from pyrunc.cgroups.v2 import Cgroup
 from pyrunc.config.types import Config
-from pyrunc.engine import Engine
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.run import Engine
 from pyrunc.errors import StepError
-from pyrunc.facts import Facts
 from pyrunc.host import Host, probe
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
 from pyrunc.options import Options
 from pyrunc.steps import cgroup
 from tests.world import rdma_device

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc.absolute import clean
 from pyrunc.cgroups import path
 from pyrunc.config.types import Config
 from pyrunc.errors import ConfigError
 from pyrunc.host import Host
 from pyrunc.options import Options
+from pyrunc.paths import clean
 
 HYBRID = "/sys/fs/cgroup/unified"
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc.cgroups import devices_bpf, properties, resources
+from pyrunc.cgroups import devices_bpf, resources
+from pyrunc.cgroups.systemd import properties
 from pyrunc.config.types import DeviceRule, Resources
 from pyrunc.errors import ConfigError
 

@@ -13,7 +13,7 @@ import typing
 import pytest
 
 from pyrunc.cgroups import oom, stats
-from pyrunc.recorder import Recorder
+from pyrunc.kernel.recorder import Recorder
 
 from .hierarchy import Tree
 from .test_limits import Container, container, disk
@@ -182,6 +182,7 @@ def test_watching_leaves_no_descriptor(tree: Tree) -> None:
 
 
 def test_of_no_cgroup() -> None:
-    assert subprocess.run([sys.executable, "-c", "from pyrunc.cgroups import oom; from pyrunc.files import Files; "
-                           "import os; print(list(oom.kills(Files(), os.open('/', os.O_RDONLY))))"],
+    assert subprocess.run([sys.executable, "-c", "from pyrunc.cgroups import oom; import os; "
+                           "from pyrunc.kernel.posix import Files; "
+                           "print(list(oom.kills(Files(), os.open('/', os.O_RDONLY))))"],
                           capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -7,13 +7,13 @@ import typing
 import pytest
 
 from pyrunc.config.types import Config
-from pyrunc.engine import failure_text
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.run import failure_text
+from pyrunc.engine.step import PARENT, Step
 from pyrunc.errors import ConfigError
-from pyrunc.facts import Facts
 from pyrunc.host import Host
+from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
-from pyrunc.recorder import Recorder
-from pyrunc.step import PARENT, Step
 from pyrunc.steps import cgroup
 
 ROOT = Host(euid=0)

@@ -13,19 +13,19 @@ from pathlib import Path
 import pytest
 
 from pyrunc import plan as plans
-from pyrunc.cgroups import systemd
-from pyrunc.cgroups.systemd import Manager
+from pyrunc.cgroups.systemd import unit
+from pyrunc.cgroups.systemd.unit import Manager
 from pyrunc.cgroups.v2 import Cgroup
 from pyrunc.config.types import Config, Resources
-from pyrunc.engine import Engine
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.run import Engine
+from pyrunc.engine.step import Barrier, Step
 from pyrunc.errors import StepError
-from pyrunc.facts import Facts
-from pyrunc.files import Files
 from pyrunc.host import Host, probe
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.posix import Files
 from pyrunc.options import Options
 from pyrunc.state.container import Container as Owner
-from pyrunc.step import Barrier, Step
 from pyrunc.steps import cgroup, join
 
 from .. import world
@@ -64,7 +64,7 @@ class Container:
         self.config = typing.cast(Config, {"ociVersion": "1.3.0", "linux": linux, **data})
         self.options = Options(id=name, nonce="n", systemd_cgroup=True)
         self.host = host or probe()
-        self.unit = systemd.Unit(self.config, self.options, self.host)
+        self.unit = unit.Unit(self.config, self.options, self.host)
         self.path = MOUNT / self.unit.cgroup
         self.engine = Engine([*cgroup.join(self.config, self.options, self.host), *(extra or [])], Kernel())
         self.init = subprocess.Popen(["sleep", "1000"])
@@ -380,7 +380,7 @@ def test_rootless(user: int, name: str) -> None:
 
 def test_the_user_s_manager_is_asked_where_it_is(user: int) -> None:
     def ask() -> None:
-        assert systemd._user_root(Host(euid=user, cgroup_own="/elsewhere")) == \
+        assert unit._user_root(Host(euid=user, cgroup_own="/elsewhere")) == \
             f"user.slice/user-{user}.slice/user@{user}.service"
     assert as_the_user(ask) == ""
 

@@ -6,13 +6,14 @@ import typing
 
 import pytest
 
-from pyrunc.cgroups import path, systemd
-from pyrunc.cgroups.systemd import Unit
+from pyrunc.cgroups import path
+from pyrunc.cgroups.systemd import unit as systemd
+from pyrunc.cgroups.systemd.unit import Unit
 from pyrunc.config.types import Config
+from pyrunc.engine.step import PARENT
 from pyrunc.errors import ConfigError
 from pyrunc.host import Host
 from pyrunc.options import Options
-from pyrunc.step import PARENT
 from pyrunc.steps import cgroup, scope
 
 from .test_steps import config
@@ -84,7 +85,7 @@ def test_where_the_managers_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_there(tmp_path: typing.Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyrunc.files import Files
+    from pyrunc.kernel.posix import Files
     monkeypatch.setattr(posix, "environ", {b"XDG_RUNTIME_DIR": str(tmp_path).encode()})
     with pytest.raises(ConnectionRefusedError) as caught:
         systemd.Manager(True, Files()).version()

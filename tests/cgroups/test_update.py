@@ -10,12 +10,12 @@ import pytest
 from pyrunc import plan as plans
 from pyrunc.cgroups import resources, update
 from pyrunc.config.types import Resources
-from pyrunc.engine import Engine
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.run import Engine
 from pyrunc.errors import ConfigError, StepError
-from pyrunc.facts import Facts
 from pyrunc.host import Host
-from pyrunc.kernel import Kernel
-from pyrunc.recorder import Recorder
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import Recorder
 from pyrunc.state.container import Container
 from pyrunc.steps import update as steps
 

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from pyrunc import plan, programs, protobuf
 from pyrunc.criu import images, log, mounts, service
-from pyrunc.criu.choices import Choices, common
 from pyrunc.criu.messages import DUMP, OPTIONS, Response, options
+from pyrunc.criu.options import Choices, common
 from pyrunc.criu.service import Criu, CriuError
+from pyrunc.engine.facts import Facts
 from pyrunc.errors import PyruncError, UsageError
-from pyrunc.facts import Facts
 from pyrunc.host import Host
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
-from pyrunc.recorder import Recorder
 from pyrunc.steps.checkpoint import Opened
 from tests.bundles import MOUNTS, docker_like
 from tests.runtimes import find

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from pyrunc.checks.faultless import Sound, steps
 from pyrunc.checks.findings import ERROR, WARNING, Finding, examine
 from pyrunc.checks.in_root import Hidden, find, find_program
-from pyrunc.checks.sound import Sound, steps
 from pyrunc.config.where import at
 from pyrunc.host import Host
 from tests import runtimes

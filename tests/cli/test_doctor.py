@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from pyrunc import programs
-from pyrunc.checks import doctor_calls, doctor_facts
-from pyrunc.checks.doctor import Finding, able, examine
-from pyrunc.checks.doctor_calls import NO, REFUSED, UNKNOWN, YES
-from pyrunc.checks.doctor_facts import Facts, look
+from pyrunc.checks.doctor import calls, survey
+from pyrunc.checks.doctor.advice import Finding, able, examine
+from pyrunc.checks.doctor.calls import NO, REFUSED, UNKNOWN, YES
+from pyrunc.checks.doctor.survey import Facts, look
 from pyrunc.cli.doctor import as_json, as_text
 from pyrunc.host import Host
 from tests import runtimes, world
@@ -143,7 +143,7 @@ def test_engines_are_only_told() -> None:
 
 def test_every_missing_thing_has_its_cost_and_its_remedy() -> None:
     bare = Facts(host=Host(euid=1000, capabilities=0, cgroup_mount=""), built=False,
-                 calls=dict.fromkeys(doctor_calls.CALLS, NO), into_cgroup=NO, namespaces=frozenset(),
+                 calls=dict.fromkeys(calls.CALLS, NO), into_cgroup=NO, namespaces=frozenset(),
                  userns=errno.EPERM, filesystems=frozenset(), idmap={"ext4": NO}, covered=("/proc/kcore",),
                  controllers=frozenset(), delegated=frozenset(), systemd=0, device_filter=errno.EPERM, lsms=(),
                  apparmor_tool=False, io_weights=False, pressure=False, numa=False,
@@ -158,9 +158,9 @@ def test_every_missing_thing_has_its_cost_and_its_remedy() -> None:
 # ---- what is asked of a kernel ----------------------------------------------------------------------------------
 
 def test_calls_that_there_are_and_one_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(doctor_calls.CALLS, "nonsense", (9999, (None, 0)))
-    assert doctor_calls.calls() == {**dict.fromkeys(doctor_calls.CALLS, YES), "nonsense": NO}
-    assert doctor_calls.clone_into_cgroup() == YES
+    monkeypatch.setitem(calls.CALLS, "nonsense", (9999, (None, 0)))
+    assert calls.calls() == {**dict.fromkeys(calls.CALLS, YES), "nonsense": NO}
+    assert calls.clone_into_cgroup() == YES
 
 
 def test_looking_has_no_effects() -> None:
@@ -174,12 +174,12 @@ def test_looking_has_no_effects() -> None:
 
 def test_the_helpers_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "PATH", str(tmp_path))
-    assert doctor_facts._helper("newuidmap") == ""
+    assert survey._helper("newuidmap") == ""
     helper = tmp_path / "newuidmap"
     helper.touch(0o755)
-    assert doctor_facts._helper("newuidmap") == f"!{helper}"
+    assert survey._helper("newuidmap") == f"!{helper}"
     helper.chmod(0o4755)
-    assert doctor_facts._helper("newuidmap") == str(helper)
+    assert survey._helper("newuidmap") == str(helper)
 
 
 def test_this_host_as_root_and_as_an_ordinary_user() -> None:
@@ -196,7 +196,7 @@ def test_this_host_as_root_and_as_an_ordinary_user() -> None:
 @pytest.mark.guest
 def test_a_host_with_cgroup_v2_alone() -> None:
     found = named(doctor("-f", "json"))
-    controllers = [f"controller {name}" for name in doctor_facts.CONTROLLERS]
+    controllers = [f"controller {name}" for name in survey.CONTROLLERS]
     for name in ("cgroup v2", *controllers, "device filters", "AppArmor", "all capabilities", "time", "criu"):
         assert found[name]["state"] == YES, found[name]
     assert found["id-mapped mounts of tmpfs"]["state"] == (YES if world.kernel() >= (6, 3) else NO)

@@ -11,7 +11,7 @@ import pytest
 
 from pyrunc.cli.bundle import listen_fds
 from pyrunc.cli.main import main
-from pyrunc.last import pack_strings
+from pyrunc.kernel.last_stage import pack_strings
 
 from .. import bundles, runtimes
 from ..state.made import World

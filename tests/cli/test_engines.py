@@ -179,7 +179,7 @@ def test_exit_codes(what: str, errno: int, moby: int, podman: int) -> None:
 
 def test_no_hint_changes_an_exit_code() -> None:
     """A hint that merely contains "permission denied" would re-classify its error."""
-    from pyrunc.hints import HINTS
+    from pyrunc.engine.hints import HINTS
     for _, _, text in HINTS:
         assert (moby_exit_code(text), podman_exit_code(text)) == (128, 125), text
 

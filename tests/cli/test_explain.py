@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pyrunc.cli.main import main
-from pyrunc.step import Plan
+from pyrunc.engine.step import Plan
 from tests import bundles
 from tests.bundles import docker_like
 
@@ -47,7 +47,7 @@ def test_its_numbers_are_the_commands(command: str, words: tuple[str, ...], bund
         ran.append(plan)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyrunc.runtime.execute", execute)
+    monkeypatch.setattr("pyrunc.runtime.create.execute", execute)
     root = ["--root", str(tmp_path / "root")]
     terminal = [] if command == "create" else ["--detach"]
     main([*root, command, *terminal, *flags, "--bundle", str(bundle), "ID"])

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from pyrunc.cli.flags import Call, Command, Flag, check_arguments, parse
-from pyrunc.cli.log import Log
 from pyrunc.errors import UsageError
+from pyrunc.log import Log
 
 FLAGS = (
     Flag("force", bool, "", short="f"), Flag("bundle", str, "", short="b"), Flag("env", list, "", short="e"),

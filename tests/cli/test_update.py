@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from pyrunc.cli.flags import Call, parse
-from pyrunc.cli.log import Log
 from pyrunc.cli.update import COMMAND, requested, size
 from pyrunc.config.check import check_resources
 from pyrunc.errors import ConfigError, UsageError
+from pyrunc.log import Log
 
 
 def asked(*words: str) -> tuple[Any, str]:

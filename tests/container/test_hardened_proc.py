@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.errors import StateError
-from pyrunc.state import identity, store
+from pyrunc.state import process_id, store
 from tests import bundles, runtimes, world
 from tests.container.rootless import User
 from tests.runtimes import Runtime
@@ -92,7 +92,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 @pytest.fixture
 def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    return lambda: monkeypatch.setattr(identity, "look", lambda pid: None)
+    return lambda: monkeypatch.setattr(process_id, "look", lambda pid: None)
 
 
 LOCKER = """import fcntl, sys, time
@@ -110,9 +110,9 @@ def test_a_hidden_creator_holds_the_lock(made: World, hide: Callable[[], None], 
     other = made.sleeper()
     creator = {**made.of(holder), "lock": str(lock)}
     hide()
-    assert identity.alive(creator)
+    assert process_id.alive(creator)
     with pytest.raises(StateError, match="hidepid"):
-        identity.alive({**other, "lock": str(lock)})
+        process_id.alive({**other, "lock": str(lock)})
     holder.kill()
     hidden_until(creator)
 
@@ -120,7 +120,7 @@ def test_a_hidden_creator_holds_the_lock(made: World, hide: Callable[[], None], 
 def hidden_until(who: dict[str, object]) -> None:
     """Until it has ended: a zombie, which nobody has waited for, counts as ended."""
     deadline = 1000
-    while identity.alive(who):
+    while process_id.alive(who):
         assert (deadline := deadline - 1)
         time.sleep(0.01)
 
@@ -129,14 +129,14 @@ def test_a_hidden_init_reads_the_fifo(made: World, hide: Callable[[], None]) -> 
     directory = made.created("c", options={"id": "c", "root": str(made.root)})
     state = json.loads((directory / store.STATE).read_text())
     hide()
-    assert identity.alive(state)
+    assert process_id.alive(state)
     (directory / store.FIFO).unlink()
     with pytest.raises(StateError, match=f"process {state['pid']} is the container's: /proc hides it"):
-        identity.alive(state)
+        process_id.alive(state)
 
 
 def test_what_is_gone_or_of_another_boot_is_dead(made: World, hide: Callable[[], None]) -> None:
     sleeper = made.sleeper()
     hide()
-    assert not identity.alive({**sleeper, "pid": 2 ** 22 + 1})
-    assert not identity.alive({**sleeper, "boot_id": "another"})
+    assert not process_id.alive({**sleeper, "pid": 2 ** 22 + 1})
+    assert not process_id.alive({**sleeper, "boot_id": "another"})

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from pyrunc.features import features
-from pyrunc.steps.mount_options import LINKS
+from pyrunc.rootfs.mount_options import LINKS
+from pyrunc.runtime.features import features
 from tests import bundles, probe, runtimes, world
 from tests.bundles import MOUNTS, docker_like
 from tests.runtimes import Runtime

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.linux import CAPABILITIES
+from pyrunc.kernel.constants import CAPABILITIES
 from tests import bundles
 from tests.bundles import docker_like
 from tests.runtimes import Runtime

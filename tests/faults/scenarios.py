@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
 from tests import bundles, world
 from tests.bundles import docker_like, merge
 from tests.faults.injection import Outcome

@@ -5,7 +5,7 @@ import struct
 import sys
 from pathlib import Path
 
-from pyrunc import last
+from pyrunc.kernel import last_stage as last
 
 Op = tuple[int, int, int, int, bytes]
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyrunc._native import ffi, lib
-from pyrunc.environment import Environment
-from pyrunc.facts import Facts
-from pyrunc.kernel import Kernel
-from pyrunc.last import (
+from pyrunc.config.environment import Environment
+from pyrunc.engine.facts import Facts
+from pyrunc.kernel.last_stage import (
     OP_AMBIENT,
     OP_BOUNDING,
     OP_CAPSET,
@@ -31,8 +30,9 @@ from pyrunc.last import (
     pack_groups,
     pack_verify,
 )
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
-from pyrunc.recorder import Recorder
 from pyrunc.steps.process import FindExecutable
 
 from ..forked import os_unshare

@@ -8,14 +8,7 @@ import signal
 from pathlib import Path
 
 from pyrunc._native import lib
-from pyrunc.last import (
-    OP_CHDIR,
-    OP_CLOSE_FROM,
-    OP_EXEC,
-    OP_UMASK,
-    OP_VERIFY_CWD,
-    pack_exec,
-)
+from pyrunc.kernel.last_stage import OP_CHDIR, OP_CLOSE_FROM, OP_EXEC, OP_UMASK, OP_VERIFY_CWD, pack_exec
 
 from .stage import Op, execute, in_root, op, run, shell
 

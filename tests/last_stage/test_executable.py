@@ -11,12 +11,8 @@ from pathlib import Path
 import pytest
 
 from pyrunc._native import lib
-from pyrunc.kernel import Kernel
-from pyrunc.last import (
-    OP_CHDIR,
-    OP_SETUID,
-    pack_strings,
-)
+from pyrunc.kernel.last_stage import OP_CHDIR, OP_SETUID, pack_strings
+from pyrunc.kernel.linux import Kernel
 
 from .stage import Op, Stage, execute, op, run
 

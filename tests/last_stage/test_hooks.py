@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.last import (
-    OP_HOOK,
-    pack_hook,
-)
+from pyrunc.kernel.last_stage import OP_HOOK, pack_hook
 
 from .stage import Op, execute, op, run, shell
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.last import (
+from pyrunc.kernel.last_stage import (
     OP_AMBIENT,
     OP_CAPSET,
     OP_CHOWN_STDIO,

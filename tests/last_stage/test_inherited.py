@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from pyrunc._native import lib
-from pyrunc.last import (
+from pyrunc.kernel.last_stage import (
     OP_CAPSET,
     OP_CHDIR,
     OP_IOPRIO,

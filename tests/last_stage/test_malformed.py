@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from pyrunc._native import ffi, lib
-from pyrunc.last import (
+from pyrunc.kernel.last_stage import (
     OP_CHDIR,
     OP_CLOSE_FD,
     OP_EXEC,

@@ -10,14 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc._native import lib
-from pyrunc.last import (
-    OP_BARRIER,
-    OP_CLOSE_FD,
-    OP_CLOSE_FROM,
-    OP_EXEC,
-    OP_WAIT_START,
-    pack_exec,
-)
+from pyrunc.kernel.last_stage import OP_BARRIER, OP_CLOSE_FD, OP_CLOSE_FROM, OP_EXEC, OP_WAIT_START, pack_exec
 
 from .stage import Stage, op, run, shell
 

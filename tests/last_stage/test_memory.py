@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pyrunc.last import OP_BARRIER, OP_CLOSE_FD
+from pyrunc.kernel.last_stage import OP_BARRIER, OP_CLOSE_FD
 
 from .stage import Stage, op, shell
 

@@ -11,13 +11,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc._native import lib
-from pyrunc.last import (
-    OP_CHROOT,
-    OP_MOVE_ROOT,
-    OP_PIVOT_ROOT,
-    OP_PROPAGATION,
-    OP_SETNS,
-)
+from pyrunc.kernel.last_stage import OP_CHROOT, OP_MOVE_ROOT, OP_PIVOT_ROOT, OP_PROPAGATION, OP_SETNS
 
 from ..forked import os_unshare
 from .stage import Op, execute, in_root, make_root, op, run, shell

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc._native import lib
-from pyrunc.last import (
+from pyrunc.kernel.last_stage import (
     OP_BARRIER,
     OP_CHDIR,
     OP_CLOSE_FROM,

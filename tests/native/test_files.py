@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc._native import lib
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
 
 from .. import world
 from ..forked import forked

@@ -10,8 +10,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from pyrunc import last
 from pyrunc._native import ffi, lib
+from pyrunc.kernel import last_stage
 
 NATIVE = Path("pyrunc/_native")
 
@@ -37,9 +37,9 @@ def test_sources_compile_without_a_warning() -> None:
 
 def test_operations_of_last_py_are_those_of_native_h() -> None:
     numbers = {name for name in dir(lib) if name.startswith("OP_")}
-    assert {name for name in dir(last) if name.startswith("OP_")} == numbers
+    assert {name for name in dir(last_stage) if name.startswith("OP_")} == numbers
     for name in numbers:
-        assert getattr(last, name) == getattr(lib, name), name
+        assert getattr(last_stage, name) == getattr(lib, name), name
 
 
 def test_descriptors_are_close_on_exec() -> None:

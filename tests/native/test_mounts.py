@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc._native import lib
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
 from tests import world
 
 from ..forked import forked

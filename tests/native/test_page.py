@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc import page as journal
 from pyrunc._native import ffi, lib
+from pyrunc.kernel import page as journal
 
 from ..forked import forked
 from .process import wait

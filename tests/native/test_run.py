@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
 
 from ..forked import forked
 

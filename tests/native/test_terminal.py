@@ -9,7 +9,7 @@ import termios
 import pytest
 
 from pyrunc._native import ffi, lib
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
 
 from ..forked import forked
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from pyrunc import linux
+from pyrunc.kernel import constants
 
 Profile = dict[str, Any]
 
@@ -79,7 +79,7 @@ class Meaning:
 
 
 def action(name: str, errno: int | None) -> int:
-    value = linux.SECCOMP_ACTIONS[name]
+    value = constants.SECCOMP_ACTIONS[name]
     return value | (1 if errno is None else errno) if name in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE") else value
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pyrunc.files import Files
+from pyrunc.kernel.posix import Files
 from pyrunc.seccomp import cache
 from pyrunc.seccomp.cache import Entry
 

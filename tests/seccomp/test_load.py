@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyrunc import linux
+from pyrunc.kernel import constants
 from pyrunc.seccomp import compile, profile
 from tests.seccomp_profile import engine_sized, small
 
@@ -119,7 +119,7 @@ def test_library_bug_is_worked_around() -> None:
 
 def test_flag_numbers() -> None:
     flags = {name: profile.flags({"defaultAction": "SCMP_ACT_ALLOW", "flags": [name]})  # type: ignore[list-item]
-             for name in linux.SECCOMP_FLAGS if not name.endswith("NEW_LISTENER")}
+             for name in constants.SECCOMP_FLAGS if not name.endswith("NEW_LISTENER")}
     prefix = "SECCOMP_FILTER_FLAG_"
     assert flags == {f"{prefix}TSYNC": 0, f"{prefix}LOG": 2, f"{prefix}SPEC_ALLOW": 4, f"{prefix}WAIT_KILLABLE_RECV": 0}
     asking: Any = {"defaultAction": "SCMP_ACT_ALLOW", "flags": [f"{prefix}WAIT_KILLABLE_RECV"],

@@ -15,7 +15,7 @@ import pytest
 
 from pyrunc import host
 from pyrunc.cgroups import v2
-from pyrunc.files import Files
+from pyrunc.kernel.posix import Files
 from pyrunc.steps import kill
 from tests import bundles, world
 from tests.runtimes import Runtime

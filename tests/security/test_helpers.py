@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.facts import Facts
-from pyrunc.recorder import Recorder
+from pyrunc.engine.facts import Facts
+from pyrunc.kernel.recorder import Recorder
 from pyrunc.steps.user import Map, map_text
 from tests import bundles
 from tests.runtimes import Runtime

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.files import lines
+from pyrunc.kernel.posix import lines
 from tests import bundles, world
 from tests.bundles import docker_like
 from tests.runtimes import Runtime

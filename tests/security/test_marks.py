@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.cgroups.v2 import MARKS, Cgroup
-from pyrunc.files import Files
+from pyrunc.kernel.posix import Files
 from tests import bundles, world
 from tests.runtimes import Runtime
 

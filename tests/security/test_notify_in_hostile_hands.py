@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc import remove
-from pyrunc.cli.log import Log
-from pyrunc.notify import AT_ONCE, LONGEST, Proxy
+from pyrunc.kernel import remove
+from pyrunc.log import Log
+from pyrunc.runtime.sd_notify import AT_ONCE, LONGEST, Proxy
 from tests import bundles, runtimes
 from tests.container.rootless import User
 from tests.runtimes import Runtime

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.cli.log import visible
+from pyrunc.log import visible
 from tests import bundles
 from tests.bundles import docker_like
 from tests.runtimes import Runtime

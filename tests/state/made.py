@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pyrunc.state import identity, store
+from pyrunc.state import process_id, store
 
 DEAD = {"pid": 2 ** 22 + 1, "start_time": 1, "boot_id": "no boot"}
 
@@ -46,8 +46,8 @@ class World:
         return self.of(self.process("sleep", "600"))
 
     def of(self, process: subprocess.Popen[str]) -> dict[str, Any]:
-        return {"pid": process.pid, "start_time": identity.parse_stat(identity.read(f"/proc/{process.pid}/stat"))[1],
-                "boot_id": identity.boot_id()}
+        start_time = process_id.parse_stat(process_id.read(f"/proc/{process.pid}/stat"))[1]
+        return {"pid": process.pid, "start_time": start_time, "boot_id": process_id.boot_id()}
 
     def reap(self) -> None:
         for process in self.processes:
@@ -60,7 +60,7 @@ class World:
         return {"version": store.VERSION, "id": id, "ociVersion": "1.3.0", "bundle": "/bundle",
                 "rootfs": "/bundle/rootfs", "annotations": {}, "created": "2026-01-02T03:04:05.123456789Z",
                 "creator": DEAD, "options": {"id": id},
-                "boot_id": identity.boot_id(), "cgroup": "", "mark": "a mark", "pid_namespace": True, "process": True,
+                "boot_id": process_id.boot_id(), "cgroup": "", "mark": "a mark", "pid_namespace": True, "process": True,
                 "hooks": {}, "notify_socket": "", **more}
 
     def intent(self, id: str, **more: Any) -> Path:

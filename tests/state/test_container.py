@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.errors import PyruncError, StateError, UsageError
-from pyrunc.state import identity, store
+from pyrunc.state import process_id, store
 from pyrunc.state.container import Container
 
 from .made import DEAD, World
@@ -53,7 +53,7 @@ def test_stopped_when_the_init_is_gone_a_zombie_or_somebody_else(made: World) ->
 
     zombie = made.process("true")
     made.running("zombie", made.of(zombie))
-    while identity.parse_stat(identity.read(f"/proc/{zombie.pid}/stat"))[0] != "Z":
+    while process_id.parse_stat(process_id.read(f"/proc/{zombie.pid}/stat"))[0] != "Z":
         time.sleep(0.01)
     assert status(made, "zombie") == "stopped"
 
@@ -143,4 +143,4 @@ def test_the_state_for_hooks(made: World) -> None:
 
 def test_stat_of_a_process_whose_name_has_parentheses() -> None:
     text = "42 (a) (b) S 1 " + " ".join(str(field) for field in range(5, 53))
-    assert identity.parse_stat(text) == ("S", 22)
+    assert process_id.parse_stat(text) == ("S", 22)

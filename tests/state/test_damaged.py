@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pyrunc.cli.main import main
+from pyrunc.engine.stopping import STOPPING
 from pyrunc.state import store
-from pyrunc.stopping import STOPPING
 
 from .made import World
 
@@ -199,7 +199,7 @@ def test_a_damaged_journal(plan: str | None, journal: bytes, made: World, capfd:
     made.processes[-1].kill()
     made.processes[-1].wait()
     from pyrunc.errors import PyruncError
-    from pyrunc.page import read
+    from pyrunc.kernel.page import read
     from pyrunc.state.container import Container
     from pyrunc.steps.start import ended
     (directory / store.JOURNAL).write_bytes(journal)

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from pyrunc import files
-from pyrunc.cli.log import Log
-from pyrunc.engine import execute
+from pyrunc.engine.observer import LogLines
+from pyrunc.engine.run import execute
+from pyrunc.engine.step import Plan
+from pyrunc.engine.trace import TraceFile
 from pyrunc.errors import StateError
-from pyrunc.observer import LogLines
-from pyrunc.state import destroy, store
-from pyrunc.step import Plan
+from pyrunc.kernel import posix as files
+from pyrunc.log import Log
+from pyrunc.runtime import delete as destroy
+from pyrunc.state import store
 from pyrunc.steps import state
-from pyrunc.trace import TraceFile
 
 from .made import DEAD, World
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from pyrunc import files
-from pyrunc.engine import Interrupted
+from pyrunc.engine.run import Interrupted
 from pyrunc.errors import StateError, StepError
-from pyrunc.page import TEXT
-from pyrunc.state import start, store
+from pyrunc.kernel import posix
+from pyrunc.kernel.page import TEXT
+from pyrunc.runtime import start
+from pyrunc.state import store
 from pyrunc.state.container import Container
 
 from .made import World
@@ -70,7 +71,7 @@ def test_an_init_that_was_killed_at_the_fifo(made: World) -> None:
 def test_an_init_that_is_killed_while_start_is_at_work(before: str, made: World,
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     """delete --force does not wait for start: nobody has the fifo open any more, or nobody reads what is written."""
-    class Files(files.Files):
+    class Files(posix.Files):
         def open(self, path: str, *args: Any, **kwargs: Any) -> int:
             if before == "open" and path.endswith(store.FIFO):
                 end()
@@ -130,7 +131,7 @@ def test_a_damaged_plan(plan: str, made: World) -> None:
 
 def test_a_signal_just_before_the_wait(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A startContainer hook may hang: the wait ends for signals that came before it, too."""
-    class Files(files.Files):
+    class Files(posix.Files):
         def write(self, fd: int, data: bytes) -> None:
             os.kill(os.getpid(), signal.SIGTERM)        # and the init gets nothing: it stays at the fifo
 

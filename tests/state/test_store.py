@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.errors import StateError
-from pyrunc.files import Files
+from pyrunc.kernel.posix import Files
 from pyrunc.state import store
 
 from .made import World

@@ -4,11 +4,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pyrunc.facts import Facts
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.step import Barrier, Step
 from pyrunc.host import Host
+from pyrunc.kernel.recorder import PID, Recorder
 from pyrunc.options import Options
-from pyrunc.recorder import PID, Recorder
-from pyrunc.step import Barrier, Step
 
 Planner = Callable[..., Iterator[Step]]
 

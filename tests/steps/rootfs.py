@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pyrunc._native import lib
-from pyrunc.engine import failure_text, place_of
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.run import failure_text, place_of
+from pyrunc.engine.step import Step
 from pyrunc.errors import ConfigError, StepError
-from pyrunc.facts import Facts
-from pyrunc.files import lines
 from pyrunc.host import Host
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.posix import lines
 from pyrunc.options import Options
-from pyrunc.step import Step
 from pyrunc.steps import devices, mounts, paths, process, root
 
 from ..forked import forked

@@ -10,31 +10,19 @@ from typing import Any
 import pytest
 
 from pyrunc._native import lib
-from pyrunc.engine import Engine
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.run import Engine
+from pyrunc.engine.step import CHILD, PARENT, Barrier
 from pyrunc.errors import PyruncError
-from pyrunc.facts import Facts
 from pyrunc.host import Host, real_path
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import FILE, Recorder
 from pyrunc.options import Options
-from pyrunc.recorder import FILE, Recorder
-from pyrunc.step import CHILD, PARENT, Barrier
+from pyrunc.rootfs.mount_options import MountOptions
 from pyrunc.steps import binds, mounts
-from pyrunc.steps.mount_options import MountOptions
 
 from ..forked import forked
-from .rootfs import (
-    CLONE_NEWNS,
-    ROOT,
-    apply,
-    config,
-    enter,
-    inside,
-    mountinfo,
-    own_user_namespace,
-    refused,
-    steps,
-    tree,
-)
+from .rootfs import CLONE_NEWNS, ROOT, apply, config, enter, inside, mountinfo, own_user_namespace, refused, steps, tree
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 1, 2, 4, 8, 1024
 

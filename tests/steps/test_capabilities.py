@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc import linux
 from pyrunc.host import Host
-from pyrunc.last import OP_AMBIENT, OP_BOUNDING, OP_CAPSET, OP_KEEP_CAPS
+from pyrunc.kernel import constants
+from pyrunc.kernel.last_stage import OP_AMBIENT, OP_BOUNDING, OP_CAPSET, OP_KEEP_CAPS
 from pyrunc.steps import capabilities
 
 from .planned import config, done, facts, plan, story
@@ -91,7 +91,7 @@ def test_a_user_namespace_has_them_all() -> None:
 
 
 KINDS = ("bounding", "permitted", "effective", "inheritable", "ambient")
-NAMES = st.lists(st.sampled_from([*linux.CAPABILITIES, "CAP_X"]))
+NAMES = st.lists(st.sampled_from([*constants.CAPABILITIES, "CAP_X"]))
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(KINDS, NAMES)),

@@ -9,27 +9,15 @@ from typing import Any
 
 import pytest
 
-from pyrunc.facts import Facts
+from pyrunc.engine.facts import Facts
 from pyrunc.host import Host
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import CHARACTER_DEVICE, FILE, Recorder
 from pyrunc.options import Options
-from pyrunc.recorder import CHARACTER_DEVICE, FILE, Recorder
 from pyrunc.steps import devices
 
 from ..forked import forked
-from .rootfs import (
-    CLONE_NEWNS,
-    ROOT,
-    apply,
-    config,
-    enter,
-    inside,
-    mountinfo,
-    own_user_namespace,
-    refused,
-    steps,
-    tree,
-)
+from .rootfs import CLONE_NEWNS, ROOT, apply, config, enter, inside, mountinfo, own_user_namespace, refused, steps, tree
 
 DEV: list[dict[str, Any]] = [{"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]}]
 FUSE = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}

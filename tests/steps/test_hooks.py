@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pyrunc import last
-from pyrunc.kernel import Kernel
-from pyrunc.recorder import PID, Recorder
-from pyrunc.step import Step
+from pyrunc.engine.step import Step
+from pyrunc.kernel import last_stage
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import PID, Recorder
 from pyrunc.steps import hooks
 
 from .planned import applied, config, facts, plan, story
@@ -89,7 +89,7 @@ def test_start_container_is_queued_with_the_environment_of_the_process() -> None
                                        (1, second, (0, 2, 0), b"/y\0y\0z\0")):
         _, call = applied(step)
         data = call[5]
-        assert call[:5] == ("last", last.OP_HOOK, index, -1, -1)
+        assert call[:5] == ("last", last_stage.OP_HOOK, index, -1, -1)
         assert struct.unpack("=III", data[:12]) == numbers and data[16:].startswith(text)
         assert json.loads(data[16 + len(text):]) == {**STATE, "status": "created", "pid": 1}
 

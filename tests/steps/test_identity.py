@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pyrunc import last
 from pyrunc.errors import ConfigError
 from pyrunc.host import Host
-from pyrunc.last import pack_groups, pack_strings, pack_verify
+from pyrunc.kernel import last_stage as last
+from pyrunc.kernel.last_stage import pack_groups, pack_strings, pack_verify
 from pyrunc.steps import identity
 
 from .planned import config, done, plan, story

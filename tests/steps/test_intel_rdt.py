@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from pyrunc.engine.step import Step
 from pyrunc.errors import ConfigError
 from pyrunc.host import Host
-from pyrunc.recorder import PID, Recorder
-from pyrunc.step import Step
+from pyrunc.kernel.recorder import PID, Recorder
 from pyrunc.steps import intel_rdt
 from tests.resctrl import ROOT_SCHEMATA, Resctrl, fill
 

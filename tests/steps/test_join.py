@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from pyrunc import plan as plans
-from pyrunc.facts import Facts
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.step import Barrier, Step
 from pyrunc.host import Host
-from pyrunc.linux import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
-from pyrunc.recorder import Recorder
-from pyrunc.step import Barrier, Step
+from pyrunc.kernel.constants import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
+from pyrunc.kernel.recorder import Recorder
 from pyrunc.steps import join, namespaces
 
 from .planned import applied, config, facts, plan, story
@@ -121,7 +121,8 @@ def test_systemd_is_asked_for_the_cgroup_that_was_found(annotation: str, init: s
                   errors={"open": [0] * (3 if control else 1) + [errno.EACCES]})
     assert not joined.born
     asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr("pyrunc.cgroups.systemd.Manager.attach", lambda self, *given: asked.append((self.user, *given)))
+    monkeypatch.setattr("pyrunc.cgroups.systemd.unit.Manager.attach",
+                        lambda self, *given: asked.append((self.user, *given)))
     [attach] = join.attach([joined.step], container)
     facts = joined.facts
     facts.pid = 99

@@ -6,7 +6,7 @@ import errno
 import pytest
 
 from pyrunc.host import Host
-from pyrunc.recorder import KEYRING, Recorder
+from pyrunc.kernel.recorder import KEYRING, Recorder
 from pyrunc.steps import keyring
 
 from .planned import applied, config, done, facts, plan, story

@@ -9,7 +9,7 @@ import pytest
 
 from pyrunc.errors import ConfigError
 from pyrunc.host import Host
-from pyrunc.recorder import Recorder
+from pyrunc.kernel.recorder import Recorder
 from pyrunc.steps import lsm
 
 from .planned import applied, config, facts, plan, story

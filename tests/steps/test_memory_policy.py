@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pyrunc.last import OP_MEMPOLICY
+from pyrunc.kernel.last_stage import OP_MEMPOLICY
 from pyrunc.steps import memory_policy
 
 from .planned import config, done, plan, story

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from pyrunc.engine.facts import Facts
 from pyrunc.errors import ConfigError
-from pyrunc.facts import Facts
 from pyrunc.host import Host
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
-from pyrunc.recorder import Recorder
 from pyrunc.steps import network
 
 from ..forked import forked

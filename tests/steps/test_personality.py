@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyrunc.last import OP_PERSONALITY
+from pyrunc.kernel.last_stage import OP_PERSONALITY
 from pyrunc.steps import personality
 
 from .planned import config, done, plan, story

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pyrunc import last
 from pyrunc.host import Host
-from pyrunc.last import pack_exec, pack_strings
-from pyrunc.recorder import FILE, PID, Recorder
+from pyrunc.kernel import last_stage as last
+from pyrunc.kernel.last_stage import pack_exec, pack_strings
+from pyrunc.kernel.recorder import FILE, PID, Recorder
 from pyrunc.steps import process
 
 from .planned import applied, config, done, facts, plan, story

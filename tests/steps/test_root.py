@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from pyrunc._native import lib
-from pyrunc.facts import Facts
-from pyrunc.kernel import Kernel
-from pyrunc.last import OP_CHROOT, OP_MOVE_ROOT, OP_PIVOT_ROOT, OP_PROPAGATION
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.step import PARENT, Step
+from pyrunc.kernel.last_stage import OP_CHROOT, OP_MOVE_ROOT, OP_PIVOT_ROOT, OP_PROPAGATION
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
-from pyrunc.recorder import Recorder
-from pyrunc.step import PARENT, Step
 from pyrunc.steps import root
 from pyrunc.steps.root import bound_over_itself, full_mounts
 

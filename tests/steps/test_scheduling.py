@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pyrunc.facts import Facts
-from pyrunc.kernel import Kernel
-from pyrunc.last import OP_IOPRIO, OP_SCHEDULER
-from pyrunc.recorder import PID, Recorder
+from pyrunc.engine.facts import Facts
+from pyrunc.kernel.last_stage import OP_IOPRIO, OP_SCHEDULER
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import PID, Recorder
 from pyrunc.steps import scheduling
 from tests.forked import forked
 

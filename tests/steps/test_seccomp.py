@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from pyrunc.engine.step import CHILD, PARENT, Barrier
 from pyrunc.host import Host
-from pyrunc.last import OP_SECCOMP
-from pyrunc.recorder import PID, Recorder
+from pyrunc.kernel.last_stage import OP_SECCOMP
+from pyrunc.kernel.recorder import PID, Recorder
 from pyrunc.seccomp import cache
-from pyrunc.step import CHILD, PARENT, Barrier
 from pyrunc.steps import seccomp
 
 from .planned import applied, config, facts, plan, story
@@ -41,7 +41,7 @@ def test_compiled_once_and_found_again_afterwards() -> None:
 
 
 def test_a_hit_compiles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyrunc.files import Files
+    from pyrunc.kernel.posix import Files
     entry = cache.Entry(Files(), str(tmp_path), PROFILE)  # type: ignore[arg-type]
     entry.keep(b"12345678")
     [step] = plan(seccomp.compile, filtered(PROFILE), root=str(tmp_path))

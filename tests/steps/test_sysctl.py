@@ -5,9 +5,9 @@ import posix
 
 import pytest
 
-from pyrunc.facts import Facts
-from pyrunc.kernel import Kernel
-from pyrunc.recorder import Recorder
+from pyrunc.engine.facts import Facts
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import Recorder
 from pyrunc.steps import sysctl
 
 from .planned import applied, config, facts, plan, story

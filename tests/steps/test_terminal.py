@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from pyrunc._native import lib
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.step import CHILD, PARENT
 from pyrunc.errors import UsageError
-from pyrunc.facts import Facts
-from pyrunc.kernel import Kernel
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import DIRECTORY, FILE, Recorder
 from pyrunc.options import Options
-from pyrunc.recorder import DIRECTORY, FILE, Recorder
-from pyrunc.step import CHILD, PARENT
 from pyrunc.steps import terminal
 
 from ..forked import forked

@@ -1,0 +1,1 @@
+"""The cgroup as a unit of systemd."""

@@ -1,0 +1,1 @@
+"""What this host offers to containers, and what each missing thing costs."""

@@ -1,0 +1,93 @@
+"""Names that nobody knows, and the known ones they look like: properties, values, capabilities, mount options."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from ..config.schema import Schemas
+from ..config.where import at, quoted
+from ..rootfs.mount_options import NAMES as MOUNT_OPTIONS
+from .findings import DOCUMENT, Finding, warning
+
+#: What file systems of containers take beside the options of mount(8): Documentation/filesystems/ of the kernel.
+FILE_SYSTEM_OPTIONS = {
+    "tmpfs": ("size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "mpol", "huge", "inode32", "inode64", "noswap",
+              "usrquota", "grpquota", "context"),
+    "devpts": ("newinstance", "ptmxmode", "mode", "uid", "gid", "max", "context"),
+    "proc": ("hidepid", "gid", "subset"),
+    "sysfs": (),
+    "mqueue": (),
+    "cgroup2": ("nsdelegate", "favordynmods", "memory_localevents", "memory_recursiveprot", "memory_hugetlb_accounting",
+                "pids_localevents"),
+    "overlay": ("lowerdir", "upperdir", "workdir", "redirect_dir", "index", "nfs_export", "xino", "metacopy",
+                "volatile", "userxattr", "uuid", "context"),
+}
+
+
+def likely(name: str, known: Iterable[str]) -> str:
+    """"did you mean X?" for the known name that looks most like this one, "" when none does, or it is itself known."""
+    exact = {candidate.lower(): candidate for candidate in known}
+    if exact.get(name.lower()) == name:
+        return ""
+    match = get_close_matches(name.lower(), exact, n=1, cutoff=0.65)
+    return f"did you mean {quoted(exact[match[0]])}?" if match else ""
+
+
+def near_miss(config: dict[str, Any], schemas: Schemas, path: tuple[str | int, ...]) -> str:
+    """For a faulty value at a path: the value of its schema's enumeration that looks like it."""
+    along = schemas.along(DOCUMENT, path)
+    if len(along) <= len(path):
+        return ""
+    value: Any = config
+    try:
+        for key in path:
+            value = value[key]
+    except (LookupError, TypeError):
+        return ""
+    return likely(value, along[-1].get("enum", ())) if isinstance(value, str) else ""
+
+
+def misspelt(config: dict[str, Any], schemas: Schemas) -> Iterator[Finding]:
+    """Unknown names that the spec demands to be ignored, or that only some other file system knows."""
+    yield from _unknown(config, schemas.along(DOCUMENT, ())[0], "", schemas, ())
+    mounts = config.get("mounts")
+    for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
+        if isinstance(mount, dict):
+            yield from _options(mount, f"mounts[{index}]")
+
+
+def _unknown(value: Any, schema: dict[str, Any], where: str, schemas: Schemas,
+             path: tuple[str | int, ...]) -> Iterator[Finding]:
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        for key, member in value.items():
+            inner = schemas.along(DOCUMENT, (*path, key))
+            if len(inner) == len(path) + 2:
+                yield from _unknown(member, inner[-1], at(where, key), schemas, (*path, key))
+            elif properties and not any(name.lower() == key.lower() for name in properties):
+                yield warning(at(where, key), "unknown property, ignored",
+                              likely(key, properties.keys() - value.keys()))
+    elif isinstance(value, list):
+        inner = schemas.along(DOCUMENT, (*path, 0))
+        for index, item in enumerate(value):
+            yield from _unknown(item, inner[-1], at(where, index), schemas, (*path, index))
+    elif isinstance(value, str) and value not in schema.get("x-known", (value,)):
+        yield warning(where, f"unknown capability {quoted(value)}, ignored", likely(value, schema["x-known"]))
+
+
+def _options(mount: dict[str, Any], where: str) -> Iterator[Finding]:
+    """Options that neither mount(8) nor the file system is known to have."""
+    options, kind = mount.get("options", []), mount.get("type")
+    if not isinstance(options, list):            # which the schema has said already
+        return
+    bind = "bind" in options or "rbind" in options
+    if not bind and not (isinstance(kind, str) and kind in FILE_SYSTEM_OPTIONS):
+        return
+    known = {*MOUNT_OPTIONS, *(() if bind else FILE_SYSTEM_OPTIONS[str(kind)])}
+    for index, option in enumerate(options):
+        name, equals, _ = option.partition("=") if isinstance(option, str) else ("rw", "", "")
+        if name not in known:
+            what = "a bind mount has no options of a file system" if bind else f"{kind} does not know it"
+            yield warning(f"{where}.options[{index}]", f"unknown option {quoted(option)}: {what}",
+                          "" if bind and equals else likely(name, known))

@@ -1,0 +1,1 @@
+"""Runs plans: steps, what they find out, the two processes, who watches, and what went wrong."""

@@ -1,0 +1,35 @@
+"""What a user types to look around in the init between two steps of its set-up."""
+from __future__ import annotations
+
+import posix
+
+from ..config.namespaces import KINDS
+
+#: The inode of the first user namespace (PROC_USER_INIT_INO): who is in it and is root may enter all there is.
+FIRST = "user:[4026531837]"
+#: The flags of nsenter(1), by the names in /proc/PID/ns.
+FLAGS = {"user": "-U", "mnt": "-m", "uts": "-u", "ipc": "-i", "net": "-n", "pid": "-p", "cgroup": "-C", "time": "-T"}
+
+
+def command(pid: int) -> str:
+    """nsenter's command line for this process: all namespaces, and without privilege only those that are not ours.
+
+    What is shared, its owner alone may enter, and a user namespace of one id has no groups to set.
+    """
+    if posix.geteuid() == 0 and _namespace("self", "user") == FIRST:
+        return f"nsenter -a -t {pid}"
+    words = ["nsenter"]
+    if posix.geteuid() != 0:
+        words.append("--preserve-credentials")
+    for _, file in KINDS.values():
+        there = _namespace(str(pid), file)
+        if there and there != _namespace("self", file):
+            words.append(FLAGS[file])
+    return f"{' '.join(words)} -t {pid}"
+
+
+def _namespace(process: str, file: str) -> str:
+    try:
+        return posix.readlink(f"/proc/{process}/ns/{file}")
+    except OSError:
+        return ""

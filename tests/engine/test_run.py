@@ -1,0 +1,113 @@
+"""The engine's own promises: order, barriers, undo backwards, one error that is never replaced."""
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from pyrunc.engine.facts import Facts
+from pyrunc.engine.run import Engine, Interrupted
+from pyrunc.engine.step import CHILD, LAST, Step
+from pyrunc.errors import ConfigError, StepError
+from pyrunc.kernel.linux import Kernel
+from pyrunc.kernel.recorder import Recorder
+
+done: list[str] = []
+
+
+class Note(Step):
+    """A parent step that leaves a mark, and takes it back."""
+    name = "note.down"
+    spec = "runtime.md#create"
+    text: str
+    fault: OSError | None = None
+    undo_fault: Exception | None = None
+
+    def describe(self) -> str:
+        return f"note {self.text}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        if self.fault:
+            raise self.fault
+        done.append(self.text)
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        done.append(f"undo {self.text}")
+        if self.undo_fault:
+            raise self.undo_fault
+
+
+@pytest.fixture(autouse=True)
+def clean() -> None:
+    done.clear()
+
+
+def test_parent_steps_run_in_order() -> None:
+    Engine([Note(text="a"), Note(text="b")], Recorder()).run()
+    assert done == ["a", "b"]
+
+
+def test_steps_of_the_child_are_not_the_parents() -> None:
+    Engine([Note(text="a"), Note(text="c", side=CHILD), Note(text="l", side=LAST)], Recorder()).run()
+    assert done == ["a"]
+
+
+# The undo is our own promise: nothing is left behind by a create that failed.
+def test_a_failing_step_is_undone_with_all_before_it() -> None:
+    broken = Note(text="b", where="mounts[3]", fault=OSError(errno.ENOSPC, "x", "the file"))
+    engine = Engine([Note(text="a"), broken, Note(text="never")], Recorder())
+    with pytest.raises(StepError) as caught:
+        engine.run()
+    assert done == ["a", "undo b", "undo a"]
+    assert str(caught.value) == ("note b (the file): no space left on device: at mounts[3] in config.json: "
+                                 "step note.down (runtime.md#create)")
+
+
+def test_a_failing_undo_never_replaces_the_cause() -> None:
+    steps = [Note(text="a", undo_fault=OSError(errno.EBUSY, "busy", "cg")),
+             Note(text="b", fault=OSError(errno.EIO, ""))]
+    engine = Engine(steps, Recorder())
+    with pytest.raises(StepError, match="input/output error"):
+        engine.run()
+    assert engine.warnings == ["undo of note.down: device or resource busy: cg"]
+
+
+@pytest.mark.parametrize("trouble", [MemoryError(), ConfigError("another's", ""), ValueError("what it never was")])
+def test_whatever_goes_wrong_in_an_undo_the_others_are_undone(trouble: Exception) -> None:
+    steps = [Note(text="a"), Note(text="b", undo_fault=trouble), Note(text="c", fault=OSError(errno.EIO, ""))]
+    engine = Engine(steps, Recorder())
+    with pytest.raises(StepError, match="input/output error"):
+        engine.run()
+    assert done == ["a", "b", "undo c", "undo b", "undo a"]
+    assert len(engine.warnings) == 1
+
+
+def test_config_errors_pass_through() -> None:
+    class Picky(Note):
+        def apply(self, kernel: Kernel, facts: Facts) -> None:
+            raise ConfigError("no such device", "linux.devices[0].path")
+
+    with pytest.raises(ConfigError) as caught:
+        Engine([Note(text="a"), Picky(text="b")], Recorder()).run()
+    assert str(caught.value) == "no such device: at linux.devices[0].path in config.json"
+    assert done == ["a", "undo b", "undo a"]
+
+
+def test_a_signal_stops_between_two_steps_and_undoes() -> None:
+    class Signalled(Note):
+        def apply(self, kernel: Kernel, facts: Facts) -> None:
+            engine.on_signal(15, None)
+
+    engine = Engine([Note(text="a"), Signalled(text="b"), Note(text="never")], Recorder())
+    with pytest.raises(Interrupted) as caught:
+        engine.run()
+    assert caught.value.number == 15
+    assert done == ["a", "undo b", "undo a"]
+
+
+def test_a_signal_before_the_first_step_leaves_nothing_to_undo() -> None:
+    engine = Engine([Note(text="never")], Recorder())
+    engine.on_signal(15, None)
+    with pytest.raises(Interrupted):
+        engine.run()
+    assert done == []
