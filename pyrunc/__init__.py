@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 #: module -> the public names that are in it
 _PUBLIC = {
+    "engine.step": ("Plan",),
     "errors": ("ConfigError", "PyruncError", "StateError", "StepError", "UsageError"),
     "library.container": ("Container",),
     "library.observer": ("Observer",),
     "library.planning": ("check", "explain", "spec"),
     "library.process": ("PIPE", "Process"),
     "library.runtime": ("Runtime",),
-    "step": ("Plan",),
 }
 __all__ = ["PIPE", "ConfigError", "Container", "Observer", "Plan", "Process", "PyruncError", "Runtime", "StateError",
            "StepError", "UsageError", "check", "explain", "spec"]

@@ -98,8 +98,8 @@ class Log:
     def _record(self, level: str, message: str, warnings: list[str] | None = None) -> str:
         import time
 
-        from .config.dump import dumps
-        from .rfc3339 import stamp
+        from .formats.json_text import dumps
+        from .formats.rfc3339 import stamp
         now = stamp(time.time_ns())
         if self.format == "json":
             record: dict[str, Any] = {"level": level, "msg": message, "time": now}

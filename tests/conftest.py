@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.engine.stopping import STOPPING
+from pyrunc.kernel.stopping import STOPPING
 
 from . import runtimes, world
 from .guest import replay

@@ -20,10 +20,11 @@ from tests.runtimes import Runtime
 
 #: Every command takes these: main, flags, the log, a container's state. _json is an extension module in a file.
 OUTSIDE = {"errno", "_json"}
-INSIDE = {"cli", "cli.flags", "cli.main", "config", "config.load", "engine", "engine.stopping", "errors", "log",
-          "paths", "state", "state.container", "state.intact", "state.process_id", "state.store"}
+INSIDE = {"cli", "cli.flags", "cli.main", "config", "config.load", "errors", "kernel", "kernel.own_files",
+          "kernel.pidfd", "kernel.stopping", "log", "paths", "state", "state.container", "state.intact",
+          "state.process_id", "state.store"}
 #: What runs a short plan that only touches files.
-FILES = {"engine.facts", "engine.fields", "engine.lazy", "engine.observer", "engine.run", "engine.step", "kernel",
+FILES = {"engine", "engine.facts", "engine.fields", "engine.lazy", "engine.observer", "engine.run", "engine.step",
          "kernel.page", "kernel.posix", "plan", "runtime", "steps"}
 ANY = {"*"}
 #: command -> (modules from outside, modules of pyrunc) that it may import; what makes a process takes the whole plan.
@@ -33,8 +34,8 @@ ALLOWED = {
     "exec": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
     "start": (OUTSIDE | {"fcntl", "select"}, INSIDE | FILES | {
         "cli.start", "kernel.waiting", "runtime.start", "steps.start"}),
-    "state": (OUTSIDE, INSIDE | {"cli.output", "cli.state", "config.dump"}),
-    "kill": (OUTSIDE, INSIDE | {"cli.kill", "engine.fields", "engine.step", "steps", "steps.kill"}),
+    "state": (OUTSIDE, INSIDE | {"cli.output", "cli.state", "formats", "formats.json_text"}),
+    "kill": (OUTSIDE, INSIDE | {"cli.kill", "engine", "engine.fields", "engine.step", "steps", "steps.kill"}),
     "delete": (OUTSIDE | {"fcntl", "select"}, INSIDE | FILES | {
         "cgroups", "cgroups.v2", "cli.delete", "runtime.delete", "steps.delete"}),
 }

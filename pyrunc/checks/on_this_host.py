@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..config.environment import DEFAULT_PATH
-from ..config.namespaces import KINDS
 from ..config.rules.sysctl import path as sysctl_path
 from ..config.where import at, quoted
 from ..errors import NOT_FOUND_IN_PATH, ConfigError, strerror
+from ..kernel.namespaces import NAMESPACES
 from ..paths import absolute
 from .findings import Finding, error, warning
 from .in_root import Hidden, find, find_program
@@ -59,7 +59,7 @@ def _root(root: str) -> Iterator[Finding]:
 
 def _namespaces(config: Config) -> Iterator[Finding]:
     for index, entry in enumerate(config.get("linux", {}).get("namespaces", ())):
-        where, (kind, name) = f"linux.namespaces[{index}]", KINDS[entry["type"]]
+        where, (kind, name) = f"linux.namespaces[{index}]", NAMESPACES[entry["type"]]
         if not os.path.exists(f"/proc/self/ns/{name}"):
             yield error(f"{where}.type", f"{entry['type']} namespaces aren't enabled in the kernel")
         if path := entry.get("path"):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import posix
 
-from ..config.dump import dumps
+from ..formats.json_text import dumps
 from ..log import visible
 from ..paths import absolute
 from .flags import Command, Flag

@@ -1,7 +1,7 @@
 """doctor: what this host offers to containers, what each missing thing costs, and how to get it."""
 from __future__ import annotations
 
-from ..config.dump import dumps
+from ..formats.json_text import dumps
 from .flags import Command, Flag
 from .output import emit
 

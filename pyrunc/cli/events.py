@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from ..cgroups.oom import kills
 from ..cgroups.stats import stats
-from ..config.dump import dumps
 from ..errors import StateError, UsageError
+from ..formats.json_text import dumps
 from ..kernel.posix import Files
 from ..state.container import STOPPED, Container
 from .flags import Command, Flag

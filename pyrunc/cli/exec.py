@@ -10,11 +10,11 @@ from ..engine.run import execute
 from ..errors import NOT_RUNNING, StateError, StepError, UsageError
 from ..host import probe
 from ..kernel.linux import Kernel
+from ..kernel.pidfd import wait_end
 from ..options import Options
 from ..paths import absolute
 from ..state import store
 from ..state.container import PAUSED, STOPPED, Container
-from ..state.process_id import wait_end
 from .bundle import check_descriptors, listen_fds
 from .flags import Command, Flag
 

@@ -1,8 +1,8 @@
 """explain: the plan of a command, without doing any of it; that of create without root, too."""
 from __future__ import annotations
 
-from ..config.dump import dumps
 from ..errors import UsageError
+from ..formats.json_text import dumps
 from ..log import visible
 from .bundle import FLAGS
 from .flags import Call, Command, Flag, check_arguments, parse

@@ -1,7 +1,7 @@
 """features: what this build understands, for engines to ask before they rely on it."""
 from __future__ import annotations
 
-from ..config.dump import dumps
+from ..formats.json_text import dumps
 from ..runtime.features import features
 from .flags import Command
 from .output import emit

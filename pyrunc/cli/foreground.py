@@ -11,9 +11,9 @@ import posix
 import select
 
 from .._native import lib
-from ..engine.stopping import STOPPING
 from ..kernel.linux import fail
-from ..state.process_id import wait_end
+from ..kernel.pidfd import wait_end
+from ..kernel.stopping import STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

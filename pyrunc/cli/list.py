@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import posix
 
-from ..config.dump import dumps
 from ..errors import DOES_NOT_EXIST, PyruncError, StateError, UsageError, describe
+from ..formats.json_text import dumps
 from ..log import visible
 from ..state.container import Container
 from ..state.store import check_root

@@ -6,8 +6,8 @@ import errno
 import posix
 import sys
 
-from ..engine.stopping import STOPPING
 from ..errors import PyruncError, UsageError, describe, strerror
+from ..kernel.stopping import STOPPING
 from ..log import Log
 from ..paths import absolute
 from .flags import Call, Command, Flag, check_arguments, parse

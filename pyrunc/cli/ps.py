@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from .. import programs
-from ..config.dump import dumps
 from ..errors import NOT_FOUND_IN_PATH, NOT_RUNNING, StateError, UsageError
+from ..formats.json_text import dumps
 from ..kernel.posix import lines
 from ..state.container import Container
 from .flags import Command, Flag

@@ -6,10 +6,10 @@ import posix
 
 from .. import plan
 from ..engine.run import Interrupted
-from ..engine.stopping import STOPPING
 from ..errors import PyruncError, describe
 from ..host import probe
 from ..kernel.linux import fail
+from ..kernel.stopping import STOPPING
 from ..runtime import create
 from ..runtime.delete import delete
 from ..runtime.start import start

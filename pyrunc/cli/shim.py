@@ -27,7 +27,7 @@ def run(call: Call) -> int:
     from ..shim import command
     if call.on("v"):
         from .. import __version__
-        from .version import commit
+        from ..version import commit
         data = f"containerd-shim-pyrunc-v2:\n  Version:  {__version__}\n  Revision: {commit()}\n".encode()
     elif call.on("info"):
         data = command.info()

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import posix
 
-from ..config.dump import dumps
 from ..errors import UsageError, describe, strerror
+from ..formats.json_text import dumps
 from ..paths import absolute
+from ..version import SPEC
 from .flags import Command, Flag
-from .version import SPEC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """state: what a container is doing, as JSON."""
 from __future__ import annotations
 
-from ..config.dump import dumps
+from ..formats.json_text import dumps
 from ..state.container import STOPPED, Container
 from .flags import Command
 from .output import emit

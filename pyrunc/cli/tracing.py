@@ -8,8 +8,9 @@ from __future__ import annotations
 import posix
 
 from ..errors import PyruncError, UsageError, strerror
+from ..kernel.own_files import REGULAR, TYPE
 from ..state.container import Container
-from ..state.store import REGULAR, TYPE, check_root
+from ..state.store import check_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import sys
 
 from .. import __version__
+from ..version import SPEC, commit
 from .output import emit
-
-SPEC = "1.3.0"
 
 
 def print_version() -> int:
@@ -19,15 +18,6 @@ def print_version() -> int:
          f"python: {sys.version.split()[0]}\nstart: {getattr(sys, '_pyrunc_start', 'from the sources')}\n"
          f"libseccomp: {libseccomp()}\npyrunc version {__version__}\n")
     return 0
-
-
-def commit() -> str:
-    """The commit this was installed from, as install.py wrote it down; the release's name without one."""
-    try:
-        from ..built import COMMIT
-    except ImportError:
-        return f"v{__version__}"
-    return str(COMMIT)
 
 
 def libseccomp() -> str:

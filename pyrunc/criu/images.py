@@ -7,9 +7,9 @@ from __future__ import annotations
 import posix
 import stat
 
-from ..config.dump import dumps
 from ..config.load import loads
 from ..errors import ConfigError, strerror
+from ..formats.json_text import dumps
 from .service import CriuError
 
 TYPE_CHECKING = False

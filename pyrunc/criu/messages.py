@@ -1,14 +1,14 @@
 """The messages of CRIU's protocol: a request, its options, a response (criu(8), images/rpc.proto of CRIU)."""
 from __future__ import annotations
 
-from ..protobuf import decode, encode
+from ..formats.protobuf import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from ..protobuf import Value
+    from ..formats.protobuf import Value
 
 DUMP, RESTORE, PRE_DUMP, NOTIFY = 1, 2, 4, 6
 #: Field numbers of the options.

@@ -12,10 +12,10 @@ import hashlib
 import posix
 
 from ..paths import absolute
+from ..rootfs import devices
 from ..rootfs.mountinfo import Mount, parse
-from ..steps import devices
-from ..steps.mounts import entries
-from ..steps.paths import places
+from ..rootfs.mounts import entries
+from ..rootfs.paths import places
 from .service import CriuError
 
 TYPE_CHECKING = False

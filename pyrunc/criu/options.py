@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..config.types import Config
-    from ..protobuf import Value
+    from ..formats.protobuf import Value
 
 CLONE_NEWNET = 0x40000000
 #: An annotation that names CRIU's configuration file; an empty one: none. runc's file, because engines write to it.

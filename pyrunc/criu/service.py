@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..formats.protobuf import Value
     from ..kernel.linux import Kernel
-    from ..protobuf import Value
 
 SOCKET = 3                # its number in CRIU; what a restore hands on follows
 LARGEST = 1 << 16
@@ -173,7 +173,7 @@ class Criu:
             self.socket.close()
             self.socket = None
         if self.pid:
-            from ..state.process_id import wait_end
+            from ..kernel.pidfd import wait_end
             if not wait_end(self.pidfd, PATIENCE):
                 posix.kill(self.pid, SIGKILL)
             try:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import posix
 
-from ..config.namespaces import KINDS
+from ..kernel.namespaces import NAMESPACES
 
 #: The inode of the first user namespace (PROC_USER_INIT_INO): who is in it and is root may enter all there is.
 FIRST = "user:[4026531837]"
@@ -21,7 +21,7 @@ def command(pid: int) -> str:
     words = ["nsenter"]
     if posix.geteuid() != 0:
         words.append("--preserve-credentials")
-    for _, file in KINDS.values():
+    for _, file in NAMESPACES.values():
         there = _namespace(str(pid), file)
         if there and there != _namespace("self", file):
             words.append(FLAGS[file])

@@ -13,10 +13,10 @@ import time
 
 from ..errors import ConfigError, PyruncError, StepError, strerror
 from ..kernel.page import PHASE_CHILD, PHASE_EXEC, PHASE_FAILED, Page, last_words, text_of
+from ..kernel.stopping import STOPPING
 from .facts import Facts
 from .observer import warn, watching
 from .step import CHILD, LAST, PARENT, Barrier, Plan, Step
-from .stopping import STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

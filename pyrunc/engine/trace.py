@@ -13,9 +13,9 @@ import posix
 import time
 
 from .. import __version__
-from ..config.dump import dumps
 from ..errors import strerror
-from ..rfc3339 import stamp
+from ..formats.json_text import dumps
+from ..formats.rfc3339 import stamp
 from .observer import Observer, warn
 from .step import LAST, PARENT, Barrier
 

@@ -7,7 +7,7 @@
 """
 from __future__ import annotations
 
-from .loop import READ, WRITE, Loop
+from ..kernel.loop import READ, WRITE, Loop
 from .nursery import Nursery, close
 
 TYPE_CHECKING = False

@@ -11,18 +11,18 @@ import posix
 import time
 
 from ..errors import PyruncError
+from ..kernel.loop import READ
 from ..kernel.posix import Files
 from . import errors
 from .channel import Channel, pair
-from .loop import READ
 from .operations import Told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..kernel.loop import Loop
     from .channel import Message
-    from .loop import Loop
 
     Operation = Callable[[Message, list[int], Told], tuple[Message, list[int]]]
     #: Called once with the answer (keeper.py) and the descriptors that came with it, which are the callee's.

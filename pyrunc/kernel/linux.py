@@ -10,9 +10,9 @@ import errno as _errno
 import posix
 
 from .._native import ffi, lib
-from ..engine.stopping import STOPPING
 from .constants import CLONE_NEWNS, CLONE_NEWUSER, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from .posix import AT_FDCWD, O_CLOEXEC, Files
+from .stopping import STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

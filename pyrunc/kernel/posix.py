@@ -11,7 +11,7 @@ from sys import byteorder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 AT_FDCWD = -100
@@ -314,17 +314,18 @@ class Files:
 
     def open_own(self, root: str, id: str, name: str) -> int:
         """A file of a container's directory, to be read and believed: StateError when another user may write to it."""
-        from ..state.store import open_file
+        from .own_files import open_file
         return open_file(root, id, name)
 
-    def open_process(self, who: Mapping[str, Any]) -> int:
-        """A pidfd of exactly the process that a container's state names; ProcessLookupError when it is gone."""
-        from ..state.process_id import open_pidfd
-        return open_pidfd(who)
+    def open_process(self, who: Mapping[str, Any], alive: Callable[[Mapping[str, Any]], bool]) -> int:
+        """A pidfd of exactly the process that a container's state names, if alive(who); ProcessLookupError when it is
+        gone."""
+        from .pidfd import open_exactly
+        return open_exactly(who, alive)
 
     def wait_end(self, pidfd: int, seconds: float) -> bool:
         """Wait until the process behind a pidfd has ended; False when it has not within that time."""
-        from ..state.process_id import wait_end
+        from .pidfd import wait_end
         return wait_end(pidfd, seconds)
 
     def wait_unread(self, fd: int, signals: Sequence[int]) -> int:

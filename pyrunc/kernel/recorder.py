@@ -12,7 +12,7 @@ from .constants import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from .._native._native import CData
@@ -298,7 +298,7 @@ class Recorder(Kernel):
     def open_own(self, root: str, id: str, name: str) -> int:
         return self._existing_fd(f"{root}/{id}/{name}", "open_own", root, id, name)
 
-    def open_process(self, who: Mapping[str, Any]) -> int:
+    def open_process(self, who: Mapping[str, Any], alive: Callable[[Mapping[str, Any]], bool]) -> int:
         return self._fd(f"pidfd {who['pid']}", "open_process", dict(who))
 
     def wait_end(self, pidfd: int, seconds: float) -> bool:

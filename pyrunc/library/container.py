@@ -119,7 +119,7 @@ class Container:
             return self.init.wait(timeout)
         import os
 
-        from ..state.process_id import wait_end
+        from ..kernel.pidfd import wait_end
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             pidfd = self._record().pidfd()

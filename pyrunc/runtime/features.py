@@ -5,11 +5,18 @@ Nothing is listed twice: the names come from the tables that the planner itself 
 from __future__ import annotations
 
 from .. import __version__
-from ..cli.version import SPEC, commit
-from ..config.namespaces import KINDS
 from ..config.shape import SECCOMP_ARCHITECTURE
-from ..kernel.constants import CAPABILITIES, MPOL_FLAGS, MPOL_MODES, SECCOMP_ACTIONS, SECCOMP_FLAGS, SECCOMP_OPERATORS
+from ..kernel.constants import (
+    CAPABILITIES,
+    MPOL_FLAGS,
+    MPOL_MODES,
+    SECCOMP_ACTIONS,
+    SECCOMP_FLAGS,
+    SECCOMP_OPERATORS,
+)
+from ..kernel.namespaces import NAMESPACES
 from ..rootfs.mount_options import NAMES
+from ..version import SPEC, commit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +44,7 @@ def features() -> dict[str, Any]:
         "hooks": list(HOOKS),
         "mountOptions": list(NAMES),
         "linux": {
-            "namespaces": sorted(KINDS),
+            "namespaces": sorted(NAMESPACES),
             "capabilities": list(CAPABILITIES),
             "cgroup": {"v1": False, "v2": True, "systemd": built("cgroups.systemd.unit"),
                        "systemdUser": built("cgroups.systemd.unit"), "rdma": True},

@@ -4,8 +4,8 @@ from __future__ import annotations
 import posix
 
 from .. import __version__
-from ..config.dump import dumps
 from ..errors import UsageError
+from ..formats.json_text import dumps
 from ..ttrpc.messages.types import RuntimeInfo, RuntimeVersion
 from ..ttrpc.messages.well_known import Any
 
@@ -41,8 +41,8 @@ def run(action: str, given: Given) -> bytes:
 def info() -> bytes:
     """A RuntimeInfo with the features: by them containerd 2 learns of user namespaces and recursive read-only mounts.
     """
-    from ..cli.version import commit
     from ..runtime.features import features
+    from ..version import commit
     return RuntimeInfo(name=NAME, version=RuntimeVersion(version=__version__, revision=commit()),
                        features=Any(type_url=FEATURES, value=dumps(features()).encode())).encode()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..keeper.loop import READ, WRITE
+from ..kernel.loop import READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..keeper.loop import Loop
+    from ..kernel.loop import Loop
 
 CHUNK = 32 << 10
 AGAIN = (errno.EAGAIN, errno.EINTR)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import posix
 import time
 
-from ..keeper.loop import Loop
+from ..kernel.loop import Loop
 from ..ttrpc.client import Client, connect
 from ..ttrpc.messages.forward import EVENTS_SERVICE, ForwardRequest
 from ..ttrpc.messages.types import Envelope
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..protobuf import Message
+    from ..formats.protobuf import Message
     from ..ttrpc.codes import RpcError
 
 #: message's name -> topic

@@ -5,8 +5,8 @@ import _socket
 import errno
 import posix
 
-from ..config.dump import dumps
 from ..errors import PyruncError, UsageError, describe
+from ..formats.json_text import dumps
 from ..state.process_id import read
 from ..ttrpc.client import connect, path_of
 from ..ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..keeper.loop import Loop
+    from ..kernel.loop import Loop
 
 
 class Watch:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import posix
 
-from ..keeper.loop import Loop
+from ..kernel.loop import Loop
 from ..ttrpc.messages.task import TASK, TASK_SERVICE
 from ..ttrpc.server import Server
 from .events import Publisher

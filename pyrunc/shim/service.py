@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any as Anything
 
+    from ..formats.protobuf import Message as Protobuf
     from ..keeper.channel import Message
-    from ..keeper.loop import Loop
-    from ..protobuf import Message as Protobuf
+    from ..kernel.loop import Loop
     from ..ttrpc.server import Call, Handler
     from .events import Publisher
 

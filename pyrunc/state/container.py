@@ -107,7 +107,7 @@ class Container:
         """Send a signal to the init, and to nobody who got its pid later. StateError when it does not run."""
         import _signal
         try:
-            fd = kernel.open_process(self.state) if kernel else process_id.open_pidfd(self.state)
+            fd = kernel.open_process(self.state, process_id.alive) if kernel else process_id.open_pidfd(self.state)
         except (ProcessLookupError, KeyError):
             raise StateError(NOT_RUNNING) from None
         try:

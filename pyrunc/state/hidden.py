@@ -11,6 +11,7 @@ import posix
 from sys import byteorder
 
 from ..errors import StateError
+from ..kernel.pidfd import wait_end
 from . import process_id
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ def alive(who: Mapping[str, Any], fd: int) -> bool:
     pid = who["pid"]
     try:
         _signal.pidfd_send_signal(fd, 0)
-        if process_id.wait_end(fd, 0):
+        if wait_end(fd, 0):
             return False         # a zombie
     except (ProcessLookupError, PermissionError):
         return False             # gone, or another user's

@@ -7,8 +7,8 @@ import time
 from ..cgroups import path
 from ..cgroups.v2 import STICKY
 from ..config.namespaces import Namespaces
+from ..formats.rfc3339 import go_nano
 from ..paths import absolute
-from ..rfc3339 import go_nano
 from . import process_id, store
 
 TYPE_CHECKING = False
@@ -57,8 +57,8 @@ def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
         "streams": streams(),
     }
     if config.get("linux", {}).get("intelRdt") is not None:
-        from ..steps import intel_rdt
-        record["resctrl"] = intel_rdt.groups(config, options, host)
+        from ..cgroups import resctrl
+        record["resctrl"] = resctrl.groups(config, options, host)
     if path.systemd_driver(options):
         from ..cgroups.systemd.unit import Unit
         unit = Unit(config, options, host)

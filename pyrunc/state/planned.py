@@ -5,6 +5,7 @@ import posix
 
 from ..config.load import loads, read_all
 from ..errors import PyruncError, StateError
+from ..kernel.own_files import open_file
 from . import store
 
 TYPE_CHECKING = False
@@ -17,7 +18,7 @@ LARGEST = 64 << 20               # bytes: some hundred for each mount, device an
 def read_step(container: Container, index: int) -> tuple[str, str, str]:
     """(id, spec, JSON path) of a step of create. StateError when the file is not as Plan.saved() wrote it."""
     path = container.path(store.PLAN)
-    fd = store.open_file(container.root, container.id, store.PLAN)
+    fd = open_file(container.root, container.id, store.PLAN)
     try:
         data = read_all(fd, LARGEST)
     finally:

@@ -8,15 +8,14 @@ from __future__ import annotations
 import errno
 import posix
 
+from ..kernel import pidfd
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
 DEAD = "ZXx"          # zombie, dead, dead as ps shows it (proc_pid_stat(5))
-#: What pidfd_open(2) answers for a number that is no process: EINVAL, ENOENT in newer
-#: kernels, when it is a thread's.
-NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
 
 
 def read(path: str, limit: int = 4096) -> str:
@@ -67,7 +66,7 @@ def alive(who: Mapping[str, Any]) -> bool:
         return False
     found = look(pid)
     if found is None:
-        fd = _pidfd(pid)
+        fd = pidfd.open_if_there(pid)
         if fd < 0:
             return False
         from . import hidden
@@ -84,38 +83,5 @@ def look(pid: int) -> tuple[str, int] | None:
 
 
 def open_pidfd(who: Mapping[str, Any]) -> int:
-    """A pidfd of exactly that process; ProcessLookupError when it is gone.
-
-    The pidfd comes first and the look second: once it is open, its pid cannot become somebody else.
-    """
-    if who["pid"] <= 0:
-        raise ProcessLookupError
-    fd = _pidfd(who["pid"])
-    if fd < 0:
-        raise ProcessLookupError
-    try:
-        if alive(who):
-            return fd
-    except BaseException:
-        posix.close(fd)
-        raise
-    posix.close(fd)
-    raise ProcessLookupError
-
-
-def _pidfd(pid: int) -> int:
-    """pidfd_open(2); -1 when there is no such process. For want of a descriptor nobody is gone."""
-    try:
-        return posix.pidfd_open(pid)
-    except OSError as fault:
-        if fault.errno not in NO_PROCESS:
-            raise
-        return -1
-
-
-def wait_end(pidfd: int, seconds: float) -> bool:
-    """Wait until the process behind a pidfd has ended; False when it has not within that time."""
-    import select
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
+    """A pidfd of exactly that process; ProcessLookupError when it is gone."""
+    return pidfd.open_exactly(who, alive)

@@ -16,6 +16,7 @@ import posix
 
 from ..config.load import MAX_SIZE, loads, read_all
 from ..errors import DOES_NOT_EXIST, EMPTY_ID, INVALID_ID, ConfigError, StateError, UsageError
+from ..kernel.own_files import check_owner, open_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,11 +32,7 @@ POSTSTOP = "poststop"            # the number of poststop hooks that have run
 PATIENCE = 10.0                  # seconds that a command waits for another one
 ID_LIMIT = 255                   # NAME_MAX: the id is a file name
 ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
-#: Who can write what is believed here, or owns it, could have the runtime run a hook or kill a process of his choice.
-WRITABLE_BY_OTHERS = 0o022
 LARGEST = 7 * MAX_SIZE           # a config.json of nothing but DEL grows sixfold when it is written as ASCII
-TYPE, REGULAR = 0o170000, 0o100000       # S_IFMT, S_IFREG
-IN = posix.O_DIRECTORY | posix.O_PATH | posix.O_CLOEXEC
 
 
 def check_id(id: str) -> None:
@@ -60,66 +57,18 @@ def make_root(root: str, kernel: Files) -> None:
         if missing == root:
             break
         missing = root
-    _check_owner(f"state root {root}", kernel.stat_path(root))
+    check_owner(f"state root {root}", kernel.stat_path(root))
 
 
 def check_root(root: str) -> None:
     """StateError unless the state root is the caller's own, and only his to write. FileNotFoundError without one."""
-    _check_owner(f"state root {root}", posix.stat(root))
-
-
-def _check_owner(what: str, found: posix.stat_result) -> None:
-    if found.st_uid != posix.geteuid() or found.st_mode & WRITABLE_BY_OTHERS:
-        raise StateError(f"{what} can be written by others: owner {found.st_uid}, mode {found.st_mode & 0o7777:04o}")
-
-
-def _open_directory(root: str, id: str) -> int:
-    """An O_PATH descriptor of a container's directory, when it and the root are the caller's own."""
-    above = posix.open(root, IN)
-    try:
-        _check_owner(f"state root {root}", posix.fstat(above))
-        fd = posix.open(id, IN | posix.O_NOFOLLOW, dir_fd=above)
-    except NotADirectoryError:           # a link, too; with the name of what is none
-        raise NotADirectoryError(errno.ENOTDIR, posix.strerror(errno.ENOTDIR), f"{root}/{id}") from None
-    finally:
-        posix.close(above)
-    try:
-        _check_owner(f"{root}/{id}", posix.fstat(fd))
-    except StateError:
-        posix.close(fd)
-        raise
-    return fd
-
-
-def open_file(root: str, id: str, name: str) -> int:
-    """A file of a container, to be read and believed: it, the directory and the root are the caller's, and only his to
-    write. FileNotFoundError when there is none, StateError when another user could have made it."""
-    path = f"{root}/{id}/{name}"
-    directory = _open_directory(root, id)
-    try:
-        fd = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK, dir_fd=directory)
-    except OSError as fault:
-        if fault.errno in (errno.ELOOP, errno.ENXIO):        # a link, a socket
-            raise StateError(f"{path} is damaged: it is not a regular file") from None
-        fault.filename = path
-        raise
-    finally:
-        posix.close(directory)
-    found = posix.fstat(fd)
-    try:
-        _check_owner(path, found)
-        if found.st_mode & TYPE != REGULAR:
-            raise StateError(f"{path} is damaged: it is not a regular file")
-    except StateError:
-        posix.close(fd)
-        raise
-    return fd
+    check_owner(f"state root {root}", posix.stat(root))
 
 
 def read(root: str, id: str, name: str) -> Any:
     """A JSON object of a container, parsed; None when there is none. StateError when it cannot be ours.
 
-    state.json and intent.json are as record.py writes them, config.json as check.py wants it.
+    state.json and intent.json are as intent.py writes them, config.json as check.py wants it.
     """
     path = f"{root}/{id}/{name}"
     try:
@@ -167,7 +116,7 @@ def exists(root: str, id: str) -> bool:
 
 def write(root: str, id: str, name: str, record: object) -> None:
     """Replace a JSON file of a container as a whole; the caller holds the lock."""
-    from ..config.dump import dumps
+    from ..formats.json_text import dumps
     from ..kernel.posix import Files
     directory = posix.open(f"{root}/{id}", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     try:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from ..config.types import Config
     from ..engine.facts import Facts
+    from ..formats.protobuf import Value
     from ..kernel.linux import Kernel
     from ..options import Options
-    from ..protobuf import Value
 
 LOG = "dump.log"
 

@@ -10,6 +10,7 @@ from _signal import SIGKILL
 from ..engine.step import Step
 from ..errors import StateError
 from ..state import store
+from ..state.process_id import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ PATIENCE = 10.0           # seconds for a killed process to be gone
 def end(kernel: Files, who: Mapping[str, Any]) -> None:
     """SIGKILL a process, if it still is that one, and wait for its end. StateError when it does not end."""
     try:
-        fd = kernel.open_process(who)
+        fd = kernel.open_process(who, alive)
     except (ProcessLookupError, KeyError):       # gone, or a create that had none yet
         return
     try:

@@ -14,6 +14,7 @@ from ..engine.step import CHILD, Step
 from ..paths import absolute
 from ..rootfs import destination
 from ..rootfs.destination import S_IFBLK, S_IFCHR, S_IFMT
+from ..rootfs.devices import DEFAULT, NULL, S_IFIFO, is_device
 from ..rootfs.mounting import AT_EMPTY_PATH, OPEN_TREE_CLONE
 
 TYPE_CHECKING = False
@@ -29,12 +30,7 @@ if TYPE_CHECKING:
 
 SPEC = "config-linux.md#devices"
 DEFAULT_SPEC = "config-linux.md#default-devices"
-S_IFIFO = 0o010000
 KINDS = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
-#: (type, device number) of the null device
-NULL = S_IFCHR, posix.makedev(1, 3)
-DEFAULT = {"/dev/null": (1, 3), "/dev/zero": (1, 5), "/dev/full": (1, 7), "/dev/random": (1, 8),
-           "/dev/urandom": (1, 9), "/dev/tty": (5, 0)}
 #: runtime-linux.md#dev-symbolic-links
 LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
 
@@ -204,12 +200,6 @@ class Stdio(Step):
             kernel.dup2(null, number)
         kernel.close(null)
         kernel.close(place)
-
-
-def is_device(kernel: Kernel, fd: int, kind: int, number: int) -> bool:
-    """Whether fd is a node of this type and number. Never the number alone: it is 0 for every regular file."""
-    state = kernel.stat(fd)
-    return state.st_mode & S_IFMT == kind and (kind == S_IFIFO or state.st_rdev == number)
 
 
 def all(config: Config, options: Options, host: Host) -> Iterator[Step]:

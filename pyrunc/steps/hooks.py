@@ -88,7 +88,7 @@ def run_one(kernel: Kernel, hook: Hook, where: str, state: dict[str, Any], cwd_f
     room      bytes that the whole text of an error may have
     Raises HookError when it fails or takes longer than its timeout, OSError when it cannot be run.
     """
-    from ..config.dump import dumps
+    from ..formats.json_text import dumps
     timeout = _timeout(hook)
     status, out, err = kernel.run_program(hook["path"], _args(hook), hook.get("env", ENVIRONMENT),
                                           dumps(state).encode(), timeout, cwd_fd, streams)
@@ -189,7 +189,7 @@ class RunLast(Step):
         return f"run {self.hook['path']} in the container"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        from ..config.dump import dumps
+        from ..formats.json_text import dumps
         env = self.hook.get("env")
         state = dumps({**self.state, "pid": kernel.getpid()}).encode()
         data = last_stage.pack_hook(self.hook["path"], _args(self.hook),

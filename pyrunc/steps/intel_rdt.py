@@ -7,7 +7,8 @@ such a group is removed with the container. One that closID names belongs to all
 from __future__ import annotations
 
 from ..cgroups.path import mark
-from ..cgroups.v2 import DIRECTORY, MARKS, STICKY, marked
+from ..cgroups.resctrl import WHERE, groups, parse, remove
+from ..cgroups.v2 import DIRECTORY, MARKS, STICKY
 from ..engine.step import Step
 from ..errors import ConfigError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from ..config.types import Config, IntelRdt
+    from ..config.types import Config
     from ..engine.facts import Facts
     from ..host import Host
     from ..kernel.linux import Kernel
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ..options import Options
 
 SPEC = "config-linux.md#intelrdt"
-WHERE = "linux.intelRdt"
 
 
 class RdtStep(Step):
@@ -179,46 +179,6 @@ class Remove(Step):
             remove(kernel, path, self.mark)
 
 
-def remove(kernel: Files, path: str, mark: str) -> None:
-    """Remove a group that has the mark, or has none yet because its making was cut short; nobody else's."""
-    try:
-        fd = kernel.open(path, DIRECTORY)
-    except FileNotFoundError:
-        return
-    try:
-        if kernel.stat(fd).st_mode & STICKY and marked(kernel, fd) in (b"", mark.encode()):
-            kernel.rmdir(path)
-    finally:
-        kernel.close(fd)
-
-
-def parse(line: str) -> tuple[str, dict[str, int]]:
-    """"L3:0=ff;1=f0" -> ("L3", {"0": 0xff, "1": 0xf0}); bandwidth ("MB") is decimal."""
-    resource, _, domains = line.strip().partition(":")
-    base = 10 if "MB" in resource else 16
-    values = {}
-    for domain in domains.split(";"):
-        number, _, value = domain.partition("=")
-        try:
-            values[number.strip()] = int(value, base)
-        except ValueError:
-            raise ConfigError(f'"{line.strip()}" is not a line of schemata, such as L3:0=f;1=f', WHERE) from None
-    return resource, values
-
-
-# ---- planner functions ------------------------------------------------------------------------------------------
-def groups(config: Config, options: Options, host: Host) -> dict[str, Any]:
-    """For the container's state: where resctrl is mounted, the group, whether that is the container's own, and the
-    monitoring group ("" for none). Raises ConfigError where resctrl is not mounted."""
-    rdt = config["linux"]["intelRdt"]
-    if not host.resctrl:
-        raise ConfigError("intelRdt is specified in config, but Intel RDT is not enabled: resctrl is not mounted",
-                          WHERE)
-    path = _path(rdt, options, host)
-    return {"root": host.resctrl, "group": path, "own": not rdt.get("closID"),
-            "monitor": f"{path}/mon_groups/{options.id}" if rdt.get("enableMonitoring") else ""}
-
-
 def group(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT, before the clone: everything but the process is there."""
     # "If intelRdt is not set, the runtime MUST NOT manipulate any resctrl pseudo-filesystems."
@@ -273,9 +233,3 @@ def update(container: Mapping[str, Any], changes: Mapping[str, str]) -> Iterator
     if changes:
         made = container["resctrl"]
         yield Change(root=made["root"], path=made["group"], lines=list(changes.values()), where=WHERE)
-
-
-def _path(rdt: IntelRdt, options: Options, host: Host) -> str:
-    """"As a special case, value / means that the container MUST be assigned to the default CLOS"."""
-    name = rdt.get("closID") or options.id
-    return host.resctrl if name == "/" else f"{host.resctrl}/{name}"

@@ -12,11 +12,12 @@ import posix
 from ..cgroups.create import may_enter
 from ..cgroups.path import of_process
 from ..config.mappings import init_ids, own_ids, unknown_ids
-from ..config.namespaces import KINDS, Namespaces
+from ..config.namespaces import Namespaces
 from ..engine.step import CHILD, LAST, PARENT, Barrier, Step
 from ..errors import NOT_RUNNING, StateError
 from ..kernel.constants import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
 from ..kernel.last_stage import OP_CHROOT, OP_SETNS
+from ..kernel.namespaces import NAMESPACES
 from .cgroup import has_little
 from .namespaces import BY_CHILD, Adopt, Clone, CloneInside, Enter, Join, Open, Return, join_cgroup
 from .process import own_oom_score_adj
@@ -182,7 +183,7 @@ class Last(Step):
         return f"enter {self.target.kind} namespace {self.target.path}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(OP_SETNS, facts.kept(self.target, -1), KINDS[self.target.kind][0])
+        kernel.last(OP_SETNS, facts.kept(self.target, -1), NAMESPACES[self.target.kind][0])
 
 
 def clone(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
@@ -191,7 +192,7 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
     into_cgroup = bool(container["cgroup"]) and not has_little(config)
     spaces = Namespaces(config)
     targets = [Open(kind=kind, path=f"/proc/{pid}/ns/{file}", where="linux.namespaces")
-               for kind, (_, file) in KINDS.items() if spaces.private(kind)]
+               for kind, (_, file) in NAMESPACES.items() if spaces.private(kind)]
     yield from targets
     yield Root(pid=pid)
     yield Verify(pid=pid, start_time=start_time)

@@ -5,7 +5,7 @@ import _signal
 
 from ..engine.step import Step
 from ..errors import NOT_RUNNING, StateError
-from ..state.process_id import NO_PROCESS
+from ..kernel.pidfd import NO_PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import posix
 from _signal import SIGKILL
 
 from ..config.mappings import init_ids, own_ids, unknown_ids
-from ..config.namespaces import KINDS, Namespaces
+from ..config.namespaces import Namespaces
 from ..engine.step import CHILD, LAST, PARENT, Barrier, Step
 from ..kernel.constants import CLONE_PARENT
 from ..kernel.last_stage import OP_CLONE, pack_limit
+from ..kernel.namespaces import NAMESPACES
 from ..state.intent import start_time
 
 TYPE_CHECKING = False
@@ -59,7 +60,7 @@ class Enter(Step):
         return f"enter {self.target.kind} namespace {self.target.path} for the clone"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        flag, file = KINDS[self.target.kind]
+        flag, file = NAMESPACES[self.target.kind]
         facts.keep(self, kernel.open(f"/proc/self/ns/{file}", posix.O_RDONLY))
         kernel.setns(facts.kept(self.target, -1), flag)
 
@@ -75,7 +76,7 @@ class Return(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         own = facts.kept(self.entered, -1)
-        kernel.setns(own, KINDS[self.entered.kind][0])
+        kernel.setns(own, NAMESPACES[self.entered.kind][0])
         kernel.close(own)
 
 
@@ -91,7 +92,7 @@ class TimeOffsets(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.keep(self, kernel.open("/proc/self/ns/time", posix.O_RDONLY))
-        kernel.unshare(KINDS["time"][0])
+        kernel.unshare(NAMESPACES["time"][0])
         if self.offsets:
             kernel.write_file("/proc/self/timens_offsets", self.offsets)
 
@@ -161,11 +162,11 @@ class Join(Step):
         user = [t for t in self.targets if t.kind == "user"]
         for target in [t for t in self.targets if t.kind != "user"]:
             try:
-                kernel.setns(facts.kept(target, -1), KINDS[target.kind][0])
+                kernel.setns(facts.kept(target, -1), NAMESPACES[target.kind][0])
             except PermissionError:
                 postponed.append(target)
         for target in user + postponed:
-            kernel.setns(facts.kept(target, -1), KINDS[target.kind][0])
+            kernel.setns(facts.kept(target, -1), NAMESPACES[target.kind][0])
         if user:
             become(kernel, self.ids, self.otherwise, None)
 
@@ -265,7 +266,7 @@ class Unshare(Step):
         return f"make a new {self.kind} namespace{root}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.unshare(KINDS[self.kind][0])
+        kernel.unshare(NAMESPACES[self.kind][0])
 
 
 class JoinMount(Step):
@@ -279,7 +280,7 @@ class JoinMount(Step):
         return f"join mount namespace {self.target.path}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.setns(facts.kept(self.target, -1), KINDS["mount"][0])
+        kernel.setns(facts.kept(self.target, -1), NAMESPACES["mount"][0])
 
 
 def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> Iterator[Step]:
@@ -291,7 +292,7 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
     new = [kind for kind in spaces.new if kind != "time" and kind not in unshared(spaces)]
     flags = 0
     for kind in new:
-        flags |= KINDS[kind][0]
+        flags |= NAMESPACES[kind][0]
     kinds = ", ".join(new)
     dumpable = "user" in spaces.new and not host.privileged
     if "user" not in spaces.joined and (host.privileged or all(target.kind in BY_CHILD for target in targets)):

@@ -7,13 +7,14 @@ import posix
 from ..engine.step import CHILD, Step
 from ..errors import ConfigError
 from ..rootfs import destination
+from ..rootfs.devices import NULL, is_device
 from ..rootfs.mount_options import RDONLY
 from ..rootfs.mounting import AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE, empty_directory
-from .devices import NULL, is_device
+from ..rootfs.paths import places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from ..config.types import Config
     from ..engine.facts import Facts
@@ -128,15 +129,3 @@ def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
     covers = Covers(label)
     for path, where in places(linux.get("maskedPaths") or (), "linux.maskedPaths"):
         yield Masked(path=path, where=where, covers=covers)
-
-
-def places(paths: Sequence[str], where: str) -> Iterator[tuple[str, str]]:
-    """(path, JSON path), each path once."""
-    seen = set()
-    for index, path in enumerate(paths):
-        # config-linux.md#masked-paths: "The values MUST be absolute paths in the container namespace."
-        if not path.startswith("/"):
-            raise ConfigError(f"not an absolute path: {path}", f"{where}[{index}]")
-        if path not in seen:
-            seen.add(path)
-            yield path, f"{where}[{index}]"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posix
 
-from ..config.namespaces import KINDS, Namespaces
+from ..config.namespaces import Namespaces
 from ..criu import images, mounts
 from ..criu.messages import RESTORE, Response, pair
 from ..criu.options import OUTSIDE, Choices, common
@@ -16,13 +16,14 @@ from ..criu.service import Criu, CriuError, find
 from ..engine.fields import Fields
 from ..engine.step import Step
 from ..errors import UsageError
+from ..kernel.namespaces import NAMESPACES
 from ..paths import absolute
 from ..rootfs import destination
+from ..rootfs.mounts import entries
 from ..state import intent
 from . import hooks, terminal
 from .cgroup import born_inside, of_process
 from .checkpoint import CriuStep, ImageStep, Opened
-from .mounts import entries
 from .state import Intent, Reserve
 
 TYPE_CHECKING = False
@@ -31,15 +32,15 @@ if TYPE_CHECKING:
 
     from ..config.types import Config
     from ..engine.facts import Facts
+    from ..formats.protobuf import Value
     from ..host import Host
     from ..kernel.linux import Kernel
     from ..options import Options
-    from ..protobuf import Value
 
 LOG = "restore.log"
 ROOT = "criu-root"                       # in the state directory: CRIU wants a root that is a mount point
 MS_BIND, MS_REC, MS_SLAVE = 4096, 16384, 1 << 19
-NEWNS, NEWNET = KINDS["mount"][0], KINDS["network"][0]
+NEWNS, NEWNET = NAMESPACES["mount"][0], NAMESPACES["network"][0]
 
 
 class Images(ImageStep):
@@ -318,4 +319,4 @@ class Restore:
 
 def encode_join(kind: str, path: str) -> bytes:
     """CRIU's name of a namespace to join, and where it is."""
-    return pair(KINDS[kind][1], path)
+    return pair(NAMESPACES[kind][1], path)

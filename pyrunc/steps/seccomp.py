@@ -85,7 +85,7 @@ class Notify(Step):
         return f"failed to connect with seccomp agent: {self.describe()}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        from ..config.dump import dumps
+        from ..formats.json_text import dumps
         message: dict[str, Any] = {"ociVersion": self.state["ociVersion"], "fds": ["seccompFd"], "pid": facts.pid}
         if self.metadata:
             message["metadata"] = self.metadata

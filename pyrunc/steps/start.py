@@ -6,9 +6,9 @@ import posix
 
 from ..engine.run import Interrupted
 from ..engine.step import Step
-from ..engine.stopping import STOPPING
 from ..errors import StateError, StepError
 from ..kernel.page import PHASE_EXEC, PHASE_FAILED, TEXT, TEXT_SIZE, Page, last_words, read
+from ..kernel.stopping import STOPPING
 from ..state import store
 
 TYPE_CHECKING = False

@@ -14,9 +14,10 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..config.dump import dumps
 from ..engine.step import Step
 from ..errors import ALREADY_EXISTS, StateError
+from ..formats.json_text import dumps
+from ..kernel import own_files
 from ..state import intent as record
 from ..state import store
 
@@ -184,7 +185,7 @@ class PidPlace(Step):
         if kind in SPECIAL:
             special = kernel.open(name, posix.O_WRONLY | posix.O_NONBLOCK | posix.O_NOCTTY, 0, place)
             facts.keep(self, (place, special))
-        elif kind not in (store.REGULAR, LINK):
+        elif kind not in (own_files.REGULAR, LINK):
             number = errno.EISDIR if kind == DIRECTORY else errno.EEXIST
             raise OSError(number, posix.strerror(number), self.path)
         else:
@@ -200,13 +201,13 @@ class PidPlace(Step):
         """What has the name: a file type of stat(2), REGULAR for nothing."""
         try:
             found = kernel.stat_path(self.path, follow=False)
-            kind = found.st_mode & store.TYPE
+            kind = found.st_mode & own_files.TYPE
             if kind == LINK and found.st_uid == 0:
-                end = kernel.stat_path(self.path).st_mode & store.TYPE
+                end = kernel.stat_path(self.path).st_mode & own_files.TYPE
                 return end if end in SPECIAL else LINK
             return kind
         except FileNotFoundError:
-            return store.REGULAR
+            return own_files.REGULAR
 
     def _try(self, kernel: Kernel, directory: str) -> None:
         """Whether there can be a new file in the directory: one without a name says so and leaves nothing (open(2))."""

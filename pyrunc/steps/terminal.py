@@ -14,8 +14,8 @@ from ..errors import UsageError
 from ..kernel.last_stage import OP_TERMINAL
 from ..rootfs import destination
 from ..rootfs.destination import S_IFCHR
+from ..rootfs.devices import is_device
 from ..rootfs.mounting import AT_EMPTY_PATH, OPEN_TREE_CLONE
-from .devices import is_device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """A trace in the form that Perfetto and chrome://tracing open (the Trace Event Format: complete events, "ph": "X")."""
 from __future__ import annotations
 
-from ..config.dump import dumps
+from ..formats.json_text import dumps
 from .records import LANES, microseconds
 
 TYPE_CHECKING = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 import _socket
 import errno
 
-from ..keeper.loop import Loop
+from ..kernel.loop import Loop
 from . import codes
 from .codes import RpcError
 from .connection import Connection
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..keeper.loop import Timer
-    from ..protobuf import Message
+    from ..formats.protobuf import Message
+    from ..kernel.loop import Timer
 
     #: Called with the answer, or with what went wrong.
     Then = Callable[[Message | None, RpcError | None], None]

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import errno
 
-from ..keeper.loop import READ, WRITE
+from ..kernel.loop import READ, WRITE
 from .frames import FrameError, Reader, TooLarge, pack
 
 TYPE_CHECKING = False
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable
 
-    from ..keeper.loop import Loop
+    from ..kernel.loop import Loop
 
 #: What a peer may leave unread, bytes: two of the largest frames. One that leaves more is cut off.
 UNREAD = 8 << 20

@@ -3,7 +3,7 @@
     python3 -m pyrunc.ttrpc.generate
 
 A tool of the comfortable world; tests/ttrpc/test_generate.py holds the committed files in step. A message becomes a
-class (pyrunc/protobuf.py), an enum a class of integers, a service a dictionary {method: (request, response)}.
+class (pyrunc/formats/protobuf.py), an enum a class of integers, a service a dictionary {method: (request, response)}.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MESSAGES = HERE / "messages"
 WIDTH = 120
 #: google.protobuf's own files that the others import -> the module for all of them.
 WELL_KNOWN = ("google/protobuf/any.proto", "google/protobuf/empty.proto", "google/protobuf/timestamp.proto")
-#: FieldDescriptorProto.Type -> (kind in pyrunc/protobuf.py, Python's type, default)
+#: FieldDescriptorProto.Type -> (kind in pyrunc/formats/protobuf.py, Python's type, default)
 SCALARS = {1: ("DOUBLE", "float", "0.0"), 3: ("INT64", "int", "0"), 4: ("UINT64", "int", "0"), 5: ("INT32", "int", "0"),
            8: ("BOOL", "bool", "False"), 9: ("STRING", "str", '""'), 12: ("BYTES", "bytes", 'b""'),
            13: ("UINT32", "int", "0"), 14: ("INT32", "int", "0")}
@@ -77,7 +77,7 @@ class Module:
             checking = ("\nTYPE_CHECKING = False\nif TYPE_CHECKING:\n"
                         f"    from collections.abc import {', '.join(sorted(self.collections))}\n")
         return (f'"""{origin}: written by ttrpc/generate.py; do not edit."""\nfrom __future__ import annotations\n\n'
-                f"from ...protobuf import {kinds}\n{imports}{checking}\n\n" + "\n\n".join(parts))
+                f"from ...formats.protobuf import {kinds}\n{imports}{checking}\n\n" + "\n\n".join(parts))
 
     def ordered(self, file: Any) -> list[Any]:
         """The messages of a file, each after those it uses."""

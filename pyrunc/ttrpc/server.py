@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import errno
 
-from ..keeper.loop import READ
+from ..kernel.loop import READ
 from . import codes
 from .codes import RpcError
 from .connection import Connection
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from ..keeper.loop import Loop, Timer
-    from ..protobuf import Message
+    from ..formats.protobuf import Message
+    from ..kernel.loop import Loop, Timer
 
     Methods = Mapping[str, tuple[type[Message], type[Message]]]
     Handler = Callable[[Any, "Call"], Message | None]

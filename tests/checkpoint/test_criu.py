@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc import plan, programs, protobuf
+from pyrunc import plan, programs
 from pyrunc.criu import images, log, mounts, service
 from pyrunc.criu.messages import DUMP, OPTIONS, Response, options
 from pyrunc.criu.options import Choices, common
 from pyrunc.criu.service import Criu, CriuError
 from pyrunc.engine.facts import Facts
 from pyrunc.errors import PyruncError, UsageError
+from pyrunc.formats import protobuf
 from pyrunc.host import Host
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
@@ -74,7 +75,7 @@ FAKE = """\
 #!{python}
 import os, socket, sys
 sys.path.insert(0, {checkout!r})
-from pyrunc import protobuf
+from pyrunc.formats import protobuf
 assert sys.argv[1:] == ["swrk", "3"], sys.argv
 peer = socket.socket(fileno=3)
 kind = protobuf.decode(peer.recv(65536))[1]

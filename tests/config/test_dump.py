@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrunc.config.dump import dumps
+from pyrunc.formats.json_text import dumps
 from tests.config.test_load import VALUES
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pyrunc.protobuf import Message
+from pyrunc.formats.protobuf import Message
 from pyrunc.ttrpc.client import ask
 from pyrunc.ttrpc.messages import events as ev
 from pyrunc.ttrpc.messages import task as api
@@ -30,7 +30,7 @@ class Events:
     """containerd's socket for events. lose: so many calls fail before one is taken."""
 
     def __init__(self, path: Path) -> None:
-        from pyrunc.keeper.loop import READ, Loop
+        from pyrunc.kernel.loop import READ, Loop
         self.path = path
         self.taken: list[tuple[str, Message]] = []
         self.lose = 0

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pyrunc.cli.main import main
-from pyrunc.engine.stopping import STOPPING
+from pyrunc.kernel.stopping import STOPPING
 from pyrunc.state import store
 
 from .made import World

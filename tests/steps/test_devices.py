@@ -14,6 +14,7 @@ from pyrunc.host import Host
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import CHARACTER_DEVICE, FILE, Recorder
 from pyrunc.options import Options
+from pyrunc.rootfs.devices import is_device
 from pyrunc.steps import devices
 
 from ..forked import forked
@@ -255,4 +256,4 @@ def test_a_terminal_brings_its_own_streams(tmp_path: Path) -> None:
 def test_is_device_wants_the_type_too() -> None:
     kernel = Recorder(modes={"/f": FILE, "/c": CHARACTER_DEVICE})
     for path, expected in (("/f", False), ("/c", True)):
-        assert devices.is_device(kernel, kernel.open(path, 0), stat.S_IFCHR, 0) == expected
+        assert is_device(kernel, kernel.open(path, 0), stat.S_IFCHR, 0) == expected

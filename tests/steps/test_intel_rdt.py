@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pyrunc.cgroups import resctrl
 from pyrunc.engine.step import Step
 from pyrunc.errors import ConfigError
 from pyrunc.host import Host
@@ -181,7 +182,7 @@ def test_what_delete_removes(rdt: dict[str, Any], gone: list[str], root: Path) -
         step.apply(Resctrl(), facts())
     made = {str(path.relative_to(root)) for path in {p for p in root.rglob("*") if p.is_dir()} - before}
     assert set(gone) <= made
-    container = {"resctrl": intel_rdt.groups(wanted(**rdt), options, host), "mark": "c1:n"}  # type: ignore[arg-type]
+    container = {"resctrl": resctrl.groups(wanted(**rdt), options, host), "mark": "c1:n"}  # type: ignore[arg-type]
     for _ in range(2):                                                   # a delete may be repeated
         for step in intel_rdt.delete(container):
             step.apply(Resctrl(), facts())

@@ -9,8 +9,8 @@ from typing import Any
 from google.protobuf import descriptor_pool, message_factory
 from hypothesis import strategies as st
 
-from pyrunc import protobuf
-from pyrunc.protobuf import Message
+from pyrunc.formats import protobuf
+from pyrunc.formats.protobuf import Message
 from pyrunc.ttrpc import generate
 
 INTEGERS = {protobuf.UINT32: (0, (1 << 32) - 1), protobuf.UINT64: (0, (1 << 64) - 1),

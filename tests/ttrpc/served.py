@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyrunc.keeper.loop import READ, Loop
-from pyrunc.protobuf import Message
+from pyrunc.formats.protobuf import Message
+from pyrunc.kernel.loop import READ, Loop
 from pyrunc.ttrpc import codes, frames
 from pyrunc.ttrpc.messages.task import (
     TASK,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc.keeper.loop import Loop
-from pyrunc.protobuf import Message
+from pyrunc.formats.protobuf import Message
+from pyrunc.kernel.loop import Loop
 from pyrunc.ttrpc import codes, frames
 from pyrunc.ttrpc.client import Client, ask, connect, path_of
 from pyrunc.ttrpc.codes import RpcError

@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyrunc.protobuf import LENGTH, VARINT, Message, varint
+from pyrunc.formats.protobuf import LENGTH, VARINT, Message, varint
 from pyrunc.ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult
 from pyrunc.ttrpc.messages.metrics import PSIData
 from pyrunc.ttrpc.messages.task import CreateTaskRequest, StateResponse

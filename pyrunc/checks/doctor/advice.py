@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ...config.namespaces import KINDS
 from ...errors import strerror
 from ...kernel.constants import CAPABILITIES, SECCOMP_FLAGS
+from ...kernel.namespaces import NAMESPACES
 from .calls import NO, REFUSED, UNKNOWN, YES
 from .survey import CONTROLLERS, ENGINES, HELPERS, SECCOMP_ACTIONS, Facts
 
@@ -76,7 +76,7 @@ def _kernel(facts: Facts) -> Iterator[Finding]:
 
 
 def _namespaces(facts: Facts) -> Iterator[Finding]:
-    for kind, (_, name) in KINDS.items():
+    for kind, (_, name) in NAMESPACES.items():
         limit = facts.sysctls.get(f"user/max_{name}_namespaces", "")
         there = name in facts.namespaces
         yield _ask("namespaces", kind, there and limit != "0", f'linux.namespaces with the type "{kind}"',

@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ... import programs
-from ...config.namespaces import KINDS
 from ...host import Host, probe
 from ...kernel.constants import SECCOMP_FLAGS
+from ...kernel.namespaces import NAMESPACES
 from ...rootfs.mountinfo import Mount, parse
 from . import calls as doctor_calls
 from .calls import UNKNOWN, YES
@@ -24,7 +24,7 @@ HELPERS = ("newuidmap", "newgidmap")
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io", "hugetlb", "rdma")
 #: sysctl(8) names, below /proc/sys
 SYSCTLS = ("kernel/unprivileged_userns_clone", "kernel/apparmor_restrict_unprivileged_userns",
-           *(f"user/max_{name}_namespaces" for _, name in KINDS.values()))
+           *(f"user/max_{name}_namespaces" for _, name in NAMESPACES.values()))
 SECCOMP_ACTIONS = ("kill_process", "kill_thread", "trap", "errno", "user_notif", "trace", "log", "allow")
 
 
@@ -54,7 +54,7 @@ class Facts:
     user: str = "root"
     calls: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(doctor_calls.CALLS, YES))
     into_cgroup: str = YES
-    namespaces: frozenset[str] = frozenset(name for _, name in KINDS.values())
+    namespaces: frozenset[str] = frozenset(name for _, name in NAMESPACES.values())
     userns: int = 0
     sysctls: Mapping[str, str] = field(default_factory=dict)
     filesystems: frozenset[str] = frozenset({"proc", "sysfs", "tmpfs", "devpts", "mqueue", "overlay", "resctrl"})

@@ -1,7 +1,7 @@
 """bootstrap.proto: written by ttrpc/generate.py; do not edit."""
 from __future__ import annotations
 
-from ...protobuf import INT32, STRING, Message
+from ...formats.protobuf import INT32, STRING, Message
 from .well_known import Any
 
 TYPE_CHECKING = False

@@ -1,7 +1,7 @@
 """forward.proto: written by ttrpc/generate.py; do not edit."""
 from __future__ import annotations
 
-from ...protobuf import Message
+from ...formats.protobuf import Message
 from .types import Envelope
 from .well_known import Empty
 

@@ -1,7 +1,7 @@
 """metrics.proto: written by ttrpc/generate.py; do not edit."""
 from __future__ import annotations
 
-from ...protobuf import DOUBLE, STRING, UINT32, UINT64, Message
+from ...formats.protobuf import DOUBLE, STRING, UINT32, UINT64, Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

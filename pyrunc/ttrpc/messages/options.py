@@ -1,7 +1,7 @@
 """options.proto: written by ttrpc/generate.py; do not edit."""
 from __future__ import annotations
 
-from ...protobuf import BOOL, STRING, UINT32, Message
+from ...formats.protobuf import BOOL, STRING, UINT32, Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

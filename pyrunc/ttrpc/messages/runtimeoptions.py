@@ -1,7 +1,7 @@
 """runtimeoptions.proto: written by ttrpc/generate.py; do not edit."""
 from __future__ import annotations
 
-from ...protobuf import BYTES, STRING, Message
+from ...formats.protobuf import BYTES, STRING, Message
 
 
 class Options(Message):

@@ -1,7 +1,7 @@
 """task.proto: written by ttrpc/generate.py; do not edit."""
 from __future__ import annotations
 
-from ...protobuf import BOOL, INT32, STRING, UINT32, Message
+from ...formats.protobuf import BOOL, INT32, STRING, UINT32, Message
 from .types import Mount
 from .well_known import Any, Empty, Timestamp
 

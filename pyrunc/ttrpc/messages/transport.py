@@ -1,7 +1,7 @@
 """transport.proto: written by ttrpc/generate.py; do not edit."""
 from __future__ import annotations
 
-from ...protobuf import BYTES, INT32, INT64, STRING, Message
+from ...formats.protobuf import BYTES, INT32, INT64, STRING, Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """types.proto: written by ttrpc/generate.py; do not edit."""
 from __future__ import annotations
 
-from ...protobuf import STRING, Message
+from ...formats.protobuf import STRING, Message
 from .well_known import Any, Timestamp
 
 TYPE_CHECKING = False

@@ -1,0 +1,1 @@
+"""How things are written for others: JSON, moments, protocol buffers."""

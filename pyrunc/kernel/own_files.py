@@ -1,0 +1,61 @@
+"""Files that are read and believed: they, their directory and the root are the caller's, and only his to write."""
+from __future__ import annotations
+
+import errno
+import posix
+
+from ..errors import StateError
+
+#: Who can write what is believed here, or owns it, could have the runtime run a hook or kill a process of his choice.
+WRITABLE_BY_OTHERS = 0o022
+TYPE, REGULAR = 0o170000, 0o100000       # S_IFMT, S_IFREG
+IN = posix.O_DIRECTORY | posix.O_PATH | posix.O_CLOEXEC
+
+
+def check_owner(what: str, found: posix.stat_result) -> None:
+    """StateError unless what was looked at is the caller's own, and only his to write."""
+    if found.st_uid != posix.geteuid() or found.st_mode & WRITABLE_BY_OTHERS:
+        raise StateError(f"{what} can be written by others: owner {found.st_uid}, mode {found.st_mode & 0o7777:04o}")
+
+
+def open_directory(root: str, id: str) -> int:
+    """An O_PATH descriptor of a container's directory, when it and the root are the caller's own."""
+    above = posix.open(root, IN)
+    try:
+        check_owner(f"state root {root}", posix.fstat(above))
+        fd = posix.open(id, IN | posix.O_NOFOLLOW, dir_fd=above)
+    except NotADirectoryError:           # a link, too; with the name of what is none
+        raise NotADirectoryError(errno.ENOTDIR, posix.strerror(errno.ENOTDIR), f"{root}/{id}") from None
+    finally:
+        posix.close(above)
+    try:
+        check_owner(f"{root}/{id}", posix.fstat(fd))
+    except StateError:
+        posix.close(fd)
+        raise
+    return fd
+
+
+def open_file(root: str, id: str, name: str) -> int:
+    """A file of a container, to be read and believed: it, the directory and the root are the caller's, and only his to
+    write. FileNotFoundError when there is none, StateError when another user could have made it."""
+    path = f"{root}/{id}/{name}"
+    directory = open_directory(root, id)
+    try:
+        fd = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK, dir_fd=directory)
+    except OSError as fault:
+        if fault.errno in (errno.ELOOP, errno.ENXIO):        # a link, a socket
+            raise StateError(f"{path} is damaged: it is not a regular file") from None
+        fault.filename = path
+        raise
+    finally:
+        posix.close(directory)
+    found = posix.fstat(fd)
+    try:
+        check_owner(path, found)
+        if found.st_mode & TYPE != REGULAR:
+            raise StateError(f"{path} is damaged: it is not a regular file")
+    except StateError:
+        posix.close(fd)
+        raise
+    return fd
