@@ -18,7 +18,7 @@ CHAPTER = "config-linux.md#intelrdt"
 #: create by the library, told that resctrl is mounted: BUNDLE ROOT ID RESCTRL.
 CREATE = """
 import sys
-from pyrunc import runtime
+from pyrunc.runtime import create
 from pyrunc.config.load import load
 from pyrunc.host import probe
 from pyrunc.options import Options
@@ -26,7 +26,7 @@ from tests.resctrl import Resctrl
 bundle, root, id, resctrl = sys.argv[1:]
 host = probe()
 host.resctrl = resctrl
-runtime.create(load(bundle, "config.json"), Options(id=id, root=root, bundle=bundle), host, kernel=Resctrl())
+create.create(load(bundle, "config.json"), Options(id=id, root=root, bundle=bundle), host, kernel=Resctrl())
 """
 
 
