@@ -21,7 +21,7 @@ LAYERS = (
     ("steps",),
     ("plan",),
     ("runtime",),
-    ("checks", "traceview"),
+    ("checks", "planview", "traceview"),
     ("keeper",),
     ("library",),
     ("shim",),

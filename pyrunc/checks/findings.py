@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +49,11 @@ def warning(where: str, what: str, hint: str = "") -> Finding:
 
 
 def examine(bundle: str, file: str = "config.json", options: Options | None = None,
-            host: Host | None = None) -> list[Finding]:
-    """All findings of the bundle in an absolute directory, errors first; the plan is made with the given options."""
+            host: Host | None = None, elsewhere: Collection[str] | None = None) -> list[Finding]:
+    """All findings of the bundle in an absolute directory, errors first; the plan is made with the given options.
+
+    elsewhere   the cgroup v2 controllers of a host that is not this one: then only what its facts tell is looked at
+    """
     schemas, host = Schemas(), host or probe()
     try:
         config = load.load(bundle, file)
@@ -62,7 +65,7 @@ def examine(bundle: str, file: str = "config.json", options: Options | None = No
     faulty = [finding.where for finding in found if finding.level == ERROR]
     rest = Sound(config, faulty)
     if rest.config is not None:
-        for finding in _here(rest.config, bundle, options, host):
+        for finding in _here(rest.config, bundle, options, host, elsewhere):
             where = rest.origin(finding.where)
             if not any(place.startswith(where) for place in faulty):      # it is the fault's doing
                 found.append(replace(finding, where=where))
@@ -108,13 +111,17 @@ def at_path(path: Iterable[str | int]) -> str:
     return where
 
 
-def _here(config: Config, bundle: str, options: Options | None, host: Host) -> list[Finding]:
-    """What can be said of a sound config on this machine."""
+def _here(config: Config, bundle: str, options: Options | None, host: Host,
+          elsewhere: Collection[str] | None) -> list[Finding]:
+    """What can be said of a sound config on this machine, or on another by what is known of it."""
     from . import limits
     from . import on_this_host as here
     options = options or Options(id="ID", bundle=bundle, nonce="NONCE", console_socket="SOCKET" if config.get(
         "process", {}).get("terminal") else "")
-    found = [*here.findings(config, bundle, host), *limits.findings(config, host)]
+    if elsewhere is None:
+        found = [*here.findings(config, bundle, host), *limits.findings(config, host)]
+    else:
+        found = [*limits.controllers(config, host, set(elsewhere)), *limits.without_effect(config)]
     return found + list(_plan(config, options, host, {finding.where for finding in found}))
 
 

@@ -23,22 +23,30 @@ CAP_SYS_RESOURCE = 24
 
 def findings(config: Config, host: Host) -> Iterator[Finding]:
     """config is sound in itself."""
-    yield from _controllers(config, host)
-    for where, why in ignored(config.get("linux", {}).get("resources", {})):
-        yield warning(where, f"no effect: {why}")
+    yield from controllers(config, host, _available(host))
+    yield from without_effect(config)
     yield from _cpus(config)
     yield from _pages(config)
     yield from _rlimits(config, host)
     yield from _subordinate_ids(config, host)
 
 
-def _controllers(config: Config, host: Host) -> Iterator[Finding]:
-    """A limit whose controller is not in the cgroup v2 hierarchy cannot be set: the first of each is named."""
+def without_effect(config: Config) -> Iterator[Finding]:
+    """Limits that cgroup v2 has not."""
+    for where, why in ignored(config.get("linux", {}).get("resources", {})):
+        yield warning(where, f"no effect: {why}")
+
+
+def _available(host: Host) -> set[str]:
     try:
         with open(f"{host.cgroup_mount}/cgroup.controllers") as file:
-            available = set(file.read().split())
+            return set(file.read().split())
     except OSError:
-        available = set()
+        return set()
+
+
+def controllers(config: Config, host: Host, available: set[str]) -> Iterator[Finding]:
+    """A limit whose controller is not in the cgroup v2 hierarchy cannot be set: the first of each is named."""
     missing: set[str] = set()
     try:
         wanted = settings(config.get("linux", {}).get("resources", {}))
@@ -107,7 +115,7 @@ def _subordinate_ids(config: Config, host: Host) -> Iterator[Finding]:
     """An ordinary user may map itself, and what subuid(5) and subgid(5) give to it."""
     if host.privileged or host.euid == 0 or namespace(config, "user") is None:
         return
-    linux, user = config.get("linux", {}), pwd.getpwuid(host.euid).pw_name
+    linux, user = config.get("linux", {}), _name(host.euid)
     for key, mappings, own in (("uidMappings", linux.get("uidMappings", []), host.euid),
                                ("gidMappings", linux.get("gidMappings", []), host.egid)):
         granted = [(own, 1)]
@@ -123,3 +131,11 @@ def _subordinate_ids(config: Config, host: Host) -> Iterator[Finding]:
             if not any(start <= first and last <= start + count for start, count in granted):
                 yield error(f"linux.{key}[{index}].hostID", f"{first} to {last - 1} are not granted to {user}",
                             f"/etc/sub{key[:3]} must grant them")
+
+
+def _name(uid: int) -> str:
+    """The user's name; a uid need not have one (docker run --user 1234)."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

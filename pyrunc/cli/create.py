@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from .. import plan
-from ..host import probe
 from ..runtime import create
 from .bundle import FLAGS, explained, prepare
 from .flags import Command
@@ -24,4 +23,4 @@ def run(call: Call) -> int:
 
 def plan_of(call: Call) -> Plan:
     """For `explain`."""
-    return plan.create(*explained(call, detach=True, start=False), probe())
+    return plan.create(*explained(call, detach=True, start=False), call.planned_for())

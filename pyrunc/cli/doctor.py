@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..checks.doctor.advice import Finding
+    from ..checks.doctor.survey import Facts
     from .flags import Call
 
 COMMAND = Command(
@@ -22,8 +23,9 @@ def run(call: Call) -> int:
     """Print the findings; 0 when containers can be run here at all, 1 when not."""
     from ..checks.doctor.advice import able, examine
     from ..checks.doctor.survey import look
-    found = examine(look())
-    emit(as_json(found) if call.text("format") == "json" else as_text(found))
+    facts = look()
+    found = examine(facts)
+    emit(as_json(found, facts) if call.text("format") == "json" else as_text(found))
     return int(not able(found))
 
 
@@ -47,9 +49,11 @@ def _lines(found: Sequence[Finding]) -> Iterator[str]:
             yield f"{'':10}get it by: {finding.remedy}"
 
 
-def as_json(found: Sequence[Finding]) -> str:
-    """able, and the findings: area, name, state ("yes", "no", "unknown"), detail, costs, remedy, needed."""
+def as_json(found: Sequence[Finding], facts: Facts) -> str:
+    """able; the findings: area, name, state ("yes", "no", "unknown"), detail, costs, remedy, needed; and the facts that
+    they were made from, for `explain --host`."""
     from ..checks.doctor.advice import able
+    from ..planview.view import plain
     findings = [{"area": finding.area, "name": finding.name, "state": finding.state, "detail": finding.detail,
                  "costs": finding.costs, "remedy": finding.remedy, "needed": finding.needed} for finding in found]
-    return dumps({"able": able(found), "findings": findings}, 2) + "\n"
+    return dumps({"able": able(found), "findings": findings, "facts": plain(facts)}, 2) + "\n"

@@ -92,7 +92,7 @@ def plan_of(call: Call) -> Plan:
     container, config, options = prepare(call)
     if options.detach and not options.console_socket and config["process"].get("terminal"):
         options.console_socket = "SOCKET"
-    return plan.exec(config, options, probe(), container.state)
+    return plan.exec(config, options, call.planned_for(), container.state)
 
 
 def prepare(call: Call) -> tuple[Container, Config, Options]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..engine.observer import Observer
+    from ..host import Host
     from ..log import Log
 
 # strconv.ParseBool
@@ -60,7 +61,7 @@ class Command:
 
 class Call:
     """A parsed command line: the values of the command's flags, its arguments, and the global choices."""
-    __slots__ = ("_trace", "arguments", "command", "holds_trace", "log", "root", "settings", "stops", "values")
+    __slots__ = ("_trace", "arguments", "command", "holds_trace", "host", "log", "root", "settings", "stops", "values")
 
     def __init__(self, command: Command, values: dict[str, Any], arguments: list[str], settings: dict[str, Any],
                  root: str, log: Log, trace: str, stops: Sequence[str] = ()) -> None:
@@ -70,6 +71,7 @@ class Call:
         self.log = log
         self._trace, self.holds_trace = trace, False
         self.stops = stops                # steps of create, run, exec and restore to stop before
+        self.host: Host | None = None     # of explain: another host, or user, than those that are here
 
     def observers(self, stops: bool = False) -> list[Observer]:
         """Whoever watches the plans of this command; stops: --break holds for them."""
@@ -98,6 +100,13 @@ class Call:
     @trace.setter
     def trace(self, path: str) -> None:
         self._trace, self.holds_trace = path, False
+
+    def planned_for(self) -> Host:
+        """The host that a plan for `explain` is made for: this one, unless another was asked for."""
+        if self.host is None:
+            from ..host import probe
+            self.host = probe()
+        return self.host
 
     @property
     def id(self) -> str:

@@ -55,7 +55,7 @@ def run(call: Call) -> int:
 
 def plan_of(call: Call) -> Plan:
     """For `explain`."""
-    return plan.restore(*explained(call, call.on("detach"), start=True), probe(), of_restore(call))
+    return plan.restore(*explained(call, call.on("detach"), start=True), call.planned_for(), of_restore(call))
 
 
 def of_restore(call: Call) -> Choices:

@@ -7,7 +7,6 @@ import posix
 from .. import plan
 from ..engine.run import Interrupted
 from ..errors import PyruncError, describe
-from ..host import probe
 from ..kernel.linux import fail
 from ..kernel.stopping import STOPPING
 from ..runtime import create
@@ -73,7 +72,7 @@ def run(call: Call) -> int:
 
 def plan_of(call: Call) -> Plan:
     """For `explain`."""
-    return plan.create(*explained(call, call.on("detach"), start=True), probe())
+    return plan.create(*explained(call, call.on("detach"), start=True), call.planned_for())
 
 
 def let_go(call: Call, facts: Facts) -> None:

@@ -6,7 +6,7 @@ import posix
 from ..errors import UsageError
 from ..paths import absolute
 from .flags import Command, Flag
-from .output import emit
+from .pager import colour, columns, page
 from .tracing import FILE
 
 TYPE_CHECKING = False
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..traceview.records import Run
     from .flags import Call
 
+#: Where the output is no terminal.
+COLUMNS = 100
 FORMATS = ("text", "chrome", "html")
 COMMAND = Command(
     "trace", "draw a trace (show TRACE [TRACE]), or compare two (diff TRACE TRACE)",
@@ -32,9 +34,9 @@ def run(call: Call) -> int:
     if what == "diff" and len(names) == 2:
         from ..traceview.difference import difference
         first, second = (runs_of(call, name) for name in names)
-        emit(difference(first, second, columns()))
+        page(difference(first, second, columns(COLUMNS)))
     elif what == "show":
-        emit(shown(call, names))
+        page(shown(call, names))
     else:
         raise UsageError(f"trace {what}: use trace show TRACE [TRACE], or trace diff TRACE TRACE")
     return 0
@@ -50,11 +52,10 @@ def shown(call: Call, names: Sequence[str]) -> str:
         from ..traceview.chrome import chrome
         return chrome(runs)
     if call.text("format") == "html":
-        from ..traceview.page import page
-        return page(runs)
+        from ..traceview.page import page as document
+        return document(runs)
     from ..traceview.waterfall import waterfall
-    colour = posix.isatty(1) and not posix.environ.get(b"NO_COLOR")
-    return "\n".join(waterfall(one, columns(), colour, blocks()) for one in runs)
+    return "\n".join(waterfall(one, columns(COLUMNS), colour(), blocks()) for one in runs)
 
 
 def runs_of(call: Call, name: str) -> list[Run]:
@@ -70,17 +71,6 @@ def runs_of(call: Call, name: str) -> list[Run]:
     if not found:
         raise UsageError(f"{name}: the trace has no run" + (f" of {wanted}" if wanted else " of this container"))
     return found
-
-
-def columns() -> int:
-    """The terminal's, or what COLUMNS says; 100 where there is neither."""
-    given = posix.environ.get(b"COLUMNS", b"")
-    if given.isdigit() and 0 < len(given) < 5:
-        return int(given)
-    try:
-        return posix.get_terminal_size(1).columns or 100
-    except OSError:
-        return 100
 
 
 def blocks() -> bool:

@@ -90,7 +90,7 @@ def plan_of(call: Call) -> Plan:
     check_resources(new, document)
     container = Container.load(call.root, call.id)
     saved = store.read_config(call.root, call.id).get("linux", {}).get("resources") or {}
-    return plan.update(new, saved, probe(), container, shares_of(call, container))
+    return plan.update(new, saved, call.planned_for(), container, shares_of(call, container))
 
 
 def shares_of(call: Call, container: Container) -> dict[str, str]:

@@ -152,7 +152,7 @@ def test_every_missing_thing_has_its_cost_and_its_remedy() -> None:
     found = examine(bare)
     assert {finding.name for finding in found if finding.state == YES} == {"Linux", "caller"}
     assert all(finding.costs and finding.remedy for finding in found if finding.state != YES)
-    assert json.loads(as_json(found))["able"] is False
+    assert json.loads(as_json(found, bare))["able"] is False
 
 
 # ---- what is asked of a kernel ----------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ FAILURES = [
     (["create", "--bundle", "/", ""], 1, "pyrunc create failed: container id cannot be empty"),
     (["run", "--bundle", "/", "c"], 1, "pyrunc run failed: JSON specification file config.json not found"),
     (["explain", "--bundle", "/"], 1, "JSON specification file config.json not found"),
-    (["explain", "--format", "xml"], 1, 'invalid value "xml" for flag -format: one of text, json'),
+    (["explain", "--format", "xml"], 1, 'invalid value "xml" for flag -format: one of text, json, lines'),
 ]
 
 

@@ -47,9 +47,9 @@ def journal_step(runtime: Runtime, name: str) -> int:
 
 
 def plan_of(runtime: Runtime, bundle: Path) -> list[dict[str, Any]]:
-    explained = subprocess.run([runtime.path, "explain", "--bundle", bundle, "--format", "json"], capture_output=True,
-                               text=True, check=True)
-    steps: list[dict[str, Any]] = json.loads(explained.stdout)
+    words = ("explain", "--no-check", "--bundle", bundle, "--format", "json")
+    explained = subprocess.run([runtime.path, *words], capture_output=True, text=True, check=True)
+    steps: list[dict[str, Any]] = json.loads(explained.stdout)["steps"]
     return steps
 
 

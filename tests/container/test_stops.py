@@ -25,6 +25,11 @@ def bundle(place: Path) -> Path:
     return bundles.bundle(place / "bundle", docker_like(process={"args": ["sleep", "1000"], "noNewPrivileges": True}))
 
 
+def explained(runtime: Runtime, bundle: Path, name: str) -> list[str]:
+    """The lines of explain, one a step, without its head."""
+    return runtime.ok("explain", "--no-check", "--bundle", bundle, name).stdout.partition("\n\n")[2].splitlines()
+
+
 class Stopping:
     """A command with breaks, which is looked at each time it has stopped."""
 
@@ -88,7 +93,7 @@ def test_between_the_steps_of_the_init(runtime: Runtime, bundle: Path, name: str
 def test_ended_before_any_step_of_the_runtime(command: str, runtime: Runtime, bundle: Path, name: str) -> None:
     """From the first one on, for which there is nothing to undo: what was not begun is not taken back."""
     before = world.Snapshot.take(name, runtime.root)
-    lines = [line.split() for line in runtime.ok("explain", "--bundle", bundle, name).stdout.splitlines()]
+    lines = [line.split() for line in explained(runtime, bundle, name)]
     numbers = [line[0] for line in lines if line[1] == "parent" and not line[2].startswith("barrier")]
     assert numbers[0] == "0" and len(numbers) > 8
     for number in numbers:
@@ -128,7 +133,7 @@ def test_killed_while_it_stands(runtime: Runtime, bundle: Path, name: str) -> No
 
 def test_a_whole_subject_and_a_number(runtime: Runtime, bundle: Path, name: str) -> None:
     """`devices` is every step of steps/devices.py; a number is what `explain` prints."""
-    lines = runtime.ok("explain", "--bundle", bundle, name).stdout.splitlines()
+    lines = explained(runtime, bundle, name)
     devices = [int(line.split()[0]) for line in lines if line.split()[2].startswith("devices.")]
     number = next(int(line.split()[0]) for line in lines if " root.switch " in line)
     create = Stopping(runtime, "--break", "devices", "--break", str(number), "create", "--bundle", bundle, name)
