@@ -8,7 +8,7 @@ import runpy
 import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup  # first: from Python 3.12 on, it is what provides distutils
+from setuptools import Extension, find_packages, setup  # first: from Python 3.12 on, it is what provides distutils
 
 from distutils.command.build_scripts import build_scripts  # isort: skip
 
@@ -33,6 +33,7 @@ class BuildLauncher(build_scripts):
 setup(
     packages=find_packages(include=["pyrunc", "pyrunc.*"]),
     package_data={"pyrunc": ["py.typed"], "pyrunc.config": ["schemas/*.json"]},
+    ext_modules=[Extension("pyrunc.config._jsontext", ["pyrunc/_native/json.c"], py_limited_api=True)],
     cffi_modules=[f"pyrunc/_native/{builder}:ffibuilder" for builder in BUILDERS],
     scripts=["pyrunc", "containerd-shim-pyrunc-v2"],
     cmdclass={"build_scripts": BuildLauncher},

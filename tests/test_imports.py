@@ -18,11 +18,11 @@ from tests import bundles, runtimes
 from tests.bundles import docker_like
 from tests.runtimes import Runtime
 
-#: Every command takes these: main, flags, the log, a container's state. _json is an extension module in a file.
-OUTSIDE = {"errno", "_json"}
-INSIDE = {"cli", "cli.flags", "cli.main", "config", "config.load", "errors", "kernel", "kernel.own_files",
-          "kernel.pidfd", "kernel.stopping", "log", "paths", "state", "state.container", "state.intact",
-          "state.process_id", "state.store"}
+#: Every command takes these: main, flags, the log, a container's state.
+OUTSIDE = {"errno"}
+INSIDE = {"cli", "cli.flags", "cli.main", "config", "config._jsontext", "config.load", "errors", "kernel",
+          "kernel.own_files", "kernel.pidfd", "kernel.stopping", "log", "paths", "state", "state.container",
+          "state.intact", "state.process_id", "state.store"}
 #: What runs a short plan that only touches files.
 FILES = {"engine", "engine.facts", "engine.fields", "engine.lazy", "engine.observer", "engine.run", "engine.step",
          "kernel.page", "kernel.posix", "plan", "runtime", "steps"}
@@ -96,7 +96,7 @@ def test_each_command_imports_what_it_may(driver: Runtime, place: Path, name: st
 
 
 #: The libraries that a command may open besides the C library's; the native module is in the program.
-LIBRARIES = {"_json", "_cffi_backend", "libc", "libm", "libpthread"}
+LIBRARIES = {"_cffi_backend", "libc", "libm", "libpthread"}
 
 
 def test_the_program_opens_no_file_of_python(private_world: None, place: Path, name: str) -> None:

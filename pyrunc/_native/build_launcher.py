@@ -103,6 +103,10 @@ def native_objects(builder: str, flags: Sequence[str], work: Path) -> tuple[str,
     return module.name, objects(module.sources, [*flags, *extra], directory)
 
 
+#: What else is linked into the launcher: extension modules by their dotted names.
+INSIDE = {"pyrunc.config._jsontext": HERE / "json.c"}
+
+
 def write_frozen(work: Path, extensions: Sequence[str], checked: bool) -> Path:
     """Let freeze.py write the C file of the frozen modules."""
     source = work / "frozen_modules.c"
@@ -171,7 +175,8 @@ def build_static(out: Path, work: Path, checked: bool) -> None:
     flags = ["-fno-pie", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects("build.py", flags, work)
     own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
-                   HERE / "frozen_import.c", HERE / "interpreter_codecs.c", write_frozen(work, [name], checked)],
+                   HERE / "frozen_import.c", HERE / "interpreter_codecs.c", *INSIDE.values(),
+                   write_frozen(work, [name, *INSIDE], checked)],
                   [*flags, *definitions("static")], work)
     wrap = ["-Wl,--wrap=_Py_Deepfreeze_Init"] if sys.version_info[:2] <= (3, 12) else []
     words = [word for key in ("LIBS", "SYSLIBS", "MODLIBS") for word in variable(key).split()]
@@ -192,7 +197,8 @@ def build_shared(out: Path, work: Path, checked: bool) -> None:
     flags = ["-fPIE", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects("build.py", flags, work)
     own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
-                   write_frozen(work, [name], checked)], [*flags, *definitions("shared")], work)
+                   *INSIDE.values(), write_frozen(work, [name, *INSIDE], checked)],
+                  [*flags, *definitions("shared")], work)
     directory = variable("LIBDIR")
     search = [f"-L{directory}", f"-Wl,-rpath,{directory}"] if not directory.startswith("/usr/lib") else []
     run([*compiler(), "-pie", "-Wl,--export-dynamic", *LINK, "-o", out, *own, *native, *search,

@@ -1,11 +1,11 @@
 """Finds what is wrong with a JSON text: reads it again, slowly, keeping line, column and JSON path.
 
-Only loaded when load.py's fast reader gave up or saw escapes; tests hold that the two agree on every text.
+Only loaded when load.py's fast reader gave up; tests hold that the two agree on every text.
 """
 from __future__ import annotations
 
 from ..errors import ConfigError
-from .load import MAX_DEPTH, MAX_SIZE
+from .load import MAX_DEPTH, MAX_MEMBERS, MAX_SIZE
 from .where import at, quoted
 
 TYPE_CHECKING = False
@@ -94,6 +94,8 @@ class Reader:
             if key in seen:
                 self.fail(f"the member {quoted(key)} is listed twice", start)
             seen.add(key)
+            if len(seen) > MAX_MEMBERS:
+                self.fail(f"an object has more than {MAX_MEMBERS} members", start)
             if self.next() != ":":
                 self.wanted('":"')
             self.i += 1

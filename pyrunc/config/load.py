@@ -1,16 +1,17 @@
 """Reads JSON strictly: RFC 8259 in UTF-8, and nothing that two readers could understand differently.
 
 Refused beyond what Python's json refuses: a byte order mark, other encodings, duplicate keys, NaN and Infinity,
-NUL in a string (C would cut there), lone surrogates, integers of thousands of digits, deep nesting, huge files.
-The C scanner of the interpreter does the work (the json package would cost more to import than the rest of the
-hot world); whatever it stumbles over is given to diagnosis.py, which finds line, column and JSON path.
+NUL in a string (C would cut there), lone surrogates, integers of thousands of digits, deep nesting, objects with
+thousands of members, huge files.
+_native/json.c does the work (the json package would cost more to import than the rest of the hot world);
+whatever it stumbles over is given to diagnosis.py, which finds line, column and JSON path.
 """
 from __future__ import annotations
 
 import posix
-from _json import make_scanner
 
 from ..errors import ConfigError
+from ._jsontext import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,66 +21,22 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 16 << 20
 MAX_DEPTH = 64
-
-
-class _Unsound(ValueError):
-    """Something that diagnosis.py will find again and explain."""
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _Unsound
-    return members
-
-
-def _constant(name: str) -> None:
-    raise _Unsound
-
-
-class _Context:
-    """What make_scanner reads its settings from."""
-    strict = True
-    object_hook = None
-    object_pairs_hook = staticmethod(_members)
-    parse_float = float
-    parse_int = int
-    parse_constant = staticmethod(_constant)
-
-
-_scan = make_scanner(_Context)  # type: ignore[arg-type]  # typeshed wants an instance of the result
-
-
-def _check_depth(value: list[Any] | dict[str, Any], left: int) -> None:
-    if not left:
-        raise _Unsound
-    for inner in value.values() if type(value) is dict else value:
-        if type(inner) is dict or type(inner) is list:
-            _check_depth(inner, left - 1)
+#: Of one object. The secret that keeps names from being made to collide in a dict may be known (docs/start.md).
+MAX_MEMBERS = 4096
 
 
 def loads(data: bytes, document: str = "config.json", limit: int = MAX_SIZE) -> Any:
     """The value of a JSON text of at most limit bytes. Raises ConfigError that names document, line, column and JSON
     path."""
     try:
-        if len(data) > limit:
-            raise _Unsound
-        text = data.decode().strip(" \t\n\r")
-        value, end = _scan(text, 0)
-        if end != len(text):
-            raise _Unsound
-        if type(value) is dict or type(value) is list:
-            _check_depth(value, MAX_DEPTH)
-        if "\\u" in text and ("\\u0000" in text or "\\ud" in text or "\\uD" in text):
-            from .diagnosis import diagnose
-            diagnose(data, document, limit)     # such an escape may stand for NUL or half of a pair: it looks at each
-    except ConfigError:
-        raise
-    except Exception as fault:           # SystemError, too: the scanner cannot say more without the json package
-        from .diagnosis import diagnose
-        diagnose(data, document, limit)
-        raise ConfigError(f"invalid JSON: {fault}", document=document) from fault
-    return value
+        if len(data) <= limit:
+            return read(data, MAX_DEPTH, MAX_MEMBERS)
+        reason = "too long"
+    except ValueError as fault:
+        reason = str(fault)
+    from .diagnosis import diagnose
+    diagnose(data, document, limit)
+    raise ConfigError(f"invalid JSON: {reason}", document=document)
 
 
 def read_all(fd: int, limit: int = MAX_SIZE) -> bytes:

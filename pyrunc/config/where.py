@@ -1,7 +1,7 @@
 """How messages name places and values of a JSON document: process.args[0], linux.sysctl["net.ipv4.ip_forward"]."""
 from __future__ import annotations
 
-from _json import encode_basestring_ascii
+from ._jsontext import write
 
 #: A key or a value in a message is cut to so many characters.
 LONGEST = 60
@@ -18,7 +18,7 @@ def at(where: str, key: str | int) -> str:
 
 def quoted(text: str) -> str:
     """text as JSON writes it, in one line of ASCII, cut when it is long."""
-    return encode_basestring_ascii(text if len(text) <= LONGEST else text[:LONGEST - 3] + "...")
+    return write(text if len(text) <= LONGEST else text[:LONGEST - 3] + "...")
 
 
 def kind(value: object) -> str:

@@ -1,12 +1,11 @@
 """Writes JSON: state.json, the state on a hook's stdin, log records. What json.dumps does, without its import."""
 from __future__ import annotations
 
-from _json import encode_basestring_ascii as string
-from _json import make_encoder
+from ._jsontext import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any
 
 
 def dumps(value: Any, indent: int | str | None = None) -> str:
@@ -17,25 +16,17 @@ def dumps(value: Any, indent: int | str | None = None) -> str:
     indent  blanks per level, or the text of a level ("\\t"); None for one line
     """
     if indent is None:
-        return "".join(_compact(value, 0))
+        return write(value)
     return _indented(value, "\n", " " * indent if isinstance(indent, int) else indent)
-
-
-def _refuse(value: object) -> NoReturn:
-    raise TypeError(f"no JSON for {value!r}")
-
-
-#: What json.dumps itself uses where nothing is indented; it looks for no circles and sorts nothing.
-_compact = make_encoder(None, _refuse, string, None, ":", ",", False, False, False)
 
 
 def _indented(value: Any, newline: str, step: str) -> str:
     """newline is the line break with the indentation of value."""
     kind, inner = type(value), newline + step
     if kind is dict and value:
-        members = [f"{string(key)}: {_indented(member, inner, step)}" for key, member in value.items()]
+        members = [f"{write(key)}: {_indented(member, inner, step)}" for key, member in value.items()]
         return f"{{{inner}{f',{inner}'.join(members)}{newline}}}"
     if kind in (list, tuple) and value:
         items = [_indented(item, inner, step) for item in value]
         return f"[{inner}{f',{inner}'.join(items)}{newline}]"
-    return "".join(_compact(value, 0))
+    return write(value)

@@ -12,7 +12,7 @@ from .. import bundles
 from ..state.made import World
 
 #: Built into the interpreter, or small extension modules of it; everything else of the standard library is slow.
-ALLOWED = {"_cffi_backend", "_json", "_signal", "_socket", "_struct", "errno", "fcntl", "gc", "marshal", "posix",
+ALLOWED = {"_cffi_backend", "_signal", "_socket", "_struct", "errno", "fcntl", "gc", "marshal", "posix",
            "select", "time"}
 #: What CPython itself has imported before, and __future__, which the program's frozen modules do not import.
 STARTED = {"__future__", "__main__", "_abc", "_codecs", "_frozen_importlib", "_frozen_importlib_external", "_imp",

@@ -15,7 +15,7 @@ def argv(words: str, place: Path) -> list[str]:
     return [runtimes.find(), "--root", str(place / "state"), words, *bundle, "c"]
 
 
-@pytest.mark.parametrize("words", ["state", "list", "create", "kill", "exec"])
+@pytest.mark.parametrize("words", ["create"])
 def test_a_library_that_cannot_be_loaded(words: str, tmp_path: Path) -> None:
     """It was `internal error: ImportError`. strace makes each mapping of a library fail in turn."""
     bundles.bundle(tmp_path / "bundle", bundles.minimal(process={"args": []}))      # refused: nothing is ever created
@@ -23,7 +23,8 @@ def test_a_library_that_cannot_be_loaded(words: str, tmp_path: Path) -> None:
     subprocess.run(["strace", "-o", tmp_path / "calls", "-y", "-e", "trace=mmap", *command], capture_output=True,
                    check=False)
     calls = (tmp_path / "calls").read_text().splitlines()
-    libraries = [number for number, call in enumerate(calls, 1) if re.search(r"<[^>]*dynload[^>]*[.]so>", call)]
+    library = re.compile(r"<[^>]*[.](?:cpython|abi3)[^>]*[.]so>")
+    libraries = [number for number, call in enumerate(calls, 1) if library.search(call)]
     assert libraries
     for number in libraries:
         done = subprocess.run(["strace", "-o", "/dev/null", "-e", "trace=mmap", "-e",
