@@ -70,7 +70,7 @@ install: build
 	$(IN) pyrunc/_native/install.py $(abspath $(PREFIX)) $(DESTDIR)
 
 clean:
-	rm -rf build demo bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis pyrunc/_native/*.so pyrunc/config/*.so \
+	rm -rf build demo bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis pyrunc/_native/*.so pyrunc/formats/*.so \
 	  pyrunc/_native/_native.c pyrunc/_native/_seccomp.c $(VENV)/bin/pyrunc $(VENV)/bin/containerd-shim-pyrunc-v2
 	find . -name __pycache__ -not -path './$(VENV)/*' -exec rm -rf {} +
 

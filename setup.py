@@ -33,7 +33,7 @@ class BuildLauncher(build_scripts):
 setup(
     packages=find_packages(include=["pyrunc", "pyrunc.*"]),
     package_data={"pyrunc": ["py.typed"], "pyrunc.config": ["schemas/*.json"]},
-    ext_modules=[Extension("pyrunc.config._jsontext", ["pyrunc/_native/json.c"], py_limited_api=True)],
+    ext_modules=[Extension("pyrunc.formats._jsontext", ["pyrunc/_native/json.c"], py_limited_api=True)],
     cffi_modules=[f"pyrunc/_native/{builder}:ffibuilder" for builder in BUILDERS],
     scripts=["pyrunc", "containerd-shim-pyrunc-v2"],
     cmdclass={"build_scripts": BuildLauncher},

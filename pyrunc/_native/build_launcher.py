@@ -104,7 +104,7 @@ def native_objects(builder: str, flags: Sequence[str], work: Path) -> tuple[str,
 
 
 #: What else is linked into the launcher: extension modules by their dotted names.
-INSIDE = {"pyrunc.config._jsontext": HERE / "json.c"}
+INSIDE = {"pyrunc.formats._jsontext": HERE / "json.c"}
 
 
 def write_frozen(work: Path, extensions: Sequence[str], checked: bool) -> Path:

@@ -1,4 +1,4 @@
-/* json.c: pyrunc.config._jsontext, the reader and writer of JSON for config/load.py and config/dump.py.
+/* json.c: pyrunc.formats._jsontext, the reader and writer of JSON for config/load.py and formats/json_text.py.
  *
  * CPython's own, the module _json, is a file to be opened, mapped and bound at each start, which takes half a
  * millisecond. This one is linked into the launcher. It reads strictly what load.py says, and tells no more than that a
@@ -445,7 +445,7 @@ static PyMethodDef functions[] = {
 
 PyMODINIT_FUNC PyInit__jsontext(void)
 {
-    static struct PyModuleDef definition = { PyModuleDef_HEAD_INIT, .m_name = "pyrunc.config._jsontext", .m_size = -1,
+    static struct PyModuleDef definition = { PyModuleDef_HEAD_INIT, .m_name = "pyrunc.formats._jsontext", .m_size = -1,
                                              .m_methods = functions };
     return PyModule_Create(&definition);
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import posix
 
 from ..errors import ConfigError
-from ._jsontext import read
+from ..formats._jsontext import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """How messages name places and values of a JSON document: process.args[0], linux.sysctl["net.ipv4.ip_forward"]."""
 from __future__ import annotations
 
-from ._jsontext import write
+from ..formats._jsontext import write
 
 #: A key or a value in a message is cut to so many characters.
 LONGEST = 60
