@@ -13,7 +13,7 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .rows import Row, rows
@@ -55,12 +55,13 @@ class NotOffered(Ended):
 @dataclass(frozen=True)
 class Case:
     """name: file of the case, its function and, of several like it, which. rows: what it holds; of the profiles beside
-    `spec` it may hold none, and `demand` says what is asked then."""
+    `spec` it may hold none, and `demand` says what is asked then. seconds: how long it may take."""
     name: str
     function: Callable[[Trial], None]
     rows: tuple[Row, ...]
     profile: str
     demand: str
+    seconds: float = 60
 
     @property
     def must(self) -> bool:
@@ -72,8 +73,8 @@ class Case:
         return self.demand or "; ".join(row.name for row in self.rows)
 
     def matches(self, pattern: str) -> bool:
-        """Whether a shell pattern fits the name or the chapter of one of its rows; plain words fit anywhere in it."""
-        texts = [self.name, *(row.chapter for row in self.rows)]
+        """Whether a shell pattern fits the name, what is asked, or a row's chapter; plain words fit anywhere in it."""
+        texts = [self.name, self.demand, *(row.chapter for row in self.rows)]
         return any(fnmatch.fnmatchcase(text, pattern) or pattern in text for text in texts)
 
 
@@ -100,11 +101,11 @@ CASES: dict[str, Case] = {}
 
 
 def _add(function: Callable[[Trial], None], name: str, keys: Iterable[tuple[str, str]], profile: str, demand: str,
-         module: str) -> None:
-    name = f"{module.rpartition('.')[2]}.{name}"
+         module: str, seconds: float = 60) -> None:
+    name = f"{module.partition('.cases.')[2]}.{name}"
     if name in CASES:
         raise ValueError(f"two cases are named {name}")
-    CASES[name] = Case(name, function, tuple(rows()[key] for key in keys), profile, demand)
+    CASES[name] = Case(name, function, tuple(rows()[key] for key in keys), profile, demand, seconds)
 
 
 def case(chapter: str, *names: str, also: Mapping[str, tuple[str, ...]] | None = None, profile: str = "spec",
@@ -131,6 +132,33 @@ def each(chapter: str, values: Mapping[str, tuple[Any, ...]],
     return register
 
 
+def ask(profile: str, demand: str = "", seconds: float = 60) -> Callable[[Callable[[Trial], None]],
+                                                                         Callable[[Trial], None]]:
+    """As case, for what the specification says nothing of."""
+    def register(function: Callable[[Trial], None]) -> Callable[[Trial], None]:
+        _add(function, function.__name__, (), profile, demand or _first_line(function), function.__module__, seconds)
+        return function
+    return register
+
+
+def ask_each(profile: str, values: Mapping[str, tuple[Any, ...]],
+             seconds: float = 60) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """As ask, for several cases of one function: label -> (what is asked, further argument, ...)."""
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        for label, (demand, *rest) in values.items():
+            _add(functools.partial(_called, function, tuple(rest)), f"{function.__name__}[{label}]", (), profile,
+                 f"{demand}: {_first_line(function)}", function.__module__, seconds)
+        return function
+    return register
+
+
+def again(name: str, profile: str, module: str) -> None:
+    """Register a case once more, for another profile, by a module of that."""
+    known = CASES[name]
+    name = f"{module.partition('.cases.')[2]}.{name}"
+    CASES[name] = replace(known, name=name, profile=profile)
+
+
 def _called(function: Callable[..., None], rest: tuple[Any, ...], trial: Trial) -> None:
     function(trial, *rest)
 
@@ -142,8 +170,8 @@ def _first_line(function: Callable[..., None]) -> str:
 def load() -> dict[str, Case]:
     """All cases by name, in the order of their files."""
     from . import cases
-    for module in pkgutil.iter_modules(cases.__path__):
-        importlib.import_module(f"{cases.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(cases.__path__, f"{cases.__name__}."):
+        importlib.import_module(module.name)
     return CASES
 
 

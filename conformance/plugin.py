@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if file_path.parent == CASES and file_path.name != "__init__.py" and parent.config.getoption("--oci-runtime"):
+    if CASES in file_path.parents and file_path.name != "__init__.py" and parent.config.getoption("--oci-runtime"):
         file: CaseFile = CaseFile.from_parent(parent, path=file_path)
         return file
     return None
@@ -42,10 +42,11 @@ class CaseFile(pytest.File):
 
     def collect(self) -> Iterator[CaseItem]:
         programs = [program(given) for given in self.config.getoption("--oci-runtime")]
+        inside = ".".join(self.path.relative_to(CASES).with_suffix("").parts)
         for case in chosen(self.config.getoption("--oci-select"), self.config.getoption("--oci-profile") or ["spec"]):
-            if case.name.partition(".")[0] == self.path.stem:
+            if case.name.startswith(f"{inside}."):
                 for runtime in programs:
-                    name = f"{case.name.partition('.')[2]}<{runtime.name}>"
+                    name = f"{case.name.removeprefix(f'{inside}.')}<{runtime.name}>"
                     item: CaseItem = CaseItem.from_parent(self, name=name, case=case, program=runtime)
                     yield item
 
@@ -62,7 +63,7 @@ class CaseItem(pytest.Item):
         self.case, self.program = case, program
 
     def runtest(self) -> None:
-        if os.geteuid():
+        if os.geteuid() and self.case.profile != "rootless":
             pytest.skip("the cases need root")
         result = run_one(self.case, self.program)
         if result.verdict in (NOT_HERE, NOT_OFFERED):

@@ -33,6 +33,13 @@ def namespaces(*types: str) -> list[Config]:
     return [{"type": name} for name in types]
 
 
+def of_a_user(uid: int, gid: int) -> Config:
+    """What `linux` has for an ordinary user: a user namespace in which that user is root, and no other id is."""
+    return {"namespaces": namespaces(*NAMESPACES, "user"),
+            "uidMappings": [{"containerID": 0, "hostID": uid, "size": 1}],
+            "gidMappings": [{"containerID": 0, "hostID": gid, "size": 1}]}
+
+
 def tmpfs(destination: str, *options: str) -> Config:
     return {"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
 

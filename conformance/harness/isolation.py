@@ -9,7 +9,8 @@ from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 0x20000, 0x1000, 0x4000, 1 << 18, 1 << 20
-PR_SET_CHILD_SUBREAPER = 36
+SUBORDINATE = 1_000_000_000     # where no other program has its ids
+PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE = 36, 4
 
 
 def call(name: str, *args: object) -> int:
@@ -34,7 +35,27 @@ def enter() -> None:
     if not (CGROUP / "cgroup.controllers").exists():
         mount("cgroup2", CGROUP, "cgroup2")
     own_null()
-    adopt()
+
+
+def ordinary_user() -> int:
+    """The user of the rootless profile: the caller, who called sudo, else 1000."""
+    return os.geteuid() or int(os.environ.get("SUDO_UID") or 0) or 1000
+
+
+def become(place: Path) -> None:
+    """Give the folder of a case to the ordinary user, and be that user from now on."""
+    user = ordinary_user()
+    for name in ("subuid", "subgid"):
+        if (file := Path("/etc", name)).exists() and f"{user}:" not in file.read_text():
+            own = place / name                  # this namespace's own: the machine's file stays as it is
+            own.write_text(f"{file.read_text()}{user}:{SUBORDINATE}:65536\n")
+            mount(str(own), file, flags=MS_BIND)
+    os.chown(place, user, user)
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    # Without this the files of this process in /proc stay root's, the maps of namespaces among them.
+    call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 def own_null() -> None:

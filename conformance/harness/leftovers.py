@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -60,6 +61,24 @@ def look(id: str, root: Path, seconds: float = 5) -> list[str]:
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.02)
+
+
+def drop(cgroup: Path) -> None:
+    """Remove a cgroup, if it is there and empty."""
+    try:
+        cgroup.rmdir()
+    except OSError:
+        return
+
+
+def forget(id: str, root: Path) -> None:
+    """Remove the runtime's files about a container."""
+    for path in root.iterdir() if root.exists() else ():
+        if named(id).search(path.name):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def clear(id: str, orphans: bool, seconds: float = 5) -> None:

@@ -1,13 +1,14 @@
 """A runtime by its command line, as engines know it: runc's, which crun, youki and others have, too."""
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -116,18 +117,30 @@ class Runtime:
     program: Program
     root: Path
     log: list[str] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.place = self.root.parent
 
     def argv(self, *args: str | Path) -> list[str]:
         return [str(self.program.path), "--root", str(self.root), *self.program.options, *map(str, args)]
 
-    def __call__(self, *args: str | Path, pass_fds: Sequence[int] = (), cwd: Path | None = None) -> Outcome:
-        """Run one command to its end. Its output is in files: a container that outlives it can go on writing."""
-        self.root.mkdir(mode=0o700, exist_ok=True)
+    def __call__(self, *args: str | Path, pass_fds: Sequence[int] = (), cwd: Path | None = None,
+                 stdin: int = subprocess.DEVNULL, env: Mapping[str, str] | None = None,
+                 seconds: float | None = None) -> Outcome:
+        """Run one command to its end. Its output is in files: a container that outlives it can go on writing.
+
+        Fails when it takes longer than these seconds.
+        """
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         argv = self.argv(*args)
-        files = self.root.parent / f"command-{len(self.log)}"
+        files = self.place / f"command-{next(self.numbers)}"
         with files.with_suffix(".out").open("wb") as out, files.with_suffix(".err").open("wb") as err:
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, check=False, cwd=cwd,
-                                  pass_fds=pass_fds)
+            try:
+                done = subprocess.run(argv, stdin=stdin, stdout=out, stderr=err, check=False, cwd=cwd, env=env,
+                                      pass_fds=pass_fds, timeout=seconds)
+            except subprocess.TimeoutExpired:
+                raise Fails(f"{args[0]} goes on after {seconds:.0f} s") from None
         outcome = Outcome(argv, done.returncode, files)
         self.log.append(f"$ {' '.join(argv)}\n{outcome.said}\n"[:LIMIT])
         return outcome

@@ -42,10 +42,13 @@ class Container:
 class Trial:
     """One case against one runtime. All folders are new, and go away afterwards."""
 
-    def __init__(self, program: Program, place: Path, id: str) -> None:
+    def __init__(self, program: Program, place: Path, id: str, rootless: bool = False) -> None:
+        self.rootless = rootless        # every bundle gets a user namespace in which the caller is root
         self.program, self.place, self.id = program, place, id
         self.runtime = Runtime(program, place / "state")
         self.ids: list[str] = []
+        self.cgroups: list[Path] = []
+        self.leaves = False             # what is left is the case's own doing, and no fault of the runtime
         self._bundles = itertools.count(1)
 
     # ---- what is needed -----------------------------------------------------------------------------------------
@@ -80,7 +83,8 @@ class Trial:
 
     # ---- bundles and containers -----------------------------------------------------------------------------------
     def config(self, **changes: Any) -> Config:
-        return bundles.config(self.program.version, **changes)
+        own = {"linux": bundles.of_a_user(os.geteuid(), os.getegid())} if self.rootless else {}
+        return bundles.merge(bundles.config(self.program.version, **own), changes)
 
     def bundle(self, **changes: Any) -> Path:
         """A new bundle with the usual config and these changes."""
@@ -90,6 +94,13 @@ class Trial:
         """The id of the case, then others that begin with it."""
         self.ids.append(self.id + (f"-{len(self.ids)}" if self.ids else ""))
         return self.ids[-1]
+
+    def cgroup(self, name: str) -> Path:
+        """A cgroup that the case makes, and that goes away after it."""
+        place = isolation.CGROUP / name
+        place.mkdir(exist_ok=True)
+        self.cgroups.append(place)
+        return place
 
     def create(self, bundle: Path | None = None, *, pass_fds: Sequence[int] = (), id: str = "",
                **changes: Any) -> Container:
