@@ -1,0 +1,1 @@
+"""A runtime that is killed at any moment: the profile `crash`. What it leaves, `delete --force` has to take away."""
