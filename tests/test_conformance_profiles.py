@@ -1,0 +1,94 @@
+"""The profiles of conformance/ beside the specification: what they have, and that they notice what is wrong."""
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance.harness.exchanging import Exchanging
+from conformance.harness.tracer import Traced, killed_at
+from conformance.model import chosen
+from tests import runtimes
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+SECURITY = CHECKOUT / "docs/security.md"
+NAME = re.compile(r"CVE-\d+-\d+|GHSA-\w+-\w+-\w+")
+
+
+def run(profile: str, runtime: str | Path, select: str, out: Path) -> dict[str, dict[str, str]]:
+    """The results of the cases of a profile by their names."""
+    subprocess.run([sys.executable, "-m", "conformance", "--runtime", f"it={runtime}", "--profile", profile, "--select",
+                    select, "--json", out], cwd=CHECKOUT, capture_output=True, timeout=300, check=False)
+    return {entry["case"]: entry for entry in json.loads(out.read_text())["results"]["it"]}
+
+
+def test_each_published_hole_is_tried() -> None:
+    """Each that docs/security.md names, but for those that no runtime can shut."""
+    probes = chosen([], ["security", "race", "rootless"])
+    assert len(chosen([], ["security"])) >= 75
+    told = SECURITY.read_text()
+    elsewhere = told.partition("### Holes that a runtime cannot shut")[2].partition("###")[0]
+    named = set(NAME.findall(told)) - set(NAME.findall(elsewhere))
+    missing = named - set(NAME.findall(" ".join(case.demand for case in probes)))
+    assert len(named) > 50 and not missing
+
+
+@pytest.mark.parametrize("script", ["mkdir {0}; rmdir {0}", "echo a >{0}; rm {0}", "(mkdir {0}); rmdir {0}"])
+def test_the_tracer_kills_at_a_change(script: str, tmp_path: Path) -> None:
+    words = ["/bin/busybox", "sh", "-c", script.format(tmp_path / "made")]
+    names: list[str] = []
+    assert Traced(words, lambda count, name: names.append(name)).run() == 0
+    assert len(names) >= 2
+    for point, name in enumerate(names, 1):
+        assert killed_at(words, point, children=False) == name
+    assert killed_at(words, len(names) + 1, children=False) == ""
+
+
+def test_a_runtime_that_deletes_nothing_is_noticed(tmp_path: Path) -> None:
+    leaky = tmp_path / "leaky"
+    leaky.write_text(f'#!/bin/sh\nfor word; do [ "$word" = --force ] && exit 0; done\nexec {runtimes.find()} "$@"\n')
+    leaky.chmod(0o755)
+    found = run("crash", leaky, "crash.killed.start[alone]", tmp_path / "json")
+    entry = found["crash.killed.start[alone]"]
+    assert entry["verdict"] == "fails" and "points of start leave something after delete --force" in entry["seen"]
+
+
+def test_names_are_exchanged(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    seen = set()
+    with Exchanging(tmp_path / "one", tmp_path / "other"):
+        for _ in range(100_000):
+            seen.add((tmp_path / "one" / "one").exists())
+            if len(seen) == 2:
+                break
+    assert seen == {True, False}
+
+
+BROKEN = {
+    "security.users.inheritable_capabilities": """
+        sed -i 's/"bounding"/"inheritable": ["CAP_CHOWN"], "bounding"/' $bundle/config.json""",
+    "security.inside.environment_of_the_caller[create]": """
+        sed -i 's/"env": \\[/"env": ["SECRET_OF_THE_CALLER=x",/' $bundle/config.json""",
+    "security.links.mask_is_another_file[/etc/passwd]": """
+        sed -i 's/"maskedPaths"/"nothing"/' $bundle/config.json""",
+    "race.links.null_that_is_exchanged": """
+        sed -i 's/"maskedPaths"/"nothing"/' $bundle/config.json""",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_runtime_is_noticed(name: str, tmp_path: Path) -> None:
+    """The probes hold of this runtime, and not of one that changes config.json for the worse."""
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\nbundle=; before=\nfor word; do [ \"$before\" = --bundle ] && bundle=$word; "
+                      f"before=$word; done\nif [ -n \"$bundle\" ]; then {BROKEN[name].strip()}; fi\nexec {runtimes.find()} \"$@\"\n")
+    broken.chmod(0o755)
+    profile = name.partition(".")[0]
+    assert run(profile, runtimes.find(), name, tmp_path / "sound")[name]["verdict"] == "holds"
+    assert run(profile, broken, name, tmp_path / "broken.json")[name]["verdict"] == "fails"
