@@ -87,7 +87,8 @@ def test_a_broken_runtime_is_noticed(name: str, tmp_path: Path) -> None:
     """The probes hold of this runtime, and not of one that changes config.json for the worse."""
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\nbundle=; before=\nfor word; do [ \"$before\" = --bundle ] && bundle=$word; "
-                      f"before=$word; done\nif [ -n \"$bundle\" ]; then {BROKEN[name].strip()}; fi\nexec {runtimes.find()} \"$@\"\n")
+                      f"before=$word; done\nif [ -n \"$bundle\" ]; then {BROKEN[name].strip()}; fi\n"
+                      f"exec {runtimes.find()} \"$@\"\n")
     broken.chmod(0o755)
     profile = name.partition(".")[0]
     assert run(profile, runtimes.find(), name, tmp_path / "sound")[name]["verdict"] == "holds"
