@@ -1,20 +1,11 @@
 """exec: one more process in a container."""
 from __future__ import annotations
 
-import posix
-
-from .. import plan
 from ..config.check import check_process
 from ..config.load import load
-from ..engine.run import execute
-from ..errors import NOT_RUNNING, StateError, StepError, UsageError
-from ..host import probe
-from ..kernel.linux import Kernel
-from ..kernel.pidfd import wait_end
-from ..options import Options
+from ..errors import UsageError
 from ..paths import absolute
-from ..state import store
-from ..state.container import PAUSED, STOPPED, Container
+from ..runtime import exec as operation
 from .bundle import check_descriptors, listen_fds
 from .flags import Command, Flag
 
@@ -24,6 +15,8 @@ if TYPE_CHECKING:
 
     from ..config.types import Config, Process
     from ..engine.step import Plan
+    from ..options import Options
+    from ..state.container import Container
     from .flags import Call
 
 COMMAND = Command(
@@ -50,88 +43,48 @@ COMMAND = Command(
     arguments="<container-id> [command [arguments]]", least=1, most=-1, stop=1, prefix="exec failed: ", failure=255,
     shares=True)
 
-#: The steps that need what goes with the container: its namespaces, cgroup, unit, resctrl group.
-OF_CONTAINER = ("join.", "namespaces.", "scope.", "intel_rdt.")
-#: What a process file may leave out, and then is the container's. Not the terminal: that is the caller's matter.
-LABELS = ("apparmorProfile", "selinuxLabel")
-INHERITED = (*LABELS, "capabilities", "env", "execCPUAffinity", "ioPriority", "noNewPrivileges", "oomScoreAdj",
-             "rlimits", "scheduler")
-ENDING = 2.0                     # seconds from letting go of the namespaces to the end of a process, at most
 ID_LIMIT = 2**32 - 2             # 2^32-1 means "leave as it is" to the kernel (setresuid(2))
 
 
 def run(call: Call) -> int:
     """The exit status is the process's, or 128 and the number of the signal that killed it; 0 when detached."""
-    container, config, options = prepare(call)
+    asked = prepare(call)
+    options = asked[-1]
     if not options.detach:
         from .foreground import hold_signals
         hold_signals()
-    steps = plan.exec(config, options, probe(), container.state)
-    kernel = Kernel()
-    try:
-        facts = execute(steps, kernel, call.observers(stops=True))
-    except StepError as fault:
-        killed = fault.what.startswith("killed by signal 9")        # as all processes of a container are that ends
-        named = fault.step == "join.cgroup" and options.cgroup and container.cgroup().exists()   # --cgroup is at fault
-        if not ((killed or fault.step.startswith(OF_CONTAINER)) and not named and ends(container)):
-            raise
-        # What it then misses says nothing; engines take "no such file" for a missing program.
-        raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}: it ended during exec") from None
+    facts = operation.exec(*asked, call.observers(stops=True))
     if options.detach:
         return 0
     from .foreground import stay
     try:
         return stay(facts, call.log)
     except BaseException:             # nobody would learn how it ends: an exec that fails leaves nothing running
-        kernel.kill_and_reap(facts.pid, facts.pidfd)
+        operation.end(facts)
         raise
 
 
 def plan_of(call: Call) -> Plan:
     """For `explain`."""
-    container, config, options = prepare(call)
-    if options.detach and not options.console_socket and config["process"].get("terminal"):
+    container, config, process, options = prepare(call)
+    if options.detach and not options.console_socket and process.get("terminal"):
         options.console_socket = "SOCKET"
-    return plan.exec(config, options, call.planned_for(), container.state)
+    return operation.planned(container, config, process, options, call.planned_for())
 
 
-def prepare(call: Call) -> tuple[Container, Config, Options]:
+def prepare(call: Call) -> tuple[Container, Config, Process, Options]:
     """What is asked for, and of which container. No effects. Raises UsageError, StateError, ConfigError."""
-    container = Container.load(call.root, call.id)
-    status = container.status()
-    if status == STOPPED or not container.pid:
-        raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}")
-    if status == PAUSED and not call.on("ignore-paused"):
-        raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
-    saved = store.read_config(call.root, call.id)
-    config: Any = {**saved, "process": process_of(call, saved)}
-    options = options_of(call, container)
-    check_descriptors(options)
-    return container, config, options
-
-
-def ends(container: Container) -> bool:
-    """Whether the init has ended, or is about to: a process that exits lets go of its namespaces a little earlier."""
-    try:
-        fd = container.pidfd()
-    except StateError:
-        return True
-    try:
-        return wait_end(fd, ENDING)
-    finally:
-        posix.close(fd)
-
-
-def options_of(call: Call, container: Container) -> Options:
-    """The flags as the planner takes them."""
+    container, config = operation.found(call.root, call.id, call.on("ignore-paused"),
+                                        " (use --ignore-paused to override)")
+    process = process_of(call, config)
     path = {name: absolute(call.text(name)) if call.text(name) else ""
             for name in ("console-socket", "pidfd-socket", "pid-file")}
-    return Options(
-        id=call.id, root=call.root, bundle=container.state["bundle"], joins=True, init_pid=container.pid,
-        no_new_keyring=container.state["options"].get("no_new_keyring", False), detach=call.on("detach"),
-        console_socket=path["console-socket"], pidfd_socket=path["pidfd-socket"], pid_file=path["pid-file"],
-        preserve_fds=call.number("preserve-fds"), listen_fds=listen_fds(), cgroup=cgroup_of(call.list("cgroup")),
-        inspected=bool(call.stops))
+    options = operation.options_of(
+        container, detach=call.on("detach"), console_socket=path["console-socket"], pidfd_socket=path["pidfd-socket"],
+        pid_file=path["pid-file"], preserve_fds=call.number("preserve-fds"), listen_fds=listen_fds(),
+        cgroup=cgroup_of(call.list("cgroup")), inspected=bool(call.stops))
+    check_descriptors(options)
+    return container, config, process, options
 
 
 def process_of(call: Call, saved: Config) -> Process:
@@ -141,7 +94,7 @@ def process_of(call: Call, saved: Config) -> Process:
         file = absolute(call.text("process"))
         process = load("", file)
         check_process(process, call.text("process"))
-        given: Process = completed(process, saved.get("process") or {})
+        given: Process = operation.completed(process, saved.get("process") or {})
         return changed(call, given) if call.arguments[1:] else given
     args = call.arguments[1:]
     if not args:
@@ -150,23 +103,6 @@ def process_of(call: Call, saved: Config) -> Process:
     if process is None:
         raise UsageError("config.json of the container has no process whose settings exec could take: use --process")
     return changed(call, process)
-
-
-def completed(process: Any, containers: Any) -> Process:
-    """The process, with what it leaves out from the container's: who says nothing does not ask for all of the host.
-
-    docs/process.md has the table. An empty label is none; an empty list or object is what it says. Groups belong to a
-    user: who names one gets those that are named with it (Go's JSON leaves out an empty list).
-    """
-    done: Any = {name: value for name, value in containers.items() if name in INHERITED}
-    done.update((name, value) for name, value in process.items() if value or name not in LABELS)
-    user = dict(containers.get("user") or {})
-    if "user" in process:
-        user.pop("additionalGids", None)
-        user.update(process["user"])
-    if user:
-        done["user"] = user
-    return done  # type: ignore[no-any-return]
 
 
 def changed(call: Call, base: Any) -> Process:
@@ -223,5 +159,3 @@ def cgroup_of(values: list[str]) -> str:
     if ".." in parts:
         raise UsageError(f"bad sub cgroup path: --cgroup {path} leads out of the container's cgroup")
     return "/".join(parts)
-
-

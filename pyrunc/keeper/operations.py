@@ -18,9 +18,10 @@ from ..host import probe
 from ..kernel.linux import Kernel
 from ..kernel.posix import Files
 from ..options import Options
+from ..runtime import exec as runtime_exec
 from ..runtime import freeze
 from ..state import store
-from ..state.container import PAUSED, STOPPED, Container
+from ..state.container import STOPPED, Container
 from ..state.store import Lock
 
 TYPE_CHECKING = False
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..engine.facts import Facts
     from ..engine.run import Engine
     from .channel import Message
 
@@ -71,31 +73,19 @@ def create(request: Message, fds: list[int], told: Told) -> Answer:
     options = Options(id=request["id"], root=request["root"], bundle=bundle,
                       detach=not config.get("process", {}).get("terminal"), **request["options"])
     facts = execute(plan.create(config, options, probe()), Kernel(), [told])
-    given = [facts.pidfd] + ([facts.console_fd] if facts.console_fd >= 0 else [])
-    return {"pid": facts.pid}, given
+    return {"pid": facts.pid}, given(facts)
 
 
 def exec(request: Message, fds: list[int], told: Told) -> Answer:
     """One more process in a container; the terminal's master end as with create."""
     standard_streams(fds)
-    container = loaded(request)
-    status = container.status()
-    if status == STOPPED or not container.pid:
-        raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}")
-    if status == PAUSED:
-        raise StateError("cannot exec in a paused container")
-    saved: Any = store.read_config(container.root, container.id)
-    from ..cli.exec import completed
-    containers = saved.get("process") or {}
-    process = completed({"cwd": containers.get("cwd", "/"), **request["process"]}, containers)
+    container, config = runtime_exec.found(request["root"], request["id"])
+    own: Any = config.get("process") or {}
+    process = runtime_exec.completed({"cwd": own.get("cwd", "/"), **request["process"]}, own)
     check_process(process, "the process")
-    options = Options(
-        id=container.id, root=container.root, bundle=container.state["bundle"], joins=True, init_pid=container.pid,
-        no_new_keyring=container.state["options"].get("no_new_keyring", False), detach=not process.get("terminal"))
-    config: Any = {**saved, "process": process}
-    facts = execute(plan.exec(config, options, probe(), container.state), Kernel(), [told])
-    given = [facts.pidfd] + ([facts.console_fd] if facts.console_fd >= 0 else [])
-    return {"pid": facts.pid}, given
+    options = runtime_exec.options_of(container, detach=not process.get("terminal"))
+    facts = runtime_exec.exec(container, config, process, options, [told])
+    return {"pid": facts.pid}, given(facts)
 
 
 def start(request: Message, fds: list[int], told: Told) -> Answer:
@@ -151,6 +141,11 @@ def delete(request: Message, fds: list[int], told: Told) -> Answer:
 OPERATIONS: dict[str, Callable[[Message, list[int], Told], Answer]] = {
     "create": create, "start": start, "exec": exec, "kill": kill, "pause": pause, "resume": resume, "update": update,
     "delete": delete}
+
+
+def given(facts: Facts) -> list[int]:
+    """The descriptors that go with an answer: the process's pidfd, and the master end of its terminal if it has one."""
+    return [facts.pidfd] + ([facts.console_fd] if facts.console_fd >= 0 else [])
 
 
 def loaded(request: Message) -> Container:
