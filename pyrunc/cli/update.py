@@ -3,16 +3,9 @@ from __future__ import annotations
 
 import posix
 
-from .. import plan
-from ..cgroups.update import merged
-from ..config.check import check_resources
 from ..config.load import loads, read_all
-from ..engine.run import execute
-from ..errors import NOT_RUNNING, StateError, UsageError, describe, strerror
-from ..host import probe
-from ..kernel.posix import Files
-from ..state import store
-from ..state.container import STOPPED, Container
+from ..errors import UsageError, describe, strerror
+from ..runtime.update import planned, update
 from .flags import Command, Flag
 
 TYPE_CHECKING = False
@@ -63,42 +56,22 @@ COMMAND = Command(
 
 
 def run(call: Call) -> int:
-    """All or nothing: what was changed before a failure is changed back. What is not given stays as it is."""
     new, document = requested(call)
-    check_resources(new, document)
-    container = Container.load(call.root, call.id)
-    with store.Lock(call.root, call.id):
-        if container.status() == STOPPED:
-            raise StateError(NOT_RUNNING)
-        shares = shares_of(call, container)
-        if any(call.text(name) for name in IGNORED):
-            call.log.warning("limits of kernel memory are ignored: cgroup v2 has none")
-        config: Any = store.read_config(call.root, call.id)
-        linux = config.setdefault("linux", {})
-        saved = linux.get("resources", {})
-        execute(plan.update(new, saved, probe(), container, shares), Files(), call.observers())
-        if shares:
-            linux["intelRdt"].update(shares)
-        linux["resources"] = merged(saved, new)
-        store.write(call.root, call.id, store.CONFIG, config)
+    update(call.root, call.id, new, call.observers(), shares_of(call), document)
+    if any(call.text(name) for name in IGNORED):
+        call.log.warning("limits of kernel memory are ignored: cgroup v2 has none")
     return 0
 
 
 def plan_of(call: Call) -> Plan:
     """For `explain`."""
     new, document = requested(call)
-    check_resources(new, document)
-    container = Container.load(call.root, call.id)
-    saved = store.read_config(call.root, call.id).get("linux", {}).get("resources") or {}
-    return plan.update(new, saved, call.planned_for(), container, shares_of(call, container))
+    return planned(call.root, call.id, new, shares_of(call), document, call.planned_for())
 
 
-def shares_of(call: Call, container: Container) -> dict[str, str]:
-    """What is to change of linux.intelRdt. StateError for a container that has none."""
-    shares = {key: call.text(flag) for flag, key in RDT.items() if call.text(flag) and not call.text("resources")}
-    if shares and "resctrl" not in container.state:
-        raise StateError("updating a non-existent Intel RDT configuration is not supported")
-    return shares
+def shares_of(call: Call) -> dict[str, str]:
+    """What is to change of linux.intelRdt."""
+    return {key: call.text(flag) for flag, key in RDT.items() if call.text(flag) and not call.text("resources")}
 
 
 def requested(call: Call) -> tuple[Resources, str]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import posix
 
 from .. import plan
-from ..config.check import check, check_process, check_resources
+from ..config.check import check, check_process
 from ..config.load import load
 from ..engine.observer import Observer
 from ..engine.run import execute
-from ..errors import NOT_RUNNING, StateError, UsageError, describe
+from ..errors import UsageError, describe
 from ..host import probe
 from ..kernel.linux import Kernel
 from ..kernel.posix import Files
@@ -21,8 +21,7 @@ from ..options import Options
 from ..runtime import exec as runtime_exec
 from ..runtime import freeze
 from ..state import store
-from ..state.container import STOPPED, Container
-from ..state.store import Lock
+from ..state.container import Container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,19 +114,8 @@ def resume(request: Message, fds: list[int], told: Told) -> Answer:
 
 def update(request: Message, fds: list[int], told: Told) -> Answer:
     """Change the limits: resources is like linux.resources, and what it leaves out stays."""
-    from ..cgroups.update import merged
-    container = loaded(request)
-    resources: Any = request["resources"]
-    check_resources(resources, "the resources")
-    with Lock(container.root, container.id):
-        if container.status() == STOPPED:
-            raise StateError(NOT_RUNNING)
-        config: Any = store.read_config(container.root, container.id)
-        linux = config.setdefault("linux", {})
-        saved: Any = linux.get("resources") or {}
-        execute(plan.update(resources, saved, probe(), container, {}), Files(), [told])
-        linux["resources"] = merged(saved, resources)
-        store.write(container.root, container.id, store.CONFIG, config)
+    from ..runtime.update import update as change
+    change(request["root"], request["id"], request["resources"], [told])
     return {}, []
 
 
