@@ -35,7 +35,8 @@ ALLOWED = {
     "start": (OUTSIDE | {"fcntl", "select"}, INSIDE | FILES | {
         "cli.start", "kernel.waiting", "runtime.start", "steps.start"}),
     "state": (OUTSIDE, INSIDE | {"cli.output", "cli.state", "formats", "formats.json_text"}),
-    "kill": (OUTSIDE, INSIDE | {"cli.kill", "engine", "engine.fields", "engine.step", "steps", "steps.kill"}),
+    "kill": (OUTSIDE, INSIDE | {"cli.kill", "engine", "engine.fields", "engine.step", "runtime", "runtime.kill",
+                                "steps", "steps.kill"}),
     "delete": (OUTSIDE | {"fcntl", "select"}, INSIDE | FILES | {
         "cgroups", "cgroups.v2", "cli.delete", "runtime.delete", "steps.delete"}),
 }

@@ -4,12 +4,10 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..config.check import check
-from ..config.load import load
-from ..errors import UsageError, describe, strerror
+from ..errors import UsageError, strerror
 from ..options import Options
 from ..paths import absolute
-from ..state.store import check_id
+from ..runtime import create
 from .flags import Flag
 
 TYPE_CHECKING = False
@@ -39,10 +37,7 @@ def prepare(call: Call, detach: bool, start: bool) -> tuple[Config, Options]:
     Raises UsageError, ConfigError.
     """
     options = options_of(call, detach)
-    try:
-        posix.chdir(options.bundle)
-    except OSError as fault:
-        raise UsageError(f"chdir {describe(fault)}") from None
+    create.enter(options.bundle)
     config = read(call, options, start)
     if "root" not in call.settings and call.root != "/run/pyrunc":
         keep_runtime_directory(call.root)
@@ -51,9 +46,8 @@ def prepare(call: Call, detach: bool, start: bool) -> tuple[Config, Options]:
 
 def read(call: Call, options: Options, start: bool) -> Config:
     """The configuration, checked. No effects. Raises UsageError, ConfigError."""
-    check_id(call.id)
-    config = load(options.bundle, absolute(call.text("config")) if call.given("config") else "config.json")
-    check(config, start)
+    file = absolute(call.text("config")) if call.given("config") else "config.json"
+    config = create.read(call.id, options.bundle, file, start)
     if "trace-annotation" in call.settings:
         from .tracing import narrow
         narrow(call, config.get("annotations") or {})

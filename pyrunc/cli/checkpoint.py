@@ -3,16 +3,12 @@ from __future__ import annotations
 
 import posix
 
-from .. import plan
 from ..criu.messages import CGROUP_MODES
 from ..criu.options import Choices
-from ..engine.run import execute
-from ..errors import PyruncError, StateError, UsageError, describe, strerror
-from ..kernel.linux import Kernel
+from ..errors import UsageError, describe, strerror
 from ..paths import absolute
-from ..runtime.delete import destroy
-from ..state import intact, store
-from ..state.container import CREATED, CREATING, STOPPED, Container
+from ..runtime.checkpoint import checkpoint, planned
+from ..state.container import Container
 from .flags import Command, Flag, within
 
 TYPE_CHECKING = False
@@ -53,31 +49,13 @@ COMMAND = Command(
 
 
 def run(call: Call) -> int:
-    """The container is deleted when its processes have ended by it."""
-    container = Container.load(call.root, call.id)
-    with store.Lock(call.root, call.id):
-        status = container.status()
-        if status in (CREATED, CREATING, STOPPED):
-            raise StateError(f"Container cannot be checkpointed in {status} state")
-        choices = of_dump(call)
-        execute(planned(container, choices), Kernel(), call.observers())
-        if not choices.leave_running and not choices.pre_dump:
-            try:
-                destroy(container, call.observers())
-            except (OSError, PyruncError) as fault:     # the checkpoint is there, and that was asked for
-                call.log.warning(f"delete {call.id}: {describe(fault) if isinstance(fault, OSError) else fault}")
+    checkpoint(call.root, call.id, of_dump(call), call.observers())
     return 0
 
 
 def plan_of(call: Call) -> Plan:
     """For `explain`."""
     return planned(Container.load(call.root, call.id), of_dump(call))
-
-
-def planned(container: Container, choices: Choices) -> Plan:
-    """The plan for a container."""
-    config = store.read_config(container.root, container.id)
-    return plan.checkpoint(config, intact.options_of(container.state), container.state, choices)
 
 
 def of_dump(call: Call) -> Choices:

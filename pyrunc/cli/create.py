@@ -1,8 +1,7 @@
 """create: make a container of a bundle; its program waits for `start`."""
 from __future__ import annotations
 
-from .. import plan
-from ..runtime import create
+from ..runtime.create import create, planned
 from .bundle import FLAGS, explained, prepare
 from .flags import Command
 
@@ -17,10 +16,10 @@ COMMAND = Command("create", "create a container from a bundle", FLAGS, prefix="p
 
 def run(call: Call) -> int:
     config, options = prepare(call, detach=True, start=False)
-    create.create(config, options, observers=call.observers(stops=True))
+    create(config, options, call.observers(stops=True))
     return 0
 
 
 def plan_of(call: Call) -> Plan:
     """For `explain`."""
-    return plan.create(*explained(call, detach=True, start=False), call.planned_for())
+    return planned(*explained(call, detach=True, start=False), call.planned_for())

@@ -1,12 +1,9 @@
 """events: what a container uses, now and then, and when the OOM killer has been at it; one JSON line each."""
 from __future__ import annotations
 
-from ..cgroups.oom import kills
-from ..cgroups.stats import stats
-from ..errors import StateError, UsageError
+from ..errors import UsageError
 from ..formats.json_text import dumps
-from ..kernel.posix import Files
-from ..state.container import STOPPED, Container
+from ..runtime.events import usage, watch
 from .flags import Command, Flag
 from .output import emit
 
@@ -30,29 +27,13 @@ def run(call: Call) -> int:
     interval = duration(call.text("interval"))
     if interval <= 0:
         raise UsageError("duration interval must be greater than 0")
-    container = Container.load(call.root, call.id)
-    if container.status() == STOPPED:
-        raise StateError(f"container with id {call.id} is not running")
-    cgroup = container.cgroup()
-    if not cgroup.exists():
-        raise StateError(f"container {call.id} has no cgroup to read stats from")
-    if call.on("stats"):
-        _stats(container.id, cgroup.fd)
-        return 0
-    for new in kills(Files(), cgroup.fd, interval):
-        if not new:
-            _stats(container.id, cgroup.fd)
-        for _ in range(new):
-            _event({"type": "oom", "id": container.id})
+    events = [("stats", usage(call.root, call.id))] if call.on("stats") else watch(call.root, call.id, interval)
+    for kind, data in events:
+        event: dict[str, Any] = {"type": kind, "id": call.id}
+        if kind == "stats":
+            event["data"] = {**data, "intel_rdt": {}, "network_interfaces": None}
+        emit(dumps(event) + "\n")
     return 0
-
-
-def _stats(id: str, fd: int) -> None:
-    _event({"type": "stats", "id": id, "data": {**stats(Files(), fd), "intel_rdt": {}, "network_interfaces": None}})
-
-
-def _event(event: dict[str, Any]) -> None:
-    emit(dumps(event) + "\n")
 
 
 def duration(text: str) -> float:

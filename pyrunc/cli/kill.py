@@ -4,8 +4,7 @@ from __future__ import annotations
 import _signal
 
 from ..errors import StateError, UsageError
-from ..state.container import Container
-from ..steps.kill import by_cgroup
+from ..runtime.kill import kill
 from .flags import Command, Flag
 
 TYPE_CHECKING = False
@@ -21,35 +20,24 @@ COMMAND = Command(
 
 
 def run(call: Call) -> int:
-    """No lock is taken: a signal must get through whatever other commands are doing."""
-    number = asked(call)
+    number, all = asked(call), call.on("all")
+    watching = call.observers() if call.trace or call.log.verbose else ()        # of one step there is else no word
     if not call.on("regex"):
-        kill(call, call.id, number)
+        kill(call.root, call.id, number, all, watching)
         return 0
     from .id_patterns import ids
     for id in ids(call.root, call.id):
         try:
-            kill(call, id, number)
+            kill(call.root, id, number, all, watching)
         except StateError:       # it ended meanwhile, or does not run
             continue
     return 0
 
 
-def kill(call: Call, id: str, number: int) -> None:
-    """The engine would only cost time where nobody looks and all there is to do is to signal the init."""
-    container, all = Container.load(call.root, id), call.on("all")
-    if call.trace or call.log.verbose or all or by_cgroup(container, number, all):
-        from .. import plan
-        from ..engine.run import execute
-        from ..kernel.posix import Files
-        execute(plan.kill(container, number, all), Files(), call.observers())
-    else:
-        container.signal(number)
-
-
 def plan_of(call: Call) -> Plan:
     """For `explain`."""
     from .. import plan
+    from ..state.container import Container
     return plan.kill(Container.load(call.root, call.id), asked(call), call.on("all"))
 
 

@@ -10,7 +10,6 @@ from ..state.container import Container
 from ..state.store import check_root
 from .flags import Command, Flag
 from .output import emit
-from .state import description
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def _containers(call: Call) -> Iterator[dict[str, Any]]:
         return                       # the default root: nobody has made a container yet
     for id in ids:
         try:
-            yield description(Container.load(call.root, id), _owner(f"{call.root}/{id}"))
+            yield Container.load(call.root, id).described(_owner(f"{call.root}/{id}"))
         except (NotADirectoryError, UsageError):     # beside the containers: "@trace", "@seccomp"
             continue
         except (OSError, PyruncError) as fault:

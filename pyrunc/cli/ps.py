@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from .. import programs
-from ..errors import NOT_FOUND_IN_PATH, NOT_RUNNING, StateError, UsageError
+from ..errors import NOT_FOUND_IN_PATH, UsageError
 from ..formats.json_text import dumps
 from ..kernel.posix import lines
-from ..state.container import Container
+from ..runtime.ps import processes
 from .flags import Command, Flag
 from .output import emit
 
@@ -26,12 +26,7 @@ def run(call: Call) -> int:
     format = call.text("format")
     if format not in FORMATS:
         raise UsageError("invalid format option")
-    container = Container.load(call.root, call.id)
-    cgroup = container.cgroup()
-    if not cgroup.exists():      # removed with the last process, or there never was one: no list is no empty list
-        raise StateError(f"{NOT_RUNNING}: cgroup {cgroup.path} is gone" if cgroup.path else
-                         f"container {call.id} has no cgroup, so its processes are not known")
-    pids = cgroup.procs()
+    pids = processes(call.root, call.id)
     if format == "json":
         emit(dumps(pids) + "\n")
         return 0

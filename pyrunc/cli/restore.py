@@ -2,14 +2,11 @@
 from __future__ import annotations
 
 from .. import plan
-from ..engine.run import execute
-from ..host import probe
-from ..kernel.linux import Kernel
-from ..state import store
+from ..runtime.restore import restore
+from ..runtime.run import adopt_orphans, forget, let_go
 from .bundle import FLAGS, explained, prepare
 from .checkpoint import COMMON, choices_of
 from .flags import Command, Flag
-from .run import PR_SET_CHILD_SUBREAPER, forget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,24 +30,22 @@ def run(call: Call) -> int:
     detach = call.on("detach")
     choices = of_restore(call)
     config, options = prepare(call, detach, start=True)
-    steps = plan.restore(config, options, probe(), choices)
     if not detach:
         from .foreground import hold_signals
         hold_signals()
     if not call.on("no-subreaper"):
-        from .._native import lib
-        lib.pr_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    facts = execute(steps, Kernel(), call.observers(stops=True))
+        adopt_orphans()
+    facts = restore(config, options, choices, call.observers(stops=True))
     if detach:
         return 0
     try:
         from .foreground import hold_all, stay
         hold_all()
-        store.release(call.root, call.id)
+        let_go(call.root, call.id, facts)
         return stay(facts, call.log)
     finally:
         if not call.on("keep"):
-            forget(call, facts)
+            forget(call.root, call.id, facts, call.observers())
 
 
 def plan_of(call: Call) -> Plan:

@@ -1,24 +1,14 @@
 """run: create a container and run its program at once, staying with it to the end unless detached."""
 from __future__ import annotations
 
-import _signal
-import posix
-
-from .. import plan
-from ..engine.run import Interrupted
-from ..errors import PyruncError, describe
-from ..kernel.linux import fail
-from ..kernel.stopping import STOPPING
-from ..runtime import create
-from ..runtime.delete import delete
+from ..runtime.create import create, planned
+from ..runtime.run import adopt_orphans, forget, let_go
 from ..runtime.start import start
-from ..state import store
 from .bundle import FLAGS, explained, prepare
 from .flags import Command, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..engine.facts import Facts
     from ..engine.step import Plan
     from .flags import Call
 
@@ -30,9 +20,6 @@ COMMAND = Command(
      Flag("no-subreaper", bool, "do not become the parent of the container's orphans")),
     prefix="pyrunc run failed: ", shares=True)
 
-PR_SET_CHILD_SUBREAPER = 36
-TRIES = 2
-
 
 def run(call: Call) -> int:
     """The exit status is the program's, or 128 and the number of the signal that killed it; 0 when detached."""
@@ -42,15 +29,13 @@ def run(call: Call) -> int:
         from .foreground import hold_signals
         hold_signals()
     if not call.on("no-subreaper"):
-        from .._native import lib
-        if lib.pr_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0:
-            raise fail("become the parent of the container's orphans")
-    facts = create.create(config, options, observers=call.observers(stops=True))
+        adopt_orphans()
+    facts = create(config, options, call.observers(stops=True))
     try:
         if not detach:
             from .foreground import hold_all
             hold_all()
-        let_go(call, facts)
+        let_go(call.root, call.id, facts)
         notify = None
         if options.notify_socket:
             from ..runtime.sd_notify import of_caller
@@ -67,41 +52,9 @@ def run(call: Call) -> int:
         raise
     finally:
         if not detach and not call.on("keep"):
-            forget(call, facts)
+            forget(call.root, call.id, facts, call.observers())
 
 
 def plan_of(call: Call) -> Plan:
     """For `explain`."""
-    return plan.create(*explained(call, call.on("detach"), start=True), call.planned_for())
-
-
-def let_go(call: Call, facts: Facts) -> None:
-    """Close what `start` must not find: the lock of create, and a reader of the fifo besides the init."""
-    store.release(call.root, call.id)
-    posix.close(facts.fifo_fd)
-    facts.fifo_fd = -1
-
-
-def forget(call: Call, facts: Facts) -> None:
-    """Delete the container. A failure is a warning: the program's status is what the caller wants to know.
-
-    It has the descriptors that were put by for the undo: where there were enough to run, there are enough to delete.
-
-    But who asked for `run` does not think of deleting: what fails may be no more than a moment's want of memory, and a
-    deletion can be gone on with, so it gets a second try.
-    """
-    failed = 0
-    while facts.spare:
-        posix.close(facts.spare.pop())
-    while True:
-        try:
-            for number in STOPPING:
-                _signal.signal(number, _signal.SIG_IGN)      # half a deletion helps nobody
-            return delete(call.root, call.id, True, call.observers())
-        except Interrupted:              # it has ended a poststop hook; what is left is done now
-            continue
-        except (OSError, PyruncError) as fault:
-            failed += 1
-            if failed == TRIES:
-                call.log.warning(f"delete {call.id}: {describe(fault) if isinstance(fault, OSError) else fault}")
-                return None
+    return planned(*explained(call, call.on("detach"), start=True), call.planned_for())

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import posix
 
-from .. import plan
-from ..config.check import check, check_process
-from ..config.load import load
+from ..config.check import check_process
 from ..engine.observer import Observer
-from ..engine.run import execute
-from ..errors import UsageError, describe
-from ..host import probe
-from ..kernel.linux import Kernel
-from ..kernel.posix import Files
 from ..options import Options
-from ..runtime import exec as runtime_exec
+from ..runtime import create as creating
+from ..runtime import exec as executing
 from ..runtime import freeze
-from ..state import store
-from ..state.container import Container
+from ..runtime.delete import delete as delete_container
+from ..runtime.kill import kill as send_signal
+from ..runtime.start import start as start_container
+from ..runtime.update import update as update_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,41 +58,35 @@ def create(request: Message, fds: list[int], told: Told) -> Answer:
     """Make a container. With process.terminal the terminal's master end goes with the answer, after the pidfd."""
     standard_streams(fds)
     bundle = request["bundle"]
-    store.check_id(request["id"])
-    try:
-        posix.chdir(bundle)
-    except OSError as fault:
-        raise UsageError(f"chdir {describe(fault)}") from None
-    config = request["config"] if request["config"] is not None else load(bundle)
-    check(config)
+    creating.enter(bundle)
+    config = creating.read(request["id"], bundle, config=request["config"])
     options = Options(id=request["id"], root=request["root"], bundle=bundle,
                       detach=not config.get("process", {}).get("terminal"), **request["options"])
-    facts = execute(plan.create(config, options, probe()), Kernel(), [told])
+    facts = creating.create(config, options, [told])
     return {"pid": facts.pid}, given(facts)
 
 
 def exec(request: Message, fds: list[int], told: Told) -> Answer:
     """One more process in a container; the terminal's master end as with create."""
     standard_streams(fds)
-    container, config = runtime_exec.found(request["root"], request["id"])
+    container, config = executing.found(request["root"], request["id"])
     own: Any = config.get("process") or {}
-    process = runtime_exec.completed({"cwd": own.get("cwd", "/"), **request["process"]}, own)
+    process = executing.completed({"cwd": own.get("cwd", "/"), **request["process"]}, own)
     check_process(process, "the process")
-    options = runtime_exec.options_of(container, detach=not process.get("terminal"))
-    facts = runtime_exec.exec(container, config, process, options, [told])
+    options = executing.options_of(container, detach=not process.get("terminal"))
+    facts = executing.exec(container, config, process, options, [told])
     return {"pid": facts.pid}, given(facts)
 
 
 def start(request: Message, fds: list[int], told: Told) -> Answer:
     """Let a created container run its program."""
-    from ..runtime.start import start as let_go
-    let_go(request["root"], request["id"], [told])
+    start_container(request["root"], request["id"], [told])
     return {}, []
 
 
 def kill(request: Message, fds: list[int], told: Told) -> Answer:
     """Send a signal to the init, or to every process of the container."""
-    execute(plan.kill(loaded(request), request["signal"], request["all"]), Files(), [told])
+    send_signal(request["root"], request["id"], request["signal"], request["all"], [told])
     return {}, []
 
 
@@ -114,15 +104,13 @@ def resume(request: Message, fds: list[int], told: Told) -> Answer:
 
 def update(request: Message, fds: list[int], told: Told) -> Answer:
     """Change the limits: resources is like linux.resources, and what it leaves out stays."""
-    from ..runtime.update import update as change
-    change(request["root"], request["id"], request["resources"], [told])
+    update_container(request["root"], request["id"], request["resources"], [told])
     return {}, []
 
 
 def delete(request: Message, fds: list[int], told: Told) -> Answer:
     """Remove a container that has stopped or never started; with force, kill it first."""
-    from ..runtime.delete import delete as remove
-    remove(request["root"], request["id"], request["force"], [told])
+    delete_container(request["root"], request["id"], request["force"], [told])
     return {}, []
 
 
@@ -134,11 +122,6 @@ OPERATIONS: dict[str, Callable[[Message, list[int], Told], Answer]] = {
 def given(facts: Facts) -> list[int]:
     """The descriptors that go with an answer: the process's pidfd, and the master end of its terminal if it has one."""
     return [facts.pidfd] + ([facts.console_fd] if facts.console_fd >= 0 else [])
-
-
-def loaded(request: Message) -> Container:
-    """The container that a request is about."""
-    return Container.load(request["root"], request["id"])
 
 
 def standard_streams(fds: list[int]) -> None:

@@ -79,8 +79,7 @@ class Container:
 
     def state(self) -> dict[str, Any]:
         """The state as runtime.md#state has it, with `rootfs` and `created`. StateError when it is gone."""
-        from ..cli.state import description
-        return description(self._record())
+        return self._record().described()
 
     @property
     def status(self) -> str:
@@ -94,21 +93,17 @@ class Container:
         return 0 if record.status() == "stopped" else record.pid
 
     def processes(self) -> list[int]:
-        """The pids of all its processes, as the host sees them; none without a cgroup."""
-        with self._record().cgroup() as cgroup:
-            return cgroup.procs()
+        """The pids of all its processes, as the host sees them. StateError where they are not known: no cgroup."""
+        from ..runtime.ps import processes
+        return processes(self._runtime.root, self.id)
 
     def stats(self) -> dict[str, Any]:
         """What it uses, as `pyrunc events --stats` shows it: times in ns, sizes in bytes.
 
-        StateError without a cgroup.
+        StateError unless it runs and has a cgroup.
         """
-        from ..cgroups.stats import stats
-        from ..kernel.posix import Files
-        with self._record().cgroup() as cgroup:
-            if not cgroup.exists():
-                raise StateError(f"container {self.id} has no cgroup to read stats from")
-            return stats(Files(), cgroup.fd)
+        from ..runtime.events import usage
+        return usage(self._runtime.root, self.id)
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait until its init has ended: the exit status, or minus the signal; None when this object did not create it.

@@ -1,19 +1,17 @@
-"""The library's front door: create a container from a config, without a command line.
-
-    from pyrunc import runtime
-    from pyrunc.options import Options
-    facts = runtime.create(config, Options(id="c1", bundle="/bundle"))
-
-The caller's process must have one thread at the time of the call (clone3 of a threaded process deadlocks; the
-native module refuses with EDEADLK) and become the parent of the container's init.
-"""
+"""Creating a container: for the command line, the library and the shim."""
 from __future__ import annotations
 
+import posix
+
 from .. import plan
+from ..config.check import check
+from ..config.load import load
 from ..engine.facts import Facts
 from ..engine.run import execute
+from ..errors import UsageError, describe
 from ..host import probe
 from ..kernel.linux import Kernel
+from ..state.store import check_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,16 +19,44 @@ if TYPE_CHECKING:
 
     from ..config.types import Config
     from ..engine.observer import Observer
+    from ..engine.step import Plan
     from ..host import Host
     from ..options import Options
 
 
-def create(config: Config, options: Options, host: Host | None = None, observers: Sequence[Observer] = (),
-           kernel: Kernel | None = None) -> Facts:
-    """Run the plan of create. The container is `created` afterwards; facts.pid and facts.pidfd are its init's.
+def enter(bundle: str) -> None:
+    """Make the bundle this process's directory, as hooks and relative paths expect. UsageError."""
+    try:
+        posix.chdir(bundle)
+    except OSError as fault:
+        raise UsageError(f"chdir {describe(fault)}") from None
 
-    config      checked (config/check.py); options.bundle absolute
-    observers   whoever watches (observer.py): trace.TraceFile, stops.Breakpoints
+
+def read(id: str, bundle: str, file: str = "config.json", start: bool = False, config: Config | None = None) -> Config:
+    """The config, checked. No effects.
+
+    file     counts from the bundle
+    start    its program is run at once, so there has to be one
+    config   instead of the file
+    Raises UsageError for what is no id, ConfigError.
+    """
+    check_id(id)
+    found = load(bundle, file) if config is None else config
+    check(found, start)
+    return found
+
+
+def create(config: Config, options: Options, observers: Sequence[Observer] = ()) -> Facts:
+    """Run the plan of create. The container is `created` afterwards; facts.pid and facts.pidfd are its init's, which
+    is a child of the caller. The lock and the reader of the fifo stay with the caller (run.let_go).
+
+    config      from read(); options.bundle is absolute and the present directory
+    The process must have one thread: clone3(2) of one with more fails with EDEADLK (_native/module/clone.c).
     Raises ConfigError, StateError, StepError or engine.Interrupted, with everything undone.
     """
-    return execute(plan.create(config, options, host or probe()), kernel or Kernel(), observers)
+    return execute(planned(config, options), Kernel(), observers)
+
+
+def planned(config: Config, options: Options, host: Host | None = None) -> Plan:
+    """The plan of create, here and now; host: not on this one. Raises ConfigError; no effects."""
+    return plan.create(config, options, host or probe())

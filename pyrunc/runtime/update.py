@@ -40,7 +40,7 @@ def update(root: str, id: str, resources: Resources, observers: Sequence[Observe
             raise StateError(NOT_RUNNING)
         config: Any = store.read_config(root, id)
         linux = config.setdefault("linux", {})
-        saved: Resources = linux.get("resources") or {}
+        saved: Any = linux.get("resources") or {}
         execute(_planned(container, saved, resources, shares), Files(), observers)
         if shares:
             linux["intelRdt"].update(shares)

@@ -117,6 +117,24 @@ class Container:
         finally:
             (kernel or posix).close(fd)
 
+    def described(self, owner: str = "") -> dict[str, Any]:
+        """The container as `state` and `list --format json` show it: runtime.md#state with runc's additions. pid is 0
+        once it has stopped."""
+        state, status = self.state, self.status()
+        shown = {
+            "ociVersion": state["ociVersion"],
+            "id": self.id,
+            "pid": 0 if status == STOPPED else self.pid,
+            "status": status,
+            "bundle": state["bundle"],
+            "rootfs": state["rootfs"],
+            "created": state["created"],
+        }
+        if state["annotations"]:
+            shown["annotations"] = state["annotations"]
+        shown["owner"] = owner
+        return shown
+
     def oci_state(self, status: str) -> dict[str, Any]:
         """The state as runtime.md#state has it: for `state`, and for hooks to read on their standard input."""
         state = {"ociVersion": self.state["ociVersion"], "id": self.id, "status": status}
