@@ -28,10 +28,8 @@ LAYERS = (
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-#: What still points up: the operations that stand in the command line's files, and the plan that `start` makes again
-#: where there was no room to write it down.
-STILL_UP = {("library/container.py", "cli"), ("library/runtime.py", "cli"), ("library/planning.py", "cli"),
-            ("keeper/operations.py", "cli"), ("steps/start.py", "plan")}
+#: What still points up: the plan that `start` makes again where there was no room to write it down.
+STILL_UP = {("steps/start.py", "plan")}
 #: The face of the library names what is in it (PEP 562), and `python -m pyrunc` is the command line.
 FACES = {"__init__", "__main__"}
 

@@ -148,16 +148,14 @@ class Reporter:
 
 
 def state_root(settings: dict[str, Any]) -> str:
-    """The state root: --root, or $XDG_RUNTIME_DIR/pyrunc for whoever is not root of the host, or /run/pyrunc."""
+    """The state root: --root, or the default one."""
     if "root" in settings:
         root = absolute(settings["root"])
         if root == "/" or not settings["root"]:
             raise UsageError("Option --root argument should not be set to /")
         return root
-    runtime_directory = posix.environ.get(b"XDG_RUNTIME_DIR", b"").decode(errors="surrogateescape")
-    if runtime_directory and (posix.geteuid() != 0 or _foreign_root()):
-        return absolute(f"{runtime_directory}/pyrunc")
-    return "/run/pyrunc"
+    from ..state.store import default_root
+    return default_root()
 
 
 def trace_file(settings: dict[str, Any], root: str) -> str:
@@ -185,12 +183,6 @@ def stops(settings: dict[str, Any]) -> list[str]:
     asked: list[str] = settings.get("break") or [
         word for word in posix.environ.get(b"PYRUNC_BREAK", b"").decode(errors="surrogateescape").split(",") if word]
     return asked
-
-
-def _foreign_root() -> bool:
-    """Root only of a user namespace, on behalf of a user: rootless Podman runs its runtime so."""
-    from ..state.process_id import read
-    return posix.environ.get(b"USER") != b"root" and read("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
 
 
 def module(name: str) -> ModuleType:

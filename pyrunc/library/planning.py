@@ -18,8 +18,8 @@ def spec(rootless: bool | None = None) -> dict[str, Any]:
 
     rootless  for a container of the calling user; None: if that is not root
     """
-    from ..cli.spec import example
-    from ..cli.spec import rootless as of_user
+    from ..config.example import example
+    from ..config.example import rootless as of_user
     config = example()
     config["process"]["terminal"] = False
     return of_user(config) if (os.geteuid() != 0 if rootless is None else rootless) else config

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import StateError, UsageError
 from ..keeper.errors import unpack
 from ..state.container import Container as Record
+from ..state.store import default_root
 from .connection import Connection
 from .container import Container
 from .observer import Observer, tell
@@ -27,8 +28,7 @@ class Runtime:
     def __init__(self, root: str = "", systemd: bool = False, observers: Sequence[Observer] = ()) -> None:
         if root and not root.startswith("/"):
             raise UsageError(f"root {root} is not an absolute path")
-        from ..cli.main import state_root
-        self.root = root or state_root({})
+        self.root = root or default_root()
         self.systemd = systemd
         self.observers = tuple(observers)
         self.warnings: list[str] = []

@@ -17,6 +17,7 @@ import posix
 from ..config.load import MAX_SIZE, loads, read_all
 from ..errors import DOES_NOT_EXIST, EMPTY_ID, INVALID_ID, ConfigError, StateError, UsageError
 from ..kernel.own_files import check_owner, open_file
+from ..paths import absolute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +42,20 @@ def check_id(id: str) -> None:
         raise UsageError(EMPTY_ID)
     if id in (".", "..") or len(id) > ID_LIMIT or not ID_CHARACTERS.issuperset(id):
         raise UsageError(INVALID_ID)
+
+
+def default_root() -> str:
+    """The state root if none is given: $XDG_RUNTIME_DIR/pyrunc for whoever is not root of the host, or /run/pyrunc."""
+    runtime_directory = posix.environ.get(b"XDG_RUNTIME_DIR", b"").decode(errors="surrogateescape")
+    if runtime_directory and (posix.geteuid() != 0 or _foreign_root()):
+        return absolute(f"{runtime_directory}/pyrunc")
+    return "/run/pyrunc"
+
+
+def _foreign_root() -> bool:
+    """Root only of a user namespace, on behalf of a user: rootless Podman runs its runtime so."""
+    from .process_id import read
+    return posix.environ.get(b"USER") != b"root" and read("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
 
 
 def make_root(root: str, kernel: Files) -> None:

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -84,7 +85,8 @@ def test_features(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_ps_and_list_and_state(made: World, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     made.running("c")
-    monkeypatch.setattr(Container, "cgroup", lambda self: SimpleNamespace(exists=lambda: True, procs=lambda: [7, 8]))
+    cgroup = SimpleNamespace(exists=lambda: True, procs=lambda: [7, 8])
+    monkeypatch.setattr(Container, "cgroup", lambda self: nullcontext(cgroup))
     root = ["--root", str(made.root)]
     _, out, _ = call(capfd, *root, "ps", "--format", "json", "c")
     assert all(type(pid) is int for pid in json.loads(out)) and out.count("\n") == 1

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.cli import main as cli
+from pyrunc.state import store
 
 from ..state.made import World
 
@@ -187,7 +188,7 @@ def test_the_state_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     for user, foreign, expected in [(1000, False, "/run/user/1000/pyrunc"), (0, False, "/run/pyrunc"),
                                     (0, True, "/run/user/1000/pyrunc")]:
         monkeypatch.setattr(posix, "geteuid", lambda user=user: user)
-        monkeypatch.setattr(cli, "_foreign_root", lambda foreign=foreign: foreign)
+        monkeypatch.setattr(store, "_foreign_root", lambda foreign=foreign: foreign)
         assert cli.state_root({}) == expected
 
 
