@@ -4,6 +4,7 @@
 #   make test       install what is missing, build, and pass every test
 #   make engines    every scenario under containerd, CRI, Docker, Podman and Buildah, in the guest; ENGINE=docker: one's
 #   make faults     every system call of every command fails once, in every way: hours
+#   make bench-shim the speed and memory of containerd's shims, side by side
 #   make lint       ruff and mypy
 #   make coverage   the unit tests, and how much of pyrunc/ they run, in one line
 #   make install    PREFIX=/usr/local [DESTDIR=]: for engines
@@ -26,7 +27,7 @@ APT_RECOMMENDED := docker-cli nftables catatonit passt
 
 SOURCES := $(shell find pyrunc -name '*.py' -o -name '*.[ch]' ! -name '_native.c' ! -name '_seccomp.c') setup.py Makefile
 
-.PHONY: build demo test coverage engines faults bench lint install clean apt-build apt-test
+.PHONY: build demo test coverage engines faults bench bench-shim lint install clean apt-build apt-test
 build: $(VENV)/bin/pyrunc
 
 demo: build
@@ -58,6 +59,13 @@ engines: build apt-test $(VENV)/.test
 faults: build apt-test $(VENV)/.test
 	$(IN) -m pytest $(PYTEST) --faults tests/faults
 
+# Shims side by side, driven as containerd does: SHIMS="NAME=PROGRAM[,RUNTIME] ..." to choose them, e.g. with a crun of one's own.
+SHIMS := pyrunc=$(abspath build/bench)/bin/containerd-shim-pyrunc-v2 go-runc=containerd-shim-runc-v2,runc \
+         go-crun=containerd-shim-runc-v2,crun
+bench-shim: build apt-test $(VENV)/.test
+	$(IN) pyrunc/_native/install.py $(abspath build/bench)
+	$(IN) -m tests.shim.bench $(addprefix --shim ,$(SHIMS)) --json bench-shim.json
+
 bench: build apt-test $(VENV)/.test
 	$(IN) pyrunc/_native/install.py $(abspath build/bench)
 	$(IN) -m tests.bench --runtime build/bench/bin/pyrunc --runtime runc --runtime crun --json bench.json
@@ -70,7 +78,7 @@ install: build
 	$(IN) pyrunc/_native/install.py $(abspath $(PREFIX)) $(DESTDIR)
 
 clean:
-	rm -rf build demo bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis pyrunc/_native/*.so pyrunc/formats/*.so \
+	rm -rf build demo bench.json bench-shim.json .mypy_cache .ruff_cache .pytest_cache .hypothesis pyrunc/_native/*.so pyrunc/formats/*.so \
 	  pyrunc/_native/_native.c pyrunc/_native/_seccomp.c $(VENV)/bin/pyrunc $(VENV)/bin/containerd-shim-pyrunc-v2
 	find . -name __pycache__ -not -path './$(VENV)/*' -exec rm -rf {} +
 

@@ -20,6 +20,7 @@ class Options(Fields):
     pid_file: str = ""
     cgroup: str = ""                     # exec --cgroup: a cgroup below the container's own
     joins: bool = False                  # exec: one more process in a container that exists
+    heir: int = 0                        # exec: the runtime's parent, a child subreaper, whose child it becomes
     init_pid: int = 0                    # exec: its first process, as the runtime sees it
     preserve_fds: int = 0
     listen_fds: int = 0                  # LISTEN_FDS, when LISTEN_PID was ours

@@ -263,7 +263,7 @@ def _exec(config: Config, options: Options, host: Host, container: Mapping[str, 
     yield from _give_up_privileges(config, options, host)
 
     # L, P: the pid namespace last of all, where the container's processes may seize it
-    yield from join.clone_inside(config, cloning)
+    yield from join.clone_inside(config, options, cloning)
     yield from scheduling.after_clone(config, options, host, inside)
     yield from known if inside else ()
     yield from join.go_on(cloning)

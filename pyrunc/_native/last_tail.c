@@ -117,8 +117,8 @@ static void __attribute__((noreturn)) finish(struct stage *stage, const op_t *op
     }
 }
 
-/* The process in whose place it goes on is a sibling (the runtime stays the parent) and the leader of a session. It
- * begins by waiting for the runtime, without which it ends. Of either, a fork has nothing to hand on. The runtime is
+/* The process in whose place it goes on is a sibling (the runtime stays the parent), or goes to whoever adopts what the
+ * runtime's children leave, when this process ends; and it is the leader of a session. It begins by waiting for the runtime, without which it ends. Of either, a fork has nothing to hand on. The runtime is
  * told the number by the kernel, for a filter may kill this process when it has cloned the other and wants to end.
  *
  * A filter is in force. Where it would refuse these calls it has a door for them: stage->secret (last_stage.c). */
@@ -128,7 +128,8 @@ void clone_inside(struct stage *stage, const op_t *op)
     page->child_pid = 0;
     for (struct span *span = stage->spans; LETS_GO && span < stage->spans + stage->span_count; span++)
         raw_must(stage, RAW(munmap, span->from, span->to - span->from, 0, 0, 0, stage->secret), "unmap a library");
-    long pid = RAW(clone, CLONE_PARENT | CLONE_PARENT_SETTID, 0, &page->child_pid, 0, 0, stage->secret);
+    long flags = (op->c & 2 ? SIGCHLD : CLONE_PARENT) | CLONE_PARENT_SETTID;
+    long pid = RAW(clone, flags, 0, &page->child_pid, 0, 0, stage->secret);
     raw_must(stage, pid, "clone the process");
     if (pid)
         raw_exit(0);
@@ -136,7 +137,7 @@ void clone_inside(struct stage *stage, const op_t *op)
     if (op->len)                /* what it inherited has room for the one that cloned it: to lower it takes no privilege */
         raw_must(stage, RAW(prlimit64, 0, RLIMIT_NPROC, stage->blob + op->data, 0, 0, stage->secret),
                  "limit the number of processes");
-    if (op->c)
+    if (op->c & 1)
         raw_must(stage, RAW(ioctl, 0, TIOCSCTTY, 0, 0, 0, stage->secret), "make the terminal the controlling terminal");
     meet(stage, (int)op->a, 0);
     finish(stage, op + 1);

@@ -157,7 +157,8 @@ enum {
     OP_SETNS,            /* a = fd, b = CLONE_NEW*: exec joins the container's mount and pid namespaces here, and only here */
     OP_CLONE,            /* let go of the host's libraries, and go on as a child of the runtime that was born in the joined
                           * pid namespace; page.child_pid = its pid. It begins a session and waits for one byte at a = sync
-                          * fd. b = 1: the filter needs a door for that; c = 1: its terminal is standard input; data
+                          * fd. b = 1: the filter needs a door for that; c & 1: its terminal is standard input; c & 2:
+                          * it is not the runtime's child, but goes to the child subreaper above that (prctl(2)); data
                           * = soft and hard RLIMIT_NPROC, uint64_t[2], or nothing. Only OP_CLOSE_FROM,
                           * OP_BARRIER and OP_EXEC may follow */
     OP_TERMINAL,         /* make the terminal that is standard input the controlling one */

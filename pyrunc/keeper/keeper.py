@@ -7,6 +7,9 @@
 """
 from __future__ import annotations
 
+import posix
+
+from ..errors import PyruncError
 from ..kernel.loop import READ, WRITE, Loop
 from .nursery import Nursery, close
 
@@ -18,13 +21,30 @@ if TYPE_CHECKING:
     from .nursery import Operation
 
 
+#: Operations that make no process.
+ALONE = ("start", "kill", "pause", "resume", "update", "delete")
+#: Workers that stay, however many CPUs there are.
+MOST = 4
+
+
+def again(request: Message) -> bool:
+    """Whether a worker that stays may have it: it makes no process, or one that it can leave to the keeper."""
+    if request["operation"] == "exec":
+        from ..state.container import Container
+        try:
+            return bool(Container.load(request["root"], request["id"]).state["pid_namespace"])
+        except (PyruncError, KeyError):                   # the worker will say what is wrong
+            return False
+    return request["operation"] in ALONE
+
+
 class Keeper:
     """Serves one connection until it closes. Containers outlive the keeper."""
 
     def __init__(self, channel: Channel, operations: Mapping[str, Operation]) -> None:
         self.channel = channel
         self.loop = Loop()
-        self.nursery = Nursery(self.loop, operations, self._ended)
+        self.nursery = Nursery(self.loop, operations, self._ended, min(len(posix.sched_getaffinity(0)), MOST))
         self.unsent: list[tuple[Message, list[int]]] = []
 
     def run(self) -> None:
@@ -42,7 +62,8 @@ class Keeper:
                 return
             request, fds = received
             number = request["number"]
-            self.nursery.run(request, fds, lambda message, given: self._post({"number": number, **message}, given))
+            self.nursery.run(request, fds, lambda message, given: self._post({"number": number, **message}, given),
+                             again(request))
 
     def _ended(self, pid: int, status: int, time: int) -> None:
         self._post({"exit": pid, "status": status, "time": time}, [])

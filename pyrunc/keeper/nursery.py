@@ -1,19 +1,20 @@
 """Workers and what they leave behind: each operation runs in a process of its own, whose children are then ours.
 
-As a child subreaper (prctl(2)) this process becomes the parent of what a worker has made when the worker ends, so exit
-statuses are exact. A worker answers before it ends, and answers are read before anything is reaped: so no status can
-come before the answer that names its process.
+As a child subreaper (prctl(2)) this process becomes the parent of what a worker has made when the worker ends, or as
+soon as it is made (Options.heir), so exit statuses are exact. Answers are read before anything is reaped, and what ends
+before the answer that names it is remembered: so none is told before that answer, and none is lost.
 """
 from __future__ import annotations
 
 import _signal
 import posix
 import time
+from _socket import SHUT_RDWR
 
 from ..errors import PyruncError
 from ..kernel.loop import READ
 from ..kernel.posix import Files
-from . import errors
+from . import errors, spawner
 from .channel import Channel, pair
 from .operations import Told
 
@@ -21,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..kernel.loop import Loop
+    from ..kernel.loop import Loop, Timer
     from .channel import Message
 
     Operation = Callable[[Message, list[int], Told], tuple[Message, list[int]]]
@@ -30,84 +31,166 @@ if TYPE_CHECKING:
     #: Called with pid, wait status and nanoseconds since the epoch.
     Ended = Callable[[int, int, int], None]
 
+#: Seconds without work after which a worker that stays ends, for it costs as much memory as its parent: less than
+#: between two probes of a quiet container, more than between the operations of one whose life begins or ends.
+IDLE = 2.5
+#: Seconds after which a worker is given no further operation: whatever held it up may do so again.
+SLOW = 10.0
+
 
 class Worker:
-    """A process that runs one operation."""
+    """A process that runs one operation, or with `stays` one after another.
 
-    def __init__(self, pid: int, channel: Channel, then: Then) -> None:
-        self.pid, self.channel, self.then = pid, channel, then
-        self.answered = False
+    then    whose answer is waited for; None while it is idle
+    """
+
+    def __init__(self, pid: int, channel: Channel, stays: bool) -> None:
+        self.pid, self.channel, self.stays = pid, channel, stays
+        self.then: Then | None = None
+        self.began = 0.0
+        self.resting: Timer | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it can be spoken to."""
+        return self.channel.fileno() >= 0
+
+    @property
+    def has_word(self) -> bool:
+        """Whether an answer is there to be read, or the end of all answers."""
+        return self.open and Files().readable(self.channel.fileno())
 
 
 class Nursery:
     """Forks workers, and reaps them and what they have made. The process is a child subreaper with one thread.
 
-    ended   called for each process that an answer has named as `pid`, when it has ended
+    ended    called for each process that an answer has named as `pid`, when it has ended
+    staying  how many workers may stay at most
     """
 
-    def __init__(self, loop: Loop, operations: Mapping[str, Operation], ended: Ended) -> None:
-        self.loop, self.operations, self.ended = loop, operations, ended
+    def __init__(self, loop: Loop, operations: Mapping[str, Operation], ended: Ended, staying: int = 1) -> None:
+        self.loop, self.operations, self.ended, self.staying = loop, operations, ended, staying
         self.workers: dict[int, Worker] = {}              # by pid
         self.kept: set[int] = set()                       # processes whose end is wanted
+        self.early: dict[int, tuple[int, int]] = {}       # ends of what no answer has named, while one may
         woken, wake = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
         _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
         loop.watch(woken, READ, lambda _: self._woken(woken))
 
-    def run(self, request: Message, fds: list[int], then: Then) -> None:
-        """Run request["operation"] in a worker. The descriptors are this call's, which closes them."""
-        try:
-            mine, its = pair()
-            pid = posix.fork()
-        except OSError as fault:
-            close(fds)
-            then({"error": errors.pack(fault)}, [])
-            return
-        if pid == 0:
-            self._work(request, fds, its)
-        its.close()
-        close(fds)
-        self.workers[pid] = worker = Worker(pid, mine, then)
-        self.loop.watch(mine.fileno(), READ, lambda _: self._answer(worker))
+    def run(self, request: Message, fds: list[int], then: Then, again: bool = False) -> None:
+        """Run request["operation"] in a worker. The descriptors are this call's, which closes them.
 
-    def _work(self, request: Message, fds: list[int], channel: Channel) -> None:
-        """The worker: one operation, one answer, and no way back into the loop."""
+        again   a worker may run it that has run others and will run more: the operation makes no process, or one that
+                this process becomes the parent of (Options.heir)
+        """
+        try:
+            if not (again and self._ask(request, fds, then)):
+                worker = self._fork(request, fds, stays=False)
+                worker.then, worker.began = then, time.monotonic()
+        except OSError as fault:
+            then({"error": errors.pack(fault)}, [])
+        finally:
+            close(fds)
+
+    # ---- workers that stay ------------------------------------------------------------------------------
+    def _ask(self, request: Message, fds: list[int], then: Then) -> bool:
+        """Give it to a worker that stays; False when all of them are busy."""
+        there = [worker for worker in self.workers.values() if worker.stays and worker.open]
+        for worker in there:
+            if worker.then is None:
+                break
+        else:
+            if len(there) >= self.staying:
+                return False
+            worker = self._fork({}, [], stays=True)
+        if worker.resting is not None:
+            worker.resting.cancel()
+        try:
+            worker.channel.send(request, fds)
+        except OSError:                                   # it has ended, and will be reaped
+            self._forget(worker)
+            return False
+        worker.then, worker.began = then, time.monotonic()
+        return True
+
+    def _rest(self, worker: Worker, spent: bool) -> None:
+        """A worker that stays has answered."""
+        if spent or time.monotonic() - worker.began > SLOW:
+            self._forget(worker)                          # it ends when its channel does
+        else:
+            worker.resting = self.loop.later(IDLE, lambda: self._forget(worker))
+
+    # ---- processes --------------------------------------------------------------------------------------
+    def _fork(self, request: Message, fds: list[int], stays: bool) -> Worker:
+        mine, its = pair()
+        try:
+            pid = posix.fork()
+        except OSError:
+            mine.close()
+            its.close()
+            raise
+        if pid == 0:
+            self._work(request, fds, its, stays)
+        its.close()
+        self.workers[pid] = worker = Worker(pid, mine, stays)
+        self.loop.watch(mine.fileno(), READ, lambda _: self._ready(worker))
+        return worker
+
+    def _work(self, request: Message, fds: list[int], channel: Channel, stays: bool) -> None:
+        """The worker: an operation and its answer, or many; and no way back into the loop."""
         try:
             become_worker()
-            told = Told(request.get("traced", False))
-            message: Message
-            given: list[int] = []
-            try:
-                answer, given = self.operations[request["operation"]](request, fds, told)
-                message = {"answer": answer}
-            except BaseException as fault:                # also a fault of ours: the caller is told, we live
-                message = {"error": errors.pack(fault)}
-            channel.send({**message, "warnings": told.warnings, "records": told.records}, given)
+            if stays:
+                spawner.serve(channel, self.operations)
+            else:
+                told = Told(request.get("traced", False))
+                channel.send(*spawner.answer_of(self.operations[request["operation"]], request, fds, told))
         finally:
             posix._exit(0)
 
+    def _ready(self, worker: Worker) -> None:
+        if worker.has_word:                               # _woken() may have read it in this same round
+            self._answer(worker)
+
     def _answer(self, worker: Worker) -> None:
-        received = worker.channel.receive() if worker.channel.fileno() >= 0 else None
-        if received is not None and not worker.answered:
-            message, fds = received
-            worker.answered = True
-            pid = message.get("answer", {}).get("pid", 0)
-            if pid:
-                self.kept.add(pid)
-            worker.then(message, fds)
+        received = worker.channel.receive()
+        if received is None or worker.then is None:
+            self._forget(worker)
             return
-        self._forget(worker)
+        message, fds = received
+        then, worker.then = worker.then, None
+        if worker.stays:
+            self._rest(worker, message.get("spent", True))
+        pid = message.get("answer", {}).get("pid", 0)
+        if pid and pid not in self.early:
+            self.kept.add(pid)
+        then(message, fds)
+        if pid in self.early:
+            self.ended(pid, *self.early.pop(pid))
+        if not self._expecting():
+            self.early.clear()
+
+    def _expecting(self) -> bool:
+        """Whether an answer may name a process that is our child already."""
+        return any(worker.stays and worker.then is not None for worker in self.workers.values())
 
     def _forget(self, worker: Worker) -> None:
-        if worker.channel.fileno() >= 0:
+        if worker.resting is not None:
+            worker.resting.cancel()
+        if worker.open:
             self.loop.forget(worker.channel.fileno())
+            try:
+                worker.channel.socket.shutdown(SHUT_RDWR)           # others, forked meanwhile, have it open, too
+            except OSError:
+                pass
             worker.channel.close()
 
     def _woken(self, fd: int) -> None:
         """A child has ended: of what workers have said nothing may be missed before it is reaped."""
         posix.read(fd, 4096)
         for worker in list(self.workers.values()):
-            if not worker.answered and _readable(worker.channel):
+            if worker.then is not None and worker.has_word:
                 self._answer(worker)
         while True:
             try:
@@ -120,19 +203,24 @@ class Nursery:
 
     def _reaped(self, pid: int, status: int) -> None:
         worker = self.workers.pop(pid, None)
-        if worker is None:
-            if pid in self.kept:
-                self.kept.discard(pid)
-                self.ended(pid, status, time.time_ns())
-            return
-        if not worker.answered and _readable(worker.channel):
+        if worker is not None:
+            self._lost(worker, status)
+        elif pid in self.kept:
+            self.kept.discard(pid)
+            self.ended(pid, status, time.time_ns())
+        elif self._expecting():
+            self.early[pid] = status, time.time_ns()
+
+    def _lost(self, worker: Worker, status: int) -> None:
+        """A worker has ended; it may have answered with its last breath."""
+        if worker.then is not None and worker.has_word:
             self._answer(worker)
-        if not worker.answered:
-            worker.answered = True
+        if worker.then is not None:
             how = posix.waitstatus_to_exitcode(status)
             fault = PyruncError(f"the worker was killed by signal {-how}" if how < 0
                                 else f"the worker exited with status {how} without an answer")
-            worker.then({"error": errors.pack(fault)}, [])
+            then, worker.then = worker.then, None
+            then({"error": errors.pack(fault)}, [])
         self._forget(worker)
 
 
@@ -152,7 +240,3 @@ def close(fds: list[int]) -> None:
     """Close descriptors that nobody wants."""
     for fd in fds:
         posix.close(fd)
-
-
-def _readable(channel: Channel) -> bool:
-    return channel.fileno() >= 0 and Files().readable(channel.fileno())

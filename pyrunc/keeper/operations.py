@@ -73,7 +73,7 @@ def exec(request: Message, fds: list[int], told: Told) -> Answer:
     own: Any = config.get("process") or {}
     process = executing.completed({"cwd": own.get("cwd", "/"), **request["process"]}, own)
     check_process(process, "the process")
-    options = executing.options_of(container, detach=not process.get("terminal"))
+    options = executing.options_of(container, detach=not process.get("terminal"), heir=request.get("heir", 0))
     facts = executing.exec(container, config, process, options, [told])
     return {"pid": facts.pid}, given(facts)
 

@@ -361,8 +361,19 @@ class Files:
         posix.close(pidfd)
 
     def wait_status(self, pidfd: int) -> int:
-        """Wait for the end of a child and leave it to be reaped: its exit status, or minus the signal."""
-        info = posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED | posix.WNOWAIT)
+        """Wait for the end of a child and leave it to be reaped: its exit status, or minus the signal.
+
+        Of one that another process has adopted (Options.heir) that process learns how it ended. -9 then: without last
+        words only a signal ends it, and most likely its container's end.
+        """
+        try:
+            info = posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED | posix.WNOWAIT)
+        except ChildProcessError:
+            import select
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll()
+            return -9
         if info is None:
             return 0
         return info.si_status if info.si_code == posix.CLD_EXITED else -info.si_status

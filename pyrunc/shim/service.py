@@ -353,7 +353,8 @@ class Service:
             self._early(task, process)
         self.nursery.run({"operation": operation, "root": task.root, "id": task.id, "namespace": self.namespace,
                           "stdin": process.stdin, "stdout": process.stdout, "stderr": process.stderr,
-                          "terminal": process.terminal, **request}, [], ended)
+                          "terminal": process.terminal, **request}, [], ended,
+                         again=operation != "create" and not (operation == "exec" and task.shares))
 
     def _take(self, task: Task, process: Process, answer: Message, fds: list[int]) -> None:
         """Note what a worker has made."""

@@ -83,6 +83,12 @@ def start_time(kernel: Files, pid: int) -> int:
     return process_id.parse_stat(kernel.read_file(f"/proc/{pid}/stat"))[1]
 
 
+def parent_of(kernel: Files, pid: int) -> int:
+    """Field 4 of /proc/PID/stat."""
+    text = kernel.read_file(f"/proc/{pid}/stat")
+    return int(text[text.rindex(")") + 2:].split(" ", 2)[1])
+
+
 def created(record: dict[str, Any], pid: int, start: int, cgroup: posix.stat_result | None) -> dict[str, Any]:
     """The intent turned into the state of a container that exists now. cgroup: of its cgroup's directory."""
     known = {} if cgroup is None else {"cgroup_inode": cgroup.st_ino, "cgroup_made": bool(cgroup.st_mode & STICKY)}

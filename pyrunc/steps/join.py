@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from ..options import Options
 
 SPEC = "runtime.md#operations"
-CLONE_FLAGS = 0x00008000 | 0x00100000    # CLONE_PARENT | CLONE_PARENT_SETTID: with what last_tail.c calls clone(2)
+#: With what last_tail.c calls clone(2): CLONE_PARENT, or SIGCHLD for a process that is handed on; CLONE_PARENT_SETTID.
+SIBLING, HANDED_ON = 0x00008000 | 0x00100000, 17 | 0x00100000
 
 
 class Root(Step):
@@ -274,8 +275,8 @@ def clones(cloning: list[Step]) -> bool:
     return any(isinstance(step, Open) and step.kind == "pid" for step in cloning)
 
 
-def clone_inside(config: Config, cloning: list[Step]) -> Iterator[Step]:
-    """LAST, PARENT: the process among those of the container, where it waits; the runtime adopts it."""
+def clone_inside(config: Config, options: Options, cloning: list[Step]) -> Iterator[Step]:
+    """LAST, PARENT: the process among those of the container, where it waits; the runtime, or its parent, adopts it."""
     if not clones(cloning):
         return
     process: Any = config.get("process") or {}
@@ -286,10 +287,12 @@ def clone_inside(config: Config, cloning: list[Step]) -> Iterator[Step]:
     if seccomp:
         from ..seccomp.profile import lets_pass
         needed = ["munmap", "setsid", *(["ioctl"] if terminal else []), *(["prlimit64"] if limits else [])]
-        door = not (lets_pass(seccomp, "clone", CLONE_FLAGS) and all(lets_pass(seccomp, call) for call in needed))
-    yield CloneInside(terminal=terminal, door=door, processes=limits[0] if limits else None, where="linux.namespaces")
+        flags = HANDED_ON if options.heir else SIBLING
+        door = not (lets_pass(seccomp, "clone", flags) and all(lets_pass(seccomp, call) for call in needed))
+    yield CloneInside(terminal=terminal, door=door, processes=limits[0] if limits else None,
+                      handed_on=bool(options.heir), where="linux.namespaces")
     yield Barrier(label="the process is among the container's", waits=PARENT, by_end=True)
-    yield Adopt(where="linux.namespaces")
+    yield Adopt(heir=options.heir, where="linux.namespaces")
 
 
 def go_on(cloning: list[Step]) -> Iterator[Step]:

@@ -17,7 +17,7 @@ from ..engine.step import CHILD, LAST, PARENT, Barrier, Step
 from ..kernel.constants import CLONE_PARENT
 from ..kernel.last_stage import OP_CLONE, pack_limit
 from ..kernel.namespaces import NAMESPACES
-from ..state.intent import start_time
+from ..state.intent import parent_of, start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -215,6 +215,7 @@ class CloneInside(Step):
     terminal: bool
     door: bool                # the filter would refuse what this takes
     processes: tuple[int, int] | None = None     # soft and hard RLIMIT_NPROC: it is one less than until now
+    handed_on: bool = False   # not the runtime's child, but of who adopts what that leaves
 
     def describe(self) -> str:
         terminal = " with its terminal" if self.terminal else ""
@@ -224,13 +225,14 @@ class CloneInside(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         limit = pack_limit(*self.processes) if self.processes else b""
-        kernel.last(OP_CLONE, facts.sync_fd, int(self.door), int(self.terminal), limit)
+        kernel.last(OP_CLONE, facts.sync_fd, int(self.door), int(self.terminal) | 2 * self.handed_on, limit)
 
 
 class Adopt(Step):
     """The runtime lets go of the first child and takes the process it made."""
     name = "namespaces.adopt"
     spec = "config-linux.md#namespaces"
+    heir: int = 0             # whose child it has become, if not the runtime's (Options.heir)
 
     def describe(self) -> str:
         return "adopt the process that the first child cloned"
@@ -243,9 +245,10 @@ class Adopt(Step):
         if pid <= 0:
             raise OSError(errno.ESRCH, "the first child made no other")
         # Both are unreaped children of this process, so neither number can mean anybody else; unless somebody in the
-        # container has got at the page.
+        # container has got at the page. Of one that is handed on the heir is the parent by now, and it waits.
         pidfd = kernel.pidfd_open(pid)
-        if not kernel.is_child(pidfd):
+        if not (parent_of(kernel, pid) == self.heir if self.heir else kernel.is_child(pidfd)):
+            kernel.close(pidfd)
             raise OSError(errno.ECHILD, posix.strerror(errno.ECHILD), f"process {pid}")
         facts.pid, facts.pidfd = pid, pidfd
         if facts.start_time:

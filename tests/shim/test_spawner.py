@@ -1,0 +1,190 @@
+"""The worker that stays: the same process as long as it does well, clean after each operation, and no end is lost."""
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyrunc.keeper.nursery import IDLE
+from pyrunc.keeper.spawner import NAMESPACES
+from pyrunc.ttrpc import codes
+from pyrunc.ttrpc.codes import RpcError
+from pyrunc.ttrpc.messages import task as api
+
+from .driver import SECONDS, Events, Shim
+from .test_service import reader, refused
+
+Make = Callable[..., Shim]
+#: Of /proc/PID/status.
+STATUS = ("Uid", "Gid", "Groups", "Cap", "Sig", "Shd", "Umask", "NoNewPrivs", "Seccomp", "Cpus_allowed", "Threads")
+
+
+def workers(shim: Shim) -> set[int]:
+    """The shim's children that are the same program."""
+    pid = shim.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    names = {int(child): Path(f"/proc/{child}/comm").read_text().strip() for child in children}
+    return {child for child, name in names.items() if name == "pyrunc-shim"}
+
+
+def running(shim: Make, *args: str, **changes: object) -> Shim:
+    one = shim(*args, **changes)
+    one.create()
+    one.start()
+    return one
+
+
+def probe(shim: Shim, id: str, *args: str, **process: Any) -> int:
+    shim.exec(id, *(args or ("true",)), **process)
+    shim.start(id)
+    status = shim.wait(id)
+    shim.delete(id)
+    return status
+
+
+def looks(pid: int) -> dict[str, object]:
+    """What must be the same of a worker between two operations."""
+    folder = Path(f"/proc/{pid}")
+    status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines())
+    return {**{name: os.readlink(folder / "ns" / name) for name in NAMESPACES if (folder / "ns" / name).exists()},
+            **{name: status[name] for name in status if name.startswith(STATUS)},
+            "fds": {int(fd): os.readlink(folder / "fd" / fd) for fd in os.listdir(folder / "fd")},
+            "cwd": os.readlink(folder / "cwd"), "root": os.readlink(folder / "root"),
+            "limits": (folder / "limits").read_text(), "session": os.getsid(pid),
+            "score": (folder / "oom_score_adj").read_text(),
+            "pages": (folder / "maps").read_text().count("/dev/zero")}
+
+
+def test_one_worker_runs_all_probes_and_stays_as_it_was(shim: Make) -> None:
+    one = running(shim)
+    probe(one, "first")
+    worker, = workers(one)
+    before = looks(worker)
+    for number in range(20):
+        assert probe(one, f"e{number}", "sh", "-c", f"cd /tmp; umask 7; exit {number}", cwd="/bin",
+                     user={"uid": 7, "gid": 8}, noNewPrivileges=True) == number
+        assert workers(one) == {worker}
+    assert looks(worker) == before
+    fds = before["fds"]
+    assert isinstance(fds, dict) and set(fds) == {0, 1, 2, 3, 4}
+
+
+def test_a_worker_is_thrown_away_when_its_operation_fails(shim: Make) -> None:
+    one = running(shim)
+    probe(one, "first")
+    before = workers(one)
+    refused(codes.UNKNOWN, lambda: probe(one, "none", "nonesuch"))
+    assert probe(one, "next", "false") == 1
+    assert len(workers(one)) == 1 and not workers(one) & before
+
+
+def test_a_worker_is_thrown_away_when_it_is_not_what_it_was(shim: Make) -> None:
+    """execCPUAffinity.initial is of the process that clones."""
+    one = running(shim)
+    cpu = min(os.sched_getaffinity(0))
+    probe(one, "first")
+    before = workers(one)
+    assert probe(one, "pinned", "true", execCPUAffinity={"initial": str(cpu)}) == 0
+    assert probe(one, "next", "true") == 0
+    assert not workers(one) & before
+
+
+def test_a_worker_ends_when_there_is_nothing_to_do(shim: Make) -> None:
+    one = running(shim)
+    probe(one, "first")
+    assert workers(one)
+    time.sleep(IDLE)
+    end = time.monotonic() + SECONDS
+    while workers(one):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert probe(one, "later", "false") == 1
+
+
+def test_a_process_is_the_shims_from_the_beginning(shim: Make, events: Events) -> None:
+    """The worker is killed; what it has made goes on, and its end is known."""
+    one = running(shim)
+    one.exec("e", "sh", "-c", "until [ -e /go ]; do sleep 0.01; done; exit 9")
+    pid = one.start("e")
+    assert f"PPid:\t{one.pid}\n" in Path(f"/proc/{pid}/status").read_text()
+    for worker in workers(one):
+        os.kill(worker, signal.SIGKILL)
+    assert probe(one, "other", "sh", "-c", "touch /go; exit 3") == 3
+    assert one.wait("e") == 9
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.002, 0.005, 0.01, 0.02])
+def test_a_worker_that_is_killed_at_work(shim: Make, moment: float) -> None:
+    """Its caller is told; or it had answered, and then the process's end is known. The next one does its work."""
+    one = running(shim)
+    for number in range(4):
+        probe(one, f"first{number}")
+        worker, = workers(one)
+        one.exec(f"e{number}", "sh", "-c", "exit 4")
+
+        def strike(worker: int = worker) -> None:
+            time.sleep(moment)
+            os.kill(worker, signal.SIGKILL)
+        thread = threading.Thread(target=strike)
+        thread.start()
+        try:
+            one.start(f"e{number}")
+        except RpcError as failed:
+            assert "the worker was killed by signal 9" in failed.message
+        else:
+            assert one.wait(f"e{number}") == 4
+        thread.join()
+        one.delete(f"e{number}")
+        assert probe(one, f"next{number}", "sh", "-c", "exit 5") == 5
+    init = one.state().pid
+    end = time.monotonic() + SECONDS
+    # of an exec that has failed no process is left in the container
+    while [process.pid for process in one.call("Pids", api.PidsRequest(id=one.id)).processes] != [init]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_many_at_once_and_none_is_lost(shim: Make) -> None:
+    one = running(shim)
+    got: dict[int, int] = {}
+
+    def some(first: int) -> None:
+        for number in range(first, first + 8):
+            got[number] = probe(one, f"e{number}", "sh", "-c", f"exit {number}")
+    threads = [threading.Thread(target=some, args=(8 * index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(2 * SECONDS)
+    assert got == {number: number for number in range(32)}
+    assert len(workers(one)) <= 1
+
+
+def test_without_a_pid_namespace(shim: Make) -> None:
+    """The process would be the worker's own child: a worker of its own runs it."""
+    one = running(shim, "sleep", "1000", linux={"namespaces": [{"type": kind} for kind in ("mount", "ipc", "uts")]})
+    for number in range(5):
+        assert probe(one, f"e{number}", "sh", "-c", f"exit {number}") == number
+    one.kill()
+    assert one.wait() == 137
+
+
+def test_output_ends_for_its_reader_while_the_worker_stays(shim: Make) -> None:
+    one = running(shim)
+    for number in range(3):
+        out = one.fifo(f"out{number}")
+        thread, got = reader(out)
+        one.exec(f"e{number}", "echo", "hello", stdout=out)
+        one.start(f"e{number}")
+        one.wait(f"e{number}")
+        one.delete(f"e{number}")
+        thread.join(2.0)
+        assert got == [b"hello\n"]
+
+
