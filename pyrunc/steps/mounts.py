@@ -50,7 +50,6 @@ class FileSystem(Mount):
     label            SELinux context, "" for none
     readonly_later   it has to be filled first; mounts.readonly follows at the end
     """
-    name: str  # type: ignore[misc]  # mounts.<kind>
     label: str = ""
     readonly_later: bool = False
 
@@ -113,8 +112,8 @@ class FileSystem(Mount):
             raise at(refused, f"{self.where}.options[{number}]" if number >= 0 else self.where) from None
 
 
-class OnDirectory(FileSystem):
-    """proc and sysfs, whose content everybody trusts: no link may lead them elsewhere (CVE-2019-19921, CVE-2023-27561,
+class Trusted(FileSystem):
+    """One whose content everybody trusts: no link may lead it elsewhere (CVE-2019-19921, CVE-2023-27561,
     CVE-2025-54867)."""
 
     def place(self, kernel: Kernel, facts: Facts, as_directory: bool = True) -> tuple[int, bool]:
@@ -126,8 +125,17 @@ class OnDirectory(FileSystem):
             raise
 
 
+class Proc(Trusted):
+    name = "mounts.proc"
+
+
+class Sysfs(Trusted):
+    name = "mounts.sysfs"
+
+
 class Tmpfs(FileSystem):
     """Has the mode of the directory it covers, unless an option says otherwise; with tmpcopyup its content, too."""
+    name = "mounts.tmpfs"
 
     def configure(self, kernel: Kernel, fs: int, covered: int) -> None:
         if covered >= 0:
@@ -144,6 +152,7 @@ class Tmpfs(FileSystem):
 
 class Mqueue(FileSystem):
     """Knows no context option: its root is labelled instead."""
+    name = "mounts.mqueue"
     root_label: str = ""
 
     def make(self, kernel: Kernel, facts: Facts, covered: int) -> int:
@@ -158,6 +167,7 @@ class Mqueue(FileSystem):
 class Cgroup(FileSystem):
     """cgroup2. Where the kernel allows no mount of it (in a user namespace without a cgroup namespace of its own), the
     host's is bound: the container's cgroup if it has a cgroup namespace, else all there is."""
+    name = "mounts.cgroup"
     mounted: str              # where the host has cgroup2
     own: bool                 # the container has a cgroup namespace
     masked: bool              # with nothing to bind, an empty read-only directory is better than what is below
@@ -194,7 +204,12 @@ class HostCgroup(Cgroup):
         return self.bind(kernel, facts)
 
 
-class LongOptions(FileSystem):
+class OtherKind(FileSystem):
+    """One that has no class of its own, such as devpts or overlay."""
+    name: str  # type: ignore[misc]  # mounts.<kind>
+
+
+class LongOptions(OtherKind):
     """An option too long for fsconfig(2) (overlay's lowerdir): mount(2) has room for 4096 bytes of them. It needs a
     path; /proc of the host is always there, and is uncovered again at once in the init's own mount namespace."""
 
@@ -210,6 +225,7 @@ class LongOptions(FileSystem):
 
 class Remount(FileSystem):
     """`remount` of a file system: new options for the one that is there."""
+    name = "mounts.remount"
 
     def describe(self) -> str:
         return f"change the {self.kind} on {self.target}: {self.words}"
@@ -320,27 +336,26 @@ def source(config: Config, options: Options, fields: dict[str, Any], view: binds
 def file_system(fields: dict[str, Any], parsed: MountOptions, label: str, spaces: Namespaces, host: Host) -> FileSystem:
     """The step for one entry that is not a bind mount."""
     kind = fields["kind"]
-    name = f"mounts.{'cgroup' if kind == 'cgroup2' else kind or 'remount'}"
     if parsed.remount:
-        return Remount(**fields, name=name)
+        return Remount(**fields)
     if kind in ("proc", "sysfs"):
-        return OnDirectory(**fields, name=name)
+        return Proc(**fields) if kind == "proc" else Sysfs(**fields)
     if kind == "mqueue":
-        return Mqueue(**fields, name=name, root_label=label)
+        return Mqueue(**fields, root_label=label)
     if kind == "cgroup2":
         own = spaces.private("cgroup")
         seen = host.cgroup_mount and "mount" in spaces.new and not (own or parsed.data)
-        return (HostCgroup if seen else Cgroup)(**fields, name=name, mounted=host.cgroup_mount, own=own,
+        return (HostCgroup if seen else Cgroup)(**fields, mounted=host.cgroup_mount, own=own,
                                                 masked=not host.privileged)
     if any(key == "context" for _, key, _ in parsed.data):
         label = ""
-    fields = {**fields, "name": name, "label": label, "readonly_later": later(parsed, fields)}
+    fields = {**fields, "label": label, "readonly_later": later(parsed, fields)}
     if any(len(value.encode()) > LONGEST_OPTION for _, _, value in parsed.data if value):
         if not spaces.private("mount"):
             raise ConfigError(f"an option of more than {LONGEST_OPTION} bytes needs a mount namespace",
                               f"{fields['where']}.options")
-        return LongOptions(**fields)
-    return Tmpfs(**fields) if kind == "tmpfs" else FileSystem(**fields)
+        return LongOptions(**fields, name=f"mounts.{kind}")
+    return Tmpfs(**fields) if kind == "tmpfs" else OtherKind(**fields, name=f"mounts.{kind}")
 
 
 def later(parsed: MountOptions, fields: dict[str, Any]) -> bool:
