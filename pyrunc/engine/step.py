@@ -113,6 +113,14 @@ class Plan:
             yield {"index": index, "id": id, "side": step.side, "step": step.name, "spec": step.spec,
                    "where": step.where, "what": step.describe()}
 
+    def late(self) -> list[tuple[int, str, str, str]]:
+        """(index, id, spec, where) of the steps after the last meeting of the two processes: a failure of one of these
+        is what `start` has to tell."""
+        begin = next((index for index, step in enumerate(self.steps) if isinstance(step, Barrier) and step.parting),
+                     len(self.steps))
+        return [(index, self.ids[index], step.spec, step.where)
+                for index, step in enumerate(self.steps) if index > begin]
+
     def saved(self) -> dict[str, Any]:
         """What is kept beside a container's state, so that an index in its journal has a meaning later."""
         return {"version": 1, "command": self.command,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 ALWAYS = {"ociVersion": str, "bundle": str, "rootfs": str, "annotations": dict, "created": str, "creator": dict,
           "options": dict, "boot_id": str, "cgroup": str, "mark": str, "process": bool, "hooks": dict}
 SOMETIMES = {"id": str, "pid_namespace": bool, "mount_namespace": bool, "notify_socket": str, "streams": list,
-             "unit": str, "user_manager": bool, "resctrl": dict, "cgroup_inode": int, "cgroup_made": bool}
+             "late_steps": list, "unit": str, "user_manager": bool, "resctrl": dict, "cgroup_inode": int,
+             "cgroup_made": bool}
 #: Of a process (identity.own): state.json has them of the init, both have them of the creator.
 PROCESS = {"pid": int, "start_time": int, "boot_id": str}
 RESCTRL = {"root": str, "group": str, "monitor": str, "own": bool}

@@ -84,25 +84,11 @@ def ended(container: Container, page: Page) -> StepError | StateError:
     if page.phase != PHASE_FAILED:
         return StateError("the container's init was killed before it could exec the configured program")
     from ..engine.hints import hint_for
+    from ..state.planned import read_step
     where, what, hint = last_words(page)
-    id, spec, place = step_of(container, page.child_step)
+    id, spec, place = read_step(container, page.child_step)
     name = id.partition("#")[0]
     return StepError(what, page.error, where or place, name, spec, hint or hint_for(name, page.error), id)
-
-
-def step_of(container: Container, index: int) -> tuple[str, str, str]:
-    """(id, spec, JSON path) of a step of create. Where there was no room to write the plan down, it is made again."""
-    from ..state.planned import read_step
-    try:
-        return read_step(container, index)
-    except FileNotFoundError:
-        from .. import plan
-        from ..host import probe
-        from ..state.intact import options_of
-        made = plan.create(store.read_config(container.root, container.id), options_of(container.state), probe())
-        if not 0 <= index < len(made.steps):
-            raise StateError(f"{container.path('journal')} is damaged: create has no step {index}") from None
-        return made.ids[index], made.steps[index].spec, made.steps[index].where
 
 
 def release(container: Container) -> Iterator[Step]:

@@ -23,7 +23,7 @@ from ..state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from ..config.types import Config
@@ -106,8 +106,9 @@ class Journal(Step):
         facts.page = kernel.map_page(store.JOURNAL, facts.state_fd, facts.page)
         try:
             kernel.write_new(store.PLAN, dumps(facts.plan.saved()).encode(), 0o600, facts.state_fd)
+            facts.keep(Journal, True)
         except OSError as fault:
-            if fault.errno not in NO_ROOM:       # then it can be made again
+            if fault.errno not in NO_ROOM:       # then state.json has what `start` needs of it
                 raise
 
 
@@ -149,21 +150,20 @@ class Save(Step):
         intent: dict[str, Any] = facts.results[Intent]
         state = record.created(intent, facts.pid, facts.start_time or record.start_time(kernel, facts.pid),
                                kernel.stat(facts.cgroup_fd) if facts.cgroup_fd >= 0 else None)
-        self._write(kernel, facts, store.CONFIG, dumps(self.config).encode())
-        self._write(kernel, facts, store.STATE, dumps(state).encode())
+        self._write(kernel, facts, store.CONFIG, lambda: self.config)
+        self._write(kernel, facts, store.STATE, lambda: state if facts.kept(Journal, False)
+                    else {**state, "late_steps": facts.plan.late()})
 
-    def _write(self, kernel: Kernel, facts: Facts, name: str, data: bytes) -> None:
+    def _write(self, kernel: Kernel, facts: Facts, name: str, record: Callable[[], object]) -> None:
         """Where there is no room for it, the plan goes, which takes more than all else and only explains."""
         try:
-            kernel.write_new(name, data, 0o600, facts.state_fd)
+            kernel.write_new(name, dumps(record()).encode(), 0o600, facts.state_fd)
         except OSError as fault:
-            if fault.errno not in NO_ROOM:
+            if fault.errno not in NO_ROOM or not facts.kept(Journal, False):
                 raise
-            try:
-                kernel.unlink(store.PLAN, facts.state_fd)
-            except FileNotFoundError:
-                raise fault from None
-            kernel.write_new(name, data, 0o600, facts.state_fd)
+            kernel.unlink(store.PLAN, facts.state_fd)
+            facts.keep(Journal, False)
+            kernel.write_new(name, dumps(record()).encode(), 0o600, facts.state_fd)
 
 
 class PidPlace(Step):

@@ -114,7 +114,7 @@ def test_run_without_room(room: Room, place: Path, name: str) -> None:
     assert list(small.root.iterdir()) == []
 
 
-def test_a_plan_that_was_not_written_down_is_made_again(room: Room, place: Path, name: str) -> None:
+def test_a_plan_that_was_not_written_down_is_known_by_its_last_steps(room: Room, place: Path, name: str) -> None:
     """For the step in the error of a `start` that fails."""
     hooks = {"startContainer": [{"path": "/bin/false"}]}
     bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["true"]}, hooks=hooks))
