@@ -4,8 +4,9 @@ setup.py calls build(). In a checkout, `make build` runs it as a program:
 
     python pyrunc/_native/build_launcher.py OUT [WORK] [--kind KIND]
 
-Three kinds of program, the first that can be linked (times: to start and run nothing, /bin/true 0.6, ms):
+Four kinds of program, the first that can be made (times: to start and run nothing, /bin/true 0.6, ms):
 
+    snapshot a static one, and in it its memory as it is when all is imported     (docs/start.md)
     static   libpythonX.Y.a inside the program, and the native module with it        2.4
     shared   libpythonX.Y.so                                                         5.4
     exec     no libpython to link: the program executes the interpreter -I -S        7.0
@@ -36,6 +37,10 @@ COMPILE = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-W
            "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
 #: The minor numbers of CPython 3 whose core can be started alone (interpreter.c; tests/launcher).
 QUICK = (11, 13, 14)
+#: What a snapshot is made and taken by, and the functions that it comes before.
+SNAPSHOT = ("snapshot.c", "snapshot_memory.c", "snapshot_write.c", "interpreter_snapshot.c")
+WRAPPED = ("malloc", "calloc", "realloc", "free", "aligned_alloc", "pthread_key_create", "pthread_key_delete",
+           "pthread_setspecific")
 #: Everything is bound before main: nothing is looked up once a container's root is the root.
 LINK = ["-Wl,-O1,--hash-style=gnu,--as-needed,--strip-debug", "-Wl,-z,relro,-z,now"]
 
@@ -53,6 +58,8 @@ def compiler() -> list[str]:
 def start_of(kind: str) -> str:
     """How a program of this kind starts, and what that costs: a line for people."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if kind == "snapshot":
+        return "snapshot"
     if kind == "static":
         return "quick" if sys.version_info.minor in QUICK else \
             f"whole, 3 ms longer: the start of the core alone is not known to work with CPython {version}"
@@ -90,7 +97,7 @@ def definitions(kind: str) -> list[str]:
         "STDLIB": sysconfig.get_path("stdlib"), "DYNLOAD": variable("DESTSHARED"), "INTERPRETER": str(base),
         "EXT_SUFFIX": variable("EXT_SUFFIX"), "START": start_of(kind),
     }
-    quick = ["-DQUICK_START"] if texts["START"] == "quick" else []
+    quick = ["-DQUICK_START", "-DSNAPSHOT"] if texts["START"] == "quick" else []
     return quick + [f'-D{name}="{text}"' for name, text in texts.items()]
 
 
@@ -179,6 +186,9 @@ def build_static(out: Path, work: Path, checked: bool) -> None:
                    write_frozen(work, [name, *INSIDE], checked)],
                   [*flags, *definitions("static")], work)
     wrap = ["-Wl,--wrap=_Py_Deepfreeze_Init"] if sys.version_info[:2] <= (3, 12) else []
+    if start_of("static") == "quick":
+        own += objects([HERE / name for name in SNAPSHOT], flags, work)
+        wrap += [f"-Wl,--wrap={name}" for name in WRAPPED]
     words = [word for key in ("LIBS", "SYSLIBS", "MODLIBS") for word in variable(key).split()]
     libraries = [word for word in words if word.startswith("-") or Path(word).is_file()]
     if libraries != words:              # some lie only where CPython was built
@@ -190,6 +200,22 @@ def build_static(out: Path, work: Path, checked: bool) -> None:
         run([*command, *inside])            # one shared library less is 0.1 ms less
     except subprocess.CalledProcessError:
         run([*command, *libraries])
+
+
+def build_snapshot(out: Path, work: Path, checked: bool) -> None:
+    """Let a static one write itself down, with nothing of this process's surroundings, and try what has come of it."""
+    if start_of("static") != "quick":
+        raise FileNotFoundError("a snapshot is made of a quick start only")
+    plain = work / "plain"
+    build_static(plain, work, checked)
+    out.unlink(missing_ok=True)
+    subprocess.run([plain, "--make-snapshot", out], check=True, env={}, cwd="/", stdin=subprocess.DEVNULL)
+    tried = runpy.run_path(str(HERE / "try_snapshot.py"))
+    try:
+        if not tried["try_snapshot"](out, plain):
+            print("launcher: no container can be made here, so the snapshot was tried without", file=sys.stderr)
+    except (tried["Differs"], subprocess.TimeoutExpired) as fault:
+        raise FileNotFoundError(f"the snapshot is not as good as the program: {fault}") from fault
 
 
 def build_shared(out: Path, work: Path, checked: bool) -> None:
@@ -212,7 +238,7 @@ def build_exec(out: Path, work: Path, checked: bool) -> None:
     run([*compiler(), "-pie", *LINK, "-o", out, *own])
 
 
-KINDS = {"static": build_static, "shared": build_shared, "exec": build_exec}
+KINDS = {"snapshot": build_snapshot, "static": build_static, "shared": build_shared, "exec": build_exec}
 
 
 def build(out: Path, work: Path, checked: bool = False, kinds: Sequence[str] = tuple(KINDS)) -> str:
@@ -223,7 +249,7 @@ def build(out: Path, work: Path, checked: bool = False, kinds: Sequence[str] = t
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     for kind in kinds:
-        directory = work / kind
+        directory = work / ("static" if kind == "snapshot" else kind)      # (of the same objects)
         directory.mkdir(parents=True, exist_ok=True)
         fresh = directory / "launcher"
         try:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 TREE = Path(__file__).resolve().parent.parent
 #: Not frozen: what builds pyrunc, and what only `python -m pyrunc` uses. All else is, so that no list goes stale.
 LEFT_OUT = ("__main__.py", "_native/build.py", "_native/build_launcher.py", "_native/build_seccomp.py",
-            "_native/freeze.py", "_native/install.py", "_native/requirements.py", "config/generate.py",
-            "ttrpc/generate.py")
+            "_native/freeze.py", "_native/install.py", "_native/requirements.py", "_native/try_snapshot.py",
+            "config/generate.py", "ttrpc/generate.py")
 #: With these modules, whose commands import the most, comes in one piece all that they import, and what their functions
 #: import in any case; but for what every command has imported by then.
 #: plan.py imports the steps of a plan when it makes one (engine/lazy.py): those that are always there are named here.
@@ -44,6 +44,9 @@ CREATE = (*BOTH, *(f"pyrunc.steps.{name}" for name in ("devices", "mounts", "net
 TOGETHER = {"pyrunc.cli.create": CREATE, "pyrunc.cli.run": (*CREATE, "pyrunc.cli.foreground"),
             "pyrunc.cli.exec": (*BOTH, "pyrunc.steps.join")}
 EARLIER = "pyrunc.cli.main"
+#: What a snapshot of the started program has: these commands, and what they import.
+SNAPSHOT = ("pyrunc.cli.start", "pyrunc.cli.state", "pyrunc.cli.kill", "pyrunc.cli.delete", "pyrunc.cli.list",
+            "pyrunc.cli.output", "pyrunc.formats.json_text")
 #: What CPython itself imports from files when it completes its start.
 STDLIB = ("__init__.py", "aliases.py", "utf_8.py")
 
@@ -154,6 +157,7 @@ def freeze(extensions: Sequence[str], checked: bool) -> str:
         data, symbol = marshal.dumps({member: codes[member] for member in members}), f"group_{name.replace('.', '_')}"
         arrays.append(array(symbol, data))
         groups.append(f'    {{ "{name}", {symbol}, {len(data)} }},\n')
+    snapshot = [name for name in (EARLIER, *SNAPSHOT) if name in trees]
     inits = [(name, f"PyInit_{name.rpartition('.')[2]}") for name in extensions]
     return "".join([
         f"/* Made by freeze.py with Python {sys.version.split()[0]}. */\n",
@@ -162,6 +166,7 @@ def freeze(extensions: Sequence[str], checked: bool) -> str:
         "const struct _frozen frozen_modules[] = {\n", *table, "    { 0 }\n};\n",
         "const struct frozen_group frozen_groups[] = {\n", *groups, "    { 0 }\n};\n",
         "const struct frozen_source frozen_sources[] = {\n", *(sources if checked else ()), "    { 0 }\n};\n",
+        "const char *const snapshot_modules[] = {\n", *(f'    "{name}",\n' for name in snapshot), "    0\n};\n",
         *(f"PyMODINIT_FUNC {init}(void);\n" for _, init in inits),
         "struct _inittab built_in_modules[] = {\n",
         *(f'    {{ "{name}", {init} }},\n' for name, init in inits), "    { 0 }\n};\n"])

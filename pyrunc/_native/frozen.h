@@ -3,6 +3,8 @@
 #ifndef PYRUNC_FROZEN_H
 #define PYRUNC_FROZEN_H
 
+#include <stdbool.h>
+
 /* For a module with which many others come: a marshalled dict of their code by name, its own included. */
 struct frozen_group { const char *name; const unsigned char *codes; int size; };
 struct frozen_source { const char *path; long long size, mtime; /* bytes, ns */ };
@@ -13,8 +15,15 @@ extern const int frozen_own;                            /* how many are pyrunc's
 extern struct _inittab built_in_modules[];              /* the extension modules that are linked into the launcher */
 extern const struct frozen_source frozen_sources[];     /* to be compared with the files; empty once installed */
 
+/* What a snapshot has (dotted names), and what Python needs around one (interpreter_snapshot.c). -1 with an exception. */
+extern const char *const snapshot_modules[];
+int import_for_snapshot(void);
+int revive(void);                                               /* at once, in a process that started from one */
+int complete_revived(const char *library, int argc, char **argv);       /* when its start is completed */
+
 /* From here on, importing pyrunc's frozen modules does without importlib. -1 with an exception. */
 int import_frozen_quickly(const char *library);
+void set_frozen_library(const char *library);           /* of a snapshot */
 
 /* Makes error handlers of codecs available before the start is complete, which complete() does when a codec is wanted. */
 int prepare_codecs(int (*complete)(void));

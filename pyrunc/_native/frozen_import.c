@@ -112,12 +112,18 @@ static PyObject *find_and_load(PyObject *self, PyObject *const *arguments, Py_ss
     return entry ? load(arguments[0], entry) : PyObject_Vectorcall(importlib_load, arguments, (size_t)count, NULL);
 }
 
+void set_frozen_library(const char *library)
+{
+    library_path = library;
+}
+
 int import_frozen_quickly(const char *library)
 {
     static PyMethodDef method = { "_find_and_load", (PyCFunction)(void (*)(void))find_and_load, METH_FASTCALL, NULL };
     PyObject *importlib = PyImport_ImportModule("_frozen_importlib"), *function = PyCFunction_New(&method, NULL);
     library_path = library;
-    int failed = !importlib || !function || !(codes = PyDict_New()) || !(importlib_load = PyObject_GetAttrString(importlib, "_find_and_load")) ||
+    int failed = !importlib || !function || !(codes = PyDict_New()) ||
+                 !(importlib_load = PyObject_GetAttrString(importlib, "_find_and_load")) ||
                  !(module_spec = PyObject_GetAttrString(importlib, "ModuleSpec")) ||
                  !(frozen_importer = PyObject_GetAttrString(importlib, "FrozenImporter")) ||
                  PyObject_SetAttrString(importlib, "_find_and_load", function);

@@ -26,10 +26,15 @@ static void return_arena(void *context, void *arena, size_t size)
     free(arena);
 }
 
-void place_heap(void)
+void place_arenas(void)
 {
     PyObjectArenaAllocator arenas = { NULL, take_arena, return_arena };
     PyObject_SetArenaAllocator(&arenas);
+}
+
+void place_heap(void)
+{
+    place_arenas();
 
     /* malloc's memory is what lies below the break. Let it begin at a huge page and be asked for in large portions. */
     char *heap = (char *)(((uintptr_t)sbrk(0) + HUGE_PAGE - 1) & -(uintptr_t)HUGE_PAGE);

@@ -13,17 +13,20 @@
 
 #include "launcher.h"
 #include "frozen.h"
+#include "snapshot.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define NOWHERE "/proc/pyrunc"          /* proc(5) makes no such directory, and nobody can make one there */
 
 static const char *library_path;
+static const char *start_kind = START;          /* what --version says of it */
 
 _Noreturn static void die_of(PyStatus status)
 {
@@ -92,7 +95,7 @@ static void start(int argc, char **argv)
 static int set_up_sys(void)
 {
     PyObject *own = PyUnicode_DecodeFSDefault(library_path), *path = NULL;
-    PyObject *program = PyUnicode_DecodeFSDefault(INTERPRETER), *kind = PyUnicode_FromString(START);
+    PyObject *program = PyUnicode_DecodeFSDefault(INTERPRETER), *kind = PyUnicode_FromString(start_kind);
     PyObject *encodings = PyDict_GetItemString(PyImport_GetModuleDict(), "encodings");      /* NULL in a core start */
     int failed = !own || PySys_SetObject("_stdlib_dir", own) || !program || PySys_SetObject("executable", program) ||
                  !kind || PySys_SetObject("_pyrunc_start", kind);
@@ -109,7 +112,10 @@ static int set_up_sys(void)
 #ifdef QUICK_START
 /* ---- the rest of CPython's start, when something asks for it ---- */
 
+enum { NOBODY = -1 };
 static pid_t owner;             /* the process that may complete the start; 0 when it is complete */
+static int revived_count;       /* arguments of a process that started from a snapshot */
+static char **revived_words;
 static PyObject *launcher;      /* the module object below: a finder, and a loader of extension modules */
 
 #if PY_VERSION_HEX < 0x030d0000
@@ -146,6 +152,8 @@ static int complete(void)
         return -1;
     }
     PyGC_Enable();
+    if (revived_words && complete_revived(library_path, revived_count, revived_words))
+        return -1;
     return set_up_sys();
 }
 
@@ -183,6 +191,8 @@ static PyObject *simple(PyObject *importlib, PyObject *name)
             return spec;
         }
     PyObject *spec = NULL;
+    if (owner == NOBODY)
+        return NULL;                    /* what lies in a file cannot be in a snapshot */
     for (int i = 0; i < 2 && !spec && !PyErr_Occurred(); i++)
         spec = extension(importlib, name, library_path, suffixes[i]);
     return spec || PyErr_Occurred() ? spec : extension(importlib, name, DYNLOAD, EXT_SUFFIX);
@@ -334,20 +344,85 @@ static int flush(const char *name)
     return 0;
 }
 
-_Noreturn void run_python(const char *library, int argc, char **argv, bool seal)
+/* Starts Python anew, as far as commands need it. */
+static int begin(int argc, char **argv)
 {
-    (void)seal;         /* launcher.c has done that */
-    library_path = library;
-    PyImport_FrozenModules = frozen_is_current() ? frozen_modules : frozen_modules + frozen_own;
-    place_heap();
     if (PyImport_ExtendInittab(built_in_modules))
         die("out of memory");
     start(argc, argv);
     PyGC_Disable();     /* a command is too short for its garbage to matter */
+    return set_up_sys() || bridge() ? -1 : 0;
+}
 
+#ifdef SNAPSHOT
+/* Goes on from the snapshot; all that was known before is forgotten by then, but for what is on the stack. */
+static bool begin_from_snapshot(const char *library, int argc, char **argv)
+{
+    if (!snapshot_take())
+        return false;
+    library_path = library;
+    set_frozen_library(library);
+    owner = getpid();
+    revived_count = argc;
+    revived_words = argv;
+    PyObject *kind = PyUnicode_FromString("snapshot");
+    if (!kind || PySys_SetObject("_pyrunc_start", kind) || revive()) {
+        PyErr_Print();
+        _exit(1);
+    }
+    return true;
+}
+
+/* For --version: why there is a snapshot and it was not taken. */
+static void tell_refusal(void)
+{
+    static char text[128];
+    if (snapshot_refusal()) {
+        snprintf(text, sizeof text, "%s, 2 ms longer: the snapshot does not fit: %s", START, snapshot_refusal());
+        start_kind = text;
+    }
+}
+
+_Noreturn void make_snapshot(const char *path)
+{
+    static char name[] = "pyrunc", *words[] = { name, NULL };
+    clearenv();                         /* nothing of who makes it shall be in it */
+    snapshot_begin();
+    library_path = NOWHERE "/lib";
+    PyImport_FrozenModules = frozen_modules;
+    place_arenas();
+    if (begin(1, words) || (owner = NOBODY, import_for_snapshot())) {
+        PyErr_Print();
+        _exit(1);
+    }
+    start_kind = "snapshot";
+    library_path = NULL;
+    set_frozen_library(NULL);
+    snapshot_write(path);
+    _exit(0);
+}
+#else
+static bool begin_from_snapshot(const char *library, int argc, char **argv)
+{
+    return false;
+}
+static void tell_refusal(void) { }
+#endif
+
+_Noreturn void run_python(const char *library, int argc, char **argv, bool seal)
+{
+    (void)seal;         /* launcher.c has done that */
+    bool current = frozen_is_current();
+    int failed = 0;
+    if (!current || !begin_from_snapshot(library, argc, argv)) {
+        library_path = library;
+        PyImport_FrozenModules = current ? frozen_modules : frozen_modules + frozen_own;
+        tell_refusal();
+        place_heap();
+        failed = begin(argc, argv);
+    }
     PyObject *module = NULL, *words = NULL, *status = NULL;
-    if (!set_up_sys() && !bridge() && (module = PyImport_ImportModule("pyrunc.cli.main")) &&
-        (words = PyList_New(argc - 1))) {
+    if (!failed && (module = PyImport_ImportModule("pyrunc.cli.main")) && (words = PyList_New(argc - 1))) {
         for (int i = 1; i < argc; i++) {
             PyObject *word = PyUnicode_DecodeFSDefault(argv[i]);
             if (!word)

@@ -70,12 +70,17 @@ void *keep(struct stage *stage, const void *bytes, size_t len)
     return bytes ? memcpy(kept, bytes, len) : kept;
 }
 
+/* The launcher's (snapshot.c), where this is linked into it. */
+extern void snapshot_forget(void) __attribute__((weak, visibility("default")));
+
 void forget_interpreter(void)
 {
     /* Looked up first: the loader's list of objects is in the memory that is given back. */
     struct spans spans = { 0 };
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     dl_iterate_phdr(note_data, &spans);
+    if (snapshot_forget)
+        snapshot_forget();
     for (struct span *span = spans.list; span < spans.list + spans.count; span++) {
         uintptr_t from = ((uintptr_t)span->from + page - 1) & -page, to = ((uintptr_t)span->to + page - 1) & -page;
         if (from < to)

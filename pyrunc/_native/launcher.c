@@ -131,6 +131,10 @@ static _Noreturn __attribute__((noinline)) void start(int argc, char **argv)
         argv = shim;
         argc++;
     }
+#ifdef SNAPSHOT
+    if (!sealed && argc == 3 && !strcmp(argv[1], "--make-snapshot"))
+        make_snapshot(argv[2]);
+#endif
     bool seal = makes_process(argv);
     if (sealed) {       /* the first start left our path here; only who started us could have written another */
         if (argv[0][0] != '/' || snprintf(self, sizeof self, "%s", argv[0]) >= (int)sizeof self)

@@ -5,7 +5,8 @@
  *   PYTHON_NAME      "python3.11"                        STDLIB, DYNLOAD  the interpreter's library directories
  *   PYTHON_PREFIX    sys.base_prefix                     INTERPRETER      its executable
  *   EMBEDDED_PYTHON  when libpython is linked, and then  EXT_SUFFIX       of extension modules
- *   QUICK_START      when only CPython's core is started START            what --version says of the start */
+ *   QUICK_START      when only CPython's core is started START            what --version says of the start
+ *   SNAPSHOT         when it can be made of the program  */
 #ifndef PYRUNC_LAUNCHER_H
 #define PYRUNC_LAUNCHER_H
 
@@ -22,8 +23,14 @@ bool image_is_sealed(void);
  * beside is any other directory, outside the program's own. -1 with errno when neither can be made. */
 int sealed_image_open(const char *path, const char *beside);
 
-/* Gives Python's memory, and malloc's, to huge pages, before either is used. */
+/* Gives Python's memory, and malloc's, to huge pages, before either is used (and does place_arenas). */
 void place_heap(void);
+
+/* Where Python's memory is asked for by malloc. */
+void place_arenas(void);
+
+/* Starts Python, imports what commands need, and writes that down as a program at path (snapshot.h). */
+_Noreturn void make_snapshot(const char *path);
 
 /* Runs pyrunc.cli.main.main(argv[1..]) and exits with what it returns; never comes back.
  * library: the directory that holds the package. seal: whether the interpreter still is to be sealed. */

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 TREE = Path(__file__).parent.parent.parent
-KINDS = ("static", "shared", "exec")
+KINDS = ("snapshot", "static", "shared", "exec")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ HELD_AT_START = sorted(sys.modules)
 
 def main(argv: list[str]) -> int:
     """Docstrings are left out of frozen code."""
+    if "--version" in argv:
+        print(f"start: {getattr(sys, '_pyrunc_start')}")  # noqa: B009
+        return 0
     return int(globals()[argv[0]](*argv[1:]) or 0)
 
 
@@ -79,6 +82,23 @@ def opened(path: str) -> None:
 
 def of_sys() -> None:
     print(sys.argv[-1], sys.path[0].rpartition("/")[2], hasattr(sys, "nonsense"), getattr(sys, "nonsense", "none"))
+
+
+def of_process() -> None:
+    """What another process must not have handed on."""
+    import threading
+    import time
+    asked = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGPIPE)
+    handlers = [_signal.getsignal(number) == _signal.SIG_IGN for number in asked]
+    print(threading.get_ident() == threading.main_thread().ident, threading.get_native_id() == posix.getpid(), handlers,
+          time.tzname, time.timezone, sys.argv[1:], sys.orig_argv[1:], sorted(posix.environ), flush=True)
+    thread = threading.Thread(target=print, args=("from a thread",))
+    thread.start()
+    thread.join()
+
+
+def hashed() -> None:
+    print(hash("a word"))
 
 
 def start() -> None:
@@ -164,6 +184,8 @@ def failed() -> None:
 
 
 def where() -> None:
+    """In a snapshot no module knows where it lies, until the start is completed."""
+    assert sys.path
     print(main.__code__.co_filename, sys.modules[__name__].__file__, main.__doc__)
 
 

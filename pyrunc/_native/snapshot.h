@@ -1,0 +1,69 @@
+/* snapshot.h: a start from memory that was written down when the program was built (docs/start.md).
+ *
+ * The launcher, run once with --make-snapshot, starts Python, imports what commands need, and writes itself down: its
+ * program, and behind that its own data and all that it has allocated. A later start maps these instead of making them.
+ * snapshot.c does both, snapshot_memory.c has the allocator, and snapshot_write.c the writer with its checks. */
+#ifndef PYRUNC_SNAPSHOT_H
+#define PYRUNC_SNAPSHOT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where all that is allocated for the snapshot lies: far from all that the kernel places, on every 64-bit machine. */
+#define ARENA ((char *)0x1000000000)
+enum { ARENA_ROOM = 64 << 20, MOST_KEYS = 4, MOST_WORDS = 64, MOST_KEPT = 1024 };
+
+/* A part of memory and of the program's file. */
+struct snapshot_part { uint64_t address, size, offset; };
+
+/* In the program, read-only; all zero in one without a snapshot. (It is defined where it is not used: the compiler must
+ * not know that.) */
+struct snapshot_place {
+    char magic[16];
+    uint64_t file_size, page_size;
+    struct snapshot_part data, arena;
+    uint64_t key_count;
+    pthread_key_t keys[MOST_KEYS];      /* the numbers of pthread_key_create */
+};
+extern const struct snapshot_place snapshot_place;
+#define SNAPSHOT_MAGIC "pyrunc snapshot"
+
+/* What is another in each process, noted while the snapshot was made. */
+struct snapshot_state {
+    bool making;                                /* malloc takes from the arena */
+    char *top;                                  /* the arena's used end */
+    const char *unfit;                          /* why no snapshot can be made */
+    unsigned key_count, word_count;
+    pthread_key_t keys[MOST_KEYS];
+    const void *values[MOST_KEYS];              /* the thread's own value of each key */
+    uintptr_t *words[MOST_WORDS];               /* where pthread_self() is written */
+    char *tls;                                  /* a copy of the program's thread-local variables */
+    size_t tls_size;
+};
+extern struct snapshot_state snapshot_state;
+
+/* Begins the making: from here on malloc takes from the arena. */
+void snapshot_begin(void);
+
+/* Writes this process down as a program at path: everything must be as a later start shall find it, but for what
+ * snapshot_take makes anew. The process may only end after that. Dies with a message. */
+void snapshot_write(const char *path);
+
+/* Goes on from the snapshot of this program, if it fits: then whatever was in the program's data is what it was when
+ * snapshot_write was called. Otherwise nothing has changed, and snapshot_refusal() says why, or is NULL without one. */
+bool snapshot_take(void);
+const char *snapshot_refusal(void);
+
+/* Gives back what this process has written into the arena: nothing of it is needed any more. */
+void snapshot_forget(void);
+
+/* The program's own thread-local variables, of this thread. */
+char *snapshot_tls(size_t *size);
+/* Calls each for what the loader writes into the program. */
+void snapshot_relocated(void (*each)(void *with, char *at, size_t size), void *with);
+/* The writable data of the program that is not read-only since its start (RELRO), in whole pages. */
+struct snapshot_part snapshot_data(void);
+
+#endif

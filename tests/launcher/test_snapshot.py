@@ -1,0 +1,171 @@
+"""A start from a snapshot: it is taken where it fits, is left where it does not, and holds nothing of who made it."""
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import bundles
+from tests.bundles import docker_like
+from tests.runtimes import Runtime
+
+from .conftest import TREE, Launcher, build
+
+pytestmark = pytest.mark.timeout(600)       # launchers are built here
+SECRET = "a-secret-of-the-build-2718281828"
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Launcher, Path]:
+    """A toy with a snapshot, built amid secrets, and the same program without."""
+    place = tmp_path_factory.mktemp("snapshot")
+    package = place / "lib/pyrunc/pyrunc"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "__main__.py", "_native"):
+        copy = shutil.copytree if name == "_native" else shutil.copy
+        copy(TREE / "pyrunc" / name, package / name)
+    shutil.copytree(Path(__file__).with_name("toy"), package / "cli")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECRET", SECRET)
+        toy = build(package.parent, place / "bin/pyrunc", place / "work", "snapshot")
+    return toy, place / "work/static/plain"
+
+
+@pytest.fixture
+def toy(toys: tuple[Launcher, Path]) -> Launcher:
+    return toys[0]
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Launcher:
+    place = tmp_path_factory.mktemp("ours")
+    (place / "lib").mkdir()
+    (place / "lib/pyrunc").symlink_to(sysconfig.get_path("platlib"))
+    return build(TREE, place / "bin/pyrunc", TREE / "build/launcher", "snapshot")
+
+
+def beside(program: Launcher, name: str) -> Launcher:
+    """A copy that finds the same library."""
+    path = program.path.with_name(name)
+    shutil.copy2(program.path, path)
+    return Launcher(path, program.kind)
+
+
+def preloaded(directory: Path, constructor: str) -> dict[str, str]:
+    """An environment in which code runs in the process before main."""
+    source, library = directory / "early.c", directory / "early.so"
+    source.write_text("#define _GNU_SOURCE\n#include <pthread.h>\n#include <sys/mman.h>\n"
+                      f"__attribute__((constructor)) static void early(void) {{ {constructor} }}\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+OCCUPIED = "mmap((void *)0x1000000000, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);"
+KEYS = "pthread_key_t key; pthread_key_create(&key, 0);"
+
+
+def longer(program: Launcher) -> None:
+    with program.path.open("ab") as file:
+        file.write(b"x")
+
+
+def stripped(program: Launcher) -> None:
+    subprocess.run(["strip", program.path], check=True)
+
+
+@pytest.mark.parametrize(("change", "constructor", "why"), [
+    (longer, "", "the program's file is not as it was built"),
+    (stripped, "", "the program's file is not as it was built"),
+    (None, OCCUPIED, "there is no room at its address"),
+    (None, KEYS, "the C library has begun otherwise"),
+], ids=["longer", "stripped", "occupied", "keys"])
+def test_where_it_does_not_fit_the_start_is_made_anew(
+        change: Callable[[Launcher], None] | None, constructor: str, why: str, toy: Launcher, tmp_path: Path) -> None:
+    program = beside(toy, "changed")
+    if change:
+        change(program)
+    env = preloaded(tmp_path, constructor) if constructor else {}
+    done = program("start", env=env)
+    assert done.stdout == f"quick, 2 ms longer: the snapshot does not fit: {why}\n", done.stderr
+    assert json.loads(program("whole", stdin="ü", env=env).stdout)["in"] == "ü"
+    assert program("start", env=env).stdout != toy("start").stdout == "snapshot\n"
+
+
+@pytest.mark.parametrize("personality", ["--addr-no-randomize", "--addr-compat-layout", "--read-implies-exec"])
+def test_it_fits_whatever_the_layout_of_memory(personality: str, toy: Launcher) -> None:
+    done = subprocess.run(["setarch", personality, toy.path, "start"], capture_output=True, text=True, check=True)
+    assert done.stdout == "snapshot\n"
+
+
+def test_a_limit_of_memory_that_leaves_no_room(toy: Launcher) -> None:
+    """It fits, or the start is made anew, or that cannot be done either: never half a snapshot."""
+    seen = set()
+    for size in range(4 << 20, 40 << 20, 1 << 20):
+        limit = lambda size=size: resource.setrlimit(resource.RLIMIT_AS, (size, size))  # noqa: E731
+        done = subprocess.run([toy.path, "start"], capture_output=True, text=True, preexec_fn=limit, check=False)
+        seen.add(done.stdout)
+        assert done.stdout or done.returncode in (1, 127) or done.returncode < 0, done
+    assert "snapshot\n" in seen
+
+
+def test_a_container_lives_without_its_snapshot_as_well(ours: Launcher, private_world: None, place: Path,
+                                                        name: str) -> None:
+    changed = beside(ours, "changed")
+    longer(changed)
+    for program in (ours, changed):
+        runtime = Runtime(str(program.path), place / "state")
+        assert ("start: snapshot\n" in runtime.ok("--version").stdout) == (program is ours)
+        bundle = bundles.bundle(place / program.path.name, docker_like(process={"args": ["sh", "-c", "exit 3"]}))
+        assert runtime.run(name, bundle).status == 3
+
+
+def test_it_holds_nothing_of_who_made_it(toys: tuple[Launcher, Path], tmp_path: Path) -> None:
+    toy, plain = toys
+    again = tmp_path / "again"
+    env = {"SECRET": SECRET, "HOME": f"/{SECRET}", "TZ": SECRET, "LANG": SECRET}
+    (tmp_path / SECRET).mkdir()
+    subprocess.run([plain, "--make-snapshot", again], check=True, env=env, cwd=tmp_path / SECRET)
+    size = plain.stat().st_size
+    for path in (toy.path, again):
+        held = path.read_bytes()
+        assert len(held) > size + (1 << 20)
+        assert SECRET.encode() not in held
+        for word in (os.uname().nodename.encode() + b"\0", b"/proc/self/maps\n", str(plain.parent).encode()):
+            assert word not in held[size:], word
+
+
+def test_each_has_a_hash_secret_of_its_own(toys: tuple[Launcher, Path], tmp_path: Path) -> None:
+    toy, plain = toys
+    again = toy.path.with_name("again")
+    subprocess.run([plain, "--make-snapshot", again], check=True)
+    hashes = [Launcher(path, "snapshot")("hashed").stdout for path in (toy.path, toy.path, again)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_what_is_of_the_process_is_made_anew(toy: Launcher) -> None:
+    ignoring = ["python3", "-c", "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+                "os.execve(sys.argv[1], sys.argv[1:], {'TZ': 'XYZ-3', 'B': '1', 'A': '2'})",
+                str(toy.path), "of_process"]
+    done = subprocess.run(ignoring, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "True True [True, False, True] ('XYZ', 'XYZ') -10800 ['of_process'] ['of_process'] [b'A', b'B', b'TZ']",
+        "from a thread"]
+
+
+def test_nothing_is_mapped_or_read_but_the_program_itself(toy: Launcher) -> None:
+    calls = toy.traced("start", calls="openat,open,pread64,mmap")
+    assert calls.count('"/proc/self/exe"') == 1
+    assert "0x1000000000" in calls
+
+
+def test_only_a_program_without_one_can_make_one(toy: Launcher, tmp_path: Path) -> None:
+    done = toy("--make-snapshot", str(tmp_path / "more"))
+    assert done.returncode == 1 and "of a program without one only" in done.stderr
+    assert not (tmp_path / "more").exists()
