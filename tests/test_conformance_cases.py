@@ -11,12 +11,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conformance import rows as the_rows
 from conformance.model import load
 from conformance.mutants.table import MUTANTS
 from conformance.report import coverage
 from tests import runtimes
-from tests.spec.rows import rows
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SUITE = CHECKOUT / "conformance"
@@ -58,12 +56,6 @@ def test_every_package_and_requirement_is_in_its_distribution() -> None:
     packages = {".".join(path.parent.relative_to(CHECKOUT).parts) for path in SUITE.rglob("__init__.py")}
     assert set(project["tool"]["setuptools"]["packages"]) == packages
     assert {word.partition(">")[0] for word in project["project"]["dependencies"]} == {"jsonschema", "pytest"}
-
-
-def test_its_rows_are_those_of_the_tests() -> None:
-    assert {key: row.demand for key, row in the_rows.rows().items()} == {row.key: row.demand for row in rows()}
-    quotations = {row.key: row.text for row in rows() if row.demand}
-    assert {key: row.text for key, row in the_rows.rows().items() if row.demand} == quotations
 
 
 def test_every_mutant_has_a_case_and_a_name_of_its_own() -> None:

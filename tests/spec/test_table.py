@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from conformance.rows import rows
+
 from .generate import CHECKOUT, TABLE
-from .rows import rows
 
 
 @pytest.mark.timeout(300)
@@ -26,7 +27,7 @@ def test_every_row_has_a_test_and_the_document_is_up_to_date(tmp_path: Path) -> 
 
 
 def test_every_chapter_that_a_step_names_is_one() -> None:
-    chapters = {row.chapter for row in rows()} | {"runtime-linux.md#linux-runtime"}
+    chapters = {row.chapter for row in rows().values()} | {"runtime-linux.md#linux-runtime"}
     named = {chapter for path in (CHECKOUT / "pyrunc").rglob("*.py") for chapter in
              re.findall(r"\b(?:config|config-linux|runtime|runtime-linux|features|features-linux)\.md#[\w-]+",
                         path.read_text())}
@@ -51,7 +52,7 @@ def properties(file: str) -> set[tuple[str, str]]:
 @pytest.mark.parametrize("file", ["config.json", "config-linux.json", "features.json", "state.json"])
 def test_every_property_of_the_schemas_has_a_row(file: str) -> None:
     names: set[tuple[str, str]] = set()
-    for row in rows():
+    for row in rows().values():
         if not row.demand:
             document = row.chapter.partition("#")[0]
             names |= {(document, part) for word in row.name.split(", ") for part in (word, word.rpartition(".")[2])}
