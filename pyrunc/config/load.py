@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_SIZE = 16 << 20
 MAX_DEPTH = 64
 #: Of one object. The secret that keeps names from being made to collide in a dict may be known (docs/start.md).
-MAX_MEMBERS = 4096
+MAX_MEMBERS = 8192
 
 
 def loads(data: bytes, document: str = "config.json", limit: int = MAX_SIZE) -> Any:

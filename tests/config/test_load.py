@@ -56,8 +56,8 @@ REFUSED = [
     (b"[" * 65 + b"]" * 65, "[0]" * 64, "nested more than 64 deep"),
     (b"[" * 200000, "[0]" * 64, "nested more than 64 deep"),
     (b'{"a":' * 100000, "a" + ".a" * 63, "nested more than 64 deep"),
-    (b'{"m": {%s}}' % b",".join(b'"%d": 0' % number for number in range(4097)), 'm["4096"]',
-     "an object has more than 4096 members"),
+    (b'{"m": {%s}}' % b",".join(b'"%d": 0' % number for number in range(8193)), 'm["8192"]',
+     "an object has more than 8192 members"),
     (b"[1\0]", "", 'expected "," or "]"'),
     (b"1\0", "", "it is UTF-16"),
     (b'["\\', "[0]", "an escape that JSON does not have"),
@@ -78,7 +78,7 @@ def test_refused_with_line_column_and_path(text: bytes, where: str, what: str) -
 @pytest.mark.parametrize("text", [
     b" \t\r\n{} \n", b"[" * 64 + b"]" * 64, b'"\\ud83d\\ude00"', b'"\\\\u0000 \\\\ud800"', b'"\\u003c\\/"', b"-0",
     b"1e400", b"[1.5E-3]", b"9" * 4300, b"-" + b"9" * 18, b"9" * 19, b'"\\uD83D\\uDE00\\u00FF\\u07ff\\uffff"',
-    b'{%s}' % b",".join(b'"%d": 0' % number for number in range(4096)),
+    b'{%s}' % b",".join(b'"%d": 0' % number for number in range(8192)),
     '"é\u2028"'.encode(), b'{"":{"":[]}}', b'"\x7f"',
 ])
 def test_accepted_as_json_has_it(text: bytes) -> None:
