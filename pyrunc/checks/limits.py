@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..cgroups.resources import ignored, settings
-from ..config.numbers import parse_numbers
+from ..config.numbers import LIMIT, parse_numbers
 from ..config.rules.linux import namespace
 from ..errors import ConfigError
 from .findings import Finding, error, warning
 
 if TYPE_CHECKING:
+    from ..cgroups.resources import Setting
     from ..config.types import Config
     from ..host import Host
 
@@ -58,6 +59,21 @@ def controllers(config: Config, host: Host, available: set[str]) -> Iterator[Fin
             missing.add(controller)
             yield error(setting.where, f"controller {controller} is not available in the cgroup v2 hierarchy"
                         + (f" at {host.cgroup_mount}" if host.cgroup_mount else ": it is not mounted"))
+        elif controller in available and (device := _absent_device(setting)):
+            yield error(setting.where, f"no such device: {device}")
+
+
+def _absent_device(setting: Setting) -> str:
+    """The device that a limit is for, when there is none here and so the kernel will refuse it (cgroup-v2.rst, io and
+    rdma): "MAJ:MIN" or a name; else "". Without sysfs nobody can tell."""
+    device = setting.value.partition(" ")[0]
+    if setting.controller == "io" and ":" in device:
+        known = "/sys/dev/block"
+    elif setting.controller == "rdma" and device:
+        known = "/sys/class/infiniband"
+    else:
+        return ""
+    return "" if os.path.exists(f"{known}/{device}") or not os.path.isdir("/sys/class") else device
 
 
 def _online(kind: str) -> set[int]:
@@ -79,11 +95,23 @@ def _cpus(config: Config) -> Iterator[Finding]:
         nodes = set(parse_numbers(policy.get("nodes", "")))
         if nodes and not nodes & _online("node"):          # the kernel leaves out those that are not
             yield error("linux.memoryPolicy.nodes", "none of these nodes is online here")
+    if policy:
+        most, room = max(parse_numbers(policy.get("nodes", "")), default=0), _room_for_nodes()
+        if most >= room:
+            yield error("linux.memoryPolicy.nodes", f"{most} is more than {room - 1}, the last node of this kernel's "
+                                                    "masks")
     affinity: dict[str, Any] = config.get("process", {}).get("execCPUAffinity", {})  # type: ignore[assignment]
     for name in ("initial", "final"):
         numbers = affinity.get(name)
         if numbers and not set(parse_numbers(numbers)) & _online("cpu"):
             yield error(f"process.execCPUAffinity.{name}", "none of these CPUs is online here")
+
+
+def _room_for_nodes() -> int:
+    """How many memory nodes this kernel is built for: as wide are the masks that it shows (proc(5), Mems_allowed)."""
+    with open("/proc/self/status", errors="surrogateescape") as file:
+        words = next((line.split(":")[1] for line in file if line.startswith("Mems_allowed:")), "")
+    return 32 * len(words.split(",")) if words else LIMIT  # a kernel without NUMA shows none
 
 
 def _pages(config: Config) -> Iterator[Finding]:

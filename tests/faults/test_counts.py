@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,13 +37,26 @@ def life(runtime: Runtime, bundle: Path, id: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def here_and_in_guest(here: Iterable[str], in_guest: Iterable[str]) -> list[Any]:
+    return [*map(pytest.param, here), *(pytest.param(name, marks=pytest.mark.guest) for name in in_guest)]
+
+
+@pytest.fixture
+def disk(request: pytest.FixtureRequest) -> None:
+    """In the guest there is a block device."""
+    if request.node.get_closest_marker("guest"):
+        subprocess.run(["modprobe", "loop", "max_loop=1"], check=True)
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("property", counts.WORK)
+@pytest.mark.parametrize("property", here_and_in_guest(counts.WORK, counts.WORK_IN_GUEST))
+@pytest.mark.usefixtures("disk")
 def test_any_number_works(property: str, many: int, runtime: Runtime, place: Path, name: str) -> None:
     took = []
     for number in (many // 4, many):
         bundle = bundles.bundle(place / f"bundle-{number}")
-        bundles.write(bundle, counts.config(counts.WORK[property], number, bundle / "rootfs"))
+        made = {**counts.WORK, **counts.WORK_IN_GUEST}[property]
+        bundles.write(bundle, counts.config(made, number, bundle / "rootfs"))
         took.append(life(runtime, bundle, f"{name}-{number}"))
     # Four times as many: 16 times as long is what must not be. A busy machine has a second's grace.
     assert took[1] < 8 * took[0] + 1, took
@@ -50,10 +65,10 @@ def test_any_number_works(property: str, many: int, runtime: Runtime, place: Pat
     assert (left.cgroups, [path for path in left.files if name in path]) == ([], [])
 
 
-@pytest.mark.parametrize("property", counts.LIMITED)
+@pytest.mark.parametrize("property", here_and_in_guest(counts.LIMITED, counts.LIMITED_IN_GUEST))
 def test_what_the_kernel_has_no_room_for_is_an_error_of_the_check(property: str, runtime: Runtime, place: Path,
                                                                  name: str) -> None:
-    made, most, words = counts.LIMITED[property]
+    made, most, words = {**counts.LIMITED, **counts.LIMITED_IN_GUEST}[property]
     root = bundles.bundle(place / "bundle") / "rootfs"
     bundles.write(root.parent, counts.config(made, MANY, root))
     for command in (("check",), ("create", name)):

@@ -15,6 +15,8 @@ MODE_BITS = 0o7777
 TYPE_BITS = {"c": 0o020000, "u": 0o020000, "b": 0o060000, "p": 0o010000}
 #: Longest name of a network device (IFNAMSIZ less its NUL).
 LONGEST_INTERFACE = 15
+#: Bytes that resctrl's `schemata` takes at once: one page (kernel, fs/resctrl: kf_single_ops.atomic_write_len).
+SCHEMATA = 4096
 
 
 def namespace(config: Config, kind: str) -> Namespace | None:
@@ -101,6 +103,10 @@ def intel_rdt(config: Config) -> Iterator[ConfigError]:
     for key, line in lines.items():
         if "\n" in line:
             yield ConfigError("must not contain a line break", f"linux.intelRdt.{key}")
+    written = sum(len(line) + 1 for line in lines.values() if line)
+    if written > SCHEMATA:
+        yield ConfigError(f"the lines of schemata have {written} bytes, the kernel takes {SCHEMATA} at once",
+                          "linux.intelRdt")
 
 
 def memory_policy(config: Config) -> Iterator[ConfigError]:
