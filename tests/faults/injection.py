@@ -65,10 +65,10 @@ class Outcome:
     done: bool = True
 
 
-def run(argv: list[str], log: Path, fault: str = "", seconds: float = 30) -> Outcome:
+def run(argv: list[str], log: Path, fault: str = "", stdin: int = subprocess.DEVNULL, seconds: float = 30) -> Outcome:
     """Run a command below inject; status 124 and what was said until then when it does not end in time."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = subprocess.Popen([program(), log, *([fault] if fault else []), *argv], stdin=subprocess.DEVNULL,
+        process = subprocess.Popen([program(), log, *([fault] if fault else []), *argv], stdin=stdin,
                                    stdout=out, stderr=err)
         try:
             status = process.wait(seconds)
@@ -81,9 +81,9 @@ def run(argv: list[str], log: Path, fault: str = "", seconds: float = 30) -> Out
         return Outcome(status, out.read(), err.read(), log.read_text() == "done\n")
 
 
-def calls(argv: list[str], log: Path) -> list[Call]:
+def calls(argv: list[str], log: Path, stdin: int = subprocess.DEVNULL) -> list[Call]:
     """The calls of a command that may fail, in order. It must succeed."""
-    outcome = run(argv, log)
+    outcome = run(argv, log, stdin=stdin)
     assert outcome.status == 0, outcome.stderr
     found, begun = [], False                # again not when it has started from its sealed image
     for line in log.read_text().splitlines():
@@ -102,9 +102,9 @@ def faults(call: Call) -> Iterator[int]:
         yield HALF
 
 
-def with_fault(argv: list[str], log: Path, call: Call, error: int) -> Outcome:
+def with_fault(argv: list[str], log: Path, call: Call, error: int, stdin: int = subprocess.DEVNULL) -> Outcome:
     """The command with this call failing."""
-    return run(argv, log, f"{call.process}:{call.number}:{call.occurrence}:{error}")
+    return run(argv, log, f"{call.process}:{call.number}:{call.occurrence}:{error}", stdin)
 
 
 def error_name(error: int) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +36,41 @@ def mount(line: str) -> str:
 
 
 class Scenario:
-    """One command. prepare() before it, holds() after it: what is wrong then, "" for nothing.
+    """One command. prepare() before it, wrong() after it: what is not as it must be, "" for nothing.
 
+    base     the container's config, without what a command wants of it
+    where    for variants.py: what is not as usual
     works    containers whose command failed are what they were before
     """
     name = ""
+    where = ""
 
     def __init__(self, runtime: Runtime, place: Path) -> None:
         self.runtime = runtime
         self.place = place
-        self.bundle = bundles.bundle(place / self.name, self.config())
+        self.bundle = self.made(place / self.name, self.config())
         id = f"{place.name}-whole"
-        runtime.create(id, bundles.bundle(place / "whole", Scenario.config(self)))
+        runtime.create(id, self.made(place / "whole", self.base()), *self.flags())
         runtime.ok("start", id)
         self.whole = self.seen(id)
         runtime.ok("delete", "--force", id)
         self.before = world.Snapshot.take("no-such", runtime.root)     # with what is kept on purpose
+        self.own = world.children()
+
+    def made(self, folder: Path, config: dict[str, object]) -> Path:
+        return bundles.bundle(folder, config)
+
+    def flags(self) -> list[str]:
+        """Of whatever makes a container."""
+        return []
+
+    def stdin(self) -> int:
+        return subprocess.DEVNULL
 
     def config(self) -> dict[str, object]:
+        return self.base()
+
+    def base(self) -> dict[str, object]:
         return merge(docker_like(), {"process": {"args": ["sleep", "1000"], "noNewPrivileges": True,
                                                  "rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]},
                                      "linux": {"seccomp": small(), "cgroupsPath": None},
@@ -89,10 +108,8 @@ class Scenario:
         world.children()           # reaps what was left to init, which this process is: a zombie holds a pid namespace
         deleted = self.runtime("delete", "--force", id)
         wrong = f"delete --force says {deleted.stderr!r}" if deleted.status or deleted.stderr else ""
-        try:
-            world.gone(id, 5)
-        except AssertionError:
-            wrong += f" processes left {world.processes_of(id)}"
+        if processes := self.processes(id, 5):
+            wrong += f" processes left {processes}"
         now = world.Snapshot.take(id, self.runtime.root)
         for kind in ("mounts", "cgroups", "files"):
             more = {path for path in set(getattr(now, kind)) - set(getattr(self.before, kind)) if KEPT not in path}
@@ -101,6 +118,16 @@ class Scenario:
         return wrong
 
     # ---- what failed() and succeeded() ask ----
+    def processes(self, id: str, seconds: float = 0, wanted: int = 0) -> set[int]:
+        """Those in the container's cgroup, and those that the runtime has left to us; when there are so many, or after
+        so many seconds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = {*world.processes_of(id), *(world.children() - self.own)}
+            if len(found) == wanted or time.monotonic() > deadline:
+                return found
+            time.sleep(0.01)
+
     def is_(self, id: str, *wanted: str) -> str:
         told = self.runtime("state", id)
         status = "gone" if told.status else self.runtime.status(id)
@@ -122,12 +149,13 @@ class Scenario:
         pid = self.runtime.state(id)["pid"]
         proc = Path(f"/proc/{pid}")
         status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line)
-        cgroup = os.open(world.CGROUP / id, os.O_RDONLY)
+        own = (proc / "cgroup").read_text().splitlines()[-1].partition("::")[2]
+        cgroup = os.open(f"{world.CGROUP}{own}", os.O_RDONLY)
         filters = len(Kernel().bpf_query(cgroup))
         os.close(cgroup)
         return {**{key: status[key] for key in STATUS},
                 "mounts": [mount(line).replace(id, "ID") for line in world.lines(proc / "mountinfo")],
-                "cgroup": (proc / "cgroup").read_text().splitlines()[-1].replace(id, "ID"), "device filters": filters,
+                "cgroup": own.replace(id, "ID"), "device filters": filters,
                 "shared namespaces": [kind for kind in os.listdir(proc / "ns")
                                       if os.readlink(proc / "ns" / kind) == os.readlink(f"/proc/self/ns/{kind}")],
                 **{name: (proc / name).read_bytes() for name in ("environ", "oom_score_adj", "cmdline")},
@@ -143,7 +171,7 @@ class Create(Scenario):
     name = "create"
 
     def argv(self, id: str) -> list[str]:
-        return self.runtime.argv("create", "--bundle", self.bundle, id)
+        return self.runtime.argv("create", *self.flags(), "--bundle", self.bundle, id)
 
     def succeeded(self, id: str) -> str:
         wrong = self.is_(id, "created")
@@ -170,7 +198,7 @@ class Run(Scenario):
 
 class OfCreated(Scenario):
     def prepare(self, id: str) -> None:
-        self.runtime.create(id, self.bundle)
+        self.runtime.create(id, self.bundle, *self.flags())
 
 
 class Start(OfCreated):
@@ -210,8 +238,7 @@ class Exec(OfRunning):
 
     def alone(self, id: str) -> str:
         """Of an exec nothing goes on."""
-        world.children()
-        running = world.processes_of(id)
+        running = self.processes(id, 2, 1)
         return "" if len(running) == 1 else f"processes {running}"
 
 

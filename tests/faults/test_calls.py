@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import injection, scenarios
+from tests.faults import injection, variants
 from tests.faults.injection import Call
+from tests.faults.scenarios import Scenario
 from tests.runtimes import Runtime
 
 #: Of a slice: about as many faults of each command.
@@ -40,12 +41,13 @@ def whole(calls: list[Call]) -> Iterator[tuple[Call, int]]:
 
 
 @pytest.mark.timeout(24 * 3600)
-@pytest.mark.parametrize("kind", scenarios.ALL, ids=lambda kind: kind.name)
-def test_a_call_fails(kind: type[scenarios.Scenario], request: pytest.FixtureRequest, runtime: Runtime, place: Path,
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=marks) for kind, marks in variants.everywhere()],
+                         ids=lambda kind: f"{kind.name}, {kind.where}".removesuffix(", "))
+def test_a_call_fails(kind: type[Scenario], request: pytest.FixtureRequest, runtime: Runtime, place: Path,
                       name: str) -> None:
     scenario, log = kind(runtime, place), place / "log"
     scenario.prepare(f"{name}-0")
-    calls = injection.calls(scenario.argv(f"{name}-0"), log)
+    calls = injection.calls(scenario.argv(f"{name}-0"), log, scenario.stdin())
     assert scenario.left(f"{name}-0") == ""
     assert len(calls) > 100
     failures, tried = [], 0
@@ -53,7 +55,7 @@ def test_a_call_fails(kind: type[scenarios.Scenario], request: pytest.FixtureReq
         tried += 1
         id = f"{name}-{tried}"
         scenario.prepare(id)
-        outcome = injection.with_fault(scenario.argv(id), log, call, error)
+        outcome = injection.with_fault(scenario.argv(id), log, call, error, scenario.stdin())
         if wrong := scenario.wrong(id, outcome):
             failures.append(f"{call}: {injection.error_name(error)}: {wrong}")
     assert tried > 20
