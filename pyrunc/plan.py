@@ -180,6 +180,7 @@ def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
 
     # L: privileges are given up, the filter is loaded, and the init waits
     yield from _give_up_privileges(config, options, host)
+    yield from process.let_go(config, options, host)
     yield Barrier(label="the init waits for start", waits=PARENT, parting=True)
     yield from state.pid_file(place)
     yield from process.wait_start(config, options, host)

@@ -162,23 +162,30 @@ static const char *fault_of(const op_t *op, const struct blob *blob, int64_t *po
     case OP_TERMINAL:
     case OP_SIGNALS:
     case OP_DUMPABLE:
+    case OP_LET_GO:
         return NULL;
     default:
         return "unknown operation";
     }
 }
 
-/* Of what may follow a clone, which is made without the C library (last_tail.c). */
-static int is_tail(const op_t *op)
+/* Of what may follow when the process has let go of the C library (last_tail.c). */
+static int is_tail(const op_t *op, const op_t *after)
 {
-    return op->code == OP_BARRIER || op->code == OP_CLOSE_FROM || op->code == OP_EXEC;
+    return op->code == OP_BARRIER || op->code == OP_CLOSE_FROM || op->code == OP_EXEC
+        || (after->code == OP_LET_GO && (op->code == OP_CLOSE_FD || op->code == OP_WAIT_START));
+}
+
+static int begins_tail(const op_t *op)
+{
+    return op->code == OP_CLONE || (op->code == OP_LET_GO && op->c == 0);
 }
 
 int64_t last_check(const op_t *ops, unsigned n, const char *blob, size_t blob_len, unsigned *index, const char **fault)
 {
     const struct blob whole = { blob, blob_len };
     int64_t pointers = 0;
-    int cloned = 0;
+    const op_t *tail = NULL;            /* where it begins */
     *index = 0;
     *fault = n > OPERATIONS ? "too many operations" : n == 0 ? "no operation" : NULL;
     for (unsigned i = 0; !*fault && i < n; i++) {
@@ -186,9 +193,9 @@ int64_t last_check(const op_t *ops, unsigned n, const char *blob, size_t blob_le
         *fault = fault_of(&ops[i], &whole, &pointers);
         if (!*fault && (ops[i].code == OP_EXEC) != (i == n - 1))
             *fault = "execve must be the last operation, and only that";
-        if (!*fault && cloned && !is_tail(&ops[i]))
-            *fault = "it cannot follow a clone";
-        cloned |= ops[i].code == OP_CLONE;
+        if (!*fault && tail && !is_tail(&ops[i], tail))
+            *fault = tail->code == OP_CLONE ? "it cannot follow a clone" : "it cannot be done without the C library";
+        tail = tail ? tail : begins_tail(&ops[i]) ? &ops[i] : NULL;
     }
     return *fault ? -1 : pointers;
 }

@@ -1,5 +1,7 @@
 /* last_libraries.c: what is mapped from files of the host, so that last_tail.c can let go of it.
  *
+ * The C library is needed by an init that has hooks to run (last_programs.c). It goes on in a copy, too: two megabytes.
+ *
  * Of every loaded object but the program: that is the sealed image, which /proc/PID/exe shows anyway. When this code
  * itself is in a module of its own (the interpreter runs it), it goes on in a copy. So do the pages around the thread
  * pointer: the kernel writes into them (rseq(2)) as long as there is a thread, and the loader may have had room for them
@@ -31,7 +33,7 @@ static int copy_in_place(uintptr_t from, uintptr_t to, int protection)
     return mremap(copy, to - from, to - from, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)from) == MAP_FAILED ? -1 : 0;
 }
 
-static int copy_own(const struct dl_phdr_info *object)
+static int copy_object(const struct dl_phdr_info *object)
 {
     uintptr_t page = page_size();
     for (unsigned i = 0; i < object->dlpi_phnum; i++) {
@@ -48,6 +50,7 @@ static int copy_own(const struct dl_phdr_info *object)
 
 struct search {
     struct stage *stage;
+    int keep_c;
     unsigned objects;
     uintptr_t from[2], to[2];           /* what stays: the program, and the module with this code */
 };
@@ -76,10 +79,12 @@ static int note_object(struct dl_phdr_info *object, size_t size, void *found)
     if (program || module) {
         search->from[!program] = from;
         search->to[!program] = to;
-        return program ? 0 : copy_own(object);
+        return program ? 0 : copy_object(object);
     }
     if (object->dlpi_addr == getauxval(AT_SYSINFO_EHDR))
         return 0;
+    if (search->keep_c && is_c_library(object->dlpi_name))
+        return copy_object(object);
     if (stage->span_count + 2 > SPANS / 2) {
         errno = E2BIG;
         return -1;
@@ -101,11 +106,13 @@ static int note_object(struct dl_phdr_info *object, size_t size, void *found)
 static void note_mapping(const struct search *search, const char *line, const char *end)
 {
     char *at;
+    const page_t *journal = search->stage->page;
+    uintptr_t page = (uintptr_t)journal;
     uintptr_t from = strtoul(line, &at, 16), to = *at == '-' ? strtoul(at + 1, &at, 16) : 0;
     if (*at != ' ' || !memchr(at, '/', (size_t)(end - at)))
         return;
-    if (at[4] == 's' && end[-1] == ')')         /* "(deleted)": the page that is shared with the runtime */
-        return;
+    if (from >= page && from < page + journal->steps * sizeof journal->times[0] + sizeof *journal)
+        return;                                 /* it is shared with the runtime, and with `start` */
     for (int i = 0; i < 2; i++)
         if (from >= search->from[i] && to <= search->to[i])
             return;
@@ -130,9 +137,9 @@ static void note_mappings(const struct search *search)
         close(fd);
 }
 
-void note_libraries(struct stage *stage)
+void note_libraries(struct stage *stage, int keep_c)
 {
-    struct search search = { .stage = stage };
+    struct search search = { .stage = stage, .keep_c = keep_c };
     if (!LETS_GO)
         return;
     must(stage, dl_iterate_phdr(note_object, &search), "find the libraries to unmap");

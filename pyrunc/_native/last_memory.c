@@ -18,7 +18,7 @@ struct spans {
 };
 
 /* What the C library and its loader need to go on. */
-static int is_c_library(const char *path)
+int is_c_library(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     return strncmp(name, "libc.", 5) == 0 || strncmp(name, "libc-", 5) == 0 || strncmp(name, "ld", 2) == 0;

@@ -53,7 +53,7 @@ void must(struct stage *stage, long result, const char *what)
         fail(stage, what);
 }
 
-/* ---- meeting the parent, and `start` ---- */
+/* ---- meeting the parent ---- */
 
 /* The first time there is something to do while the runtime does its part. */
 static void barrier(struct stage *stage, int fd)
@@ -72,19 +72,6 @@ static void barrier(struct stage *stage, int fd)
     if (n == 0)
         errno = ECONNRESET;
     fail(stage, "the runtime has ended");
-}
-
-static void wait_start(struct stage *stage, int fifo)
-{
-    char byte;
-    ssize_t n;
-    __atomic_store_n(&stage->page->phase, PHASE_WAITING, __ATOMIC_RELEASE);
-    while ((n = read(fifo, &byte, 1)) < 0 && errno == EINTR)
-        ;
-    if (n == 0)
-        errno = EPIPE;
-    must(stage, n == 1 ? 0 : -1, "wait for start");
-    __atomic_store_n(&stage->page->phase, PHASE_LAST, __ATOMIC_RELEASE);
 }
 
 /* ---- single operations ---- */
@@ -272,6 +259,9 @@ static void dispatch(struct stage *stage, const op_t *op)
     case OP_HOOK:
         run_hook(stage, op);
         break;
+    case OP_LET_GO:
+        let_go(stage, op);
+        break;
     case OP_MOVE_ROOT:
         move_root(stage, (int)op->a);
         break;
@@ -323,12 +313,12 @@ static void forget_stack(char *from)
 #endif
 }
 
-/* What OP_CLONE will need, while the root is the host's and no filter is in force. */
-static void prepare_clone(struct stage *stage)
+/* What OP_CLONE or OP_LET_GO will need, while the root is the host's and no filter is in force. */
+static void prepare_tail(struct stage *stage)
 {
     for (unsigned i = 0; i < stage->n; i++)
-        if (stage->ops[i].code == OP_CLONE) {
-            note_libraries(stage);
+        if (stage->ops[i].code == OP_CLONE || stage->ops[i].code == OP_LET_GO) {
+            note_libraries(stage, stage->ops[i].code == OP_LET_GO && stage->ops[i].c);
             if (!stage->ops[i].b)
                 continue;
             must(stage, syscall(SYS_getrandom, &stage->secret, sizeof stage->secret, 0), "ask for a random number");
@@ -349,7 +339,7 @@ static void prepare(struct stage *stage, size_t blob_len)
     stage->lists = keep(stage, NULL, (size_t)pointers * sizeof(char *));
     must(stage, pr_signals_reset(), "reset the signals");
     close_unnamed(stage);
-    prepare_clone(stage);
+    prepare_tail(stage);
 }
 
 void pr_last_stage(page_t *page, const op_t *ops, unsigned n, const char *blob, size_t blob_len)

@@ -44,8 +44,8 @@ struct stage {
     int filtered;                       /* a seccomp filter has been loaded */
     int listener;                       /* its notify descriptor, or -1 */
     int cwd_is_safe;                    /* we are in the configured directory, and it is below the root */
-    uint64_t secret;                    /* lets OP_CLONE's calls pass the filter, where that would refuse them; or 0 */
-    unsigned span_count;                /* what OP_CLONE lets go of */
+    uint64_t secret;                    /* lets their calls pass the filter, where that would refuse them; or 0 */
+    unsigned span_count;                /* what OP_CLONE or OP_LET_GO lets go of */
     struct span spans[SPANS];
     char found[PATH_MAX];               /* what OP_FIND_EXECUTABLE found */
 };
@@ -62,6 +62,7 @@ void must(struct stage *stage, long result, const char *what);                  
 /* ---- last_memory.c ---- */
 void *keep(struct stage *stage, const void *bytes, size_t len);                 /* a copy; bytes NULL: zeros */
 void forget_interpreter(void);                                                  /* all memory of Python's, malloc's too */
+int is_c_library(const char *path);
 
 /* ---- operations, by subject; each returns when it succeeded ---- */
 void close_unnamed(struct stage *stage);                                        /* last_fds.c */
@@ -75,13 +76,16 @@ void look_up(struct stage *stage, const op_t *op);
 
 /* ---- last_tail.c, without the C library ---- */
 void close_from(struct stage *stage, int first);
+void wait_start(struct stage *stage, int fifo);
+void let_go(struct stage *stage, const op_t *op);               /* returns if the C library stays */
 void __attribute__((noreturn)) clone_inside(struct stage *stage, const op_t *op);
 void __attribute__((noreturn)) execute(struct stage *stage, const op_t *op);
 /* Takes count strings from *text into the next free list, which ends with NULL. */
 char **next_list(struct stage *stage, const char **text, uint32_t count);
 
 /* ---- last_libraries.c ---- */
-void note_libraries(struct stage *stage);                                       /* for clone_inside */
+/* For clone_inside and let_go. keep_c: the C library is not let go of, but of its file: what is mapped is a copy. */
+void note_libraries(struct stage *stage, int keep_c);
 
 /* ---- last_door.c ---- */
 /* The program with a door in front, in memory of its own; *count is of its instructions, before and after. */

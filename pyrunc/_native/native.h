@@ -164,6 +164,9 @@ enum {
     OP_TERMINAL,         /* make the terminal that is standard input the controlling one */
     OP_SIGNALS,          /* until OP_EXEC, end by signals that ask for it, and by no other */
     OP_DUMPABLE,         /* let other processes of the same user look into this one */
+    OP_LET_GO,           /* unmap the host's libraries. b = 1: the filter needs a door for that; c = 1: but for the C library,
+                          * which stays, as a copy in memory; c = 0: only OP_BARRIER, OP_CLOSE_FD, OP_WAIT_START,
+                          * OP_CLOSE_FROM and OP_EXEC may follow */
 };
 typedef struct { uint32_t code, step; int64_t a, b, c; uint32_t data, len; } op_t;
 

@@ -250,6 +250,27 @@ class Signals(Step):
         kernel.last(last_stage.OP_SIGNALS)
 
 
+class LetGo(Step):
+    """Of what is mapped from the host's files: whoever is in the init's pid namespace with CAP_SYS_PTRACE and
+    CAP_CHECKPOINT_RESTORE could open it for writing as /proc/PID/map_files, while the init waits for `start`.
+
+    Hooks need the C library: it stays, as a copy in memory.
+    """
+    name = "process.let_go"
+    spec = "runtime.md#lifecycle"
+    side = LAST
+    hooks: bool
+    door: bool                # the filter would refuse munmap(2)
+
+    def describe(self) -> str:
+        rest = ", but for a copy of the C library" if self.hooks else ""
+        door = ", through an exception in the filter" if self.door else ""
+        return f"unmap the host's libraries{rest}{door}"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        kernel.last(last_stage.OP_LET_GO, 0, int(self.door), int(self.hooks))
+
+
 class WaitStart(Step):
     """The container is `created` until `start` writes to the fifo."""
     name = "process.wait_start"
@@ -382,6 +403,19 @@ def dumpable(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """LAST, of create, when all privileges are given up; before a filter may refuse the call."""
     if host.euid != 0 and not options.joins:
         yield Dumpable()
+
+
+def let_go(config: Config, options: Options, host: Host) -> Iterator[Step]:
+    """LAST. A copy of the C library would not go into little memory."""
+    from .cgroup import has_little
+    hooks = bool(config.get("process") and config.get("hooks", {}).get("startContainer"))
+    if hooks and has_little(config):
+        return
+    seccomp, door = config.get("linux", {}).get("seccomp"), False
+    if seccomp:
+        from ..seccomp.profile import lets_pass
+        door = not lets_pass(seccomp, "munmap")
+    yield LetGo(hooks=hooks, door=door)
 
 
 def wait_start(config: Config, options: Options, host: Host) -> Iterator[Step]:

@@ -43,8 +43,11 @@ def stages() -> dict[str, list[Op]]:
     return {
         "create": [op(last.OP_PIVOT_ROOT, 7), op(last.OP_PROPAGATION, 1 << 18), op(last.OP_UMASK, 0o22),
                    op(last.OP_NO_NEW_PRIVS), op(last.OP_SIGNALS), op(last.OP_DUMPABLE), op(last.OP_BARRIER, 5),
-                   *identity, op(last.OP_SECCOMP, 2, 0, data=allow),
+                   *identity, op(last.OP_SECCOMP, 2, 0, data=allow), op(last.OP_LET_GO, 0, 0, 1),
                    op(last.OP_CLOSE_FD, 5), op(last.OP_WAIT_START, 6), hook, hook, *execute],
+        "without hooks": [op(last.OP_PIVOT_ROOT, 7), *identity, op(last.OP_SECCOMP, 2, 0, data=allow),
+                          op(last.OP_LET_GO, 0, 1), op(last.OP_BARRIER, 5), op(last.OP_CLOSE_FD, 5),
+                          op(last.OP_WAIT_START, 6), *execute],
         "early": [op(last.OP_MOVE_ROOT, 7), op(last.OP_SECCOMP, 0, 1, data=allow),
                   op(last.OP_BARRIER, 5), *identity, *execute],
         "scheduling": [op(last.OP_CHROOT, 7), op(last.OP_SCHEDULER, data=last.pack_scheduler(3, nice=5)),

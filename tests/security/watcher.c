@@ -1,5 +1,6 @@
 /* A process of the container lies in wait: whatever appears in its pid namespace is seized at once, and what it is and
- * has is written down, a line each: "name value". Then it goes on. Ends when there is a file /tmp/stop.
+ * has is written down, a line each: "name value". Then it goes on. Ends when there is a file /tmp/stop. With an argument:
+ * the process of this number, which is there, alone.
  *
  * seize is what CAP_SYS_PTRACE lets it do; the files of /proc/PID tell what a seized process could be made to do. */
 #define _GNU_SOURCE
@@ -85,29 +86,36 @@ static void write_down(int pid)
     fflush(out);
 }
 
-int main(void)
+static int seize(int pid)
+{
+    int status;
+    if (ptrace(PTRACE_SEIZE, pid, 0, 0) < 0)
+        return -1;
+    ptrace(PTRACE_INTERRUPT, pid, 0, 0);
+    waitpid(pid, &status, __WALL);
+    if (WIFSTOPPED(status)) {
+        write_down(pid);
+        ptrace(PTRACE_DETACH, pid, 0, 0);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
 {
     int next = getpid() + 1;
     struct stat stop;
     out = fopen("/tmp/seen", "we");
+    if (argc > 1)
+        return seize(atoi(argv[1])) < 0 || fclose(out);
     close(open("/tmp/ready", O_CREAT | O_WRONLY, 0644));
     for (unsigned turn = 0;; turn++) {
         if (turn % 256 == 0 && stat("/tmp/stop", &stop) == 0)
             break;
         for (int pid = next; pid < next + 8; pid++) {
-            if (ptrace(PTRACE_SEIZE, pid, 0, 0) < 0) {
-                if (errno != ESRCH && next == pid && kill(pid, 0) == 0)
-                    fprintf(out, "refused: %d\n", pid);
-                continue;
-            }
-            int status;
-            ptrace(PTRACE_INTERRUPT, pid, 0, 0);
-            waitpid(pid, &status, __WALL);
-            if (WIFSTOPPED(status)) {
-                write_down(pid);
-                ptrace(PTRACE_DETACH, pid, 0, 0);
-            }
-            next = pid + 1;
+            if (seize(pid) == 0)
+                next = pid + 1;
+            else if (errno != ESRCH && next == pid && kill(pid, 0) == 0)
+                fprintf(out, "refused: %d\n", pid);
         }
     }
     fclose(out);
