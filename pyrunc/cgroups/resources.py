@@ -18,6 +18,8 @@ UNLIMITED = "max"
 DEFAULT_PERIOD = 100000              # us; the kernel's own default of cpu.max
 #: Files that act on processes rather than limit them; writing one would move, stop or kill somebody.
 NOT_SETTINGS = ("cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", "cgroup.type")
+#: Longer lists of CPUs and memory nodes than this are written in the shortest way.
+LONG_LIST = 256
 SIZES = {"KB": 10, "MB": 20, "GB": 30, "TB": 40}
 #: Limits of memory that the init exceeds while it still is a copy of the runtime, when they are below LITTLE bytes.
 MEMORY_LIMITS = ("memory.max", "memory.high")
@@ -210,11 +212,17 @@ def _cpu(cpu: CPU) -> Iterator[Setting]:
 
 
 def _cpuset(cpu: CPU) -> Iterator[Setting]:
-    cpus, mems = cpu.get("cpus"), cpu.get("mems")
-    if cpus:
-        yield Setting("cpuset.cpus", cpus, f"{WHERE}.cpu.cpus")
-    if mems:
-        yield Setting("cpuset.mems", mems, f"{WHERE}.cpu.mems")
+    for name in ("cpus", "mems"):
+        if numbers := str(cpu.get(name) or ""):
+            yield Setting(f"cpuset.{name}", _short(numbers), f"{WHERE}.cpu.{name}")
+
+
+def _short(numbers: str) -> str:
+    """The kernel has room for each number once (kernel/cgroup/cpuset.c, max_write_len): more is E2BIG."""
+    if len(numbers) < LONG_LIST:
+        return numbers
+    from ..config.numbers import format_numbers, parse_numbers
+    return format_numbers(parse_numbers(numbers))
 
 
 def _hugetlb(resources: Resources) -> Iterator[Setting]:

@@ -18,6 +18,17 @@ def parse_numbers(text: str) -> list[int]:
     return sorted(numbers)
 
 
+def format_numbers(numbers: list[int]) -> str:
+    """The shortest list of these numbers, which ascend."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ",".join(f"{low}-{high}" if low < high else str(low) for low, high in ranges)
+
+
 def _number(word: str) -> int:
     if not (word.isascii() and word.isdigit()):
         raise ValueError("numbers and ranges such as 0-3,7 are wanted")

@@ -13,7 +13,7 @@ from jsonschema import ValidationError
 
 from pyrunc.config.check import check, check_process, check_resources, problems
 from pyrunc.config.load import loads
-from pyrunc.config.numbers import parse_numbers
+from pyrunc.config.numbers import format_numbers, parse_numbers
 from pyrunc.config.schema import without_nulls
 from pyrunc.config.where import at
 from pyrunc.errors import ConfigError
@@ -217,6 +217,8 @@ def test_every_malformed_config_has_its_problem_listed() -> None:
     ("8191", [8191])])
 def test_lists_of_numbers(text: str, numbers: list[int]) -> None:
     assert parse_numbers(text) == numbers
+    shortest = format_numbers(numbers)
+    assert parse_numbers(shortest) == numbers and len(shortest) <= len(text)
 
 
 @pytest.mark.parametrize("text", ["x", "1,", ",1", "1-", "-1", "3-1", "1--2", "8192", "0-99999999999", "\u0661", "1_0",

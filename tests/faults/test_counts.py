@@ -42,15 +42,18 @@ def here_and_in_guest(here: Iterable[str], in_guest: Iterable[str]) -> list[Any]
 
 
 @pytest.fixture
-def disk(request: pytest.FixtureRequest) -> None:
-    """In the guest there is a block device."""
+def machine(request: pytest.FixtureRequest, private_world: None, place: Path) -> Iterator[None]:
+    """In the guest there is a block device; and network namespaces, which their files hold on to."""
     if request.node.get_closest_marker("guest"):
         subprocess.run(["modprobe", "loop", "max_loop=1"], check=True)
+    yield
+    for namespace in place.glob("*/network-*"):
+        world.unmount(namespace)
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("property", here_and_in_guest(counts.WORK, counts.WORK_IN_GUEST))
-@pytest.mark.usefixtures("disk")
+@pytest.mark.usefixtures("machine")
 def test_any_number_works(property: str, many: int, runtime: Runtime, place: Path, name: str) -> None:
     took = []
     for number in (many // 4, many):
