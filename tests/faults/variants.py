@@ -137,7 +137,7 @@ class OfUser(Scenario):
         return made
 
     def base(self) -> dict[str, object]:
-        base = super().base()
+        base: Any = super().base()
         folder = self.place / "spec"
         folder.mkdir(exist_ok=True)
         (folder / "config.json").unlink(missing_ok=True)
