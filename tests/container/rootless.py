@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from tests import bundles, runtimes
 from tests.bundles import Config
+from tests.runtimes import Runtime
 
 UID = 1000
 
@@ -82,3 +83,13 @@ class User:
         shutil.copytree(self.runtime_dir / "pyrunc" / id, root / id)
         root.chmod(0o700)
         return root
+
+
+class Users(Runtime):
+    """Called by an ordinary user, for root of whom the state root is."""
+    def __init__(self, of: Runtime, place: Path) -> None:
+        super().__init__(runtimes.for_anyone(of.path), place / "users-state")
+        os.chown(self.root, UID, UID)
+
+    def argv(self, *args: str | Path) -> list[str]:
+        return ["/usr/bin/setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", *super().argv(*args)]

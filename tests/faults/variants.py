@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 
-from tests import runtimes
 from tests.bundles import merge, namespaces
+from tests.container.rootless import UID, Users
 from tests.faults.injection import Outcome
 from tests.faults.scenarios import ALL, Create, Delete, Exec, Kill, Run, Scenario, Start, Update
 from tests.runtimes import Runtime
 
 IDS = [{"containerID": 0, "hostID": 0, "size": 65536}]
-UID = 1000
 
 
 class InUserNamespace(Scenario):
@@ -115,16 +114,6 @@ class RunWithTerminal(WithTerminal, Run):
 
 
 # ---- an ordinary user ------------------------------------------------------------------------------------------------
-class Users(Runtime):
-    """Called by an ordinary user, for root of whom the state root is."""
-    def __init__(self, of: Runtime, place: Path) -> None:
-        super().__init__(runtimes.for_anyone(of.path), place / "users-state")
-        os.chown(self.root, UID, UID)
-
-    def argv(self, *args: str | Path) -> list[str]:
-        return ["/usr/bin/setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", *super().argv(*args)]
-
-
 class OfUser(Scenario):
     where = "rootless"
 
