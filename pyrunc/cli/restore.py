@@ -41,7 +41,7 @@ def run(call: Call) -> int:
     try:
         from .foreground import hold_all, stay
         hold_all()
-        let_go(call.root, call.id, facts)
+        let_go(facts)
         return stay(facts, call.log)
     finally:
         if not call.on("keep"):

@@ -35,7 +35,7 @@ def run(call: Call) -> int:
         if not detach:
             from .foreground import hold_all
             hold_all()
-        let_go(call.root, call.id, facts)
+        let_go(facts)
         notify = None
         if options.notify_socket:
             from ..runtime.sd_notify import of_caller

@@ -47,7 +47,7 @@ class Facts:
         self.root_fd = -1        # root.bind: the container's root, before it is "/" (child)
         self.console_fd = -1     # terminal.*: the master in the parent, its peer in the child
         self.console_socket = -1 # terminal.connect or .pair: what the init sends the master on
-        self.lock_fd = -1        # of start: the container's lock, which its caller took
+        self.lock_fd = -1        # state.reserve, or the caller of start: the container's lock
         self.fifo_fd = -1        # state.fifo: what the init waits on for `start`
         self.hook_output = (-1, -1)      # hooks.output: files for hooks' stdout and stderr
         self.seccomp = b""       # seccomp.compile: the filter program

@@ -226,6 +226,8 @@ class Engine:
             kernel.become_child()
             page.phase = PHASE_CHILD
             self._free_spare()
+            if facts.lock_fd >= 0:           # which it would hold for as long as it lives
+                posix.close(facts.lock_fd)
             now, times = time.monotonic_ns, page.times
             for index, step, side in self.childs:
                 if index < clone:

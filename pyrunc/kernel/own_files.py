@@ -3,12 +3,17 @@ from __future__ import annotations
 
 import errno
 import posix
+from sys import byteorder
 
 from ..errors import StateError
 
 #: Who can write what is believed here, or owns it, could have the runtime run a hook or kill a process of his choice.
 WRITABLE_BY_OTHERS = 0o022
 TYPE, REGULAR = 0o170000, 0o100000       # S_IFMT, S_IFREG
+FLOCK = 32               # sizeof(struct flock) where long has 64 bits: type, whence, start, length, pid
+FLOCK_PID = slice(24, 28)
+#: One byte of a lock file excludes others, the next one says by whose process it is held.
+EXCLUDES, SAYS_WHO = 0, 1
 IN = posix.O_DIRECTORY | posix.O_PATH | posix.O_CLOEXEC
 
 
@@ -59,3 +64,40 @@ def open_file(root: str, id: str, name: str) -> int:
         posix.close(fd)
         raise
     return fd
+
+
+def lock(fd: int) -> None:
+    """Lock a container's lock file, opened for writing. BlockingIOError or PermissionError when it is locked, also by
+    this process (fcntl(2), open file description locks). What inherits the descriptor holds the lock as well."""
+    import fcntl
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, EXCLUDES))
+
+
+def unlock(fd: int) -> None:
+    """Give the lock back, for whoever else has the descriptor, too."""
+    import fcntl
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, EXCLUDES))
+
+
+def sign(fd: int) -> None:
+    """Say that this process has locked the file, until it ends or closes any descriptor of the file (a record lock)."""
+    import fcntl
+    fcntl.fcntl(fd, fcntl.F_SETLK, _flock(fcntl.F_WRLCK, SAYS_WHO))
+
+
+def signer(path: str) -> int:
+    """The pid of the process that has signed a lock file, 0 for none."""
+    import fcntl
+    fd = posix.open(path, posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+    try:
+        answer = fcntl.fcntl(fd, fcntl.F_GETLK, _flock(fcntl.F_WRLCK, SAYS_WHO))
+    finally:
+        posix.close(fd)
+    held = int.from_bytes(answer[:2], byteorder) != fcntl.F_UNLCK
+    return int.from_bytes(answer[FLOCK_PID], byteorder) if held else 0
+
+
+def _flock(kind: int, start: int) -> bytes:
+    """struct flock: one byte from start on, counted from the beginning of the file."""
+    return (kind.to_bytes(8, byteorder) + start.to_bytes(8, byteorder) + (1).to_bytes(8, byteorder)
+            + bytes(FLOCK - 24))

@@ -9,6 +9,8 @@ import errno
 import posix
 from sys import byteorder
 
+from . import own_files
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -119,12 +121,9 @@ class Files:
         posix.set_blocking(fd, True)
 
     def lock(self, fd: int) -> None:
-        """A record lock (fcntl F_SETLK); BlockingIOError when somebody else holds it. Ends with this process.
-
-        Not flock(2): the container's init would inherit that with the descriptor and hold it until `start`.
-        """
-        import fcntl
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        """Lock a container's lock file and sign it (own_files.py); BlockingIOError when it is locked."""
+        own_files.lock(fd)
+        own_files.sign(fd)
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory of ours and what is in it, without following a link; fine when it is gone."""

@@ -9,7 +9,6 @@ from ..engine.run import Interrupted
 from ..errors import PyruncError, describe
 from ..kernel.linux import fail
 from ..kernel.stopping import STOPPING
-from ..state import store
 from .delete import delete
 
 TYPE_CHECKING = False
@@ -30,12 +29,12 @@ def adopt_orphans() -> None:
         raise fail("become the parent of the container's orphans")
 
 
-def let_go(root: str, id: str, facts: Facts) -> None:
+def let_go(facts: Facts) -> None:
     """Close what a later operation must not find: the lock of create, and a reader of the fifo besides the init."""
-    store.release(root, id)
-    if facts.fifo_fd >= 0:
-        posix.close(facts.fifo_fd)
-        facts.fifo_fd = -1
+    for fd in (facts.lock_fd, facts.fifo_fd):
+        if fd >= 0:
+            posix.close(fd)
+    facts.lock_fd = facts.fifo_fd = -1
 
 
 def forget(root: str, id: str, facts: Facts, observers: Sequence[Observer]) -> None:

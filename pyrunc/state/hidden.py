@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import errno
 import posix
-from sys import byteorder
 
 from ..errors import StateError
+from ..kernel.own_files import signer
 from ..kernel.pidfd import wait_end
 from . import process_id
 
@@ -18,9 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
-
-FLOCK = 32               # sizeof(struct flock) where long has 64 bits: type, whence, start, length, pid
-FLOCK_PID = slice(24, 28)
 
 
 def alive(who: Mapping[str, Any], fd: int) -> bool:
@@ -48,18 +45,8 @@ def alive(who: Mapping[str, Any], fd: int) -> bool:
 
 
 def _holds_lock(who: Mapping[str, Any]) -> bool:
-    """The creator has locked the container's lock file (fcntl(2), F_GETLK)."""
-    if "lock" not in who:
-        return False
-    import fcntl
-    fd = posix.open(who["lock"], posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW)
-    try:
-        asked = fcntl.F_WRLCK.to_bytes(2, byteorder) + bytes(FLOCK - 2)
-        answer = fcntl.fcntl(fd, fcntl.F_GETLK, asked)
-    finally:
-        posix.close(fd)
-    held = int.from_bytes(answer[:2], byteorder) != fcntl.F_UNLCK
-    return held and int.from_bytes(answer[FLOCK_PID], byteorder) == who["pid"]
+    """The creator has locked the container's lock file."""
+    return "lock" in who and signer(who["lock"]) == who["pid"]
 
 
 def _waits_for_start(who: Mapping[str, Any]) -> bool:

@@ -5,9 +5,9 @@ after everything else. intent.json names what create is about to make before it 
 whole, by rename, when the container is `created`. So: neither file, nothing was made; only the intent, create is
 at work or was killed; state.json, there is a container.
 
-Whoever changes a container holds a record lock on <root>/<id>/lock. Readers take none: what they read was
-renamed into place. `kill` takes none either: a signal must not wait for a hook. The lock ends with its process,
-and a fork does not inherit it.
+Whoever changes a container has <root>/<id>/lock locked (kernel/own_files.py): one at a time, within one process, too.
+Readers take no lock: what they read was renamed into place. `kill` takes none either: a signal must not wait for a
+hook. The lock ends with its process; the container's init, which inherits the descriptor of create, closes it at once.
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import posix
 
 from ..config.load import MAX_SIZE, loads, read_all
 from ..errors import DOES_NOT_EXIST, EMPTY_ID, INVALID_ID, ConfigError, StateError, UsageError
-from ..kernel.own_files import check_owner, open_file
+from ..kernel.own_files import check_owner, lock, open_file, unlock
 from ..paths import absolute
 
 TYPE_CHECKING = False
@@ -153,7 +153,6 @@ class Lock:
     __slots__ = ("fd",)
 
     def __init__(self, root: str, id: str, seconds: float = PATIENCE, make: bool = False) -> None:
-        import fcntl
         import time
         path = f"{root}/{id}/{LOCK}"
         flags = posix.O_RDWR | posix.O_CLOEXEC | posix.O_NOFOLLOW | (posix.O_CREAT if make else 0)
@@ -164,7 +163,7 @@ class Lock:
             except FileNotFoundError:
                 raise StateError(DOES_NOT_EXIST) from None
             try:
-                fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(self.fd)
             except (BlockingIOError, PermissionError):       # fcntl(2): EAGAIN or EACCES
                 posix.close(self.fd)
                 if time.monotonic() >= deadline:
@@ -177,6 +176,7 @@ class Lock:
 
     def close(self) -> None:
         """Give it back."""
+        unlock(self.fd)
         posix.close(self.fd)
 
     def __enter__(self) -> Lock:
@@ -198,14 +198,6 @@ def read_count(root: str, id: str, name: str) -> int:
         return 0
     finally:
         posix.close(fd)
-
-
-def release(root: str, id: str) -> None:
-    """Give back the lock that this process took somewhere: closing any descriptor of the file does (fcntl(2))."""
-    try:
-        posix.close(posix.open(f"{root}/{id}/{LOCK}", posix.O_RDONLY | posix.O_CLOEXEC))
-    except FileNotFoundError:
-        pass
 
 
 def remove(root: str, id: str, kernel: Files) -> None:

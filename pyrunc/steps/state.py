@@ -66,10 +66,10 @@ class Reserve(Step):
         facts.keep(self, True)
         try:
             facts.state_fd = kernel.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
-            lock = kernel.open(store.LOCK, posix.O_RDWR | posix.O_CREAT, 0o600, facts.state_fd)
-            kernel.lock(lock)
-            deleted = not kernel.stat(lock).st_nlink
-        except (FileNotFoundError, BlockingIOError):
+            facts.lock_fd = kernel.open(store.LOCK, posix.O_RDWR | posix.O_CREAT, 0o600, facts.state_fd)
+            kernel.lock(facts.lock_fd)
+            deleted = not kernel.stat(facts.lock_fd).st_nlink
+        except (FileNotFoundError, BlockingIOError, PermissionError):
             deleted = True
         if deleted:                 # before it was locked: what has the name now is not ours
             facts.keep(self, False)

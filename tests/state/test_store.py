@@ -1,6 +1,7 @@
 """The state root: whose it is, who may change a container, and what a killed command leaves."""
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.errors import StateError
+from pyrunc.kernel import own_files
 from pyrunc.kernel.posix import Files
 from pyrunc.state import store
 
@@ -61,14 +63,41 @@ def test_a_fork_does_not_inherit_the_lock(made: World) -> None:
         os.waitpid(child, 0)
 
 
-def test_release_gives_back_a_lock_taken_elsewhere(made: World) -> None:
+def test_one_process_excludes_itself(made: World) -> None:
+    """A program with threads, or one that forgets: and whoever closes another descriptor of the file keeps the lock."""
     made.stopped("c")
-    kernel = Files()
-    kernel.lock(kernel.open(str(made.root / "c" / store.LOCK), os.O_RDWR))
-    with pytest.raises(subprocess.TimeoutExpired):
-        subprocess.run([sys.executable, "-c", HOLDER, str(made.root), "c"], stdin=subprocess.DEVNULL, timeout=0.5)
-    store.release(str(made.root), "c")
+    with store.Lock(str(made.root), "c"):
+        for _ in range(2):
+            with pytest.raises(store.Busy):
+                store.Lock(str(made.root), "c", 0)
+            os.close(os.open(made.root / "c" / store.LOCK, os.O_RDWR))
+        with pytest.raises(BlockingIOError):
+            Files().lock(os.open(made.root / "c" / store.LOCK, os.O_RDWR))
     hold(made, "c")
+
+
+def test_who_has_locked_it(made: World) -> None:
+    """For a create at work whose process /proc does not show; a lock of another version's, on the whole file, excludes
+    and is excluded."""
+    made.stopped("c")
+    path = str(made.root / "c" / store.LOCK)
+    assert own_files.signer(path) == 0
+    script = ("import os, sys\nfrom pyrunc.kernel.posix import Files\nFiles().lock(os.open(sys.argv[1], os.O_RDWR))\n"
+              "print('held', flush=True)\nsys.stdin.read()")
+    creator = subprocess.Popen([sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True)
+    made.processes.append(creator)
+    assert creator.stdout is not None and creator.stdout.readline() == "held\n"
+    assert own_files.signer(path) == creator.pid
+    fd = os.open(path, os.O_RDWR)
+    with pytest.raises((BlockingIOError, PermissionError)):
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    creator.kill()
+    creator.wait()
+    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with pytest.raises(store.Busy):
+        store.Lock(str(made.root), "c", 0)
+    os.close(fd)
 
 
 def test_lock_of_a_container_that_is_gone(made: World) -> None:
