@@ -31,11 +31,23 @@ void record_failure(struct stage *stage, int error)
     __atomic_store_n(&stage->page->phase, PHASE_FAILED, __ATOMIC_RELEASE);
 }
 
+/* --break-on-error: tell the runtime, and wait until it ends this process. */
+static void hold(const page_t *page)
+{
+    char byte = '!';
+    ssize_t n;
+    if (page->hold > 0 && write(page->hold, &byte, 1) == 1)
+        do
+            n = read(page->hold, &byte, 1);
+        while (n > 0 || (n < 0 && errno == EINTR));
+}
+
 void give_up(struct stage *stage, int error, const struct line *text, const char *hint)
 {
     struct line told = begin_hint(text);
     say(&told, hint);
     record_failure(stage, error);
+    hold(stage->page);
     _exit(1);
 }
 
@@ -194,6 +206,8 @@ static long perform(const struct stage *stage, const op_t *op)
     case OP_CHOWN_STDIO:
         return own_stdio((uint32_t)op->a);
     case OP_CLOSE_FD:
+        if (stage->page->hold == (int)op->a)
+            stage->page->hold = 0;
         return close((int)op->a);
     case OP_IOPRIO:
         return syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, (int)op->a);

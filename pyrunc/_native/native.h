@@ -24,7 +24,8 @@ typedef struct {
     int32_t child_pid;        /* of the process that the child has cloned in its place, 0 for none */
     int32_t listener_fd;      /* the child's descriptor of its filter's listener, -1 for none */
     char text[2048];          /* what the failed child step was doing, NUL, a hint (may be ""), NUL; UTF-8 */
-    char rest[2012];          /* the file ends here: PAGE_FILE bytes of it */
+    int32_t hold;             /* the child's descriptor at which it waits to be looked at when it has failed, 0 for none */
+    char rest[2008];          /* the file ends here: PAGE_FILE bytes of it */
     struct { uint64_t start, end; } times[];       /* CLOCK_MONOTONIC ns, by step index; in memory only */
 } page_t;
 

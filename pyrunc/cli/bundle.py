@@ -48,6 +48,10 @@ def read(call: Call, options: Options, start: bool) -> Config:
     """The configuration, checked. No effects. Raises UsageError, ConfigError."""
     file = absolute(call.text("config")) if call.given("config") else "config.json"
     config = create.read(call.id, options.bundle, file, start)
+    if "break-annotation" in call.settings:
+        from .stopping import narrow as narrow_stops
+        narrow_stops(call, config.get("annotations") or {})
+        options.inspected = bool(call.stops)
     if "trace-annotation" in call.settings:
         from .tracing import narrow
         narrow(call, config.get("annotations") or {})

@@ -76,6 +76,9 @@ def prepare(call: Call) -> tuple[Container, Config, Process, Options]:
     """What is asked for, and of which container. No effects. Raises UsageError, StateError, ConfigError."""
     container, config = operation.found(call.root, call.id, call.on("ignore-paused"),
                                         " (use --ignore-paused to override)")
+    if "break-annotation" in call.settings:
+        from .stopping import narrow as narrow_stops
+        narrow_stops(call, container.state["annotations"])
     process = process_of(call, config)
     path = {name: absolute(call.text(name)) if call.text(name) else ""
             for name in ("console-socket", "pidfd-socket", "pid-file")}

@@ -70,7 +70,7 @@ class Call:
         self.root = root                  # the state root, absolute
         self.log = log
         self._trace, self.holds_trace = trace, False
-        self.stops = stops                # steps of create, run, exec and restore to stop before
+        self.stops = list(stops)          # words for steps of create, run, exec and restore to stop before
         self.host: Host | None = None     # of explain: another host, or user, than those that are here
 
     def observers(self, stops: bool = False) -> list[Observer]:
@@ -80,9 +80,13 @@ class Call:
         if self.trace:
             from ..engine.trace import TraceFile
             found.append(TraceFile(self.trace, self.id))
+        if stops and self.settings.get("pdb"):
+            from ..engine.debugger import Debugger
+            found.append(Debugger(self.settings["pdb"]))
         if stops and self.stops:
-            from ..engine.breakpoints import Breakpoints
-            found.append(Breakpoints(self.stops, self.log))
+            from .stopping import Halts
+            found.append(Halts(self.stops, self.log, bool(self.settings.get("break-by-switch")), self.root, self.id,
+                               self.command.name))
         return found
 
     @property

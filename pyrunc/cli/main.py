@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 #: Each is pyrunc/cli/<name>.py with COMMAND (flags.Command) and run(call) -> exit status.
 COMMANDS = ("check", "checkpoint", "completion", "create", "delete", "doctor", "events", "exec", "explain", "features",
-            "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "trace", "update")
+            "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "step", "trace",
+            "update")
 #: Commands that no person calls.
 HIDDEN = ("keeper", "shim")
 GLOBALS = (
@@ -31,6 +32,10 @@ GLOBALS = (
     Flag("trace", str, "append one JSON line for each step to this file (also: PYRUNC_TRACE)", value="FILE"),
     Flag("break", list, "stop before this step of create, run, exec or restore: its id, its name, the part before the "
          "dot, its number in explain, or its place in config.json (also: PYRUNC_BREAK)", value="STEP"),
+    Flag("step", bool, "stop before every step of create, run, exec or restore"),
+    Flag("break-on-error", bool, "stop when a step has failed, before anything is undone"),
+    Flag("pdb", list, "open Python's debugger in the process of this step, before it: a step as of --break",
+         value="STEP"),
     Flag("systemd-cgroup", bool, "make cgroups through systemd; cgroupsPath is then read as slice:prefix:name"),
     Flag("cgroup-manager", str, "how cgroups are made: cgroupfs, systemd or disabled", value="NAME", default="cgroupfs",
          choices=("cgroupfs", "systemd", "disabled")),
@@ -100,7 +105,8 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
         raise
     root = state_root(settings)
     reporter.command = command
-    call = Call(command, values, arguments, settings, root, log, trace_file(settings, root), stops(settings))
+    call = Call(command, values, arguments, settings, root, log, trace_file(settings, root),
+                stops(settings, root if command.shares else ""))
     if "trace-annotation" in settings:
         from .tracing import narrow
         narrow(call)
@@ -178,10 +184,24 @@ def trace_file(settings: dict[str, Any], root: str) -> str:
     return chosen
 
 
-def stops(settings: dict[str, Any]) -> list[str]:
-    """The steps to stop before: --break, as often as it is given, or PYRUNC_BREAK with commas between them."""
+def stops(settings: dict[str, Any], root: str) -> list[str]:
+    """Where to stop: the steps of --break, as often as it is given, or PYRUNC_BREAK with commas between them; "*" for
+    --step and "error" for --break-on-error. Or what <root>/@break says, for engines; root "": of a command that has
+    no stops."""
     asked: list[str] = settings.get("break") or [
         word for word in posix.environ.get(b"PYRUNC_BREAK", b"").decode(errors="surrogateescape").split(",") if word]
+    asked = [*asked, *(word for flag, word in (("step", "*"), ("break-on-error", "error")) if settings.get(flag))]
+    if asked or not root:
+        return asked
+    try:
+        posix.lstat(f"{root}/@break")
+    except OSError:
+        return []
+    from .stopping import switched
+    asked, annotation = switched(root)
+    settings["break-by-switch"] = True
+    if annotation:
+        settings["break-annotation"] = annotation
     return asked
 
 

@@ -25,20 +25,26 @@ OFF = ("", "0", "false")
 
 
 def switched(root: str) -> tuple[str, str]:
-    """(file for the trace, annotation that a traced container has): what <root>/@trace asks for; "" for none.
+    """(file for the trace, annotation that a traced container has): what <root>/@trace asks for; "" for none."""
+    text = read_switch(root, SWITCH)
+    return ("", "") if text is None else (f"{root}/{FILE}", text)
 
-    The state root has to be the caller's own: the file that is written to has a name there that is known.
+
+def read_switch(root: str, name: str) -> str | None:
+    """What stands in a switch file of the state root; None without one.
+
+    The state root has to be the caller's own: what the switch is for is the administrator's to say.
     """
     try:
-        found = posix.lstat(f"{root}/{SWITCH}")
+        found = posix.lstat(f"{root}/{name}")
         check_root(root)
         if found.st_mode & TYPE != REGULAR:
-            return "", ""
-        fd = posix.open(f"{root}/{SWITCH}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+            return None
+        fd = posix.open(f"{root}/{name}", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     except (OSError, PyruncError):       # the command itself will say what is wrong with the root
-        return "", ""
+        return None
     try:
-        return f"{root}/{FILE}", posix.read(fd, LIMIT).decode(errors="replace").strip()
+        return posix.read(fd, LIMIT).decode(errors="replace").strip()
     finally:
         posix.close(fd)
 

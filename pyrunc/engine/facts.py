@@ -15,6 +15,7 @@ class Facts:
         "console_fd",
         "console_socket",
         "fifo_fd",
+        "hold",
         "home",
         "hook_output",
         "lock_fd",
@@ -49,6 +50,7 @@ class Facts:
         self.console_socket = -1 # terminal.connect or .pair: what the init sends the master on
         self.lock_fd = -1        # state.reserve, or the caller of start: the container's lock
         self.fifo_fd = -1        # state.fifo: what the init waits on for `start`
+        self.hold = False        # --break-on-error: a child that fails waits to be looked at
         self.hook_output = (-1, -1)      # hooks.output: files for hooks' stdout and stderr
         self.seccomp = b""       # seccomp.compile: the filter program
         self.home = ""           # process.home: HOME from the container's /etc/passwd (child)

@@ -36,6 +36,9 @@ HINTS: list[tuple[str, int, str]] = [
     # user_namespaces(7); podman#13360
     ("user.map", errno.EPERM, "the ranges must lie in /etc/subuid and /etc/subgid (needs newuidmap, newgidmap)"),
     ("user.map", errno.EINVAL, "the kernel takes at most 340 lines, and none may overlap"),
+    # clone.c: the child would have one thread, and what the others hold would stay locked in it for ever
+    ("namespaces.clone", errno.EDEADLK, "this process has other threads, a debugger's perhaps (debugpy): use --pdb, "
+     "python -m pdb, or gdb (docs/tracing.md)"),
     # clone(2): ENOSPC is a limit on nesting or /proc/sys/user/max_*_namespaces
     ("namespaces", errno.ENOSPC, "a limit in /proc/sys/user/max_*_namespaces or the nesting limit is reached"),
     ("namespaces.enter", errno.EINVAL, "the path is not a namespace of this type"),

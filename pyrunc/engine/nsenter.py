@@ -12,20 +12,26 @@ FLAGS = {"user": "-U", "mnt": "-m", "uts": "-u", "ipc": "-i", "net": "-n", "pid"
 
 
 def command(pid: int) -> str:
-    """nsenter's command line for this process: all namespaces, and without privilege only those that are not ours.
+    """nsenter's command line for this process."""
+    return " ".join(words(pid))
 
-    What is shared, its owner alone may enter, and a user namespace of one id has no groups to set.
+
+def words(pid: int) -> list[str]:
+    """The same in words: all namespaces, and without privilege only those that are not ours; and a shell.
+
+    The shell is not the caller's $SHELL, which an image may lack. What is shared, its owner alone may enter, and a
+    user namespace of one id has no groups to set.
     """
     if posix.geteuid() == 0 and _namespace("self", "user") == FIRST:
-        return f"nsenter -a -t {pid}"
-    words = ["nsenter"]
+        return ["nsenter", "-a", "-t", str(pid), "sh"]
+    found = ["nsenter"]
     if posix.geteuid() != 0:
-        words.append("--preserve-credentials")
+        found.append("--preserve-credentials")
     for _, file in NAMESPACES.values():
         there = _namespace(str(pid), file)
         if there and there != _namespace("self", file):
-            words.append(FLAGS[file])
-    return f"{' '.join(words)} -t {pid}"
+            found.append(FLAGS[file])
+    return [*found, "-t", str(pid), "sh"]
 
 
 def _namespace(process: str, file: str) -> str:

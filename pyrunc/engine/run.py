@@ -125,7 +125,7 @@ class Engine:
             return
         self.waiting = True
         try:
-            if barrier.by_end:
+            if barrier.by_end and not (self.facts.hold and self._held(sync)):
                 # Under its filter it may not even be allowed to end: what counts is whether there is another.
                 self.kernel.wait_status(self.facts.pidfd)
                 told = b"\n" if self.facts.page.child_pid > 0 else b""
@@ -135,8 +135,18 @@ class Engine:
             told = b""
         finally:
             self.waiting = False
+        if told and self.facts.hold and self.facts.page.phase == PHASE_FAILED:
+            self._lost()
         if not told and not (barrier.parting and self._alive()):
             self._lost()
+
+    def _held(self, sync: int) -> bool:
+        """Whether the child has failed before it could end as it should, and waits."""
+        import select
+        poll = select.poll()
+        poll.register(sync, select.POLLIN)
+        poll.register(self.facts.pidfd, select.POLLIN)
+        return any(fd == sync for fd, _ in poll.poll()) and self.facts.page.phase == PHASE_FAILED
 
     def _alive(self) -> bool:
         """Whether the child closed its end on purpose: it has executed its program, or come to the barrier and lives.
@@ -152,8 +162,9 @@ class Engine:
     def _lost(self) -> NoReturn:
         """The child is gone: its last words are in the page, or else how it died tells."""
         page, facts = self.facts.page, self.facts
-        status = self.kernel.wait_status(facts.pidfd)
-        if not status and page.child_pid > 0 and page.child_pid != facts.pid:
+        held = facts.hold and page.phase == PHASE_FAILED         # it waits to be looked at, and does not end
+        status = 0 if held else self.kernel.wait_status(facts.pidfd)
+        if not (status or held) and page.child_pid > 0 and page.child_pid != facts.pid:
             try:                             # it has cloned another, which is gone, too
                 status = self.kernel.wait_status(self.kernel.pidfd_open(page.child_pid))
             except OSError:                                                # that was no pid of ours
@@ -225,6 +236,8 @@ class Engine:
         try:
             kernel.become_child()
             page.phase = PHASE_CHILD
+            if facts.hold:
+                page.hold = facts.sync_fd
             self._free_spare()
             if facts.lock_fd >= 0:           # which it would hold for as long as it lives
                 posix.close(facts.lock_fd)
@@ -258,6 +271,10 @@ class Engine:
                 self._last_words(0, fault.what, fault.where)
             else:
                 self._last_words(0, f"{step.describe()}: {type(fault).__name__}: {fault}", step.where)
+            if self.facts.hold and self.facts.page.phase == PHASE_FAILED:
+                posix.write(self.facts.sync_fd, b"!")
+                while posix.read(self.facts.sync_fd, 1):         # until the runtime ends this process
+                    pass
         finally:
             self.kernel.exit(1)
         raise AssertionError

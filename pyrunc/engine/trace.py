@@ -41,7 +41,9 @@ def records(engine: Engine) -> Iterator[dict[str, Any]]:
             begun, ended = child_times[index].start, child_times[index].end
         if index == engine.failed and not begun:
             begun = ended = time.monotonic_ns()
-        if begun:
+        id = engine.plan.ids[index]
+        passed = id.startswith("stop.") and not facts.kept(("stopped", id.partition(":")[2]), False)
+        if begun and not passed:
             ran.append((begun, ended, index))
     for begun, ended, index in sorted(ran):
         step = engine.steps[index]

@@ -33,6 +33,7 @@ FILES = (
     ("/run/pyrunc/ID", "the state of a container, and the journal of its creation"),
     ("$XDG_RUNTIME_DIR/pyrunc/ID", "the same for a user who is not root"),
     ("/run/pyrunc/@trace", "while this file exists, every command appends its trace to @trace.jsonl beside it"),
+    ("/run/pyrunc/@break", "while this file exists, create, run, exec and restore stop at the steps that it names"),
 )
 ENVIRONMENT = (
     ("PYRUNC_TRACE", "like --trace"),

@@ -90,7 +90,7 @@ def test_the_command_that_a_stop_prints_works(user: User, ids: int) -> None:
         line = log.read_text().splitlines()[-1]
         match = LINE.search(line)
         assert match, line
-        looking = subprocess.run([*become, *shlex.split(match[2]), "/bin/busybox", "id", "-u"], capture_output=True,
+        looking = subprocess.run([*become, *shlex.split(match[2]), "-c", "/bin/busybox id -u"], capture_output=True,
                                  text=True, env=env, timeout=60, check=False)
         assert looking.returncode == 0, (line, looking.stderr)
         if match[1] != "user.map":                                   # until then nobody has an id there

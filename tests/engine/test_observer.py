@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyrunc.engine.breakpoints import Breakpoints
+from pyrunc.engine.breakpoints import Breakpoints, Stop
 from pyrunc.engine.facts import Facts
 from pyrunc.engine.observer import LogLines, Observer
 from pyrunc.engine.run import Engine, execute
@@ -99,15 +99,15 @@ def test_a_breakpoint_may_do_something_else_than_stop() -> None:
     plan = Plan("create", [*limits(0, 0).steps, Limit(value=3, side="child"), *limits(0).steps])
     found = Note(["cgroup.limit#2", "3"], Log()).planned(plan)          # type: ignore[arg-type]
     assert [id for id in found.ids if not id.startswith("stop.")] == list(plan.ids)
-    assert found.ids[1] == "stop.here:cgroup.limit#2" and found.ids[-2] == "stop.here:cgroup.limit#4"
+    assert [step.id for step in found if isinstance(step, Stop) and step.wanted] == ["cgroup.limit#2", "cgroup.limit#4"]
     for step in found:
         if step.name == "stop.here":
             step.apply(Recorder(), Facts())
     assert seen == [(1, "cgroup.limit#2"), (3, "cgroup.limit#4")]
     inside = Note(["cgroup.limit#3"], Log()).planned(plan)              # type: ignore[arg-type]
-    assert inside.ids[2:6] == ("stop.begin:cgroup.limit#3", "stop.here:cgroup.limit#3", "stop.end:cgroup.limit#3",
+    assert inside.ids[4:8] == ("stop.begin:cgroup.limit#3", "stop.here:cgroup.limit#3", "stop.end:cgroup.limit#3",
                                "cgroup.limit#3")
-    assert isinstance(inside[2], Barrier) and isinstance(inside[4], Barrier)
+    assert isinstance(inside[4], Barrier) and isinstance(inside[6], Barrier)
 
 
 def test_a_verbose_log_has_every_step() -> None:
