@@ -5,7 +5,7 @@
 #   make engines    every scenario under containerd, CRI, Docker, Podman and Buildah, in the guest; ENGINE=docker: one's
 #   make faults     every system call of every command fails once, in every way: hours
 #   make bench-shim the speed and memory of containerd's shims, side by side
-#   make lint       ruff and mypy
+#   make lint       ruff, mypy, and the test of the layers
 #   make coverage   the unit tests, and how much of pyrunc/ they run, in one line
 #   make install    PREFIX=/usr/local [DESTDIR=]: for engines
 #
@@ -73,6 +73,7 @@ bench: build apt-test $(VENV)/.test
 lint: build $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	$(IN) -m pytest -q tests/test_layers.py
 
 install: build
 	$(IN) pyrunc/_native/install.py $(abspath $(PREFIX)) $(DESTDIR)
