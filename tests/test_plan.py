@@ -9,7 +9,8 @@ import pytest
 from pyrunc.engine.facts import Facts
 from pyrunc.engine.step import PARENT, Barrier
 from pyrunc.kernel.page import Page
-from pyrunc.kernel.recorder import FIRST_FD, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import FIRST_FD
 from tests.named_bundles import BUNDLES
 from tests.test_explain import planned
 

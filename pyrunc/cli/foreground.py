@@ -11,7 +11,7 @@ import posix
 import select
 
 from .._native import lib
-from ..kernel.linux import fail
+from ..kernel.native import fail
 from ..kernel.pidfd import wait_end
 from ..kernel.stopping import STOPPING
 

@@ -11,7 +11,9 @@ import posix
 
 from .._native import ffi, lib
 from .constants import CLONE_NEWNS, CLONE_NEWUSER, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
-from .posix import AT_FDCWD, O_CLOEXEC, Files
+from .mounts import Mounts
+from .native import cstr, fail
+from .posix import O_CLOEXEC
 from .stopping import STOPPING
 
 TYPE_CHECKING = False
@@ -22,23 +24,7 @@ if TYPE_CHECKING:
     from .page import Page
 
 AT_EMPTY_PATH = 0x1000
-AT_RECURSIVE = 0x8000
-AT_SYMLINK_NOFOLLOW = 0x100
 O_PATH = posix.O_PATH
-
-
-def fail(doing: str) -> OSError:
-    """The OSError for ffi.errno, with what was being done as its filename (the engine prints it)."""
-    number = ffi.errno
-    return OSError(number, posix.strerror(number), doing)
-
-
-def cstr(text: str | bytes) -> bytes:
-    """A C string: UTF-8 without NUL (cffi would silently cut there), and what is no UTF-8 as it was read."""
-    data = text.encode(errors="surrogateescape") if isinstance(text, str) else text
-    if b"\0" in data:
-        raise OSError(_errno.EINVAL, "NUL byte in a string")
-    return data
 
 
 #: Bytes of each stream of a program.
@@ -56,7 +42,7 @@ def _printed(kept: CData) -> str:
     return "..." + data.decode(errors="backslashreplace")
 
 
-class Kernel(Files):
+class Kernel(Mounts):
     """Real effects on the real kernel. See the man pages of the calls the methods are named after."""
 
     # ---- files ------------------------------------------------------------------------------------------
@@ -255,65 +241,7 @@ class Kernel(Files):
         from .netdev import move
         return move(self.setns, name, new_name, source, target)
 
-    # ---- mounts -----------------------------------------------------------------------------------------
-    def open_tree(self, path: str, flags: int, dirfd: int = AT_FDCWD) -> int:
-        """open_tree(2), OPEN_TREE_CLOEXEC added."""
-        fd: int = lib.pr_open_tree(dirfd, cstr(path), flags)
-        if fd < 0:
-            raise fail(path)
-        return fd
-
-    def move_mount(self, from_fd: int, to_fd: int) -> None:
-        """Attach the (detached) mount from_fd on what to_fd refers to."""
-        if lib.pr_move_mount(from_fd, to_fd, 0x04 | 0x40) < 0:
-            raise fail("move_mount")
-
-    def fsopen(self, kind: str) -> int:
-        fd: int = lib.pr_fsopen(cstr(kind))
-        if fd < 0:
-            raise fail(f"fsopen {kind}")
-        return fd
-
-    def fsconfig(self, fd: int, command: int, key: str | None = None, value: str | None = None, aux: int = 0) -> None:
-        """fsconfig(2). The error's text names the option that the file system refused."""
-        if lib.pr_fsconfig(fd, command, ffi.NULL if key is None else cstr(key),
-                           ffi.NULL if value is None else cstr(value), aux) < 0:
-            number = ffi.errno
-            raise OSError(number, posix.strerror(number), key if value is None else f"{key}={value}")
-
-    def fsmount(self, fd: int, attributes: int) -> int:
-        """fsmount(2): a detached mount."""
-        mount: int = lib.pr_fsmount(fd, attributes)
-        if mount < 0:
-            raise fail("fsmount")
-        return mount
-
-    def mount_setattr(self, fd: int, set_: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = False,
-                      userns_fd: int = -1) -> None:
-        """mount_setattr(2) on the mount that fd refers to."""
-        if lib.pr_mount_setattr(fd, AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), set_, clear, propagation,
-                                userns_fd) < 0:
-            raise fail("mount_setattr")
-
-    def mount(self, source: str, target: str, kind: str, flags: int, data: str = "") -> None:
-        """mount(2): only for propagation of "/" and for what the new API cannot do."""
-        if lib.pr_mount(cstr(source), cstr(target), cstr(kind), flags, cstr(data) or ffi.NULL) < 0:
-            raise fail(f"mount {source} {target}")
-
-    def umount(self, target: str, flags: int) -> None:
-        if lib.pr_umount(cstr(target), flags) < 0:
-            raise fail(f"umount {target}")
-
-    def fs_messages(self, fd: int) -> str:
-        """What the file system says about a configuration it refuses (fsopen(2): the context is a log, too)."""
-        said = []
-        try:
-            while line := posix.read(fd, 1024):
-                said.append(line.decode(errors="replace").strip()[2:])    # without "e ", "w " or "i "
-        except OSError:      # ENODATA: no more
-            pass
-        return "; ".join(said)
-
+    # ---- namespaces of others ---------------------------------------------------------------------------
     def user_namespace(self, uid_map: str, gid_map: str) -> int:
         """A descriptor of a new user namespace with these maps; nobody is in it."""
         return self._of_short_lived_child(CLONE_NEWUSER, "user", {"uid_map": uid_map, "gid_map": gid_map})

@@ -7,7 +7,7 @@ import posix
 from ..engine.observer import warn
 from ..engine.run import Interrupted
 from ..errors import PyruncError, describe
-from ..kernel.linux import fail
+from ..kernel.native import fail
 from ..kernel.stopping import STOPPING
 from .delete import delete
 

@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from pyrunc.kernel.recorder import FILE, PID, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import FILE, PID
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "pyrunc"
 
@@ -25,7 +26,8 @@ def signatures(file: str, name: str) -> dict[str, str]:
 
 
 def test_same_methods_and_signatures_as_the_kernel() -> None:
-    real = {**signatures("kernel/posix.py", "Files"), **signatures("kernel/linux.py", "Kernel")}
+    real = {**signatures("kernel/posix.py", "Files"), **signatures("kernel/mounts.py", "Mounts"),
+            **signatures("kernel/linux.py", "Kernel")}
     assert signatures("kernel/recorder.py", "Recorder") == real
 
 

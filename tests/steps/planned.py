@@ -7,7 +7,8 @@ from typing import Any
 from pyrunc.engine.facts import Facts
 from pyrunc.engine.step import Barrier, Step
 from pyrunc.host import Host
-from pyrunc.kernel.recorder import PID, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import PID
 from pyrunc.options import Options
 
 Planner = Callable[..., Iterator[Step]]

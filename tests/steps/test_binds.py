@@ -16,7 +16,8 @@ from pyrunc.engine.step import CHILD, PARENT, Barrier
 from pyrunc.errors import PyruncError
 from pyrunc.host import Host, real_path
 from pyrunc.kernel.linux import Kernel
-from pyrunc.kernel.recorder import FILE, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import FILE
 from pyrunc.options import Options
 from pyrunc.rootfs.mount_options import MountOptions
 from pyrunc.steps import binds, mounts

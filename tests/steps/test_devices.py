@@ -12,7 +12,8 @@ import pytest
 from pyrunc.engine.facts import Facts
 from pyrunc.host import Host
 from pyrunc.kernel.linux import Kernel
-from pyrunc.kernel.recorder import CHARACTER_DEVICE, FILE, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import CHARACTER_DEVICE, FILE
 from pyrunc.options import Options
 from pyrunc.rootfs.devices import is_device
 from pyrunc.steps import devices

@@ -13,7 +13,8 @@ import pytest
 from pyrunc.engine.step import Step
 from pyrunc.kernel import last_stage
 from pyrunc.kernel.linux import Kernel
-from pyrunc.kernel.recorder import PID, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import PID
 from pyrunc.steps import hooks
 
 from .planned import applied, config, facts, plan, story

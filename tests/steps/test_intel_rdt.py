@@ -13,7 +13,8 @@ from pyrunc.cgroups import resctrl
 from pyrunc.engine.step import Step
 from pyrunc.errors import ConfigError
 from pyrunc.host import Host
-from pyrunc.kernel.recorder import PID, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import PID
 from pyrunc.steps import intel_rdt
 from tests.resctrl import ROOT_SCHEMATA, Resctrl, fill
 

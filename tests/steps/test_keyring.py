@@ -6,7 +6,8 @@ import errno
 import pytest
 
 from pyrunc.host import Host
-from pyrunc.kernel.recorder import KEYRING, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import KEYRING
 from pyrunc.steps import keyring
 
 from .planned import applied, config, done, facts, plan, story

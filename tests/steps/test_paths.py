@@ -14,7 +14,8 @@ from pyrunc.engine.facts import Facts
 from pyrunc.errors import ConfigError
 from pyrunc.host import Host
 from pyrunc.kernel.linux import Kernel
-from pyrunc.kernel.recorder import FILE, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import FILE
 from pyrunc.options import Options
 from pyrunc.steps import paths
 

@@ -12,7 +12,8 @@ import pytest
 from pyrunc.host import Host
 from pyrunc.kernel import last_stage as last
 from pyrunc.kernel.last_stage import pack_exec, pack_strings
-from pyrunc.kernel.recorder import FILE, PID, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import FILE, PID
 from pyrunc.steps import process
 
 from .planned import applied, config, done, facts, plan, story

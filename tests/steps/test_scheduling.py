@@ -12,7 +12,8 @@ import pytest
 from pyrunc.engine.facts import Facts
 from pyrunc.kernel.last_stage import OP_IOPRIO, OP_SCHEDULER
 from pyrunc.kernel.linux import Kernel
-from pyrunc.kernel.recorder import PID, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import PID
 from pyrunc.steps import scheduling
 from tests.forked import forked
 

@@ -11,7 +11,8 @@ import pytest
 from pyrunc.engine.step import CHILD, PARENT, Barrier
 from pyrunc.host import Host
 from pyrunc.kernel.last_stage import OP_SECCOMP
-from pyrunc.kernel.recorder import PID, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import PID
 from pyrunc.seccomp import cache
 from pyrunc.steps import seccomp
 

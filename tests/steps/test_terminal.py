@@ -18,7 +18,8 @@ from pyrunc.engine.facts import Facts
 from pyrunc.engine.step import CHILD, PARENT
 from pyrunc.errors import UsageError
 from pyrunc.kernel.linux import Kernel
-from pyrunc.kernel.recorder import DIRECTORY, FILE, Recorder
+from pyrunc.kernel.recorder import Recorder
+from pyrunc.kernel.recording import DIRECTORY, FILE
 from pyrunc.options import Options
 from pyrunc.steps import terminal
 
