@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 #: class -> the attributes that it is made of, in the order of its parameters
 FIELDS: dict[type[PyruncError], tuple[str, ...]] = {
     ConfigError: ("what", "where", "document"),
-    StepError: ("what", "errno", "where", "step", "spec", "hint"),
+    StepError: ("what", "errno", "where", "step", "spec", "hint", "id"),
 }
 PLAIN: dict[str, type[PyruncError]] = {kind.__name__: kind for kind in (StateError, UsageError, PyruncError)}
 WHOLE: dict[str, type[Any]] = {kind.__name__: kind for kind in FIELDS}

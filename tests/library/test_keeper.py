@@ -229,7 +229,7 @@ def test_messages_of_any_size_with_descriptors() -> None:
 
 
 @pytest.mark.parametrize("fault", [
-    pyrunc.ConfigError("what", "where", "file"), pyrunc.StepError("what", 2, "where", "a.b", "spec", "hint"),
+    pyrunc.ConfigError("what", "where", "file"), pyrunc.StepError("what", 2, "where", "a.b", "spec", "hint", "a.b#2"),
     pyrunc.StateError("gone"), pyrunc.UsageError("wrong"), pyrunc.PyruncError("other")])
 def test_errors_arrive_as_they_were(fault: pyrunc.PyruncError) -> None:
     again = unpack(pack(fault))
