@@ -12,7 +12,7 @@ from setuptools import Extension, find_packages, setup  # first: from Python 3.1
 
 from distutils.command.build_scripts import build_scripts  # isort: skip
 
-BUILDERS = ("build.py", "build_seccomp.py")
+NATIVE = Path("pyrunc/_native")
 
 
 class BuildLauncher(build_scripts):
@@ -33,8 +33,9 @@ class BuildLauncher(build_scripts):
 setup(
     packages=find_packages(include=["pyrunc", "pyrunc.*"]),
     package_data={"pyrunc": ["py.typed"], "pyrunc.config": ["schemas/*.json"]},
-    ext_modules=[Extension("pyrunc.formats._jsontext", ["pyrunc/_native/json.c"], py_limited_api=True)],
-    cffi_modules=[f"pyrunc/_native/{builder}:ffibuilder" for builder in BUILDERS],
+    ext_modules=[runpy.run_path(str(NATIVE / "build.py"))["extension"](Path("build/bound"), NATIVE),
+                 Extension("pyrunc.formats._jsontext", ["pyrunc/_native/json.c"], py_limited_api=True)],
+    cffi_modules=["pyrunc/_native/build_seccomp.py:ffibuilder"],
     scripts=["pyrunc", "containerd-shim-pyrunc-v2"],
     cmdclass={"build_scripts": BuildLauncher},
     zip_safe=False,

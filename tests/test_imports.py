@@ -29,9 +29,9 @@ FILES = {"engine", "engine.facts", "engine.fields", "engine.lazy", "engine.obser
 ANY = {"*"}
 #: command -> (modules from outside, modules of pyrunc) that it may import; what makes a process takes the whole plan.
 ALLOWED = {
-    "create": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
-    "run": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
-    "exec": (OUTSIDE | {"_cffi_backend", "_io", "_struct", "fcntl", "select"}, ANY),
+    "create": (OUTSIDE | {"_io", "_struct", "fcntl", "select"}, ANY),
+    "run": (OUTSIDE | {"_io", "_struct", "fcntl", "select"}, ANY),
+    "exec": (OUTSIDE | {"_io", "_struct", "fcntl", "select"}, ANY),
     "start": (OUTSIDE | {"fcntl", "select"}, INSIDE | FILES | {
         "cli.start", "kernel.waiting", "runtime.start", "steps.start"}),
     "state": (OUTSIDE, INSIDE | {"cli.output", "cli.state", "formats", "formats.json_text"}),
@@ -97,7 +97,7 @@ def test_each_command_imports_what_it_may(driver: Runtime, place: Path, name: st
 
 
 #: The libraries that a command may open besides the C library's; the native module is in the program.
-LIBRARIES = {"_cffi_backend", "libc", "libm", "libpthread"}
+LIBRARIES = {"libc", "libm", "libpthread"}
 
 
 def test_the_program_opens_no_file_of_python(private_world: None, place: Path, name: str) -> None:

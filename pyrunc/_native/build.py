@@ -1,25 +1,21 @@
-"""Builds pyrunc._native._native with cffi (API mode: compiled, typed, one file for every CPython since 3.11).
+"""Builds pyrunc._native._native: the C sources, and binding.c with what bind.py makes of native.h.
 
-setup.py takes `ffibuilder` from here. For development run it as a program, which builds in place:
-
-    python pyrunc/_native/build.py
-
-The functions and structs are those between the CDEF marks of native.h; the constants come from the kernel's headers.
+setup.py and build_launcher.py take extension() from here. The functions and structs are those between the CDEF marks of
+native.h; the constants come from the kernel's headers. It is one file for every CPython since 3.11.
 """
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
+import re
+import runpy
 from pathlib import Path
 
-from cffi import FFI
+from setuptools import Extension
 
-#: setuptools wants paths relative to setup.py; in place, the compiler runs elsewhere (see build_in_place).
-HERE = Path(__file__).resolve().parent if __name__ == "__main__" else Path("pyrunc/_native")
-SOURCES = ["bpf.c", "clone.c", "files.c", "last_check.c", "last_door.c", "last_exec.c", "last_explain.c", "last_fds.c",
-           "last_ids.c", "last_libraries.c", "last_memory.c", "last_programs.c", "last_root.c", "last_signals.c",
-           "last_stage.c", "last_tail.c", "mounts.c", "page.c", "process.c", "run.c", "terminal.c", "text.c"]
+HERE = Path(__file__).resolve().parent
+SOURCES = ["binding.c", "bpf.c", "clone.c", "files.c", "last_check.c", "last_door.c", "last_exec.c",
+           "last_explain.c", "last_fds.c", "last_ids.c", "last_libraries.c", "last_memory.c", "last_programs.c",
+           "last_root.c", "last_signals.c", "last_stage.c", "last_tail.c", "mounts.c", "page.c", "process.c",
+           "run.c", "terminal.c", "text.c"]
 
 #: Named as in the headers; all of them are in those of Linux 6.1.
 CONSTANTS = """
@@ -45,32 +41,20 @@ COMPILE = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-W
 LINK = ["-Wl,-z,relro,-z,now", "-Wl,--as-needed"]
 
 
-def definitions() -> str:
-    """What cffi shall know: the marked part of native.h, and the constants."""
-    text = (HERE / "native.h").read_text()
-    declared = text.split("/* CDEF BEGIN */")[1].split("/* CDEF END */")[0]
-    return declared + "".join(f"#define {name} ...\n" for name in CONSTANTS.split())
+def declared() -> str:
+    """The part of native.h that Python sees, without comments."""
+    text = (HERE / "native.h").read_text().split("/* CDEF BEGIN */")[1].split("/* CDEF END */")[0]
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.S)
 
 
-ffibuilder = FFI()
-ffibuilder.cdef(definitions())
-ffibuilder.set_source(
-    "pyrunc._native._native", '#include "system.h"\n#include <linux/sched.h>\n',
-    sources=[str(HERE / name) for name in SOURCES], include_dirs=[str(HERE)],
-    depends=[str(HERE / name) for name in ("native.h", "system.h", "last_stage.h", "raw.h")],
-    extra_compile_args=COMPILE, extra_link_args=LINK)
-
-
-def build_in_place(verbose: bool) -> Path:
-    """Compile into the source tree; returns the module's path.
-
-    Works in a temporary directory, because distutils would read, and take amiss, the pyproject.toml of the current one.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        made = Path(ffibuilder.compile(tmpdir=scratch, verbose=verbose))
-        # cffi compiles for the limited API, but leaves it to setuptools to say so in the name.
-        return Path(shutil.copy(made, HERE / "_native.new")).rename(HERE / "_native.abi3.so")
-
-
-if __name__ == "__main__":
-    print(build_in_place("-v" in sys.argv[1:]))
+def extension(work: Path, sources: Path = HERE) -> Extension:
+    """The module to be compiled. work: where bound.c goes; sources: how the way to this directory is to be written."""
+    work.mkdir(parents=True, exist_ok=True)
+    bound = work / "bound.c"
+    text = runpy.run_path(str(HERE / "bind.py"))["bind"](declared(), CONSTANTS)
+    if not bound.exists() or bound.read_text() != text:         # unchanged: nothing to compile again
+        bound.write_text(text)
+    return Extension(
+        "pyrunc._native._native", [str(bound), *(str(sources / name) for name in SOURCES)], include_dirs=[str(sources)],
+        depends=[str(sources / name) for name in ("binding.h", "native.h", "system.h", "last_stage.h", "raw.h")],
+        extra_compile_args=COMPILE, extra_link_args=LINK, py_limited_api=True)

@@ -101,13 +101,12 @@ def definitions(kind: str) -> list[str]:
     return quick + [f'-D{name}="{text}"' for name, text in texts.items()]
 
 
-def native_objects(builder: str, flags: Sequence[str], work: Path) -> tuple[str, list[Path]]:
-    """Compile a cffi module to be linked into the launcher: its dotted name and its objects."""
-    module = runpy.run_path(str(HERE / builder))["ffibuilder"].distutils_extension(str(work))
-    extra = [*module.extra_compile_args, *(f"-I{TREE / path}" for path in module.include_dirs)]
+def native_objects(flags: Sequence[str], work: Path) -> tuple[str, list[Path]]:
+    """Compile pyrunc._native._native to be linked into the launcher: its dotted name and its objects."""
+    module = runpy.run_path(str(HERE / "build.py"))["extension"](work)
     directory = work / module.name
     directory.mkdir(exist_ok=True)
-    return module.name, objects(module.sources, [*flags, *extra], directory)
+    return module.name, objects(module.sources, [*flags, *module.extra_compile_args], directory)
 
 
 #: What else is linked into the launcher: extension modules by their dotted names.
@@ -180,7 +179,7 @@ def build_static(out: Path, work: Path, checked: bool) -> None:
     if not variable("LIBRARY").endswith(".a") or not archive.exists():
         raise FileNotFoundError(archive)
     flags = ["-fno-pie", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
-    name, native = native_objects("build.py", flags, work)
+    name, native = native_objects(flags, work)
     own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
                    HERE / "frozen_import.c", HERE / "interpreter_codecs.c", *INSIDE.values(),
                    write_frozen(work, [name, *INSIDE], checked)],
@@ -221,7 +220,7 @@ def build_snapshot(out: Path, work: Path, checked: bool) -> None:
 def build_shared(out: Path, work: Path, checked: bool) -> None:
     """Link libpython.so."""
     flags = ["-fPIE", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
-    name, native = native_objects("build.py", flags, work)
+    name, native = native_objects(flags, work)
     own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
                    *INSIDE.values(), write_frozen(work, [name, *INSIDE], checked)],
                   [*flags, *definitions("shared")], work)

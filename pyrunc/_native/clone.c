@@ -18,7 +18,7 @@ static void tie_to_parent(int parent, int signal)
 
 static int clone_python(struct clone_args *args, int parent, int pdeathsig)
 {
-    /* cffi has let go of the interpreter around this call. The hooks want to be called with it held, in both
+    /* binding.c has let go of the interpreter around this call. The hooks want to be called with it held, in both
      * processes; PyOS_AfterFork_Child makes new locks for the one thread that is left, with this thread as their
      * holder, so that giving back what was taken works in the child just as in the parent. */
     PyGILState_STATE gil = PyGILState_Ensure();

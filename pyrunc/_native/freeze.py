@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 TREE = Path(__file__).resolve().parent.parent
 #: Not frozen: what builds pyrunc, and what only `python -m pyrunc` uses. All else is, so that no list goes stale.
-LEFT_OUT = ("__main__.py", "_native/build.py", "_native/build_launcher.py", "_native/build_seccomp.py",
-            "_native/freeze.py", "_native/install.py", "_native/requirements.py", "_native/try_snapshot.py",
-            "config/generate.py", "ttrpc/generate.py")
+LEFT_OUT = ("__main__.py", "_native/bind.py", "_native/build.py", "_native/build_launcher.py",
+            "_native/build_seccomp.py", "_native/freeze.py", "_native/install.py", "_native/requirements.py",
+            "_native/try_snapshot.py", "config/generate.py", "ttrpc/generate.py")
 #: With these modules, whose commands import the most, comes in one piece all that they import, and what their functions
 #: import in any case; but for what every command has imported by then.
 #: plan.py imports the steps of a plan when it makes one (engine/lazy.py): those that are always there are named here.
@@ -45,8 +45,8 @@ TOGETHER = {"pyrunc.cli.create": CREATE, "pyrunc.cli.run": (*CREATE, "pyrunc.cli
             "pyrunc.cli.exec": (*BOTH, "pyrunc.steps.join")}
 EARLIER = "pyrunc.cli.main"
 #: What a snapshot of the started program has: these commands, and what they import.
-SNAPSHOT = ("pyrunc.cli.start", "pyrunc.cli.state", "pyrunc.cli.kill", "pyrunc.cli.delete", "pyrunc.cli.list",
-            "pyrunc.cli.output", "pyrunc.formats.json_text")
+SNAPSHOT = (*TOGETHER, *CREATE, "pyrunc.steps.join", "pyrunc.cli.foreground", "pyrunc.cli.start", "pyrunc.cli.state",
+            "pyrunc.cli.kill", "pyrunc.cli.delete", "pyrunc.cli.list", "pyrunc.cli.output", "pyrunc.formats.json_text")
 #: What CPython itself imports from files when it completes its start.
 STDLIB = ("__init__.py", "aliases.py", "utf_8.py")
 

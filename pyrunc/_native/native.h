@@ -1,4 +1,4 @@
-/* native.h: what the C side offers to Python (build.py reads the part between the CDEF marks for cffi).
+/* native.h: what the C side offers to Python (bind.py reads the part between the CDEF marks).
  *
  * Three rules: every function returns -1 with errno set (or a value >= 0); every descriptor is O_CLOEXEC;
  * no function allocates from, or interprets, text that a container controls. */

@@ -50,11 +50,9 @@ def configuration(rootfs: Path) -> dict[str, Any]:
 
 
 def library(place: Path) -> None:
-    """The package and what it needs of others, for a program in place/bin."""
+    """The package, for a program in place/bin: nothing else is needed for these commands."""
     place.mkdir(parents=True)
     (place / "pyrunc").symlink_to(TREE / "pyrunc")
-    import _cffi_backend
-    (place / Path(_cffi_backend.__file__).name).symlink_to(_cffi_backend.__file__)
 
 
 class Program:

@@ -14,7 +14,7 @@ def fail(doing: str) -> OSError:
 
 
 def cstr(text: str | bytes) -> bytes:
-    """A C string: UTF-8 without NUL (cffi would silently cut there), and what is no UTF-8 as it was read."""
+    """A C string: UTF-8 without NUL (C would silently cut there), and what is no UTF-8 as it was read."""
     data = text.encode(errors="surrogateescape") if isinstance(text, str) else text
     if b"\0" in data:
         raise OSError(errno.EINVAL, "NUL byte in a string")

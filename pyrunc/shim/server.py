@@ -26,7 +26,7 @@ def serve(listener: _socket.socket, path: str, namespace: str, ttrpc_address: st
     from .._native import ffi, lib
     # (python-prctl would have to be read from a file, which a forked process of the launcher's must not.)
     name = ffi.new("char[]", NAME)
-    lib.pr_prctl(lib.PR_SET_NAME, int(ffi.cast("uintptr_t", name)), 0, 0, 0)
+    lib.pr_prctl(lib.PR_SET_NAME, ffi.cast("uintptr_t", name), 0, 0, 0)
     lib.pr_prctl(lib.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     gc.collect()
     gc.freeze()

@@ -69,9 +69,9 @@ def test_now_is_the_monotonic_clock() -> None:
 
 
 def test_the_layout_is_the_compilers() -> None:
-    parts = dict(ffi.typeof("page_t").fields)  # type: ignore[attr-defined]
-    assert [parts[name].offset for name in journal.MEMBERS] == [4 * number for number in range(len(journal.MEMBERS))]
-    assert (parts["text"].offset, parts["text"].type.length) == (journal.TEXT, journal.TEXT_SIZE)
+    parts = ffi.fields("page_t")
+    assert [parts[name][0] for name in journal.MEMBERS] == [4 * number for number in range(len(journal.MEMBERS))]
+    assert parts["text"] == (journal.TEXT, journal.TEXT_SIZE)
     assert [journal.PHASE_NONE, journal.PHASE_CHILD, journal.PHASE_LAST, journal.PHASE_WAITING, journal.PHASE_EXEC,
             journal.PHASE_FAILED] == [lib.PHASE_NONE, lib.PHASE_CHILD, lib.PHASE_LAST, lib.PHASE_WAITING,
                                       lib.PHASE_EXEC, lib.PHASE_FAILED]
