@@ -67,6 +67,7 @@ class Lib:
     OP_TERMINAL: int
     OP_SIGNALS: int
     OP_DUMPABLE: int
+    OP_LET_GO: int
     AT_EMPTY_PATH: int
     AT_FDCWD: int
     AT_RECURSIVE: int
