@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .library.observer import Observer as Observer
     from .library.planning import check as check
     from .library.planning import explain as explain
+    from .library.planning import plan as plan
     from .library.planning import spec as spec
     from .library.process import PIPE as PIPE
     from .library.process import Process as Process
@@ -40,10 +41,12 @@ _PUBLIC = {
     "library.runtime": ("Runtime",),
 }
 __all__ = ["PIPE", "ConfigError", "Container", "Observer", "Plan", "Process", "PyruncError", "Runtime", "StateError",
-           "StepError", "UsageError", "check", "explain", "spec"]
+           "StepError", "UsageError", "check", "explain", "plan", "spec"]
 
 
 def __getattr__(name: str) -> object:
+    if name == "plan":               # the module that has every order, which can be called, too
+        return __import__("pyrunc.plan", None, None, ["*"])
     for module, names in _PUBLIC.items():
         if name in names:
             value: object = getattr(__import__(f"pyrunc.{module}", None, None, ["*"]), name)

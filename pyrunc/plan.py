@@ -6,6 +6,8 @@ runtime, the container's init (Python, on the host's files), or C from pivot_roo
 """
 from __future__ import annotations
 
+import sys
+
 from .engine.lazy import Later, Seldom
 from .engine.step import CHILD, PARENT, Barrier, Plan
 
@@ -91,6 +93,14 @@ else:
     pidfd = Seldom("pidfd", "pidfd_socket")
     seccomp = Seldom("seccomp", "linux.seccomp")
     sysctl = Seldom("sysctl", "linux.sysctl")
+
+    class Orders(type(sys)):
+        """The name pyrunc.plan is also a function of the library: pyrunc.plan(config) is the plan of create."""
+
+        def __call__(self, *arguments, **named):
+            return sys.modules["pyrunc"].explain(*arguments, **named)
+
+    sys.modules[__name__].__class__ = Orders
 
 
 def create(config: Config, options: Options, host: Host) -> Plan:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import StateError
 from ..state.container import Container as Record
-from .process import NOTHING, Process, Stream, Streams, number_of
+from .process import NOTHING, Process, Stdio, Stream, Streams, number_of, three
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -35,15 +35,16 @@ class Container:
         self._call("start")
 
     def exec(self, process: Mapping[str, Any] | Sequence[str], stdin: Stream = NOTHING, stdout: Stream = NOTHING,
-             stderr: Stream = NOTHING) -> Process:
+             stderr: Stream = NOTHING, stdio: Stdio = NOTHING) -> Process:
         """Run one more process in it.
 
         process  as `process` of config.json, or the arguments alone; what is left out is the container's
         stdin, stdout, stderr  a descriptor or file, PIPE, or None for /dev/null; with a terminal none of them counts
+        stdio  all three, or one stream for each of them: exec(["ps"], stdio=PIPE)
         Raises StateError when it does not run, StepError when the process cannot be made.
         """
         given = dict(process) if isinstance(process, Mapping) else {"args": list(process)}
-        streams = Streams(stdin, stdout, stderr)
+        streams = Streams(*three(stdio, stdin, stdout, stderr))
         try:
             answer, fds = self._runtime.call("exec", streams.theirs, id=self.id, process=given)
         except BaseException:

@@ -8,9 +8,38 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ..checks.findings import Finding
     from ..config.types import Config
     from ..engine.step import Plan
+    from ..plan import checkpoint as _checkpoint
+    from ..plan import create as _create
+    from ..plan import delete as _delete
+    from ..plan import exec as _exec
+    from ..plan import kill as _kill
+    from ..plan import pause as _pause
+    from ..plan import restore as _restore
+    from ..plan import resume as _resume
+    from ..plan import start as _start
+    from ..plan import update as _update
+
+    class Orders(ModuleType):
+        """pyrunc.plan, which is the module that has the order of every command, and can be called like explain()."""
+        def __call__(self, config: Mapping[str, Any], bundle: str = "", systemd: bool = False) -> Plan: ...
+
+        checkpoint = staticmethod(_checkpoint)
+        create = staticmethod(_create)
+        delete = staticmethod(_delete)
+        exec = staticmethod(_exec)
+        kill = staticmethod(_kill)
+        pause = staticmethod(_pause)
+        restore = staticmethod(_restore)
+        resume = staticmethod(_resume)
+        start = staticmethod(_start)
+        update = staticmethod(_update)
+
+    plan: Orders
 
 
 def spec(rootless: bool | None = None) -> dict[str, Any]:

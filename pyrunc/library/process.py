@@ -8,12 +8,14 @@ import time
 from types import TracebackType
 from typing import IO, Any
 
-from ..errors import StateError
+from ..errors import StateError, UsageError
 from .connection import Connection
 
 #: In place of a descriptor: a pipe whose other end the Process has, or nothing (/dev/null).
 PIPE, NOTHING = -1, None
 Stream = int | IO[bytes] | None
+#: All three: for stdin, stdout and stderr, or one for each of them.
+Stdio = Stream | tuple[Stream, Stream, Stream]
 
 
 class Process:
@@ -133,6 +135,15 @@ class Streams:
         for stream in self.ours:
             if stream is not None:
                 stream.close()
+
+
+def three(stdio: Stdio, stdin: Stream, stdout: Stream, stderr: Stream) -> tuple[Stream, Stream, Stream]:
+    """stdin, stdout and stderr, each as it is given or else as stdio says. UsageError for a stdio of another length."""
+    if isinstance(stdio, tuple) and len(stdio) != 3:
+        raise UsageError("stdio has three streams: for stdin, stdout and stderr")
+    given = stdio if isinstance(stdio, tuple) else (stdio, stdio, stdio)
+    return (given[0] if stdin is NOTHING else stdin, given[1] if stdout is NOTHING else stdout,
+            given[2] if stderr is NOTHING else stderr)
 
 
 def number_of(signal: int | str) -> int:

@@ -13,7 +13,7 @@ from ..state.store import default_root
 from .connection import Connection
 from .container import Container
 from .observer import Observer, tell
-from .process import NOTHING, Process, Stream, Streams
+from .process import NOTHING, Process, Stdio, Stream, Streams, three
 
 
 class Runtime:
@@ -35,18 +35,19 @@ class Runtime:
         self._connection = Connection()
 
     def create(self, id: str, bundle: str = "", config: Mapping[str, Any] | None = None, stdin: Stream = NOTHING,
-               stdout: Stream = NOTHING, stderr: Stream = NOTHING) -> Container:
+               stdout: Stream = NOTHING, stderr: Stream = NOTHING, stdio: Stdio = NOTHING) -> Container:
         """Make a container; its program waits for start().
 
         bundle  its directory; without a config, config.json is read from it
         config  instead of a file; without a bundle, root.path must be absolute, and the bundle is what it lies in
         stdin, stdout, stderr  a descriptor or file, PIPE, or None for /dev/null; with a terminal none of them counts
+        stdio  all three, or one stream for each of them
         Raises UsageError, ConfigError, StateError, StepError; then nothing is left behind.
         """
         if not bundle and config is None:
             raise UsageError("create needs a bundle or a config")
         place = os.path.abspath(bundle) if bundle else _place(config or {})
-        streams = Streams(stdin, stdout, stderr)
+        streams = Streams(*three(stdio, stdin, stdout, stderr))
         try:
             answer, fds = self.call("create", streams.theirs, id=id, bundle=place, options=self._options(),
                                     config=None if config is None else dict(config))

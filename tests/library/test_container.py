@@ -84,6 +84,22 @@ def test_streams_of_the_init(library: pyrunc.Runtime, rootfs: Path, place: Path,
     assert (place / "err").read_bytes() == b"err\n"
 
 
+def test_stdio_in_one(library: pyrunc.Runtime, rootfs: Path, name: str) -> None:
+    shown = config_of(rootfs, "sh", "-c", "cat; echo told >&2")
+    with library.create(name, config=shown, stdio=pyrunc.PIPE) as container:
+        container.start()
+        assert container.init is not None
+        assert container.init.communicate(b"said\n") == (b"said\n", b"told\n")
+    with library.create(name, config=config_of(rootfs)) as container:
+        container.start()
+        with container.exec(["sh", "-c", "echo out; echo err >&2"], stdio=(None, pyrunc.PIPE, None)) as process:
+            assert process.communicate() == (b"out\n", b"") and process.stdin is process.stderr is None
+        with container.exec(["sh", "-c", "echo err >&2"], stdio=pyrunc.PIPE, stdin=0) as process:
+            assert process.communicate() == (b"", b"err\n") and process.stdin is None
+        with pytest.raises(pyrunc.UsageError, match="three streams"):
+            container.exec(["true"], stdio=(None, None))  # type: ignore[arg-type]
+
+
 def test_exec(library: pyrunc.Runtime, rootfs: Path, name: str) -> None:
     with library.create(name, config=config_of(rootfs)) as container:
         container.start()

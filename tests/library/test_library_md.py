@@ -62,9 +62,19 @@ def test_every_public_name_is_there_and_on_the_page() -> None:
     for name in pyrunc.__all__:
         assert getattr(pyrunc, name) is not None
         assert name in PAGE.read_text() or name == "PIPE"
-    assert set(pyrunc.__all__) == {name for names in pyrunc._PUBLIC.values() for name in names}
+    assert set(pyrunc.__all__) == {name for names in pyrunc._PUBLIC.values() for name in names} | {"plan"}
     with pytest.raises(AttributeError):
         pyrunc.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("first", ["import pyrunc", "from pyrunc import plan", "import pyrunc.plan",
+                                   "import pyrunc; pyrunc.spec()", "from pyrunc.plan import create"])
+def test_the_name_plan_is_a_module_and_a_function(first: str) -> None:
+    script = (f"{first}; import pyrunc; config = pyrunc.spec(); made = pyrunc.plan(config, bundle='/b'); "
+              "print(made.command, len(made) > 50, made.ids == pyrunc.explain(config, '/b').ids, pyrunc.plan.__name__, "
+              "callable(pyrunc.plan.create))")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "create True True pyrunc.plan True\n"
 
 
 def test_importing_it_imports_nothing_else() -> None:
