@@ -54,7 +54,8 @@ class Log:
     def error(self, message: str) -> None:
         """The one record of a failing command; if it goes to a file, the bare text goes to stderr as well."""
         if self.fd == STDERR and self.format == "text" and posix.isatty(STDERR):
-            self._write(STDERR, f"pyrunc: {visible(message)}\n")
+            own = "" if message.startswith("pyrunc") else "pyrunc: "
+            self._write(STDERR, f"{own}{visible(message)}\n")
             return
         held, self.held = self.held or [], None
         if self.format == "text" and self.fd != STDERR:

@@ -165,7 +165,9 @@ def parse(flags: Sequence[Flag], words: Sequence[str], values: dict[str, Any], s
         name, equals, value = word[2 if word[1] == "-" else 1:].partition("=")
         flag = known.get(name)
         if flag is None:
-            raise UsageError(f"flag provided but not defined: -{name}")
+            from .nearly import meant
+            near = meant(name, [flag.name for flag in flags if not flag.hidden], "--")
+            raise UsageError(f"flag provided but not defined: -{name}{near}")
         if flag.kind is bool:
             values[flag.name] = _boolean(name, value or "true")
             continue

@@ -58,7 +58,7 @@ def _containers(call: Call) -> Iterator[dict[str, Any]]:
         except (NotADirectoryError, UsageError):     # beside the containers: "@trace", "@seccomp"
             continue
         except (OSError, PyruncError) as fault:
-            if not (isinstance(fault, StateError) and str(fault) == DOES_NOT_EXIST):   # deleted meanwhile
+            if not (isinstance(fault, StateError) and str(fault).startswith(DOES_NOT_EXIST)):   # deleted meanwhile
                 call.log.warning(f"load container {id}: {describe(fault) if isinstance(fault, OSError) else fault}")
 
 

@@ -208,7 +208,8 @@ def stops(settings: dict[str, Any], root: str) -> list[str]:
 def module(name: str) -> ModuleType:
     """The module of a command."""
     if name not in COMMANDS + HIDDEN:
-        raise UsageError(f"No help topic for '{name}'")
+        from .nearly import meant
+        raise UsageError(f"No help topic for '{name}'{meant(name, COMMANDS)}")
     path = f"{__package__}.{name}"
     __import__(path)
     return sys.modules[path]

@@ -58,7 +58,8 @@ def load(bundle: str, file: str = "config.json") -> Config:
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except FileNotFoundError:
-        raise ConfigError(f"JSON specification file {file} not found", document="") from None
+        place = "" if file.startswith("/") else f" in {bundle}"
+        raise ConfigError(f"JSON specification file {file} not found{place}", document="") from None
     try:
         data = read_all(fd)
     finally:

@@ -16,6 +16,8 @@ _MASKED = "an outer container's masked paths below /proc forbid a new procfs (mo
 
 #: step name, or its part before the dot; first match wins
 HINTS: list[tuple[str, int, str]] = [
+    # the state root of whoever is not root, and has no XDG_RUNTIME_DIR: su, cron, CI
+    ("state.reserve", errno.EACCES, "without root: set XDG_RUNTIME_DIR, or give --root a directory of your own"),
     # mount_setattr(2): EINVAL with MOUNT_ATTR_IDMAP; runc#3949, crun#1380, podman#24918
     ("idmap", errno.EINVAL, "the file system of the source may not support idmapped mounts on this kernel"),
     # fsopen(2): ENODEV is an unknown file system type

@@ -19,6 +19,8 @@ IN = posix.O_DIRECTORY | posix.O_PATH | posix.O_CLOEXEC
 
 def check_owner(what: str, found: posix.stat_result) -> None:
     """StateError unless what was looked at is the caller's own, and only his to write."""
+    if found.st_uid == 0 != posix.geteuid() and what.startswith("state root"):
+        raise StateError(f"{what} belongs to root: set XDG_RUNTIME_DIR, or give --root a directory of your own")
     if found.st_uid != posix.geteuid() or found.st_mode & WRITABLE_BY_OTHERS:
         raise StateError(f"{what} can be written by others: owner {found.st_uid}, mode {found.st_mode & 0o7777:04o}")
 

@@ -27,13 +27,13 @@ def delete(root: str, id: str, force: bool, observers: Sequence[Observer] = ()) 
     if not store.exists(root, id):
         if force:
             return
-        raise StateError(DOES_NOT_EXIST)
+        raise StateError(f"{DOES_NOT_EXIST}: {id} in {root}")
     try:
         lock = _lock(root, id, force)
     except store.Busy:
         raise StateError(f"cannot delete container {id}: another command is working on it") from None
     except StateError as fault:
-        if force and str(fault) == DOES_NOT_EXIST:     # another delete was faster
+        if force and str(fault).startswith(DOES_NOT_EXIST):     # another delete was faster
             return
         raise
     with lock:
@@ -67,7 +67,7 @@ def _load(root: str, id: str, force: bool) -> Container | None:
     try:
         return Container.load(root, id)
     except PyruncError as fault:
-        if str(fault) == DOES_NOT_EXIST:
+        if str(fault).startswith(DOES_NOT_EXIST):
             return None
         if not force:
             raise

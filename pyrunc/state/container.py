@@ -34,7 +34,7 @@ class Container:
             return cls(root, id, state, True)
         state = store.read(root, id, store.INTENT)
         if state is None:
-            raise StateError(DOES_NOT_EXIST)
+            raise StateError(f"{DOES_NOT_EXIST}: {id} in {root}")
         return cls(root, id, state, False)
 
     def path(self, name: str) -> str:
@@ -101,7 +101,7 @@ class Container:
         try:
             return process_id.open_pidfd(self.state)
         except (ProcessLookupError, KeyError):
-            raise StateError(NOT_RUNNING) from None
+            raise StateError(f"{NOT_RUNNING}: {self.id}") from None
 
     def signal(self, number: int, kernel: Files | None = None) -> None:
         """Send a signal to the init, and to nobody who got its pid later. StateError when it does not run."""
@@ -109,11 +109,11 @@ class Container:
         try:
             fd = kernel.open_process(self.state, process_id.alive) if kernel else process_id.open_pidfd(self.state)
         except (ProcessLookupError, KeyError):
-            raise StateError(NOT_RUNNING) from None
+            raise StateError(f"{NOT_RUNNING}: {self.id}") from None
         try:
             (kernel or _signal).pidfd_send_signal(fd, number)
         except ProcessLookupError:
-            raise StateError(NOT_RUNNING) from None
+            raise StateError(f"{NOT_RUNNING}: {self.id}") from None
         finally:
             (kernel or posix).close(fd)
 

@@ -115,7 +115,7 @@ def read_config(root: str, id: str) -> Config:
     """The configuration that the container was created from. StateError when there is none (any more), or not ours."""
     config: Config | None = read(root, id, CONFIG)
     if config is None:
-        raise StateError(DOES_NOT_EXIST)
+        raise StateError(f"{DOES_NOT_EXIST}: {id} in {root}")
     return config
 
 
@@ -161,7 +161,7 @@ class Lock:
             try:
                 self.fd = posix.open(path, flags, 0o600)
             except FileNotFoundError:
-                raise StateError(DOES_NOT_EXIST) from None
+                raise StateError(f"{DOES_NOT_EXIST}: {id} in {root}") from None
             try:
                 lock(self.fd)
             except (BlockingIOError, PermissionError):       # fcntl(2): EAGAIN or EACCES

@@ -225,7 +225,8 @@ def sources(config: Config, options: Options, host: Host) -> Iterator[Step]:
     Raises UsageError in runc's words, to the letter.
     """
     if options.detach and wants(config) and not options.console_socket:
-        raise UsageError("cannot allocate tty if runc will detach without setting console socket")
+        raise UsageError("cannot allocate tty if runc will detach without setting console socket: set process.terminal "
+                         "in config.json to false, or give --console-socket")
     if options.console_socket and not (options.detach and wants(config)):
         raise UsageError("cannot use console socket if runc will not detach or allocate tty")
     if options.console_socket:

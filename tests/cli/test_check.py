@@ -92,7 +92,7 @@ def test_a_text_that_is_no_json(root: pathlib.Path) -> None:
     finding = only(look(root, b'{"ociVersion": "1.0.0",\n"root": }'))
     assert (finding.level, finding.where) == (ERROR, "root") and "line 2, column 9" in finding.what
     missing = only(examine("/nonexistent"))
-    assert missing.what == "JSON specification file config.json not found"
+    assert missing.what == "JSON specification file config.json not found in /nonexistent"
 
 
 # config.md#extensibility: "Runtimes MAY log unknown properties but MUST otherwise ignore them."

@@ -24,7 +24,7 @@ def records(log: Path) -> list[dict[str, str]]:
 
 
 FAILURES = [
-    (["state", "none"], 1, "container does not exist"),
+    (["state", "none"], 1, "container does not exist: none in "),
     (["state"], 1, 'pyrunc: "state" requires exactly 1 argument(s)'),
     (["state", "a", "b"], 1, 'pyrunc: "state" requires exactly 1 argument(s)'),
     (["kill", "a", "b", "c"], 1, 'pyrunc: "kill" requires a maximum of 2 argument(s)'),
@@ -32,15 +32,17 @@ FAILURES = [
     (["state", "a/b"], 1, "invalid container ID format"),
     (["state", "--no-such", "a"], 1, "flag provided but not defined: -no-such"),
     (["nothing"], 1, "No help topic for 'nothing'"),
+    (["exlpain"], 1, "No help topic for 'exlpain'; did you mean explain?"),
+    (["create", "--bundel", "/", "c"], 1, "flag provided but not defined: -bundel; did you mean --bundle?"),
     (["list", "--format", "xml"], 1, "invalid format option"),
     (["ps", "--format", "xml", "none"], 1, "invalid format option"),
     (["kill", "none", "NOPE"], 1, 'unknown signal "NOPE"'),
     (["create", "--bundle", "/nonexistent", "c"], 1,
      "pyrunc create failed: chdir /nonexistent: no such file or directory"),
-    (["create", "--bundle", "/", "c"], 1, "pyrunc create failed: JSON specification file config.json not found"),
+    (["create", "--bundle", "/", "c"], 1, "pyrunc create failed: JSON specification file config.json not found in /"),
     (["create", "--bundle", "/", ""], 1, "pyrunc create failed: container id cannot be empty"),
-    (["run", "--bundle", "/", "c"], 1, "pyrunc run failed: JSON specification file config.json not found"),
-    (["explain", "--bundle", "/"], 1, "JSON specification file config.json not found"),
+    (["run", "--bundle", "/", "c"], 1, "pyrunc run failed: JSON specification file config.json not found in /"),
+    (["explain", "--bundle", "/"], 1, "JSON specification file config.json not found in /"),
     (["explain", "--format", "xml"], 1, 'invalid value "xml" for flag -format: one of text, json, lines'),
 ]
 
@@ -52,7 +54,8 @@ def test_a_failure(tmp_path: Path, capfd: pytest.CaptureFixture[str], words: lis
     log = tmp_path / "log.json"
     (tmp_path / "state").mkdir()
     found = cli.main(["--root", str(tmp_path / "state"), "--log", str(log), "--log-format", "json", *words])
-    assert (found, capfd.readouterr().err) == (status, message + "\n")
+    message += f"{tmp_path}/state" if message.endswith(" in ") else ""
+    assert (found, capfd.readouterr().err) == (status, f"{message}\n")
     [record] = records(log)
     assert list(record) == ["level", "msg", "time"]
     assert (record["level"], record["msg"]) == ("error", message)
@@ -98,10 +101,10 @@ def test_the_log_is_there_before_anything_can_fail(tmp_path: Path) -> None:
 
 def test_text_on_stderr_is_logrus(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--root", "/nonexistent", "state", "c"]) == 1
-    assert re.fullmatch(r'time="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ" level=error msg="container does not exist"\n',
-                        capfd.readouterr().err)
+    assert re.fullmatch(r'time="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ" level=error '
+                        r'msg="container does not exist: c in /nonexistent"\n', capfd.readouterr().err)
     cli.main(["--root", "/nonexistent", "--log-format", "json", "state", "c"])
-    assert json.loads(capfd.readouterr().err)["msg"] == "container does not exist"
+    assert json.loads(capfd.readouterr().err)["msg"] == "container does not exist: c in /nonexistent"
 
 
 def test_a_misuse_shows_the_command_s_help(capfd: pytest.CaptureFixture[str]) -> None:

@@ -143,7 +143,7 @@ def test_messages_carry_no_long_excerpt() -> None:
 def test_missing_file_in_the_words_of_runc(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(str(tmp_path))
-    assert str(caught.value) == "JSON specification file config.json not found"
+    assert str(caught.value) == f"JSON specification file config.json not found in {tmp_path}"
 
 
 @pytest.mark.parametrize(("text", "kind"), [("null", "null"), ("[]", "an array"), ("3", "an integer"),

@@ -214,7 +214,7 @@ def test_a_log_that_nobody_reads(runtime: Runtime, bundle: Path, place: Path, na
     for device in ("/dev/full", "/dev/null"):
         argv = runtime.argv("state", name)
         done = subprocess.run([argv[0], "--log", device, *argv[1:]], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 1 and done.stderr == "container does not exist\n"
+        assert done.returncode == 1 and done.stderr == f"container does not exist: {name} in {runtime.root}\n"
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])

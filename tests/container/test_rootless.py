@@ -186,3 +186,13 @@ def test_a_warning_of_what_the_init_leaves_out(user: User) -> None:
     assert user.ok("--log", log, "run", "c") == "out\n"
     (line,) = [line for line in log.read_text().splitlines() if "its own mode" in line]
     assert "level=warning" in line
+
+
+def test_the_state_root_of_root_is_named_as_such(user: User) -> None:
+    """Without XDG_RUNTIME_DIR, as under su, cron and CI."""
+    inner = 'mount -t tmpfs -o mode=700 tmpfs /run/pyrunc; exec "$@"'
+    Path("/run/pyrunc").mkdir(mode=0o700, exist_ok=True)
+    user.outside = ("unshare", "-m", "sh", "-c", inner, "sh", "env", "-u", "XDG_RUNTIME_DIR")
+    for words in (["list"], ["state", "c"], ["delete", "c"]):
+        told = user.refused(*words)
+        assert "state root /run/pyrunc belongs to root: set XDG_RUNTIME_DIR, or give --root" in told

@@ -47,7 +47,7 @@ def test_only_a_created_one(made: World, tmp_path: Path) -> None:
                       ("running", "cannot start an already running container"),
                       ("paused", "cannot start a container in the paused state"),
                       ("creating", "cannot start a container in the creating state"),
-                      ("none", "container does not exist")):
+                      ("none", "container does not exist: none in .*")):
         with pytest.raises(StateError, match=f"^{words}$"):
             begin(made, id)
     assert [process.poll() for process in made.processes] == [None] * 3

@@ -119,7 +119,7 @@ def test_lock_of_a_container_that_is_gone(made: World) -> None:
     store.remove(str(made.root), "c", Files())
     holder.kill()
     waiter.join()
-    assert results == ["container does not exist"]
+    assert results == [f"container does not exist: c in {made.root}"]
 
 
 @pytest.mark.parametrize("missing", ["", "/a/b"])
