@@ -181,7 +181,7 @@ class Restore(Create):
         return self.runtime.argv(*self.flags_of_restore(), id)
 
     def sizes(self) -> dict[str, int]:
-        return {path.name: path.stat().st_size for path in self.images.iterdir() if path.suffix != ".log"}
+        return {path.name: path.stat().st_size for path in self.images.glob("*.img")}
 
     def succeeded(self, id: str) -> str:
         return self.is_(id, "running") or self.weaker(id) or self.works(id)
