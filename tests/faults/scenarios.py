@@ -40,10 +40,12 @@ class Scenario:
 
     base     the container's config, without what a command wants of it
     where    for variants.py: what is not as usual
+    slice    about as many faults are tried every time
     works    containers whose command failed are what they were before
     """
     name = ""
     where = ""
+    slice = 25
 
     def __init__(self, runtime: Runtime, place: Path) -> None:
         self.runtime = runtime

@@ -17,20 +17,16 @@ from tests.faults.injection import Call
 from tests.faults.scenarios import Scenario
 from tests.runtimes import Runtime
 
-#: Of a slice: about as many faults of each command.
-SLICE = 25
-
-
 def subject(call: Call) -> tuple[int, str, str]:
     """What one call is as good as another for."""
     return call.process, call.name, re.sub(r"\d+", "N", call.text)
 
 
-def part(calls: list[Call]) -> Iterator[tuple[Call, int]]:
-    """A slice: spread over the calls, and the errnos taken in turns."""
+def part(calls: list[Call], number: int) -> Iterator[tuple[Call, int]]:
+    """A slice of about this number: spread over the calls, and the errnos taken in turns."""
     different = list({subject(call): call for call in reversed(calls)}.values())[::-1]
     errors = itertools.cycle(injection.ERRORS)
-    for call in different[::max(1, len(different) // SLICE)]:
+    for call in different[::max(1, len(different) // number)]:
         yield call, injection.HALF if call.name in injection.WRITING and call.occurrence % 2 else next(errors)
 
 
@@ -51,12 +47,12 @@ def test_a_call_fails(kind: type[Scenario], request: pytest.FixtureRequest, runt
     assert scenario.left(f"{name}-0") == ""
     assert len(calls) > 100
     failures, tried = [], 0
-    for call, error in whole(calls) if request.config.getoption("--faults") else part(calls):
+    for call, error in whole(calls) if request.config.getoption("--faults") else part(calls, scenario.slice):
         tried += 1
         id = f"{name}-{tried}"
         scenario.prepare(id)
         outcome = injection.with_fault(scenario.argv(id), log, call, error, scenario.stdin())
         if wrong := scenario.wrong(id, outcome):
             failures.append(f"{call}: {injection.error_name(error)}: {wrong}")
-    assert tried > 20
+    assert tried >= scenario.slice
     assert not failures, f"{len(failures)} of {tried} faults are not borne:\n" + "\n".join(failures[:40])

@@ -141,6 +141,7 @@ class OfUser(Scenario):
 # ---- systemd ---------------------------------------------------------------------------------------------------------
 class OfSystemd(Scenario):
     where = "systemd"
+    slice = 10              # the guest is slow
 
     def __init__(self, runtime: Runtime, place: Path) -> None:
         runtime.options = ["--systemd-cgroup"]
@@ -158,6 +159,7 @@ class OfSystemd(Scenario):
 class Restore(Create):
     """The images are what they were, whatever happens."""
     name = "restore"
+    slice = 10
 
     def __init__(self, runtime: Runtime, place: Path) -> None:
         super().__init__(runtime, place)
