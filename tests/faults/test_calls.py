@@ -17,6 +17,7 @@ from tests.faults.injection import Call
 from tests.faults.scenarios import Scenario
 from tests.runtimes import Runtime
 
+
 def subject(call: Call) -> tuple[int, str, str]:
     """What one call is as good as another for."""
     return call.process, call.name, re.sub(r"\d+", "N", call.text)

@@ -141,7 +141,7 @@ class OfUser(Scenario):
 # ---- systemd ---------------------------------------------------------------------------------------------------------
 class OfSystemd(Scenario):
     where = "systemd"
-    slice = 10              # the guest is slow
+    slice = 4               # the guest is slow
 
     def __init__(self, runtime: Runtime, place: Path) -> None:
         runtime.options = ["--systemd-cgroup"]
@@ -159,7 +159,7 @@ class OfSystemd(Scenario):
 class Restore(Create):
     """The images are what they were, whatever happens."""
     name = "restore"
-    slice = 10
+    slice = 4
 
     def __init__(self, runtime: Runtime, place: Path) -> None:
         super().__init__(runtime, place)
