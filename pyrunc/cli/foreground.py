@@ -13,7 +13,7 @@ import select
 from .._native import lib
 from ..kernel.native import fail
 from ..kernel.pidfd import wait_end
-from ..kernel.stopping import STOPPING
+from ..kernel.stopping import STOPPING, hand_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def hold_all() -> None:
 
 
 def _remember(number: int, _frame: object) -> None:
-    early.append(number)
+    if not hand_on(number):
+        early.append(number)
 
 
 def stay(facts: Facts, log: Log, notify: Proxy | None = None) -> int:

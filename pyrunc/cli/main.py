@@ -7,7 +7,7 @@ import posix
 import sys
 
 from ..errors import PyruncError, UsageError, describe, strerror
-from ..kernel.stopping import STOPPING
+from ..kernel.stopping import STOPPING, hand_on
 from ..log import Log
 from ..paths import absolute
 from .flags import Call, Command, Flag, check_arguments, parse
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType, TracebackType
-    from typing import Any, NoReturn
+    from typing import Any
 
 #: Each is pyrunc/cli/<name>.py with COMMAND (flags.Command) and run(call) -> exit status.
 COMMANDS = ("check", "checkpoint", "completion", "create", "delete", "doctor", "events", "exec", "explain", "features",
@@ -49,7 +49,7 @@ PYRUNC = Command("", "run containers as the OCI runtime specification says", GLO
 
 
 class Stopped(BaseException):
-    """SIGINT, SIGTERM or SIGHUP while no plan is running (the engine has its own handler: it undoes the plan)."""
+    """SIGINT, SIGTERM or SIGHUP while no plan is running (one that is undoes itself)."""
 
 
 def main(argv: list[str]) -> int:
@@ -222,8 +222,9 @@ def _check_choices(flags: Sequence[Flag], values: dict[str, Any]) -> None:
                              f'one of {", ".join(flag.choices)}')
 
 
-def _stop(number: int, _frame: object) -> NoReturn:
-    raise Stopped(number)
+def _stop(number: int, _frame: object) -> None:
+    if not hand_on(number):
+        raise Stopped(number)
 
 
 def _place(traceback: TracebackType | None) -> str:

@@ -6,14 +6,13 @@ socket means that the other one is gone. The journal page says in which step, wh
 """
 from __future__ import annotations
 
-import _signal
 import errno
 import posix
 import time
 
 from ..errors import ConfigError, PyruncError, StepError, strerror
 from ..kernel.page import PHASE_CHILD, PHASE_EXEC, PHASE_FAILED, Page, last_words, text_of
-from ..kernel.stopping import STOPPING
+from ..kernel.stopping import running
 from .facts import Facts
 from .observer import warn, watching
 from .step import CHILD, LAST, PARENT, Barrier, Plan, Step
@@ -109,8 +108,8 @@ class Engine:
         if self.error is not None:
             raise self.error
 
-    def on_signal(self, number: int, _frame: object) -> None:
-        """A handler for SIGTERM and its kin: stops a wait at once, and anything else between two steps."""
+    def on_signal(self, number: int) -> None:
+        """SIGTERM or one of its kin has come: stops a wait at once, and anything else between two steps."""
         self.signal = self.kernel.stopped = number
         if self.waiting:
             raise Interrupted(number)
@@ -303,7 +302,8 @@ class Engine:
 
 
 def execute(plan: Plan, kernel: Files, observers: Sequence[Observer] = (), facts: Facts | None = None) -> Facts:
-    """Run any plan: signals that ask the runtime to stop undo it, and observers are told however it ends.
+    """Run any plan: signals that ask the runtime to stop undo it, where there is a handler that hands them on
+    (kernel/stopping.py), and observers are told however it ends.
 
     kernel   a Kernel; a Files is enough for a plan that neither clones nor mounts
     facts    new unless they are handed on from another plan
@@ -311,14 +311,13 @@ def execute(plan: Plan, kernel: Files, observers: Sequence[Observer] = (), facts
     for observer in observers:
         plan = observer.planned(plan)
     engine = Engine(plan, kernel, facts, observers)  # type: ignore[arg-type]
-    before = [(number, _signal.signal(number, engine.on_signal)) for number in STOPPING]
+    running.append(engine.on_signal)
     try:
         for begin in watching(observers, "before_plan"):
             begin(engine)
         engine.run()
     finally:
-        for number, handler in before:
-            _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
+        running.pop()
         warn(observers, engine.warnings + engine.facts.warnings)
         warn(observers, engine.facts.notes, "note")
         for end in watching(observers, "after_plan"):

@@ -12,6 +12,7 @@ import time
 from _socket import SHUT_RDWR
 
 from ..errors import PyruncError
+from ..kernel import stopping
 from ..kernel.loop import READ
 from ..kernel.posix import Files
 from . import errors, spawner
@@ -225,13 +226,15 @@ class Nursery:
 
 
 def become_worker() -> None:
-    """What a plan expects of its process: default signals, no wake-up descriptor, a session of its own.
+    """What a plan expects of its process: signals that stop it, no wake-up descriptor, a session of its own.
 
     It dies with its parent: a plan that nobody waits for is undone by `delete`, as after any SIGKILL.
     """
     from .._native import lib
     _signal.set_wakeup_fd(-1)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    for number in stopping.STOPPING:
+        _signal.signal(number, stopping.or_die)
     lib.pr_prctl(lib.PR_SET_PDEATHSIG, _signal.SIGKILL, 0, 0, 0)
     posix.setsid()
 

@@ -8,7 +8,7 @@ from ..engine.observer import warn
 from ..engine.run import Interrupted
 from ..errors import PyruncError, describe
 from ..kernel.native import fail
-from ..kernel.stopping import STOPPING
+from ..kernel.stopping import STOPPING, hand_on
 from .delete import delete
 
 TYPE_CHECKING = False
@@ -51,7 +51,7 @@ def forget(root: str, id: str, facts: Facts, observers: Sequence[Observer]) -> N
     while True:
         try:
             for number in STOPPING:
-                _signal.signal(number, _signal.SIG_IGN)      # half a deletion helps nobody
+                _signal.signal(number, hand_on)      # else to no effect: half a deletion helps nobody
             return delete(root, id, True, observers)
         except Interrupted:              # it has ended a poststop hook; what is left is done now
             continue

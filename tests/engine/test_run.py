@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import errno
+import signal
+import threading
 
 import pytest
 
 from pyrunc.engine.facts import Facts
-from pyrunc.engine.run import Engine, Interrupted
-from pyrunc.engine.step import CHILD, LAST, Step
+from pyrunc.engine.run import Engine, Interrupted, execute
+from pyrunc.engine.step import CHILD, LAST, Plan, Step
 from pyrunc.errors import ConfigError, StepError
+from pyrunc.kernel import stopping
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
 
@@ -96,7 +99,7 @@ def test_config_errors_pass_through() -> None:
 def test_a_signal_stops_between_two_steps_and_undoes() -> None:
     class Signalled(Note):
         def apply(self, kernel: Kernel, facts: Facts) -> None:
-            engine.on_signal(15, None)
+            engine.on_signal(15)
 
     engine = Engine([Note(text="a"), Signalled(text="b"), Note(text="never")], Recorder())
     with pytest.raises(Interrupted) as caught:
@@ -107,7 +110,31 @@ def test_a_signal_stops_between_two_steps_and_undoes() -> None:
 
 def test_a_signal_before_the_first_step_leaves_nothing_to_undo() -> None:
     engine = Engine([Note(text="never")], Recorder())
-    engine.on_signal(15, None)
+    engine.on_signal(15)
     with pytest.raises(Interrupted):
         engine.run()
     assert done == []
+
+
+def test_a_plan_runs_in_any_thread_and_sets_no_handler() -> None:
+    """Handlers are the business of whoever has the process to itself; such a one hands a signal on to the plan."""
+    class Looks(Note):
+        def apply(self, kernel: Kernel, facts: Facts) -> None:
+            seen.append([signal.getsignal(number) for number in stopping.STOPPING])
+            assert stopping.hand_on(15)
+
+    seen: list[object] = []
+    caught: list[BaseException] = []
+    before = [signal.getsignal(number) for number in stopping.STOPPING]
+
+    def run() -> None:
+        try:
+            execute(Plan("x", [Note(text="a"), Looks(text="b"), Note(text="never")]), Recorder())
+        except Interrupted as fault:
+            caught.append(fault)
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(20)
+    assert seen == [before] and done == ["a", "undo b", "undo a"]
+    assert [str(fault) for fault in caught] == ["interrupted by signal 15"]
+    assert not stopping.hand_on(15)
