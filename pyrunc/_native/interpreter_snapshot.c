@@ -5,6 +5,11 @@
  * completed, the time zone, the arguments, and where the modules lie. Its hash secret is the snapshot's. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#if PY_VERSION_HEX >= 0x030e0000
+#define Py_BUILD_CORE 1
+#include <internal/pycore_tstate.h>
+extern void _Py_InitializeRecursionLimits(PyThreadState *thread);
+#endif
 
 #include "frozen.h"
 
@@ -14,6 +19,8 @@
 #include <unistd.h>
 
 extern char **environ;
+
+enum { MOST_STACK = 64 << 20 };
 
 /* As launcher.c has set them; any other was inherited. */
 static bool is_ignored(int number)
@@ -38,6 +45,17 @@ int import_for_snapshot(void)
     PyObject *gc = PyImport_ImportModule("gc"), *done = gc ? PyObject_CallMethod(gc, "freeze", NULL) : NULL;
     Py_XDECREF(gc);
     Py_XDECREF(done);
+    /* Frames that have ended leave the addresses of C's behind. */
+    PyThreadState *thread = PyThreadState_Get();
+    if (thread->datastack_top)
+        memset(thread->datastack_top, 0, (size_t)((char *)thread->datastack_limit - (char *)thread->datastack_top));
+#if PY_VERSION_HEX >= 0x030e0000
+    /* The ends and limits of this stack: by number, since later releases have added some. */
+    uintptr_t here = (uintptr_t)&thread, *words = (uintptr_t *)thread;
+    for (size_t i = 0; i < sizeof(_PyThreadStateImpl) / sizeof *words; i++)
+        if (words[i] - (here - MOST_STACK) < 2 * (uintptr_t)MOST_STACK)
+            words[i] = 0;
+#endif
     return done ? 0 : -1;
 }
 
@@ -81,7 +99,11 @@ static int note_signals(void)
 
 int revive(void)
 {
-    PyThreadState_Get()->native_thread_id = (unsigned long)syscall(SYS_gettid);
+    PyThreadState *thread = PyThreadState_Get();
+    thread->native_thread_id = (unsigned long)syscall(SYS_gettid);
+#if PY_VERSION_HEX >= 0x030e0000
+    _Py_InitializeRecursionLimits(thread);
+#endif
     return fill_environment() || note_signals() ? -1 : 0;
 }
 

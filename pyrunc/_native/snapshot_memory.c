@@ -88,9 +88,11 @@ void __wrap_free(void *block)
         return;
     }
     struct head *head = head_of(block);
-    if (!snapshot_state.making || head->list == NO_LIST)
+    if (!snapshot_state.making)
         return;
     memset(block, 0, head->size);
+    if (head->list == NO_LIST)
+        return;
     memcpy(block, &lists[head->list], sizeof(void *));
     lists[head->list] = block;
 }

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_MAPPINGS = 256, MOST_TOLD = 20, MAPS = 1 << 16 };
+enum { MOST_STACK = 64 << 20, MOST_MAPPINGS = 256, MOST_TOLD = 20, MAPS = 1 << 16 };
 
 struct range { uintptr_t from, to; };
 static struct { unsigned count; struct range list[MOST_MAPPINGS]; } foreign;
@@ -28,6 +28,10 @@ void snapshot_begin(void)
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
     if (room != ARENA)
         die("no room for a snapshot");
+    /* The C library's own heap shall not lie behind the program: its addresses there are so small that code looks like
+     * them. Where the break cannot be moved it takes mappings. */
+    mmap((void *)(((uintptr_t)sbrk(0) + 4095) & -4096UL), 4096, PROT_NONE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     snapshot_state.top = ARENA;
     snapshot_state.making = true;
 }
@@ -52,6 +56,8 @@ static void find_foreign(struct snapshot_part data)
             continue;
         if (foreign.count == MOST_MAPPINGS)
             die("too many mappings for a snapshot");
+        if (end - line > 7 && !strncmp(end - 7, "[stack]", 7))
+            from -= MOST_STACK, to++;           /* its lowest end is only thought of, and its highest is the next byte */
         foreign.list[foreign.count++] = (struct range){ from, to };
     }
     munmap(text, MAPS);
