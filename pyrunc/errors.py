@@ -41,6 +41,12 @@ def at(fault: OSError, where: str) -> OSError:
     return fault
 
 
+def advise(fault: OSError, hint: str) -> OSError:
+    """The fault, with the clause that says what it is or what to do, where whoever raises it knows (else hints.py)."""
+    fault.hint = hint  # type: ignore[attr-defined]
+    return fault
+
+
 class PyruncError(Exception):
     """Base of every failure that is reported as one line, without a traceback."""
 
@@ -68,19 +74,27 @@ class ConfigError(PyruncError):
 
 
 class StepError(PyruncError):
-    """A step failed: what it was doing, the errno (0 when none), and the step: its name and its id in the plan."""
+    """A step failed: what it was doing, the errno (0 when none), and the step: its name and its id in the plan.
 
-    def __init__(self, what: str, errno: int, where: str, step: str, spec: str, hint: str = "", id: str = "") -> None:
-        self.id = id or step
+    document   where the place is, when that is not config.json: "on the command line"
+    """
+
+    def __init__(self, what: str, errno: int, where: str, step: str, spec: str, hint: str = "", id: str = "",
+                 document: str = "in config.json") -> None:
+        self.id, self.document = id or step, document
         self.what, self.errno, self.where, self.step, self.spec, self.hint = what, errno, where, step, spec, hint
         line = what
         if errno:
             line += f": {strerror(errno)}"
         if where:
-            line += f": at {where} in config.json"
+            line += f": at {where} {document}"
         line += f": step {step}"
         if spec:
             line += f" ({spec})"
         if hint:
             line += f"; hint: {hint}"
         super().__init__(line)
+
+    def of(self, document: str) -> StepError:
+        """The same error, of something that is written elsewhere."""
+        return StepError(self.what, self.errno, self.where, self.step, self.spec, self.hint, self.id, document)

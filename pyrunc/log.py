@@ -75,8 +75,8 @@ class Log:
             self._write(self.fd, self._record("warning", message))
 
     def note(self, message: str) -> None:
-        """A warning for the log file alone; without one only with --debug."""
-        if self.fd != STDERR or self.verbose:
+        """A warning for the log file or a person; where standard error is the container's, too, only with --debug."""
+        if self.fd != STDERR or self.verbose or posix.isatty(STDERR):
             self.warning(message)
 
     def settle(self) -> None:

@@ -48,6 +48,10 @@ static int find_by_path(const char *name, char found[PATH_MAX], struct line *tex
     if (!seen) {
         say(text, ": stat ");
         say(text, name);
+        if (cause == EACCES) {
+            say(hint, "a directory above it may not be searched by uid ");
+            say_number(hint, (uint64_t)geteuid(), 10);
+        }
     } else if (cause == EACCES) {
         explain_access(name, hint);
     }
@@ -77,9 +81,13 @@ int find_executable(const char *name, const char *path, char found[PATH_MAX], st
                 return 0;
             return no_such_command(name, text, ": cannot run executable found relative to current directory");
         }
-        if (seen && errno == EACCES && !hinted++) {
+        if (errno == EACCES && !hinted++) {
+            if (!seen)                          /* it may be there, or not: without the right to search nobody can tell */
+                found[len > 1 ? len - 1 : 1] = 0;
             say(hint, found);
-            say(hint, " exists, but may not be executed");
+            say(hint, seen ? " exists, but may not be executed" : " may not be searched by uid ");
+            if (!seen)
+                say_number(hint, (uint64_t)geteuid(), 10);
         }
     }
     return no_such_command(name, text, ": executable file not found in $PATH");

@@ -28,6 +28,8 @@ static size_t end_begins(const struct pr_printed *printed, size_t *room)
 static void say_end(struct line *text, const char *stream, const struct pr_printed *printed, size_t from)
 {
     char one[2] = "";
+    if (printed->used == 0)
+        return;
     say(text, stream);
     if (from > 0 || printed->total > printed->used)
         say(text, "...");

@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 WHERE = "linux.cgroupsPath"
 
 
+#: What is said of a path that only --systemd-cgroup can make sense of.
+LIKE_SYSTEMD = ("this is systemd's form (slice:prefix:name), but the cgroup is made without systemd: a directory of "
+                "that "
+                "name; the engine's cgroup driver and --systemd-cgroup do not go together")
+
+
+def like_systemd(path: str) -> bool:
+    """Whether a cgroupsPath is slice:prefix:name (runc's docs/systemd.md), as the systemd driver of engines sends
+    it."""
+    parts = path.split(":")
+    return len(parts) == 3 and "/" not in path and (not parts[0] or parts[0].endswith(".slice")) and bool(parts[2])
+
+
 def systemd_driver(options: Options) -> bool:
     """Whether systemd makes the cgroup (--systemd-cgroup, --cgroup-manager systemd)."""
     return options.systemd_cgroup or options.cgroup_manager == "systemd"

@@ -1,6 +1,8 @@
 """Why a file is not in a cgroup: who lacks the controller. Loaded only when a setting could not be written."""
 from __future__ import annotations
 
+import posix
+
 from ..kernel.posix import lines
 from .v2 import refusal
 
@@ -20,6 +22,7 @@ def why(kernel: Files, setting: Setting, mount: str, path: str) -> OSError:
     there_is_none = f"this kernel has no {setting.file}"
     if unified:
         there_is_none = f'unable to set unified resource "{setting.file}": no such file or directory: {there_is_none}'
+        there_is_none += _meant(setting.file, path)
     if controller == "cgroup":                   # the core's own files, not a controller's
         return refusal(there_is_none)
     if not _has(kernel, mount, controller, "cgroup.controllers"):
@@ -39,6 +42,15 @@ def why(kernel: Files, setting: Setting, mount: str, path: str) -> OSError:
         above = f"{above}/{name}"
     reason = "processes are in it" if _text(kernel, f"{above}/cgroup.procs") else "it is not delegated"
     return refusal(f"controller {controller} is not available in cgroup {path}: {above} does not pass it on, {reason}")
+
+
+def _meant(file: str, path: str) -> str:
+    """" (did you mean "memory.low"?)": of the files that are in the cgroup."""
+    from ..config.near import meant
+    try:
+        return meant(file, posix.listdir(path))
+    except OSError:
+        return ""
 
 
 def _text(kernel: Files, path: str) -> str:

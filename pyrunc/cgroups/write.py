@@ -29,7 +29,10 @@ def put(kernel: Files, fd: int, setting: Setting, mount: str, path: str) -> None
     if refused.errno == errno.ENOENT:
         from .why_missing import why
         raise why(kernel, setting, mount, path) from None
-    raise OSError(refused.errno, refused.strerror, setting.file) from None
+    from ..errors import advise, at
+    from .why_refused import advice
+    hint, where = advice(kernel, setting.file, setting.value, setting.where, refused.errno or 0)
+    raise advise(at(OSError(refused.errno, refused.strerror, setting.file), where), hint) from None
 
 
 def check_usage(kernel: Files, fd: int, limit: int, swap: int) -> None:

@@ -81,7 +81,9 @@ def _document(config: Config, schemas: Schemas) -> Iterator[Finding]:
     places = set()
     for fault in check.problems(config):
         places.add(fault.where)
-        yield error(fault.where, fault.what, near_miss(plain, schemas, steps(fault.where)))
+        what, _, like = fault.what.partition(" (did you mean ")
+        yield error(fault.where, what, f"did you mean {like[:-1]}" if like else
+                    near_miss(plain, schemas, steps(fault.where)))
     for where, what in _beyond(plain, schemas):
         if not any(place.startswith(where) or where.startswith(place) for place in places):
             places.add(where)
@@ -114,12 +116,13 @@ def at_path(path: Iterable[str | int]) -> str:
 def _here(config: Config, bundle: str, options: Options | None, host: Host,
           elsewhere: Collection[str] | None) -> list[Finding]:
     """What can be said of a sound config on this machine, or on another by what is known of it."""
-    from . import limits
+    from . import cgroup_values, limits, privilege
     from . import on_this_host as here
     options = options or Options(id="ID", bundle=bundle, nonce="NONCE", console_socket="SOCKET" if config.get(
         "process", {}).get("terminal") else "")
     if elsewhere is None:
-        found = [*here.findings(config, bundle, host), *limits.findings(config, host)]
+        found = [*here.findings(config, bundle, host), *limits.findings(config, host),
+                 *privilege.findings(config, host), *cgroup_values.findings(config, options, host)]
     else:
         found = [*limits.controllers(config, host, set(elsewhere)), *limits.without_effect(config)]
     return found + list(_plan(config, options, host, {finding.where for finding in found}))

@@ -7,14 +7,15 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..config.environment import DEFAULT_PATH
 from ..config.rules.sysctl import path as sysctl_path
 from ..config.where import at, quoted
-from ..errors import NOT_FOUND_IN_PATH, ConfigError, strerror
+from ..engine.hints import of_filter
+from ..errors import ConfigError, strerror
 from ..kernel.namespaces import NAMESPACES
 from ..paths import absolute
+from . import mount_points, program
 from .findings import Finding, error, warning
-from .in_root import Hidden, find, find_program
+from .in_root import Hidden, find
 
 if TYPE_CHECKING:
     from ..config.types import Config
@@ -32,7 +33,8 @@ def findings(config: Config, bundle: str, host: Host) -> Iterator[Finding]:
     yield from _namespaces(config)
     yield from _mounts(config, bundle, root)
     if os.path.isdir(root):
-        yield from _program(config, root)
+        yield from program.findings(config, root)
+        yield from mount_points.findings(config, bundle, root, host)
         yield from _devices(config, root)
     yield from _hooks(config)
     yield from _security(config, host)
@@ -108,43 +110,6 @@ def _same_sort(source: str, root: str, destination: str, before: list[str], wher
                                        f"in the root is {sorts[os.path.isdir(place)]}: not a directory")
 
 
-def _program(config: Config, root: str) -> Iterator[Finding]:
-    process = config.get("process")
-    if process is None:
-        yield warning("process", "config.json has no process: the container can be created but not started")
-        return
-    search = next((entry[5:] for entry in reversed(process.get("env", [])) if entry.startswith("PATH=")), DEFAULT_PATH)
-    name = process["args"][0]
-    if "/" in name and not name.startswith("/"):
-        name = f"{process['cwd']}/{name}"
-    mounts = {absolute(mount["destination"], "/") for mount in config.get("mounts", ())}
-    try:
-        found, useless = find_program(root, name, search, mounts)
-    except Hidden:
-        return
-    if found is None:
-        yield error("process.args[0]", f"exec: {quoted(process['args'][0])}: {_refusal(name, useless)}",
-                    *[_reason(path, root) for path in useless[:1]])
-
-
-def _refusal(name: str, useless: list[str]) -> str:
-    """As create words it: what is named by a path is looked at, and in PATH only what can be executed counts."""
-    if "/" not in name:
-        return NOT_FOUND_IN_PATH
-    if not useless:
-        return f"stat {name}: no such file or directory"
-    return "is a directory" if os.path.isdir(useless[0]) else "permission denied"
-
-
-def _reason(path: str, root: str) -> str:
-    place = quoted(path.removeprefix(root))
-    if os.path.isdir(path):
-        return f"{place} is a directory"
-    if not os.path.isfile(path):
-        return f"{place} is not a regular file"
-    return f"no user may execute {place}"
-
-
 def _devices(config: Config, root: str) -> Iterator[Finding]:
     """What the image has at the path of a device must be that device."""
     mounts = {absolute(mount["destination"], "/") for mount in config.get("mounts", ())}
@@ -176,6 +141,19 @@ def _hooks(config: Config) -> Iterator[Finding]:
                 continue
             if not stat.S_ISREG(mode) or not mode & 0o111:
                 yield error(where, f"{quoted(path)} is not executable: permission denied")
+            elif reason := program.content(path, "/", ()):
+                yield error(where, f"{quoted(path)} cannot be executed", reason)
+            elif (seconds := _sleeps(hook)) > hook.get("timeout", seconds):
+                yield error(f"hooks.{kind}[{index}].timeout", f"the hook sleeps for {seconds} s, longer than its "
+                                                              f"timeout of "
+                                                              f"{hook['timeout']} s")
+
+
+def _sleeps(hook: Any) -> int:
+    """How long a hook takes that is sleep(1): the one program of which that can be said."""
+    args = hook.get("args", [])
+    plain = os.path.basename(hook["path"]) == "sleep" and len(args) == 2 and args[1].isascii() and args[1].isdigit()
+    return int(args[1]) if plain else 0
 
 
 def _security(config: Config, host: Host) -> Iterator[Finding]:
@@ -205,15 +183,19 @@ def _seccomp(config: Config) -> Iterator[Finding]:
     if notify and not (os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode)):
         yield error("linux.seccomp.listenerPath", f"{quoted(path)} is not a socket: no agent would get the listener")
     try:
-        from ..seccomp.compile import program, unknown_names
-        from ..seccomp.profile import read
+        from ..seccomp.compile import program as compiled
+        from ..seccomp.compile import unknown_names
+        from ..seccomp.profile import lets_pass, read
     except ImportError:
         return                                   # a checkout that has not been built yet
     try:
-        program(read(seccomp))                   # more instructions than the kernel takes, say
+        compiled(read(seccomp))                   # more instructions than the kernel takes, say
     except ConfigError as fault:
         yield error(fault.where, fault.what)
-    strange = list(unknown_names(read(seccomp)))
+    if not lets_pass(seccomp, "execve") and (refused := of_filter(seccomp, None)):
+        yield error(refused[1], "the filter refuses execve, so no program can be started: operation not permitted",
+                    refused[0])
+    strange = list(unknown_names(read(seccomp), refused=True))       # the others pass, as they are meant to
     if strange:
         names = ", ".join(dict.fromkeys(name for name, _ in strange))
         yield warning(strange[0][1], f"libseccomp does not know these system calls, skipped: {names[:200]}")

@@ -2,36 +2,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from typing import Any
 
+from ..config import near
 from ..config.schema import Schemas
 from ..config.where import at, quoted
+from ..rootfs.known_options import FILE_SYSTEM_OPTIONS
 from ..rootfs.mount_options import NAMES as MOUNT_OPTIONS
 from .findings import DOCUMENT, Finding, warning
-
-#: What file systems of containers take beside the options of mount(8): Documentation/filesystems/ of the kernel.
-FILE_SYSTEM_OPTIONS = {
-    "tmpfs": ("size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "mpol", "huge", "inode32", "inode64", "noswap",
-              "usrquota", "grpquota", "context"),
-    "devpts": ("newinstance", "ptmxmode", "mode", "uid", "gid", "max", "context"),
-    "proc": ("hidepid", "gid", "subset"),
-    "sysfs": (),
-    "mqueue": (),
-    "cgroup2": ("nsdelegate", "favordynmods", "memory_localevents", "memory_recursiveprot", "memory_hugetlb_accounting",
-                "pids_localevents"),
-    "overlay": ("lowerdir", "upperdir", "workdir", "redirect_dir", "index", "nfs_export", "xino", "metacopy",
-                "volatile", "userxattr", "uuid", "context"),
-}
 
 
 def likely(name: str, known: Iterable[str]) -> str:
     """"did you mean X?" for the known name that looks most like this one, "" when none does, or it is itself known."""
-    exact = {candidate.lower(): candidate for candidate in known}
-    if exact.get(name.lower()) == name:
-        return ""
-    match = get_close_matches(name.lower(), exact, n=1, cutoff=0.65)
-    return f"did you mean {quoted(exact[match[0]])}?" if match else ""
+    found = near.likely(name, known)
+    return f"did you mean {quoted(found)}?" if found else ""
 
 
 def near_miss(config: dict[str, Any], schemas: Schemas, path: tuple[str | int, ...]) -> str:

@@ -47,7 +47,10 @@ def prepare(call: Call, detach: bool, start: bool) -> tuple[Config, Options]:
 def read(call: Call, options: Options, start: bool) -> Config:
     """The configuration, checked. No effects. Raises UsageError, ConfigError."""
     file = absolute(call.text("config")) if call.given("config") else "config.json"
-    config = create.read(call.id, options.bundle, file, start)
+    odd: list[str] = []
+    config = create.read(call.id, options.bundle, file, start, odd=odd)
+    for text in odd:
+        call.log.note(text)
     if "break-annotation" in call.settings:
         from .stopping import narrow as narrow_stops
         narrow_stops(call, config.get("annotations") or {})

@@ -22,7 +22,8 @@ def caller_terminal() -> int:
         return posix.open("/dev/tty", posix.O_RDWR | posix.O_CLOEXEC)
     except OSError as fault:
         raise UsageError(f"a container with a terminal needs a terminal here: open /dev/tty: "
-                         f"{strerror(fault.errno or 0)}") from None
+                         f"{strerror(fault.errno or 0)}: set process.terminal to false, or detach with "
+                         "--console-socket") from None
 
 
 class Console:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..config.check import check_process
 from ..config.load import load
-from ..errors import UsageError
+from ..errors import StepError, UsageError
 from ..paths import absolute
 from ..runtime import exec as operation
 from .bundle import check_descriptors, listen_fds
@@ -53,7 +53,10 @@ def run(call: Call) -> int:
     if not options.detach:
         from .foreground import hold_signals
         hold_signals()
-    facts = operation.exec(*asked, call.observers(stops=True))
+    try:
+        facts = operation.exec(*asked, call.observers(stops=True))
+    except StepError as fault:
+        raise placed(call, fault) from None
     if options.detach:
         return 0
     from .foreground import stay
@@ -62,6 +65,16 @@ def run(call: Call) -> int:
     except BaseException:             # nobody would learn how it ends: an exec that fails leaves nothing running
         operation.end(facts)
         raise
+
+
+def placed(call: Call, fault: StepError) -> StepError:
+    """The error, with its place where the caller has written it: arguments and flags are in no config.json."""
+    if call.given("process"):
+        return fault.of(f"in {call.text('process')}") if fault.where.startswith("process.") else fault
+    from_flags = (("process.args", True), ("process.cwd", bool(call.text("cwd"))), ("process.user", call.given("user")))
+    if any(given and fault.where.startswith(where) for where, given in from_flags):
+        return fault.of("on the command line")
+    return fault
 
 
 def plan_of(call: Call) -> Plan:

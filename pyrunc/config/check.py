@@ -25,19 +25,33 @@ else:
         return value
 
 
-def check(config: Config, start: bool = False) -> None:
-    """Raise the first fault of a whole config. start: a process is needed, too (runtime.md#start)."""
-    _walk(cast("dict[str, Any]", config), shape.CONFIG, [], _refuse)
+#: So many lines about one config are enough.
+MOST_IGNORED = 20
+
+
+def check(config: Config, start: bool = False) -> list[str]:
+    """Raise the first fault of a whole config. start: a process is needed, too (runtime.md#start).
+
+    What comes back is worth a line in the log: properties that nobody knows, and required numbers that are not there.
+    """
+    ignored: list[ConfigError] = []
+    _walk(cast("dict[str, Any]", config), shape.CONFIG, [], _refuse, ignored)
     if start and "process" not in config:
         raise ConfigError("process property must not be empty", "process")
     for fault in _rules(config, EVERY):
         raise fault
+    for index, device in enumerate(config.get("linux", {}).get("devices", ())):
+        if device["type"] != "p" and not ("major" in device and "minor" in device):
+            key = "minor" if "major" in device else "major"
+            ignored.append(_fault("", "a required property is missing: it counts as "
+                                      "0", ["linux", "devices", index, key]))
+    return [str(fault) for fault in ignored[:MOST_IGNORED]]
 
 
 def problems(config: Config) -> list[ConfigError]:
     """All faults of a whole config; rules that read a part with a fault in its types or ranges are left out."""
     found: list[ConfigError] = []
-    _walk(cast("dict[str, Any]", config), shape.CONFIG, [], found.append)
+    _walk(cast("dict[str, Any]", config), shape.CONFIG, [], found.append, [])
     sound = [rule for rule in EVERY if not any(_touches(fault.where, part) for fault in found for part in rule[0])]
     return found + list(_rules(config, sound))
 
@@ -54,7 +68,7 @@ def check_resources(resources: Resources, document: str = "resources") -> None:
 
 def check_hooks(hooks: object, document: str = "") -> None:
     """Raise the first fault of a hooks object alone, as state.json has those that run later."""
-    _walk({"hooks": hooks}, (dict, {"hooks": shape.HOOKS}, (), None), [], _refuse)
+    _walk({"hooks": hooks}, (dict, {"hooks": shape.HOOKS}, (), None), [], _refuse, [])
 
 
 def _check_part(value: object, config: dict[str, Any], part: str, document: str) -> None:
@@ -63,7 +77,7 @@ def _check_part(value: object, config: dict[str, Any], part: str, document: str)
         raise ConfigError("must be an object, not null", document=document)
     node = (dict, shape.CONFIG[1], (), None)
     try:
-        _walk(config, node, [], _refuse)
+        _walk(config, node, [], _refuse, [])
         for fault in _rules(cast("Config", config), [rule for rule in REQUESTS if part in rule[0]]):
             raise fault
     except ConfigError as fault:
@@ -86,8 +100,10 @@ def _touches(where: str, part: str) -> bool:
 
 
 # ---- types and ranges ---------------------------------------------------------------------------------------
-def _walk(value: Any, node: shape.Node, path: list[str | int], report: Report) -> None:
-    """Hold an object or an array against its node (shape.py); path is where it is."""
+def _walk(value: Any, node: shape.Node, path: list[str | int], report: Report,
+          ignored: list[ConfigError]) -> None:
+    """Hold an object or an array against its node (shape.py); path is where it is. ignored: what is no fault, to be
+    added to."""
     if node[0] is list:
         _, item_node, least, text = node
         if len(value) < least:
@@ -95,7 +111,7 @@ def _walk(value: Any, node: shape.Node, path: list[str | int], report: Report) -
         if item_node[0] is str and item_node[1] is None and {*map(type, value)} <= {str}:
             return                               # most arrays: strings without conditions
         for index, item in enumerate(value):
-            _value(item, item_node, path, index, report)
+            _value(item, item_node, path, index, report, ignored)
         return
     _, members, required, others = node
     if not members and others is None:
@@ -106,9 +122,9 @@ def _walk(value: Any, node: shape.Node, path: list[str | int], report: Report) -
         if member is None and key in members:
             absent.append(key)
         elif inner:
-            _value(member, inner, path, key, report)
+            _value(member, inner, path, key, report, ignored)
         else:
-            _unknown(key, node, path, report)
+            _unknown(key, node, path, report, ignored, value)
     for key in absent:
         del value[key]
     for key in required:
@@ -118,12 +134,14 @@ def _walk(value: Any, node: shape.Node, path: list[str | int], report: Report) -
                 value[key] = False
             elif inner[0] is int and inner[1] <= 0 <= inner[2]:
                 value[key] = 0
+                ignored.append(_fault("", "a required property is missing: it counts as 0", [*path, key]))
             else:
                 text = inner[-1] if inner[0] in (str, list) else ""
                 report(_fault(text, "a required property is missing", [*path, key]))
 
 
-def _value(value: Any, node: shape.Node, path: list[str | int], key: str | int, report: Report) -> None:
+def _value(value: Any, node: shape.Node, path: list[str | int], key: str | int, report: Report,
+           ignored: list[ConfigError]) -> None:
     kind = type(value)
     if kind is not node[0]:
         from .where import kind as name
@@ -141,7 +159,7 @@ def _value(value: Any, node: shape.Node, path: list[str | int], key: str | int, 
             report(_fault("", f"{number} is not in the range {node[1]} to {node[2]}", [*path, key]))
     elif kind is not bool:
         path.append(key)
-        _walk(value, node, path, report)
+        _walk(value, node, path, report, ignored)
         path.pop()
 
 
@@ -161,12 +179,14 @@ def _string_fault(value: str, node: shape.Node, path: list[str | int]) -> Config
     if allowed == "+":
         return _fault(text, "must not be empty", path)
     if type(allowed) is tuple:
-        known = ", ".join(sorted(filter(None, allowed)))
-        return _fault(text, f"unknown value {quoted(value)}; known are {known}", path)
+        from .near import meant
+        known = meant(value, allowed) or f"; known are {', '.join(sorted(filter(None, allowed)))}"
+        return _fault(text, f"unknown value {quoted(value)}{known}", path)
     return _fault(text, quoted(value) if text else f"{quoted(value)} is not an absolute path", path)
 
 
-def _unknown(key: str, node: shape.Node, path: list[str | int], report: Report) -> None:
+def _unknown(key: str, node: shape.Node, path: list[str | int], report: Report, ignored: list[ConfigError],
+             value: dict[str, Any]) -> None:
     """A property that no schema has: ignored, unless its name is too close to that of another."""
     from .where import quoted
     _, members, _, others = node
@@ -174,6 +194,10 @@ def _unknown(key: str, node: shape.Node, path: list[str | int], report: Report) 
         if _folded(name) == _folded(key):
             report(_fault("", f"the name {quoted(key)} differs only in case from {quoted(name)}", [*path, key]))
             return
+    if others is None and len(ignored) < MOST_IGNORED:
+        from .near import meant
+        like = meant(key, members.keys() - value.keys())
+        ignored.append(_fault("", f"unknown property, ignored{like}", [*path, key]))
     if others is False:
         report(_fault("", f"unknown name; known are {', '.join(sorted(members))}", [*path, key]))
 

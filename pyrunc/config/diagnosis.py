@@ -86,6 +86,8 @@ class Reader:
             self.i += 1
             return
         while True:
+            if seen and self.next() == "}":
+                self.fail('a comma before "}"', self.i)
             if self.next() != '"':
                 self.wanted("a string as the name of a member" if seen else 'a string as the name of a member, or "}",')
             start = self.i
@@ -116,6 +118,8 @@ class Reader:
             return
         while True:
             self.where = at(outer, index)
+            if index and self.next() == "]":
+                self.fail('a comma before "]"', self.i)
             self.value(depth + 1)
             self.where = outer
             char = self.next()
@@ -206,4 +210,6 @@ class Reader:
             if self.text.startswith(word, self.i):
                 self.i += len(word)
                 return
+        if self.text.startswith(("//", "/*", "#"), self.i):
+            self.fail("a comment, which JSON does not have", self.i)
         self.wanted("a value")

@@ -11,8 +11,13 @@ import posix
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
-_MASKED = "an outer container's masked paths below /proc forbid a new procfs (mount_namespaces(7))"
+    from .step import Plan, Step
+
+_MASKED = ("an outer container's masked paths below /proc forbid a new procfs (mount_namespaces(7)): unmask them "
+           "there, or "
+           "bind /proc")
 
 #: step name, or its part before the dot; first match wins
 HINTS: list[tuple[str, int, str]] = [
@@ -35,12 +40,19 @@ HINTS: list[tuple[str, int, str]] = [
     ("mounts.proc", errno.EPERM, _MASKED),
     ("root.proc", errno.EPERM, _MASKED),
     ("mounts.sysfs", errno.EPERM, "a new sysfs needs a network namespace owned by the container's user namespace"),
+    # FS_USERNS_MOUNT in the kernel's file systems
+    ("mounts", errno.EPERM, "in a user namespace only proc, sysfs, tmpfs, devpts, mqueue, cgroup, overlay, fuse and "
+                            "a few "
+     "more can be mounted"),
     # user_namespaces(7); podman#13360
     ("user.map", errno.EPERM, "the ranges must lie in /etc/subuid and /etc/subgid (needs newuidmap, newgidmap)"),
     ("user.map", errno.EINVAL, "the kernel takes at most 340 lines, and none may overlap"),
     # clone.c: the child would have one thread, and what the others hold would stay locked in it for ever
     ("namespaces.clone", errno.EDEADLK, "this process has other threads, a debugger's perhaps (debugpy): use --pdb, "
      "python -m pdb, or gdb (docs/tracing.md)"),
+    # user_namespaces(7): every other namespace needs CAP_SYS_ADMIN
+    ("namespaces.clone", errno.EPERM, "without root a container needs a user namespace: linux.namespaces has none, or "
+     "the host allows none (pyrunc spec --rootless; pyrunc doctor)"),
     # clone(2): ENOSPC is a limit on nesting or /proc/sys/user/max_*_namespaces
     ("namespaces", errno.ENOSPC, "a limit in /proc/sys/user/max_*_namespaces or the nesting limit is reached"),
     ("namespaces.enter", errno.EINVAL, "the path is not a namespace of this type"),
@@ -59,8 +71,9 @@ HINTS: list[tuple[str, int, str]] = [
     ("scheduling.scheduler", errno.EINVAL, "the kernel does not have this policy, or not with these flags"),
     # set_mempolicy(2)
     ("memory_policy", errno.EINVAL, "a node is not there or not in the cgroup's cpuset, or the kernel lacks the mode"),
-    # moby#42681, moby#42871, crun#867: the filter's answer looks like any other
-    ("process.exec", errno.EPERM, "a seccomp profile may refuse execve"),
+    # moby#42681, moby#42871, crun#867: the filter's answer looks like any other. That of the config is looked at
+    # (below)
+    ("process.exec", errno.EPERM, "a seccomp filter of an outer container may refuse execve"),
     # seccomp(2)
     ("seccomp.load", errno.EACCES, "without noNewPrivileges this needs CAP_SYS_ADMIN"),
     ("seccomp.load", errno.EINVAL, "the kernel does not know a flag or an action of the profile"),
@@ -72,6 +85,35 @@ HINTS: list[tuple[str, int, str]] = [
     # runc#4972, moby#51405: AppArmor saw a detached procfs
     ("sysctl", errno.EACCES, "a security module may refuse it (see dmesg)"),
 ]
+
+
+def explain(step: Step, number: int, hint: str, where: str, plan: Plan) -> tuple[str, str]:
+    """(hint, JSON path) for a failed step and its errno, 0 for a process that was killed. What is known stays."""
+    if step.name == "process.exec" and not hint:
+        compiled = next((other for other in plan if other.name == "seccomp.compile"), None)
+        seccomp = getattr(compiled, "seccomp", None)
+        refused = of_filter(seccomp, number)
+        if refused:
+            return refused
+    return hint or hint_for(step.name, number), where
+
+
+def of_filter(seccomp: Any, number: int | None) -> tuple[str, str] | None:
+    """(hint, JSON path) when linux.seccomp surely has answered execve so; number 0: it has killed; None: either."""
+    if not seccomp:
+        return None
+    rules = [(f"linux.seccomp.syscalls[{index}]", rule["action"], rule.get("errnoRet"))
+             for index, rule in enumerate(seccomp.get("syscalls") or ())
+             if "execve" in rule["names"] and not rule.get("args")]
+    if not rules:
+        rules = [("linux.seccomp.defaultAction", seccomp["defaultAction"], seccomp.get("defaultErrnoRet"))]
+    for where, action, answer in rules:
+        answer = errno.EPERM if answer is None else answer
+        if action == "SCMP_ACT_ERRNO" and number in (answer, None):
+            return f"the filter answers execve with errno {answer}: no program can be started under it", where
+        if not number and (action.startswith("SCMP_ACT_KILL") or action == "SCMP_ACT_TRAP"):
+            return "the filter kills for execve: no program can be started under it", where
+    return None
 
 
 def hint_for(step: str, number: int) -> str:

@@ -196,13 +196,14 @@ class Engine:
                 return lost
         if self.signal and isinstance(fault, InterruptedError):      # a program of the step was ended for the signal
             return Interrupted(self.signal)
-        return self._step_error(index, fault.errno or 0, failure_text(step, fault), "", place_of(step, fault))
+        return self._step_error(index, fault.errno or 0, failure_text(step, fault), hint_of(fault),
+                                place_of(step, fault))
 
     def _step_error(self, index: int, number: int, what: str, hint: str = "", where: str = "") -> StepError:
         self.failed, step = index, self.steps[index]
         try:
-            from .hints import hint_for
-            hint = hint or hint_for(step.name, number)
+            from .hints import explain
+            hint, where = explain(step, number, hint, where, self.plan)
         except Exception:  # a hint must never hide the fault it explains
             hint = ""
         return StepError(what, number, where or step.where, step.name, step.spec, hint, self.plan.ids[index])
@@ -265,7 +266,7 @@ class Engine:
         """The end of the child: its words are in the page, and nothing of the runtime's is undone by it."""
         try:
             if isinstance(fault, OSError):
-                self._last_words(fault.errno or 0, failure_text(step, fault), place_of(step, fault))
+                self._last_words(fault.errno or 0, failure_text(step, fault), place_of(step, fault), hint_of(fault))
             elif isinstance(fault, ConfigError):
                 self._last_words(0, fault.what, fault.where)
             else:
@@ -294,10 +295,10 @@ class Engine:
         elif not posix.read(sync, 1):
             kernel.exit(1)                  # the runtime is gone; so is the container
 
-    def _last_words(self, number: int, what: str, where: str) -> None:
+    def _last_words(self, number: int, what: str, where: str, hint: str = "") -> None:
         page = self.facts.page
         page.error = number
-        page.text = text_of(where, what)
+        page.text = text_of(where, what, hint)
         page.phase = PHASE_FAILED
 
 
@@ -332,6 +333,12 @@ def failure_text(step: Step, fault: OSError) -> str:
     if isinstance(detail, str) and detail and detail not in what:
         what += f" ({detail})"
     return what
+
+
+def hint_of(fault: BaseException) -> str:
+    """The clause that the fault itself has (errors.advise), or ""."""
+    hint: str = getattr(fault, "hint", "")
+    return hint
 
 
 def place_of(step: Step, fault: BaseException) -> str:

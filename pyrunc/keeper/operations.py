@@ -59,7 +59,7 @@ def create(request: Message, fds: list[int], told: Told) -> Answer:
     standard_streams(fds)
     bundle = request["bundle"]
     creating.enter(bundle)
-    config = creating.read(request["id"], bundle, config=request["config"])
+    config = creating.read(request["id"], bundle, config=request["config"], odd=told.warnings)
     options = Options(id=request["id"], root=request["root"], bundle=bundle,
                       detach=not config.get("process", {}).get("terminal"), **request["options"])
     facts = creating.create(config, options, [told])

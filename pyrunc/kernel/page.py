@@ -41,9 +41,10 @@ def read(data: bytes) -> Page:
     return page
 
 
-def text_of(where: str, what: str) -> bytes:
-    """What a child that fails leaves in the page's text."""
-    return f"{where}{PLACE}{what}".encode(errors="replace")[:TEXT_SIZE - 1]
+def text_of(where: str, what: str, hint: str = "") -> bytes:
+    """What a child that fails leaves in the page's text; the hint stands behind a NUL, as C has it."""
+    text = f"{where}{PLACE}{what}".encode(errors="replace")[:TEXT_SIZE - 1]
+    return text + b"\0" + hint.encode(errors="replace")[:TEXT_SIZE - 2 - len(text)] if hint else text
 
 
 def last_words(page: Any) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import posix
 
+from ..errors import advise, at
 from .destination import NO_LINKS, PLACE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, open_file
 
 TYPE_CHECKING = False
@@ -32,6 +33,14 @@ def copy(kernel: Kernel, covered: int, mount: int) -> None:
         kernel.close(duplicate)
     kernel.close(source)
     kernel.close(target)
+
+
+def failed(fault: OSError, words: str, target: str, where: str) -> OSError:
+    """The fault of a copy, at the option that asks for it: words are the options of the mount, where is its place."""
+    place = words.split(",").index("tmpcopyup")
+    told = OSError(fault.errno, fault.strerror, f"tmpcopyup: copy what {target} has in the root")
+    full = "it does not fit: a larger size or nr_inodes among the options is needed"
+    return advise(at(told, f"{where}.options[{place}]"), full if fault.errno == errno.ENOSPC else "")
 
 
 def _folder(kernel: Kernel, top: int, path: str) -> int:

@@ -24,6 +24,17 @@ class Mount:
         self.kind = after.partition(" ")[0]
 
 
+def type_of(path: str) -> str:
+    """The type of the file system that an absolute path of the host is on, as far as its letters tell; "" for none."""
+    from ..kernel.posix import Files
+    try:
+        mounts = parse(Files().read_file("/proc/self/mountinfo")).values()
+    except OSError:
+        return ""
+    above = [mount for mount in mounts if f"{path}/".startswith(f"{mount.point.rstrip('/')}/")]
+    return max(above, key=lambda mount: len(mount.point)).kind if above else ""
+
+
 def plain(text: str) -> str:
     """A path as mountinfo writes it, without its escapes: \\040 is a space."""
     if "\\" not in text:

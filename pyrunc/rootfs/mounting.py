@@ -1,6 +1,8 @@
 """What all steps that make a mount share: what they say when they fail, and where the mount goes."""
 from __future__ import annotations
 
+import errno
+
 from ..engine.step import CHILD, Step
 from ..errors import ConfigError
 from . import destination
@@ -21,6 +23,18 @@ PROC_SUPER_MAGIC, PROC_ROOT_INO = 0x9FA0, 1
 EMULATED = frozenset(f"/proc/{name}" for name in (
     "cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "sys/kernel/ns_last_pid",
     "sys/crypto/fips_enabled"))
+
+#: errno -> why a mount point was not made. (What is there needs neither room nor a file system that can be written.)
+NO_PLACE = {
+    errno.EROFS: "the mount point is missing, and cannot be made where all is read-only: make it in the image, or in "
+                 "what "
+                 "is mounted above it",
+    errno.ENOSPC: "the mount point is missing, and there is no room or no inode to make it",
+    errno.EDQUOT: "the mount point is missing, and there is no quota left to make it",
+    errno.EACCES: "the mount point is missing, and the container's root may not make it",
+    errno.ENOTDIR: "something above the mount point is a file",
+    errno.ELOOP: "symbolic links above the mount point lead in a circle",
+}
 
 
 class Mount(Step):
@@ -52,7 +66,10 @@ class Mount(Step):
     def place(self, kernel: Kernel, facts: Facts, as_directory: bool = True) -> tuple[int, bool]:
         """(a descriptor of the destination, which is made if it is missing; whether it was there)."""
         find = destination.place_itself if self.options.destination_nofollow else destination.place
-        fd, existed = find(kernel, facts.root_fd, self.path, as_directory)
+        try:
+            fd, existed = find(kernel, facts.root_fd, self.path, as_directory)
+        except OSError as fault:
+            raise self.no_place(fault) from None
         if destination.is_root(kernel, facts.root_fd, fd):
             raise self.refusal(f'mountpoint "{self.target}" is on the top of rootfs')
         # A link may have led into /proc, where the attributes of processes must stay what they are
@@ -60,6 +77,14 @@ class Mount(Step):
         if self.path not in EMULATED and self.path != "/proc" and kernel.fs_type(fd) == PROC_SUPER_MAGIC:
             raise self.refusal(f'"{self.target}" cannot be mounted because it is inside /proc')
         return fd, existed
+
+
+    def no_place(self, fault: OSError) -> OSError:
+        """The fault of a mount point that is not there and cannot be made, or cannot be come to."""
+        from ..errors import advise, at
+        detail = f": {fault.filename}" if isinstance(fault.filename, str) else ""
+        told = OSError(fault.errno, fault.strerror, f"create mountpoint for {self.target}{detail}")
+        return advise(at(told, f"{self.where}.destination"), NO_PLACE.get(fault.errno or 0, ""))
 
 
 def set_attributes(kernel: Kernel, mount: int, options: MountOptions) -> None:

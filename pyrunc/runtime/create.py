@@ -32,17 +32,21 @@ def enter(bundle: str) -> None:
         raise UsageError(f"chdir {describe(fault)}") from None
 
 
-def read(id: str, bundle: str, file: str = "config.json", start: bool = False, config: Config | None = None) -> Config:
+def read(id: str, bundle: str, file: str = "config.json", start: bool = False, config: Config | None = None,
+         odd: list[str] | None = None) -> Config:
     """The config, checked. No effects.
 
     file     counts from the bundle
     start    its program is run at once, so there has to be one
     config   instead of the file
+    odd      gets what is worth a line in a log (check.check)
     Raises UsageError for what is no id, ConfigError.
     """
     check_id(id)
     found = load(bundle, file) if config is None else config
-    check(found, start)
+    told = check(found, start)
+    if odd is not None:
+        odd += told
     return found
 
 

@@ -6,7 +6,7 @@ import posix
 
 from .._native._seccomp import ffi, lib
 from ..errors import ConfigError, strerror
-from ..kernel.constants import BPF_MAXINSNS
+from ..kernel.constants import BPF_MAXINSNS, SECCOMP_ACTIONS
 from . import enosys
 
 TYPE_CHECKING = False
@@ -21,6 +21,7 @@ INSTRUCTION = 8                      # sizeof(struct sock_filter)
 MANY_CALLS = 32
 BINARY_TREE = 2
 ARCHITECTURES = "linux.seccomp.architectures"
+PASSING = (SECCOMP_ACTIONS["SCMP_ACT_ALLOW"], SECCOMP_ACTIONS["SCMP_ACT_LOG"])
 #: The highest that the kernel has (MAX_ERRNO); libseccomp ends below it.
 LAST_ERRNO, ERRNO_MASK = 4095, 0xFFFF
 #: On the architectures with multiplexed calls.
@@ -72,9 +73,16 @@ def _check_size(profile: Profile, token: int) -> None:
                                       f"{BPF_MAXINSNS}", rule.where)
 
 
-def unknown_names(profile: Profile) -> Iterator[tuple[str, str]]:
-    """(system call, JSON path of its rule) of the names that libseccomp does not know: they are left out."""
+def unknown_names(profile: Profile, refused: bool = False) -> Iterator[tuple[str, str]]:
+    """(system call, JSON path of its rule) of the names that libseccomp does not know: they are left out.
+
+    refused   only those that pass for want of a rule. Every profile names some calls that are newer than the library,
+    to
+              let them pass, and nothing is lost
+    """
     for rule in profile.rules:
+        if refused and (rule.action in PASSING or profile.default not in PASSING):
+            continue
         for name in rule.names:
             if lib.seccomp_syscall_resolve_name(name.encode()) == lib.__NR_SCMP_ERROR:
                 yield name, rule.where

@@ -11,6 +11,7 @@ import errno
 import posix
 
 from ..engine.step import CHILD, PARENT, Barrier, Step
+from ..errors import at
 from ..paths import absolute
 from ..rootfs import destination
 from ..rootfs.destination import is_directory
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from ..kernel.linux import Kernel
     from ..options import Options
     from ..rootfs.mount_options import MountOptions
+
+#: What is wrong with a source, and not with how it is taken.
+OF_THE_PATH = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENAMETOOLONG)
 
 
 class View(Step):
@@ -79,9 +83,12 @@ class Source(Mount):
     def take(self, kernel: Kernel, facts: Facts, flags: int) -> int:
         if not self.follows():
             flags |= AT_SYMLINK_NOFOLLOW
-        if self.view:
-            return kernel.open_tree_in(facts.kept(self.view, -1), self.host_path, flags)
-        return kernel.open_tree(self.host_path, flags)
+        try:
+            if self.view:
+                return kernel.open_tree_in(facts.kept(self.view, -1), self.host_path, flags)
+            return kernel.open_tree(self.host_path, flags)
+        except OSError as fault:
+            raise (at(fault, f"{self.where}.source") if fault.errno in OF_THE_PATH else fault) from None
 
     def follows(self) -> bool:
         return not (self.options.source_nofollow or self.options.copy_symlink)
@@ -103,7 +110,11 @@ class LeaveOut(Mount):
         return f"ignore options that a bind mount cannot have: {self.ignored()}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        facts.warnings.append(f"a bind mount cannot have its own {self.ignored()}: at {self.where} in config.json")
+        from ..config.near import meant
+        from ..rootfs.mount_options import NAMES
+        for number, name in [*self.options.superblock, *((number, key) for number, key, _ in self.options.data)]:
+            facts.warnings.append(f"a bind mount cannot have its own {name}{meant(name, NAMES)}: "
+                                  f"at {self.where}.options[{number}] in config.json")
 
 
 class SourceInRoot(Source):

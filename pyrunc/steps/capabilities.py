@@ -54,11 +54,16 @@ class Sets:
         for index, name in enumerate(names):
             bit = 1 << NUMBERS[name] if name in NUMBERS else 0
             if not bit & self.known:
-                self.left_out.append((f"{WHERE}.{kind}[{index}]", f"{name} is unknown to this kernel"))
+                self.left_out.append((f"{WHERE}.{kind}[{index}]", f"{name} is unknown to this kernel{_meant(name)}"))
             elif not bit & limit:
                 self.left_out.append((f"{WHERE}.{kind}[{index}]", f"{name} cannot be granted: {reason}"))
             mask |= bit & limit
         return mask
+
+
+def _meant(name: str) -> str:
+    from ..config.near import meant
+    return meant(name, NUMBERS)
 
 
 class LeaveOut(Step):

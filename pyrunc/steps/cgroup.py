@@ -98,6 +98,19 @@ class LeaveOut(CgroupStep):
         facts.warnings.append(f"{self.reason}: at {self.where} in config.json")
 
 
+class LikeSystemd(CgroupStep):
+    """A warning: the engine has systemd's driver, and its runtime has not. crun and runc make a directory of that name,
+    and the limits of slices are nobody's."""
+    name = "cgroup.like_systemd"
+    path: str
+
+    def describe(self) -> str:
+        return f"take {self.path} for a path of directories, although it has systemd's form"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        facts.warnings.append(f"{place.LIKE_SYSTEMD}: at {self.where} in config.json")
+
+
 class CheckUsage(CgroupStep):
     """memory.checkBeforeUpdate: a limit below what is in use is refused, not left to the OOM killer."""
     name = "cgroup.usage"
@@ -209,10 +222,14 @@ def create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     wanted = limit.settings(_resources(config))
     for setting in wanted:
         if setting.file == "memory.max" and 0 <= limit.size(setting.value) < limit.LEAST:
-            raise ConfigError(f"memory limit too low: no program starts with {setting.value} bytes", setting.where)
+            raise ConfigError(f"memory limit too low: no program starts with {setting.value} bytes, 1 MiB is enough "
+                              f"for "
+                              "a small one", setting.where)
     for where, reason in limit.ignored(_resources(config)):
         yield LeaveOut(reason=reason, where=where)
     required = [setting for setting in wanted if not setting.optional]
+    if path and not place.systemd_driver(options) and place.like_systemd(_cgroups_path(config)):
+        yield LikeSystemd(path=_cgroups_path(config), where=place.WHERE)
     spare = _rootless(options, host) and not required and not _cgroups_path(config)
     if not path:
         disabled = options.cgroup_manager == "disabled"
@@ -225,7 +242,7 @@ def create(config: Config, options: Options, host: Host) -> Iterator[Step]:
     elif not place.systemd_driver(options):
         yield Create(mount=host.cgroup_mount, path=path, own="" if host.privileged else host.cgroup_own,
                      wanted=limit.controllers(wanted), mark=place.mark(options), spare=spare,
-                     where=place.WHERE if _cgroups_path(config) else "")
+                     where=place.WHERE if _cgroups_path(config) else required[0].where if required else "")
 
 
 def limits(config: Config, options: Options, host: Host, at_once: bool = False) -> Iterator[Step]:

@@ -100,16 +100,18 @@ def run_one(kernel: Kernel, hook: Hook, where: str, state: dict[str, Any], cwd_f
         how = f"killed by {signal_name(status & 0x7F)}"
     else:
         how = f"exit status {status >> 8}"
-    text = f"{_title(where)}: {hook['path']}: {how}, "
+    text = f"{_title(where)}: {hook['path']}: {how}"
     raise HookError(text + printed(out, err, room - len(text.encode(errors="replace"))))
 
 
 def printed(out: str, err: str, room: int) -> str:
-    """The ends of what a hook has printed, on one line of at most room bytes; each may have what the other leaves."""
+    """The ends of what a hook has printed, on one line of at most room bytes; each may have what the other leaves.
+    Nothing of a stream that it has not written to."""
     out, err = (" ".join(text.split()).replace("\0", "\\x00") for text in (out, err))
-    room = max(room - len("stdout: , stderr: "), 2 * LEAST_OUTPUT)
+    room = max(room - len(", stdout: , stderr: "), 2 * LEAST_OUTPUT)
     err = end_of(err, max(room // 2, room - len(out.encode())))
-    return f"stdout: {end_of(out, room - len(err.encode()))}, stderr: {err}"
+    out = end_of(out, room - len(err.encode()))
+    return (f", stdout: {out}" if out else "") + (f", stderr: {err}" if err else "")
 
 
 def end_of(text: str, room: int) -> str:

@@ -6,6 +6,7 @@ source that the init has to take is handed to the parent for that (binds.lend).
 """
 from __future__ import annotations
 
+import errno
 import posix
 
 from ..config.namespaces import Namespaces
@@ -73,8 +74,17 @@ class Apply(Step):
         return f"map the ids of {self.source}" + (" and the mounts below it" if self.recursive else "")
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.mount_setattr(facts.mount_fds[self.index], IDMAP, recursive=self.recursive,
-                             userns_fd=facts.kept(self.namespace, -1))
+        try:
+            kernel.mount_setattr(facts.mount_fds[self.index], IDMAP, recursive=self.recursive,
+                                 userns_fd=facts.kept(self.namespace, -1))
+        except OSError as fault:
+            if fault.errno != errno.EINVAL:
+                raise
+            from ..errors import advise
+            from ..rootfs.mountinfo import type_of
+            kind = type_of(self.source)              # crun, too, says which it is
+            raise advise(fault, f"{kind or 'the file system of the source'} may not support idmapped mounts on this "
+                                "kernel") from None
 
 
 class Mappings:

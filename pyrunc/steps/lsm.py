@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import posix
 
+from ..config.where import quoted
 from ..engine.step import CHILD, Step
 from ..errors import ConfigError
 from ..kernel.constants import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV
@@ -36,7 +37,7 @@ class AppArmor(Step):
     profile: str
 
     def describe(self) -> str:
-        return f"set AppArmor profile {self.profile} for execve"
+        return f"set AppArmor profile {self.profile} for the program"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         try:
@@ -59,7 +60,7 @@ class SELinux(Step):
     label: str
 
     def describe(self) -> str:
-        return f"set SELinux label {self.label} for execve"
+        return f"set SELinux label {self.label} for the program"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         noted = _note(kernel, facts, "exec", self.label)
@@ -92,7 +93,9 @@ def exec_labels(config: Config, options: Options, host: Host) -> Iterator[Step]:
     profile, label = process.get("apparmorProfile"), process.get("selinuxLabel")
     if profile:
         if not host.apparmor:
-            raise ConfigError("AppArmor is not enabled on this host", "process.apparmorProfile")
+            raise ConfigError(f"AppArmor is not enabled on this host, so the profile {quoted(profile)} cannot be "
+                              f"applied",
+                              "process.apparmorProfile")
         yield AppArmor(profile=profile, where="process.apparmorProfile")
     if label:
         if not host.selinux:

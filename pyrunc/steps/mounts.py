@@ -14,7 +14,7 @@ from ..engine.step import CHILD, PARENT, Step
 from ..errors import ConfigError, at
 from ..paths import absolute
 from ..rootfs import destination
-from ..rootfs.mount_options import PRIVATE, RDONLY, SLAVE, MountOptions
+from ..rootfs.mount_options import NAMES, PRIVATE, RDONLY, SLAVE, MountOptions
 from ..rootfs.mounting import (
     CREATE,
     OPEN_TREE_CLONE,
@@ -83,7 +83,8 @@ class FileSystem(Mount):
         try:
             kernel.fsconfig(fs, CREATE)
         except OSError as fault:
-            raise with_messages(kernel, fs, fault, f"the kernel makes no such {self.kind}") from None
+            refused = with_messages(kernel, fs, fault, f"make a file system of type {self.kind}")
+            raise at(refused, f"{self.where}.type" if fault.errno == errno.EPERM else self.where) from None
         attributes = self.options.here.for_new()
         mount = kernel.fsmount(fs, attributes & ~RDONLY if self.readonly_later else attributes)
         kernel.close(fs)
@@ -109,6 +110,11 @@ class FileSystem(Mount):
         except OSError as fault:
             option = key if value is None else f"{key}={value}"
             refused = with_messages(kernel, fs, fault, f"{self.kind} refuses the option {option}")
+            from ..config.near import meant
+            from ..errors import advise
+            from ..rootfs.known_options import FILE_SYSTEM_OPTIONS
+            known = (*FILE_SYSTEM_OPTIONS.get(self.kind, ()), *NAMES)
+            advise(refused, meant(key, known).strip(" ()"))
             raise at(refused, f"{self.where}.options[{number}]" if number >= 0 else self.where) from None
 
 
@@ -122,7 +128,7 @@ class Trusted(FileSystem):
         except OSError as fault:
             if fault.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise self.refusal(f'filesystem "{self.kind}" must be mounted on ordinary directory') from None
-            raise
+            raise self.no_place(fault) from None
 
 
 class Proc(Trusted):
@@ -145,8 +151,11 @@ class Tmpfs(FileSystem):
     def make(self, kernel: Kernel, facts: Facts, covered: int) -> int:
         mount = super().make(kernel, facts, covered)
         if self.options.copy_up and covered >= 0:
-            from ..rootfs.copy_up import copy
-            copy(kernel, covered, mount)
+            from ..rootfs.copy_up import copy, failed
+            try:
+                copy(kernel, covered, mount)
+            except OSError as fault:
+                raise failed(fault, self.words, self.target, self.where) from None
         return mount
 
 

@@ -24,6 +24,8 @@ SPEC = "config-linux.md#seccomp"
 WHERE = "linux.seccomp"
 #: How the listener reaches the runtime: it takes it by its number, or the init sends it.
 NO_LISTENER, LISTENER, PASSED_ON = 0, 1, 2
+#: Names that no library knows are told of, but not a whole profile of them.
+MOST_NOTES = 5
 
 
 class Compile(Step):
@@ -43,8 +45,15 @@ class Compile(Step):
         program = entry.find()
         if program is None:
             from ..seccomp import compile, profile
-            program = compile.program(profile.read(self.seccomp))
-            entry.keep(program)
+            read = profile.read(self.seccomp)
+            program = compile.program(read)
+            unknown = [f"{name} is no system call that libseccomp {compile.version()} knows, so the filter does not "
+                       f"look "
+                       f"for it: at {where} in "
+                       f"config.json" for name, where in compile.unknown_names(read, refused=True)]
+            facts.notes += unknown[:MOST_NOTES]
+            if not unknown:              # what is remembered is not looked at again, and a warning is to be seen again
+                entry.keep(program)
         facts.seccomp = program
 
 

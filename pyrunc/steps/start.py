@@ -6,7 +6,7 @@ import posix
 
 from ..engine.run import Interrupted
 from ..engine.step import Step
-from ..errors import StateError, StepError
+from ..errors import PyruncError, StateError, StepError
 from ..kernel.page import PHASE_EXEC, PHASE_FAILED, TEXT, TEXT_SIZE, Page, last_words, read
 from ..kernel.stopping import STOPPING
 from ..state import store
@@ -14,6 +14,7 @@ from ..state import store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from ..engine.facts import Facts
     from ..kernel.linux import Kernel
@@ -81,14 +82,27 @@ class Unlock(Step):
 
 def ended(container: Container, page: Page) -> StepError | StateError:
     """The error of an init that ended between the fifo and execve(2)."""
+    from ..engine.hints import hint_for, of_filter
     if page.phase != PHASE_FAILED:
-        return StateError("the container's init was killed before it could exec the configured program")
-    from ..engine.hints import hint_for
+        told = "the container's init was killed before it could exec the configured program"
+        refused = of_filter(_filter(container), 0)
+        return StateError(f"{told}: at {refused[1]} in config.json; hint: {refused[0]}" if refused else told)
     from ..state.planned import read_step
     where, what, hint = last_words(page)
     id, spec, place = read_step(container, page.child_step)
     name = id.partition("#")[0]
+    if name == "process.exec" and not hint and (refused := of_filter(_filter(container), page.error)):
+        hint, where = refused
     return StepError(what, page.error, where or place, name, spec, hint or hint_for(name, page.error), id)
+
+
+def _filter(container: Container) -> Any:
+    """linux.seccomp of the container, None when it has none, or it cannot be read any more."""
+    try:
+        config: Any = store.read_config(container.root, container.id)
+        return config.get("linux", {}).get("seccomp")
+    except (OSError, PyruncError):
+        return None
 
 
 def release(container: Container) -> Iterator[Step]:

@@ -39,15 +39,14 @@ def test_hook_that_fails_stops_everything() -> None:
 
 def test_hook_that_is_killed() -> None:
     told = run([hook("kill -TERM $$"), *shell("true")])
-    assert told.failure == (f"{FAILED}killed by signal 15 (SIGTERM), stdout: , stderr: ", 0)
+    assert told.failure == (f"{FAILED}killed by signal 15 (SIGTERM)", 0)
 
 
 def test_hook_that_runs_out_of_time() -> None:
-    said = "error running startContainer hook #4: /bin/sh: hook ran past its timeout, stdout: "
-    rest = ", stderr: "
+    said = "error running startContainer hook #4: /bin/sh: hook ran past its timeout"
     for limit in (0.2, 3, 30):                       # the shell must come to its first command
         told = run([hook("echo slow; sleep 1000", timeout=limit), *shell("true")])
-        assert told.failure in ((said + rest, 0), (f"{said}slow {rest}", 0))
+        assert told.failure in ((said, 0), (f"{said}, stdout: slow ", 0))
         if "slow" in told.failure[0]:
             return
     pytest.fail("nothing of its output is told")
@@ -72,10 +71,10 @@ def test_hook_without_arguments_and_with_an_endless_output(tmp_path: Path) -> No
 @pytest.mark.parametrize(("script", "ends"), [
     ("yes | head -c 5000; yes no | head -c 5000 >&2; echo FATAL >&2",
      r"stdout: \.\.\.[ y]{900,}, stderr: \.\.\.[ no]{900,}FATAL $"),
-    ("yes | head -c 5000 >&2; echo last >&2", r"stdout: , stderr: \.\.\.[ y]{1800,}last $"),
-    ("yes | head -c 5000; echo last", r"stdout: \.\.\.[ y]{1800,}last , stderr: $"),
+    ("yes | head -c 5000 >&2; echo last >&2", r"exit status 1, stderr: \.\.\.[ y]{1800,}last $"),
+    ("yes | head -c 5000; echo last", r"stdout: \.\.\.[ y]{1800,}last $"),
     ("dd if=/dev/zero bs=5000 count=1 2>/dev/null; echo last >&2", r"stdout: \.\.\.(\\x00){400,}, stderr: last $"),
-    ("i=0; while test $i -lt 3000; do printf é; i=$((i+1)); done", r"stdout: \.\.\.é{900,}, stderr: $")])
+    ("i=0; while test $i -lt 3000; do printf é; i=$((i+1)); done", r"stdout: \.\.\.é{900,}$")])
 def test_the_end_of_both_streams_is_told(script: str, ends: str, tmp_path: Path) -> None:
     """Also by a hook whose path takes room."""
     for name in ("short", "long" * 50):
@@ -94,6 +93,6 @@ def test_hooks_print_into_descriptors_that_the_program_does_not_get(tmp_path: Pa
     assert ((tmp_path / "out").read_text(), (tmp_path / "err").read_text()) == ("one\nthree\n", "two\n")
     assert told.out.split() == ["0", "1", "2", "3"]           # 3 is the directory that ls reads
     told = run([hook("echo five; echo six >&2; exit 1", streams=(out, -1)), *shell("true")])
-    assert told.failure == ("error running startContainer hook #4: /bin/sh: exit status 1, stdout: , stderr: six ", 0)
+    assert told.failure == ("error running startContainer hook #4: /bin/sh: exit status 1, stderr: six ", 0)
     os.close(out)
     os.close(err)

@@ -196,7 +196,9 @@ def test_what_a_bind_mount_cannot_have_is_ignored_with_a_warning(tmp_path: Path)
         facts = Facts()
         step.apply(Recorder(), facts)
         assert step.side == PARENT
-        assert facts.warnings == ["a bind mount cannot have its own sync, mode, size: at mounts[0] in config.json"]
+        assert facts.warnings == [
+            f"a bind mount cannot have its own {name}: at mounts[0].options[{number}] in config.json"
+            for name, number in (("sync", 3), ("mode", 1), ("size", 2))]
     assert inside(wanted, tmp_path, mountinfo)["/m"]["flags"] == {"rw", "nosuid", "relatime"}
 
 
@@ -210,7 +212,8 @@ def test_remounting_a_bind_changes_its_attributes(tmp_path: Path) -> None:
 # ---- what goes wrong, and how it is told ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("entry", "said"), [
-    (bind("/nope/x"), ['error mounting "/nope/x" to rootfs at "/m"', "no such file or directory", "at mounts[0] in"]),
+    (bind("/nope/x"), ['error mounting "/nope/x" to rootfs at "/m"', "no such file or "
+                                                                     "directory", "at mounts[0].source in"]),
     (bind("dir", "/file"), ['error mounting "dir" to rootfs at "/file": a directory cannot be bound on a file',
                             "not a directory"]),
     (bind("file", "/dir"), ['error mounting "file" to rootfs at "/dir": a file cannot be bound on a directory']),

@@ -27,7 +27,7 @@ def opened(path: str, flags: int) -> tuple[object, ...]:
 # process."
 def test_apparmor_is_noted_by_descriptor_and_read_back() -> None:
     [step] = plan(lsm.exec_labels, config(process={"apparmorProfile": "acme"}), host=BOTH)
-    assert story([step]) == [("lsm.apparmor", "process.apparmorProfile", "set AppArmor profile acme for execve")]
+    assert story([step]) == [("lsm.apparmor", "process.apparmorProfile", "set AppArmor profile acme for the program")]
     assert applied(step, Recorder(files={NEW: "acme (enforce)\n"})) == [
         opened(NEW, posix.O_WRONLY), ("write", 100, b"exec acme"), opened(NEW, posix.O_RDONLY), ("read", 101, 4096)]
 
@@ -57,7 +57,7 @@ def test_apparmor_stack_in_the_kernels_order() -> None:
 def test_selinux_is_noted_by_descriptor_and_read_back() -> None:
     label = "system_u:system_r:svirt_lxc_net_t:s0:c124,c675"
     [step] = plan(lsm.exec_labels, config(process={"selinuxLabel": label}), host=BOTH)
-    assert story([step]) == [("lsm.selinux", "process.selinuxLabel", f"set SELinux label {label} for execve")]
+    assert story([step]) == [("lsm.selinux", "process.selinuxLabel", f"set SELinux label {label} for the program")]
     assert applied(step, Recorder(files={OLD: label + "\0"})) == [
         opened(OLD, posix.O_WRONLY), ("write", 100, label.encode()), opened(OLD, posix.O_RDONLY), ("read", 101, 4096)]
     with pytest.raises(OSError, match="attr/exec says ''"):

@@ -325,7 +325,7 @@ def test_a_file_where_a_file_system_is_to_go(tmp_path: Path) -> None:
     ({"destination": "/foo", "type": "bogusfs", "source": "x"},
      ['error mounting "x" to rootfs at "/foo"', 'file system type "bogusfs"', "no such device", "mounts[0].type"]),
     ({"destination": "/m", "type": "ext4", "source": "/dev/null"},
-     ['error mounting "/dev/null" to rootfs at "/m"', "the kernel makes no such ext4", "block device required"])])
+     ['error mounting "/dev/null" to rootfs at "/m"', "make a file system of type ext4", "block device required"])])
 def test_errors_name_the_fault(tmp_path: Path, entry: dict[str, Any], said: list[str]) -> None:
     error = refused(config(tmp_path, [entry]), tmp_path)
     assert "\n" not in error

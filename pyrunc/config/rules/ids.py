@@ -48,7 +48,9 @@ def user(config: Config) -> Iterator[ConfigError]:
     for where, id, mappings in [("uid", user["uid"], uids), ("gid", user["gid"], gids), *groups]:
         if mappings and host_id(mappings, id) is None:
             kind = "uid" if where == "uid" else "gid"
-            yield ConfigError(f"cannot set {kind} to unmapped user in user namespace: {id}", f"process.user.{where}")
+            yield ConfigError(f"cannot set {kind} to unmapped user in user namespace: {id} is not in "
+                              f"linux.{kind}Mappings",
+                              f"process.user.{where}")
 
 
 def runs(mappings: Sequence[IDMapping], where: str) -> Iterator[ConfigError]:

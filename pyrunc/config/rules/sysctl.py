@@ -54,4 +54,5 @@ def _refusal(config: Config, key: str) -> str:
     if key.startswith("user."):
         return "" if namespace(config, "user") else (
             f"setting ucounts without a user namespace not allowed: {quoted(key)}")
-    return f"sysctl {quoted(key)} is not in a separate kernel namespace"
+    from ..near import meant
+    return f"sysctl {quoted(key)} is not in a separate kernel namespace{meant(key, (*IPC, 'kernel.domainname'))}"
