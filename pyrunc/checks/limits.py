@@ -139,14 +139,6 @@ def _rlimits(config: Config, host: Host) -> Iterator[Finding]:
                                                           "CAP_SYS_RESOURCE: operation not permitted")
 
 
-def _name(uid: int) -> str:
-    """The user's name; the number of one that has none here (an engine's, in a container)."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
-
-
 def _subordinate_ids(config: Config, host: Host) -> Iterator[Finding]:
     """An ordinary user may map itself, and what subuid(5) and subgid(5) give to it."""
     if host.privileged or host.euid == 0 or namespace(config, "user") is None:

@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "limit without effect": ({"linux": {"resources": {"memory": {"swappiness": 10}}}}, "memory.swappiness"),
     "option of a bind mount": ({"mounts": [*MOUNTS, {"destination": "/mnt", "source": "/tmp",
                                                      "options": ["bind", "mode=755"]}]},
-                               "a bind mount cannot have its own mode: at mounts[7] in config.json"),
+                               "a bind mount cannot have its own mode: at mounts[7].options[1] in config.json"),
 }
 POSTSTOP = ({"hooks": {"poststop": [BAD_HOOK]}}, "error running poststop hook #0: /bin/sh: exit status 3")
 
