@@ -24,6 +24,7 @@ LAYERS = (
     ("checks", "planview", "traceview"),
     ("keeper",),
     ("library",),
+    ("manager",),
     ("shim",),
     ("cli",),
 )

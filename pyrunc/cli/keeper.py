@@ -11,13 +11,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .flags import Call
 
-COMMAND = Command("keeper", "run operations for a program that uses pyrunc as a library", arguments="<descriptor>")
+COMMAND = Command("keeper", "run operations for a program that uses pyrunc as a library",
+                  arguments="<descriptor> [<directory>]", least=1, most=2)
 
 NAME = "pyrunc-keeper"
 
 
 def run(call: Call) -> int:
-    """Serve until the other end is closed. UsageError when the descriptor is no socket of the library's."""
+    """Serve until the other end is closed. UsageError when the descriptor is no socket of the library's.
+
+    With a directory the descriptor is a socket that listens, and the keeper outlives whoever connects to it.
+    """
     number = integer("descriptor", call.arguments[0])
     try:
         socket = _socket.socket(fileno=number)
@@ -29,9 +33,13 @@ def run(call: Call) -> int:
     socket.setblocking(True)
     posix.set_inheritable(number, False)
     warm()
+    from ..keeper.operations import OPERATIONS
+    if len(call.arguments) > 1:
+        from ..keeper.lasting import Lasting
+        Lasting(socket, call.arguments[1], OPERATIONS).run()
+        return 0
     from ..keeper.channel import Channel
     from ..keeper.keeper import Keeper
-    from ..keeper.operations import OPERATIONS
     Keeper(Channel(socket), OPERATIONS).run()
     return 0
 

@@ -58,12 +58,19 @@ class Keeper:
         if events & ~WRITE:
             received = self.channel.receive()
             if received is None:
-                self.loop.stop()
+                self._closed()
                 return
-            request, fds = received
-            number = request["number"]
-            self.nursery.run(request, fds, lambda message, given: self._post({"number": number, **message}, given),
-                             again(request))
+            self._run(*received)
+
+    def _run(self, request: Message, fds: list[int]) -> None:
+        self.nursery.run(request, fds, lambda message, given: self._answer(request, message, given), again(request))
+
+    def _answer(self, request: Message, message: Message, fds: list[int]) -> None:
+        self._post({"number": request["number"], **message}, fds)
+
+    def _closed(self) -> None:
+        """The other end is closed."""
+        self.loop.stop()
 
     def _ended(self, pid: int, status: int, time: int) -> None:
         self._post({"exit": pid, "status": status, "time": time}, [])
@@ -84,6 +91,6 @@ class Keeper:
         except BlockingIOError:
             pass
         except BrokenPipeError:
-            self.loop.stop()
+            self._closed()
             return
         self.loop.watch(self.channel.fileno(), READ | (WRITE if self.unsent else 0), self._ready)

@@ -114,9 +114,16 @@ def delete(request: Message, fds: list[int], told: Told) -> Answer:
     return {}, []
 
 
+def command(request: Message, fds: list[int], told: Told) -> Answer:
+    """Run another runtime's program: what came of it (foreign.py)."""
+    from . import foreign
+    standard_streams(fds)
+    return foreign.run(request["argv"], request.get("pid_file", ""))
+
+
 OPERATIONS: dict[str, Callable[[Message, list[int], Told], Answer]] = {
     "create": create, "start": start, "exec": exec, "kill": kill, "pause": pause, "resume": resume, "update": update,
-    "delete": delete}
+    "delete": delete, "command": command}
 
 
 def given(facts: Facts) -> list[int]:

@@ -1,0 +1,105 @@
+"""A keeper that outlives whoever it works for: the manager may be killed, and the next one learns every exit status.
+
+The keeper listens on a socket of the file system and serves one connection at a time; a new one takes the place of the
+old. A request may have a name for the process that it makes:
+
+    {"number": 7, "operation": "create", "record": "web.1", ...}
+
+When that process ends, the keeper writes <directory>/web.1 with "PID STATUS TIME" (wait(2), nanoseconds since the
+epoch) before it tells anybody. Whoever has read the file removes it. The keeper ends when nobody is connected, nothing
+is at work, and no process is left whose end is to be written down.
+"""
+from __future__ import annotations
+
+import _socket
+import posix
+
+from ..kernel.loop import READ
+from .channel import Channel
+from .keeper import Keeper
+from .nursery import close
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .channel import Message
+    from .nursery import Operation
+
+
+class Lasting(Keeper):
+    """Serves whoever connects, and writes down the ends of processes that have a name."""
+
+    def __init__(self, listener: _socket.socket, directory: str, operations: Mapping[str, Operation]) -> None:
+        super().__init__(Channel(listener), operations)
+        self.listener, self.directory = listener, directory
+        self.names: dict[int, str] = {}                # by pid
+        self.working = 0                               # operations without an answer
+        self.connected = False
+
+    def run(self) -> None:
+        """Serve until there is nothing left to do."""
+        self.loop.watch(self.listener.fileno(), READ, self._connect)
+        self.loop.run()
+
+    def _connect(self, events: int) -> None:
+        fd, _ = self.listener._accept()  # type: ignore[attr-defined]
+        posix.set_inheritable(fd, False)
+        if self.connected:
+            self._closed()
+        socket = _socket.socket(fileno=fd)
+        socket.setblocking(True)
+        self.channel, self.connected = Channel(socket), True
+        self.loop.watch(fd, READ, self._ready)
+
+    def _run(self, request: Message, fds: list[int]) -> None:
+        self.working += 1
+        super()._run(request, fds)
+
+    def _answer(self, request: Message, message: Message, fds: list[int]) -> None:
+        self.working -= 1
+        pid = message.get("answer", {}).get("pid", 0)
+        if pid and "record" in request:
+            self.names[pid] = request["record"]
+        super()._answer(request, message, fds)
+        self._rest()
+
+    def _ended(self, pid: int, status: int, time: int) -> None:
+        name = self.names.pop(pid, "")
+        if name:
+            self._write(name, f"{pid} {status} {time}\n".encode())
+        super()._ended(pid, status, time)
+        self._rest()
+
+    def _write(self, name: str, data: bytes) -> None:
+        """Appears whole, by rename(2). A full or missing directory must not end the keeper: then nobody is told."""
+        path, staged = f"{self.directory}/{name}", f"{self.directory}/.{name}"
+        try:
+            fd = posix.open(staged, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600)
+            try:
+                posix.write(fd, data)
+            finally:
+                posix.close(fd)
+            posix.rename(staged, path)
+        except OSError:
+            pass
+
+    def _post(self, message: Message, fds: list[int]) -> None:
+        if self.connected:
+            super()._post(message, fds)
+        else:
+            close(fds)
+
+    def _closed(self) -> None:
+        self.loop.forget(self.channel.fileno())
+        self.channel.close()
+        self.connected = False
+        for _, fds in self.unsent:
+            close(fds)
+        self.unsent.clear()
+        self._rest()
+
+    def _rest(self) -> None:
+        """End when nothing is left to do. A connection that waits to be taken is something."""
+        if not (self.connected or self.names or self.working):
+            self.loop.stop()

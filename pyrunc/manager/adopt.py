@@ -1,0 +1,155 @@
+"""What a new manager finds: its predecessor's containers, and those that the command line has made under the root."""
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PyruncError
+from ..state.container import Container as State
+from . import restart
+from .container import Container
+from .directory import Record
+from .handlers import Handler
+from .values import Exit, Null, Stdio
+
+if TYPE_CHECKING:
+    from .manager import Manager
+
+#: Seconds for a create of the predecessor that is still at work.
+PATIENCE = 30.0
+ALIVE = ("created", "running", "paused")
+
+
+async def adopt(manager: Manager, again: bool = False) -> None:
+    """Find containers. again: only those that are new, or gone, since."""
+    if not again:
+        for record in manager.directory.records():
+            await _known(manager, record)
+    await _strangers(manager)
+
+
+async def _known(manager: Manager, record: Record) -> None:
+    """One with a record of ours."""
+    try:
+        handler = manager.handler(record.handler)
+        status, pid = await handler.status(record)
+        begun = time.monotonic()
+        while status == "creating" and time.monotonic() - begun < PATIENCE:
+            await asyncio.sleep(0.02)
+            status, pid = await handler.status(record)
+    except PyruncError as fault:
+        manager.journal.add("failed", record.id, operation="adopt", error=str(fault))
+        return
+    container = Container(manager, record, handler)
+    manager.keep(container)
+    if status in ALIVE and _alive(manager, container, status, pid):
+        return
+    await _ended(container, status)
+
+
+def _alive(manager: Manager, container: Container, status: str, pid: int) -> bool:
+    """Take over one that lives; False when it has ended meanwhile."""
+    record = container.record
+    pidfd = _pidfd(manager, record, pid)
+    if pidfd < 0:
+        return False
+    record.pid, was = pid, record.phase
+    container.adopt(pidfd, status)
+    if was == "creating":
+        record.created = record.created or time.time()
+        container.tell("created", pid=pid, life=record.life)
+    if status == "running" and was in ("creating", "created"):
+        record.started = record.started or time.time()
+        container.tell("started", pid=pid, life=record.life)
+    if was != status:
+        container.save()
+    return True
+
+
+async def _ended(container: Container, status: str) -> None:
+    """One that has ended, or of which nothing is left."""
+    record, manager = container.record, container.manager
+    if record.phase == "creating" and record.life <= 1:
+        await container.handler.delete(record, True)             # a create that was cut short
+        container.tell("deleted", why="its creation was cut short", life=record.life)
+        manager.forget(container)
+        return
+    if record.phase in ("creating", *ALIVE):
+        found = manager.directory.exit(record)
+        exit = Exit.of(found[0], found[1] / 1e9) if found else Exit(None, time=time.time(), lost=True)
+        if record.phase == "creating":                           # of a restart
+            exit = record.exit or Exit(255, time=time.time())
+        told = manager.journal.latest("exited", record.id)
+        if told is None or told.details.get("life") != record.life:
+            if record.phase == "created" and exit.status is not None:       # it ended by itself, so it has run
+                record.started = record.started or time.time()
+                container.tell("started", pid=record.pid, life=record.life)
+            container.tell("exited", status=exit.status, signal=exit.signal, oom_killed=False, lost=exit.lost,
+                           life=record.life)
+        record.exit = exit
+        again = restart.after(record, exit)
+        container.phase("stopped" if again is None else "restarting")
+        manager.directory.forget_exit(record)
+        if again is not None:
+            container.restart_in(again)
+    elif record.phase == "restarting":
+        container.restart_in(restart.FIRST)
+    elif not status:
+        container.tell("deleted", why="another program has deleted it", life=record.life)
+        manager.forget(container)
+    if record.exit is not None and not container.over.done():
+        container.over.set_result(record.exit)
+
+
+def _pidfd(manager: Manager, record: Record, pid: int) -> int:
+    """A pidfd of its init; -1 when that has ended."""
+    try:
+        if record.handler == "pyrunc":
+            return State.load(manager.root, record.id).pidfd()
+        return os.pidfd_open(pid)
+    except (OSError, PyruncError):
+        return -1
+
+
+async def _strangers(manager: Manager) -> None:
+    """Those that have no record of ours; and those without a record that are gone."""
+    names = set()
+    handler: Handler = manager.handler("pyrunc")
+    for name in os.listdir(manager.root):
+        try:
+            state = State.load(manager.root, name)
+        except (PyruncError, OSError):                           # no container, or deleted since
+            continue
+        names.add(name)
+        if manager.has(name) or not state.made:
+            continue
+        record = Record(name, "pyrunc", state.state["bundle"], pid=state.pid, phase=state.status(),
+                        stdio=Stdio(Null(), Null(), Null()), labels=_labels(state.state.get("annotations")))
+        container = Container(manager, record, handler, managed=False)
+        manager.keep(container)
+        if record.phase not in ALIVE or not _adopted(container, state):
+            record.phase, record.exit = "stopped", Exit(None, lost=True)
+            container.over.set_result(record.exit)
+        container.tell("adopted", pid=record.pid, status=record.phase)
+    for container in manager.containers():
+        if not container.managed and container.id not in names:
+            container.release()
+            manager.forget(container)
+            container.tell("deleted", why="another program has deleted it")
+
+
+def _adopted(container: Container, state: State) -> bool:
+    try:
+        pidfd = state.pidfd()
+    except (PyruncError, OSError):
+        return False
+    container.adopt(pidfd, container.record.phase)
+    return True
+
+
+def _labels(annotations: Any) -> dict[str, str]:
+    return {str(key): str(value) for key, value in (annotations or {}).items()}
+
+

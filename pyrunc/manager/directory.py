@@ -1,0 +1,144 @@
+"""What the manager keeps on disk, so that the next one can go on: a directory of its own (0700, files 0600).
+
+    lock                     held by the manager that works here
+    keeper                   the keeper's socket
+    exits/NAME.N             the keeper's word on how the init of the Nth life of a container ended
+    events                   the latest events, one JSON line each (events.py)
+    containers/NAME/record   what was asked for, and what became of it
+    containers/NAME/config.json, log, stdout, stderr, ...
+"""
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import StateError
+from .plain import Unfit, dump, load
+from .values import Exit, Health, Restart, Stdio, Stop
+
+VERSION = 1
+
+
+@dataclass
+class Record:
+    """One container, as it is kept. phase: creating, created, running, stopped, restarting."""
+    id: str
+    handler: str
+    bundle: str
+    version: int = VERSION
+    labels: dict[str, str] = field(default_factory=dict)
+    stdio: Stdio = field(default_factory=Stdio)
+    restart: Restart = field(default_factory=Restart)
+    health: Health = field(default_factory=Health)
+    stop: Stop = field(default_factory=Stop)
+    phase: str = "creating"
+    life: int = 0
+    pid: int = 0
+    pid_start: int = 0
+    created: float = 0.0
+    started: float = 0.0
+    exit: Exit | None = None
+    restarts: int = 0
+    in_a_row: int = 0
+    #: it was asked to end, so that it is not restarted
+    stopped_on_purpose: bool = False
+    systemd: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the keeper's file for its present life."""
+        return f"{self.id}.{self.life}"
+
+
+class Directory:
+    """The manager's directory. StateError when another manager works in it, or others can write there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        for folder in (path, path / "exits", path / "containers"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = folder.stat()
+            if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+                raise StateError(f"{folder} must be its owner's alone: owner {found.st_uid}, "
+                                 f"mode {found.st_mode & 0o7777:04o}")
+        self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise StateError(f"another manager works in {path}") from None
+
+    def close(self) -> None:
+        """Let another manager work here."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def of(self, id: str) -> Path:
+        """The folder of a container."""
+        return self.path / "containers" / id
+
+    def make(self, id: str, config: dict[str, Any]) -> None:
+        """A folder for a container; StateError when there is one."""
+        try:
+            self.of(id).mkdir(mode=0o700)
+        except FileExistsError:
+            raise StateError(f"container with id {id} already exists") from None
+        write(self.of(id) / "config.json", json.dumps(config))
+
+    def config(self, id: str) -> dict[str, Any]:
+        """The config that a container was made with."""
+        found: dict[str, Any] = json.loads((self.of(id) / "config.json").read_text())
+        return found
+
+    def save(self, record: Record) -> None:
+        """Keep a record; it appears whole."""
+        write(self.of(record.id) / "record", json.dumps(dump(record)))
+
+    def remove(self, id: str) -> None:
+        """Forget a container. Its record goes first, so that half a folder is never taken for a container."""
+        (self.of(id) / "record").unlink(missing_ok=True)
+        shutil.rmtree(self.of(id), ignore_errors=True)
+        for left in (self.path / "exits").glob(f"{id}.*"):
+            if left.name.rpartition(".")[0] == id:
+                left.unlink(missing_ok=True)
+
+    def records(self) -> list[Record]:
+        """Every record; folders without one are remains of a create or a delete that was killed, and are removed."""
+        found = []
+        for folder in sorted((self.path / "containers").iterdir()):
+            try:
+                found.append(load(Record, json.loads((folder / "record").read_text())))
+            except FileNotFoundError:
+                shutil.rmtree(folder, ignore_errors=True)
+            except (ValueError, Unfit) as fault:
+                raise StateError(f"{folder / 'record'} cannot be read: {fault}") from None
+        return found
+
+    def exit(self, record: Record) -> tuple[int, int] | None:
+        """What the keeper has written down of the end of its init: (wait status, nanoseconds)."""
+        try:
+            pid, status, time = map(int, (self.path / "exits" / record.name).read_text().split())
+        except (FileNotFoundError, ValueError):
+            return None
+        return (status, time) if not record.pid or pid == record.pid else None
+
+    def forget_exit(self, record: Record) -> None:
+        """Its end is in the record now."""
+        with suppress(FileNotFoundError):
+            os.unlink(f"{self.path}/exits/{record.name}")
+
+
+def write(path: Path, text: str) -> None:
+    """A file of mode 0600 that appears whole."""
+    staged = f"{path}.new"
+    fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(fd, "w") as file:
+        file.write(text)
+    os.rename(staged, path)

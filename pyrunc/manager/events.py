@@ -1,0 +1,122 @@
+"""What happens, in order: each event has a number, is on disk before anybody hears of it, and can be read again.
+
+A reader says from which number on, and gets the rest of what is kept and then what comes. One that is too slow, or asks
+for what is no longer kept, gets a Gap that says which numbers it has missed.
+"""
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: Events that are kept in memory and, at least, on disk.
+KEPT = 4096
+#: Bytes of the file before it is written anew.
+LARGEST = 4 << 20
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened to a container.
+
+    kind  created, started, exited, restarting, stopping, deleted, paused, resumed, updated, oom, health, adopted or
+          failed
+    time  UTC; monotonic: the clock of that name, both in seconds
+    """
+    number: int
+    kind: str
+    id: str
+    time: float
+    monotonic: float
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Events from `first` to `last` are not to be had any more."""
+    first: int
+    last: int
+    kind: str = "gap"
+
+
+class Events:
+    """The latest events, on disk and in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kept: deque[Event] = deque(maxlen=KEPT)
+        self._number = 0
+        self._more: asyncio.Event = asyncio.Event()
+        self.gaps = 0
+        self._read()
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    @property
+    def last(self) -> int:
+        """The number of the latest event."""
+        return self._number
+
+    def add(self, kind: str, id: str, **details: Any) -> Event:
+        """Something has happened."""
+        event = Event(self._number + 1, kind, id, time.time(), time.monotonic(), details)
+        self._write(event)
+        self._number += 1
+        self._kept.append(event)
+        self._more.set()
+        self._more = asyncio.Event()
+        return event
+
+    def latest(self, kind: str, id: str) -> Event | None:
+        """The latest event of that kind about a container."""
+        return next((event for event in reversed(self._kept) if event.id == id and event.kind == kind), None)
+
+    async def follow(self, since: int | None = None) -> AsyncIterator[Event | Gap]:
+        """Events after number `since`, then those to come, without end; None: only those to come."""
+        at = self._number if since is None else min(since, self._number)
+        while True:
+            while at < self._number:
+                first = self._kept[0].number if self._kept else self._number + 1
+                if at + 1 < first:
+                    self.gaps += 1
+                    yield Gap(at + 1, first - 1)
+                    at = first - 1
+                    continue
+                event = self._kept[at + 1 - first]
+                at = event.number
+                yield event
+            await self._more.wait()
+
+    def close(self) -> None:
+        """Write no more."""
+        os.close(self._file)
+
+    def _write(self, event: Event) -> None:
+        os.write(self._file, json.dumps(event.__dict__).encode() + b"\n")
+        if os.fstat(self._file).st_size > LARGEST:
+            staged = f"{self.path}.new"
+            fd = os.open(staged, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(os.dup(fd), "w") as file:
+                file.writelines(json.dumps(one.__dict__) + "\n" for one in [*self._kept, event])
+            os.rename(staged, self.path)
+            os.close(self._file)
+            self._file = fd
+
+    def _read(self) -> None:
+        """What an earlier manager has written. It may have been killed in the middle of a line."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        whole = data[:data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            os.truncate(self.path, len(whole))
+        for line in whole.splitlines():
+            event = Event(**json.loads(line))
+            self._kept.append(event)
+            self._number = event.number

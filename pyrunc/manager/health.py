@@ -1,0 +1,128 @@
+"""The health of a container: its probes, asked in turn, and what follows from their answers.
+
+Kubernetes' rules: liveness and readiness wait for startup; a probe changes its mind after a threshold of answers in a
+row; a failed startup or liveness probe kills the container, and its restart policy decides what comes then. A failed
+readiness probe only says that it is not ready.
+"""
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..errors import PyruncError
+from .probes import ask
+from .values import Probe
+
+if TYPE_CHECKING:
+    from .life import Life
+
+#: Docker's words; "none" without probes.
+NONE, STARTING, HEALTHY, UNHEALTHY = "none", "starting", "healthy", "unhealthy"
+
+
+class Health:
+    """The probes of one life of a container.
+
+    word    none, starting, healthy or unhealthy
+    ready   whether it is to be sent work
+    """
+    __slots__ = ("_tasks", "life", "probe_seconds", "ready", "word")
+
+    def __init__(self, life: Life) -> None:
+        self.life = life
+        self.word, self.ready = NONE, False
+        self._tasks: list[asyncio.Task[None]] = []
+        self.probe_seconds = 0.0
+
+    def begin(self) -> None:
+        """It runs now."""
+        given = self.life.record.health
+        self.end()
+        probes = [("liveness", given.liveness), ("readiness", given.readiness)]
+        self.ready = given.readiness is None and given.startup is None
+        if given.startup is None and given.liveness is None and given.readiness is None:
+            return
+        self._become(STARTING)
+        if given.startup is None:
+            self._others(probes)
+        else:
+            self._tasks = [asyncio.ensure_future(self._startup(given.startup, probes))]
+
+    def end(self) -> None:
+        """It has ended: ask no more."""
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        self._tasks = []
+        self.word, self.ready = NONE, False
+
+    async def _startup(self, probe: Probe, others: list[tuple[str, Probe | None]]) -> None:
+        await asyncio.sleep(probe.initial_delay)
+        failed = succeeded = 0
+        while True:
+            good, why = await self._ask("startup", probe)
+            succeeded, failed = (succeeded + 1, 0) if good else (0, failed + 1)
+            if succeeded >= probe.success_threshold:
+                break
+            if failed >= probe.failure_threshold:
+                self._become(UNHEALTHY, probe="startup", why=why)
+                await self._kill("startup", why)
+                return
+            await asyncio.sleep(probe.period)
+        if all(one is None for _, one in others):
+            self._become(HEALTHY)
+        self.ready = self.life.record.health.readiness is None
+        self._others(others)
+
+    def _others(self, probes: list[tuple[str, Probe | None]]) -> None:
+        self._tasks = [asyncio.ensure_future(self._repeat(name, probe)) for name, probe in probes if probe is not None]
+
+    async def _repeat(self, name: str, probe: Probe) -> None:
+        await asyncio.sleep(probe.initial_delay)
+        failed = succeeded = 0
+        alone = name == "liveness" or self.life.record.health.liveness is None     # whose word the container's is
+        while True:
+            good, why = await self._ask(name, probe)
+            if self.life.record.phase != "paused":   # it cannot answer, and that is no fault of its
+                succeeded, failed = (succeeded + 1, 0) if good else (0, failed + 1)
+            if name == "readiness" and succeeded >= probe.success_threshold and not self.ready:
+                self.ready = True
+                self.life.tell("health", probe=name, ready=True)
+            if succeeded >= probe.success_threshold and alone:
+                self._become(HEALTHY)
+            if failed >= probe.failure_threshold:
+                if name == "readiness" and self.ready:
+                    self.ready = False
+                    self.life.tell("health", probe=name, ready=False, why=why)
+                if alone:
+                    self._become(UNHEALTHY, probe=name, why=why)
+                if name == "liveness" and self.life.record.health.kills:
+                    await self._kill(name, why)
+                    return
+            await asyncio.sleep(probe.period)
+
+    async def _ask(self, name: str, probe: Probe) -> tuple[bool, str]:
+        begun = time.monotonic()
+        answer = await ask(self.life, probe)
+        self.probe_seconds = time.monotonic() - begun
+        return answer
+
+    def _become(self, word: str, **details: object) -> None:
+        if word != self.word:
+            self.word = word
+            self.life.tell("health", status=word, **details)
+
+    async def _kill(self, name: str, why: str) -> None:
+        """As a stop, but the restart policy applies."""
+        self.life.tell("stopping", why=f"the {name} probe failed: {why}")
+        how = self.life.record.stop
+        from .values import number_of
+        with suppress(PyruncError):
+            self.life.signal(number_of(how.signal))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self.life.over), how.grace)
+                return
+            self.life.killed = True
+            await self.life.handler.kill(self.life.record, 9, True)

@@ -1,0 +1,321 @@
+"""What happens to a container: it is made, runs, ends, is restarted, and is found again by another manager."""
+from __future__ import annotations
+
+import asyncio
+import os
+import signal as signals
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NOT_RUNNING, PyruncError, StateError
+from . import lost, restart, stats
+from .cgroup import cgroup_of
+from .connection import End
+from .directory import Record
+from .handlers import Handler, Made
+from .health import Health
+from .logs import Writer as LogWriter
+from .streams import Ends, Reader, Source, Writer
+from .values import Exit, Log
+
+if TYPE_CHECKING:
+    from .manager import Manager
+
+#: Seconds in which a process that was killed is gone, on any machine.
+ENDING = 30.0
+
+
+class Life:
+    """The state of one container. Whoever changes it holds `lock`; its end may come at any time."""
+
+    def __init__(self, manager: Manager, record: Record, handler: Handler, managed: bool) -> None:
+        self.manager, self.record, self.handler, self.managed = manager, record, handler, managed
+        self.lock = asyncio.Lock()
+        self.place = manager.directory.of(record.id)
+        self.over: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self.alive = False
+        self.cgroup = ""
+        self.health = Health(self)
+        self.readers: list[Reader] = []
+        self.writer: LogWriter | None = None
+        self.stdin: Writer | None = None
+        self.stdout: Source | None = None
+        self.stderr: Source | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self.terminal = -1
+        self.traces: dict[str, list[dict[str, Any]]] = {}
+        self._pidfd = -1
+        self._notice = -1
+        self._oom_kills = 0
+        self.killed = False                          # by us, so that no SIGKILL is taken for the kernel's
+        self.making = False                          # a restart is at work
+        self._starting = False
+        self._ended: Exit | None = None
+        self._restarting: asyncio.Task[None] | None = None
+
+    # ---- notes ------------------------------------------------------------------------------------------
+    def save(self) -> None:
+        """Keep the record."""
+        if self.managed and self.manager.has(self.record.id):
+            self.manager.directory.save(self.record)
+
+    def phase(self, word: str) -> None:
+        """It is now that."""
+        self.record.phase = word
+        self.save()
+
+    def tell(self, kind: str, **details: Any) -> None:
+        """An event about it."""
+        self.manager.journal.add(kind, self.record.id, **details)
+
+    # ---- a life -----------------------------------------------------------------------------------------
+    async def make(self, traced: bool = False) -> None:
+        """Create it at the runtime. The caller has made its folder."""
+        self.record.life += 1
+        self.record.pid, self.record.exit = 0, None
+        self.phase("creating")
+        if self.over.done():
+            self.over = asyncio.get_running_loop().create_future()
+        ends = self._ends()
+        try:
+            async with self.manager.slots:
+                config = self.manager.directory.config(self.record.id)
+                made = await self.handler.create(self.record, config, ends.theirs, self.place, traced)
+        except BaseException:
+            ends.close()
+            raise
+        ends.given()
+        if traced:
+            self.traces["create"] = made.records
+        self._born(made, ends)
+        self.record.created = time.time()
+        self.phase("created")
+        self.tell("created", pid=made.pid, life=self.record.life)
+
+    async def run(self) -> None:
+        """Let it run its program."""
+        if not self.alive:
+            raise StateError("cannot start a container that has stopped")
+        self._starting = True
+        try:
+            await self.handler.start(self.record)
+            self.record.started = time.time()
+            self.phase("running")
+            self.tell("started", pid=self.record.pid, life=self.record.life)
+        except PyruncError as fault:
+            self.tell("failed", operation="start", error=str(fault))
+            raise
+        finally:
+            self._starting = False
+            if self._ended is not None:
+                self._end(self._ended)
+        if self.alive:
+            self.health.begin()
+
+    async def again(self) -> None:
+        """Another life: what is left of the old one is removed first."""
+        await self.handler.delete(self.record, True)
+        await self.make()
+        await self.run()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the init. StateError when it does not run."""
+        try:
+            if not self.alive:
+                raise ProcessLookupError
+            signals.pidfd_send_signal(self._pidfd, number)
+            self.killed = self.killed or number == signals.SIGKILL
+        except ProcessLookupError:
+            raise StateError(NOT_RUNNING) from None
+
+    def on_purpose(self) -> None:
+        """It is to end, and is not restarted."""
+        self.record.stopped_on_purpose = True
+        if self._restarting is not None:
+            self._restarting.cancel()
+            self._restarting = None
+        self.save()
+        if self.record.phase == "restarting":
+            self.phase("stopped")
+
+    async def leave(self, force: bool) -> None:
+        """Remove it, and all that is kept of it."""
+        async with self.lock:
+            await self.handler.delete(self.record, force)
+            if self.alive:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(self.over), ENDING)
+            self.release()
+            self.manager.forget(self)
+        self.tell("deleted", life=self.record.life)
+
+    def release(self) -> None:
+        """Let go of it; it goes on."""
+        if self._restarting is not None:
+            self._restarting.cancel()
+        self.health.end()
+        self._let_go()
+
+    # ---- its beginning ----------------------------------------------------------------------------------
+    def _ends(self) -> Ends:
+        stdio, ends = self.record.stdio, Ends()
+        try:
+            ends.input(stdio.stdin)
+            ends.output(1, stdio.stdout, self.place / "stdout")
+            ends.output(2, stdio.stderr, self.place / "stderr")
+        except BaseException:
+            ends.close()
+            raise
+        return ends
+
+    def _born(self, made: Made, ends: Ends) -> None:
+        self.record.pid = made.pid
+        if made.terminal >= 0:
+            ends.close()
+            self.terminal = made.terminal
+            ends.outputs = {1: os.dup(made.terminal)}
+            self.stdin = Writer(os.dup(made.terminal))
+        elif ends.stdin >= 0:
+            self.stdin = Writer(ends.stdin)
+        self._read(ends.outputs)
+        self._live(made.pidfd)
+        made.end.add_done_callback(self._told)
+
+    def _read(self, outputs: dict[int, int]) -> None:
+        """Logs are written; the other pipes are the caller's."""
+        for number, fd in outputs.items():
+            stream = self.record.stdio.stdout if number == 1 else self.record.stdio.stderr
+            if isinstance(stream, Log):
+                if self.writer is None:
+                    self.writer = LogWriter(self.place / "log", stream.size, stream.files)
+                name = "stdout" if number == 1 else "stderr"
+                self.readers.append(Reader(fd, partial(self.writer.take, name)))
+            else:
+                setattr(self, "stdout" if number == 1 else "stderr", Source(fd))
+
+    def _live(self, pidfd: int) -> None:
+        self._pidfd, self.alive, self._ended, self.killed = pidfd, True, None, False
+        self.cgroup = cgroup_of(self.record.pid)
+        self._oom_kills = stats.oom_kills(self.cgroup)
+        self._notice = self.manager.notices.watch(f"{self.cgroup}/memory.events", self._noticed)
+
+    def adopt(self, pidfd: int, phase: str) -> None:
+        """It is alive, and another manager or the command line has made it."""
+        for number, stream in ((1, self.record.stdio.stdout), (2, self.record.stdio.stderr)):
+            fifo = self.place / ("stdout" if number == 1 else "stderr")
+            if self.managed and isinstance(stream, Log) and fifo.exists():
+                self._read({number: os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)})
+        self._live(pidfd)
+        self.record.phase = phase
+        self._watching = asyncio.ensure_future(self._watch())
+        if phase == "running":
+            self.health.begin()
+
+    async def _watch(self) -> None:
+        """The end of an adopted container: from the keeper, if that has made it, else from the kernel."""
+        told = self.manager.connection.expect(self.record.pid) if self.manager.connection.connected else None
+        await lost.ended(self._pidfd)
+        now = time.time()
+        for pause in lost.LOOKS:
+            await asyncio.sleep(pause)
+            found = told.result() if told is not None and told.done() else self.manager.directory.exit(self.record)
+            if found is not None:
+                return self._over(Exit.of(found[0], found[1] / 1e9))
+            status = lost.status_of(self._pidfd)
+            if status is not None:
+                return self._over(Exit.of(status, now))
+        return self._over(Exit(None, time=now, lost=True))
+
+    # ---- its end ----------------------------------------------------------------------------------------
+    def _told(self, end: asyncio.Future[End]) -> None:
+        if end.cancelled() or not self.alive:
+            return
+        found = end.result()
+        if found is None:                            # the keeper is gone, and it may still run
+            if not self.manager.closing:
+                self._watching = asyncio.ensure_future(self._watch())
+        else:
+            self._over(Exit.of(found[0], found[1] / 1e9))
+
+    def _over(self, exit: Exit) -> None:
+        self._noticed()
+        self._ended = exit
+        if not self._starting:
+            self._end(exit)
+
+    def _end(self, exit: Exit) -> None:
+        """It has ended: the events of its life are told, and its last words read, before anybody hears of it."""
+        if not self.alive:
+            return
+        self._ended = None
+        if exit.signal == signals.SIGKILL and self._oom_kills > 0 and not self.killed:
+            exit = Exit(exit.status, exit.signal, True, exit.time, exit.lost)
+        for reader in self.readers:
+            reader.drain()
+        self.health.end()
+        self._let_go()
+        self.record.exit = exit
+        again = restart.after(self.record, exit)
+        self.tell("exited", status=exit.status, signal=exit.signal, oom_killed=exit.oom_killed, lost=exit.lost,
+                  life=self.record.life)
+        self.phase("stopped" if again is None else "restarting")
+        if self.managed:
+            self.manager.directory.forget_exit(self.record)
+        if not self.over.done():
+            self.over.set_result(exit)
+        if again is not None:
+            self.restart_in(again)
+
+    def _let_go(self) -> None:
+        self.alive = False
+        self.manager.notices.forget(self._notice)
+        for reader in self.readers:
+            reader.close()
+        self.readers = []
+        if self.stdin is not None:
+            self.stdin.close()
+            self.stdin = None
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
+        if self.terminal >= 0:
+            os.close(self.terminal)
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        self.terminal = self._pidfd = self._notice = -1
+
+    def _noticed(self) -> None:
+        """Its memory.events has changed."""
+        kills = stats.oom_kills(self.cgroup)
+        if kills > self._oom_kills:
+            self.tell("oom", kills=kills - self._oom_kills)
+            self._oom_kills = kills
+
+    # ---- again ------------------------------------------------------------------------------------------
+    def restart_in(self, seconds: float) -> None:
+        """Make it anew after a pause."""
+        self.tell("restarting", seconds=seconds, restarts=self.record.restarts + 1)
+        self._restarting = asyncio.ensure_future(self._restart(seconds))
+
+    async def _restart(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        async with self.lock:
+            if self.record.stopped_on_purpose:
+                return
+            self.record.restarts += 1
+            self._restarting = None                  # from here on it is a life, and ends as one
+            self.making = True
+            try:
+                await self.again()
+            except PyruncError as fault:
+                if not self.alive and self.record.phase != "restarting":
+                    self.tell("failed", operation="restart", error=str(fault))
+                    self.record.exit = Exit(255, time=time.time())
+                    again = restart.after(self.record, self.record.exit)
+                    self.phase("stopped" if again is None else "restarting")
+                    if again is not None:
+                        self.restart_in(again)
+            finally:
+                self.making = False

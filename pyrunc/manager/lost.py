@@ -1,0 +1,59 @@
+"""How a process ended that is nobody's child here: by its pidfd, from Linux 6.15 on (PIDFD_GET_INFO, PIDFD_INFO_EXIT).
+
+The kernel keeps the status as long as somebody holds a pidfd of it, and tells it once the process has been reaped. An
+older kernel does not, and then the status is not known: that is what is said.
+"""
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import struct
+import time
+from contextlib import suppress
+
+from .streams import settle
+from .values import Exit
+
+#: include/uapi/linux/pidfd.h: _IOWR(0xFF, 11, struct pidfd_info), 64 bytes in its first version.
+PIDFD_GET_INFO = 3 << 30 | 64 << 16 | 0xFF << 8 | 11
+PIDFD_INFO_EXIT = 1 << 3
+#: Seconds between two looks, while whoever is the parent reaps it.
+LOOKS = (0.0, 0.001, 0.005, 0.02, 0.1, 0.3, 0.6)
+
+
+def status_of(pidfd: int) -> int | None:
+    """What wait(2) would have said; None while it is not reaped, and on kernels that do not tell."""
+    info = bytearray(struct.pack("=QQ", PIDFD_INFO_EXIT, 0) + bytes(48))
+    try:
+        fcntl.ioctl(pidfd, PIDFD_GET_INFO, info)
+    except OSError:
+        return None
+    mask, = struct.unpack_from("=Q", info)
+    if not mask & PIDFD_INFO_EXIT:
+        return None
+    status: int = struct.unpack_from("=i", info, 60)[0]
+    return status
+
+
+async def ended(pidfd: int) -> None:
+    """Wait until the process has ended."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.add_reader(pidfd, settle, over)
+    try:
+        await over
+    finally:
+        with suppress(ValueError):
+            loop.remove_reader(pidfd)
+
+
+async def exit_of(pidfd: int) -> Exit:
+    """How it ends, once it has. Exit.lost when nobody can say."""
+    await ended(pidfd)
+    now = time.time()
+    for pause in LOOKS:
+        await asyncio.sleep(pause)
+        status = status_of(pidfd)
+        if status is not None:
+            return Exit.of(status, now)
+    return Exit(None, time=now, lost=True)

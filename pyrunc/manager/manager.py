@@ -1,0 +1,215 @@
+"""Many containers under one state root, from one asyncio program."""
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DOES_NOT_EXIST, PyruncError, StateError, UsageError
+from ..library.planning import explain
+from ..state.store import check_id, make_root
+from .adopt import adopt
+from .binary import Binary
+from .connection import Connection
+from .container import Container
+from .directory import Directory, Record
+from .events import Event, Events, Gap
+from .handlers import Handler, Pyrunc
+from .oom import Notices
+from .values import Health, Restart, Stdio, Stop
+
+if TYPE_CHECKING:
+    from ..engine.step import Plan
+
+#: Where the command line keeps its containers, and where this keeps what it knows of them.
+ROOT, DIRECTORY = "/run/pyrunc", "/run/runciter"
+#: What runs a container by its name, besides pyrunc itself.
+PROGRAMS = {"runc": "runc", "crun": "crun", "runsc": "runsc"}
+#: Operations that make a process, at a time.
+AT_ONCE = 32
+
+
+class Manager:
+    """Makes, finds and watches containers; `async with` finds those that are there and lets go at the end.
+
+    root       of the containers' state, as the command line's --root
+    directory  of what the manager keeps: 0700, one manager at a time
+    handlers   name -> program of an OCI runtime; runc, crun and runsc are known
+    systemd    make cgroups as scopes of systemd
+    Containers go on when the manager is closed or killed, and the next one with this directory finds them.
+    """
+
+    def __init__(self, root: str = "", directory: str | os.PathLike[str] = "",
+                 handlers: Mapping[str, str] | None = None, systemd: bool = False, at_once: int = AT_ONCE) -> None:
+        if root and not root.startswith("/"):
+            raise UsageError(f"root {root} is not an absolute path")
+        self.root = os.path.normpath(root or ROOT)
+        self._path = Path(directory or (DIRECTORY if self.root == ROOT else f"{self.root}.runciter"))
+        self.systemd = systemd
+        self.programs = {**PROGRAMS, **(handlers or {})}
+        self._at_once = at_once
+        self._containers: dict[str, Container] = {}
+        self._handlers: dict[str, Handler] = {}
+        self.closing = False
+        self.waiting = 0
+        self.directory: Directory
+        self.journal: Events
+        self.connection: Connection
+        self.notices: Notices
+        self.slots: asyncio.Semaphore
+
+    async def __aenter__(self) -> Manager:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Begin: find what is there. StateError when another manager works in the directory."""
+        from ..kernel.posix import Files
+        self.directory = Directory(self._path)
+        try:
+            make_root(self.root, Files())
+            self.journal = Events(self._path / "events")
+            self.notices = Notices()
+            self.slots = asyncio.Semaphore(self._at_once)
+            self.connection = Connection(self._path, self._lost)
+            self._handlers = {"pyrunc": Pyrunc("pyrunc", self.root, self.connection)}
+            self.closing = False
+            await self.connection.open(start=False)
+            await adopt(self)
+        except BaseException:
+            self.directory.close()
+            raise
+
+    async def close(self) -> None:
+        """Let go of everything. Containers go on."""
+        self.closing = True
+        for container in self._containers.values():
+            container.release()
+        self._containers.clear()
+        self.connection.close()
+        self.notices.close()
+        self.journal.close()
+        self.directory.close()
+
+    # ---- containers -------------------------------------------------------------------------------------
+    async def create(self, id: str, config: Mapping[str, Any] | None = None, bundle: str | os.PathLike[str] = "",
+                     stdio: Stdio | None = None, handler: str = "pyrunc", restart: Restart | str = "no",
+                     health: Health | None = None, stop: Stop | None = None, labels: Mapping[str, str] | None = None,
+                     timeout: float | None = None, trace: bool = False) -> Container:
+        """Make a container; its program waits for start().
+
+        config   as config.json; without it, it is read from the bundle
+        bundle   what relative paths count from; without it, root.path must be absolute
+        timeout  seconds that it may take; TimeoutError after them
+        trace    keep the record of every step that ran in Container.traces
+        Raises UsageError, ConfigError, StateError, StepError; then nothing is left behind.
+        """
+        check_id(id)
+        place, wanted = _read(config, bundle)
+        ran_by = self.handler(handler)
+        await ran_by.check(wanted)
+        if id in self._containers:
+            raise StateError(f"container with id {id} already exists")
+        record = Record(id, handler, place, labels=dict(labels or {}), stdio=stdio or Stdio(), stop=stop or Stop(),
+                        restart=Restart.parse(restart) if isinstance(restart, str) else restart,
+                        health=health or Health(), systemd=self.systemd)
+        self.directory.make(id, wanted)
+        container = self._containers[id] = Container(self, record, ran_by)
+        try:
+            async with container.lock:
+                await asyncio.wait_for(container.make(trace), timeout)
+        except BaseException as fault:
+            await asyncio.shield(self._undo(container, not isinstance(fault, PyruncError)))
+            raise
+        return container
+
+    def get(self, id: str) -> Container:
+        """A container by its id. StateError when there is none."""
+        try:
+            return self._containers[id]
+        except KeyError:
+            raise StateError(DOES_NOT_EXIST) from None
+
+    def containers(self, labels: Mapping[str, str] | None = None) -> list[Container]:
+        """Every container, or those that have these labels."""
+        return [one for _, one in sorted(self._containers.items())
+                if not labels or labels.items() <= one.record.labels.items()]
+
+    async def refresh(self) -> None:
+        """Find what the command line has made and deleted since."""
+        await adopt(self, again=True)
+
+    def events(self, since: int | None = None) -> AsyncIterator[Event | Gap]:
+        """Events after number `since`, then those to come; None: only those to come."""
+        return self.journal.follow(since)
+
+    def plan(self, config: Mapping[str, Any], bundle: str = "") -> Plan:
+        """The plan of create for this config, here and now. No effects. Raises ConfigError."""
+        return explain(config, bundle, self.systemd)
+
+    # ---- for Container ----------------------------------------------------------------------------------
+    def handler(self, name: str) -> Handler:
+        """What runs containers of that name. UsageError when there is none."""
+        if name not in self._handlers:
+            if name not in self.programs:
+                known = ", ".join(sorted({"pyrunc", *self.programs}))
+                raise UsageError(f"there is no handler {name}: {known} are known")
+            self._handlers[name] = Binary(name, self.programs[name], str(self._path / "handlers" / name),
+                                          self.connection)
+        return self._handlers[name]
+
+    def has(self, id: str) -> bool:
+        """Whether there is one."""
+        return id in self._containers
+
+    def must_have(self, container: Container) -> None:
+        """StateError when it has been deleted."""
+        if self._containers.get(container.id) is not container:
+            raise StateError(DOES_NOT_EXIST)
+
+    def keep(self, container: Container) -> None:
+        """It was found."""
+        self._containers[container.id] = container
+
+    def forget(self, container: Any) -> None:
+        """It is deleted."""
+        self._containers.pop(container.record.id, None)
+        if container.managed:
+            self.directory.remove(container.record.id)
+
+    async def _undo(self, container: Container, cut: bool) -> None:
+        """A create has failed. When it was cut short, it may still be at work, and is ended."""
+        try:
+            if cut:
+                with suppress(PyruncError):
+                    await container.handler.delete(container.record, True)
+        finally:
+            container.release()
+            self.forget(container)
+
+    def _lost(self) -> None:
+        """The keeper has ended. Its containers watch their pidfds from now on (life.py)."""
+
+
+def _read(config: Mapping[str, Any] | None, bundle: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
+    """(what relative paths count from, config)."""
+    if config is None:
+        if not bundle:
+            raise UsageError("create needs a bundle or a config")
+        from ..config.load import load
+        return os.path.abspath(bundle), dict(load(os.path.abspath(bundle)))
+    if bundle:
+        return os.path.abspath(bundle), dict(config)
+    root = config.get("root")
+    path = root.get("path") if isinstance(root, Mapping) else None
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise UsageError("without a bundle, root.path of the config must be absolute")
+    return os.path.dirname(os.path.normpath(path)) or "/", dict(config)
+
+

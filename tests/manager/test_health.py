@@ -1,0 +1,121 @@
+"""Probes: their three kinds, their thresholds, and what follows from them."""
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyrunc.manager import Container, Health, Http, Manager, Probe, Stop
+from tests.manager.conftest import config_of, running, until
+
+QUICK: dict[str, Any] = {"period": 0.1, "timeout": 5.0}
+#: busybox's web server is none of the applets of the tests' root; one by shell and nc is not either: this is.
+SERVER = "exec busybox httpd -f -p {port} -h /www"
+
+
+def web(rootfs: Path, port: int) -> Any:
+    """A container that serves /www, in a network of its own whose loopback is up."""
+    (rootfs / "www").mkdir()
+    (rootfs / "www/good").write_text("good")
+    return config_of(rootfs, "sh", "-c", f"ip link set lo up; {SERVER.format(port=port)}",
+                     process={"capabilities": {kind: ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"] for kind in
+                                               ("bounding", "effective", "permitted")}})
+
+
+async def test_exec(m: Manager, by: str, rootfs: Path, name: str) -> None:
+    health = Health(liveness=Probe(exec=("test", "!", "-e", "/sick"), failure_threshold=2, **QUICK), kills=False)
+    container = await running(m, name, rootfs, handler=by, health=health)
+    await until(lambda: container.health.word == "healthy")
+    (rootfs / "sick").touch()
+    await until(lambda: container.health.word == "unhealthy")
+    assert container.status == "running"
+    (rootfs / "sick").unlink()
+    await until(lambda: container.health.word == "healthy")
+    assert [event.details.get("status") for event in m.journal._kept if event.kind == "health"] == [
+        "starting", "healthy", "unhealthy", "healthy"]
+
+
+async def test_http_in_the_network_of_the_container(m: Manager, rootfs: Path, name: str) -> None:
+    health = Health(readiness=Probe(http=Http(8099, "/good"), **QUICK))
+    container = await m.create(name, web(rootfs, 8099), health=health)
+    await container.start()
+    assert not container.health.ready
+    await until(lambda: container.health.ready)
+    (rootfs / "www/good").unlink()
+    await until(lambda: not container.health.ready)
+    assert container.status == "running"
+
+
+async def test_tcp_in_the_network_of_the_container(m: Manager, rootfs: Path, name: str) -> None:
+    container = await m.create(name, web(rootfs, 8098), health=Health(liveness=Probe(tcp=8098, **QUICK)))
+    await container.start()
+    await until(lambda: container.health.word == "healthy")
+    with pytest.raises(OSError):                     # nobody listens here, outside
+        await asyncio.open_connection("127.0.0.1", 8098)
+
+
+async def test_liveness_kills_and_the_policy_restarts(m: Manager, by: str, rootfs: Path, name: str) -> None:
+    health = Health(liveness=Probe(exec=("test", "!", "-e", "/sick"), failure_threshold=2, **QUICK))
+    script = "rm -f /sick; trap 'exit 9' TERM; while :; do sleep 0.05; done"
+    container = await running(m, name, rootfs, "sh", "-c", script, handler=by, health=health, restart="always")
+    await until(lambda: container.health.word == "healthy")
+    (rootfs / "sick").touch()
+    await until(lambda: container.record.restarts == 1 and container.health.word == "healthy", 60)
+    ends = [event.details for event in m.journal._kept if event.kind == "exited"]
+    assert [one["status"] for one in ends] == [9]
+
+
+async def test_startup_comes_first(m: Manager, rootfs: Path, name: str) -> None:
+    health = Health(startup=Probe(exec=("test", "-e", "/up"), failure_threshold=1000, **QUICK),
+                    liveness=Probe(exec=("sh", "-c", "touch /asked"), **QUICK))
+    container = await running(m, name, rootfs, health=health)
+    await asyncio.sleep(1.0)
+    assert container.health.word == "starting" and not (rootfs / "asked").exists() and not container.health.ready
+    (rootfs / "up").touch()
+    await until(lambda: (rootfs / "asked").exists())
+    await until(lambda: container.health.word == "healthy")
+    assert container.health.ready
+
+
+async def test_a_startup_that_fails_kills(m: Manager, rootfs: Path, name: str) -> None:
+    health = Health(startup=Probe(exec=("false",), failure_threshold=2, **QUICK))
+    container = await running(m, name, rootfs, health=health, stop=Stop(grace=0.2))
+    assert (await container.wait(30)).signal == 9
+
+
+async def test_a_probe_that_hangs_is_a_failure(m: Manager, rootfs: Path, name: str) -> None:
+    health = Health(liveness=Probe(exec=("sleep", "1000"), period=0.1, timeout=0.3, failure_threshold=1), kills=False)
+    container = await running(m, name, rootfs, health=health)
+    await until(lambda: container.health.word == "unhealthy")
+    assert next(event for event in reversed(m.journal._kept) if event.kind == "health").details["why"] == (
+        "no answer within 0.3 s")
+
+
+async def test_a_paused_container_is_not_unhealthy(m: Manager, rootfs: Path, name: str) -> None:
+    health = Health(liveness=Probe(exec=("true",), failure_threshold=1, **QUICK))
+    container: Container = await running(m, name, rootfs, health=health)
+    await until(lambda: container.health.word == "healthy")
+    await container.pause()
+    await asyncio.sleep(0.5)
+    assert container.health.word == "healthy" and container.status == "paused"
+    await container.resume()
+
+
+def test_dockers_healthcheck() -> None:
+    found = Health.docker({"Test": ["CMD-SHELL", "curl localhost"], "Interval": 5 * 10**9, "Timeout": 10**9,
+                           "Retries": 7, "StartPeriod": 2 * 10**9})
+    assert found == Health(liveness=Probe(exec=("/bin/sh", "-c", "curl localhost"), initial_delay=2.0, period=5.0,
+                                          timeout=1.0, failure_threshold=7), kills=False)
+    assert Health.docker({"Test": ["NONE"]}) == Health() == Health.docker({})
+    assert Health.docker({"Test": ["CMD", "x"]}).liveness == Probe(exec=("x",), period=30.0, timeout=30.0)
+    with pytest.raises(ValueError):
+        Health.docker({"Test": ["SHELL", "x"]})
+
+
+@pytest.mark.parametrize("wrong", [{}, {"exec": ("a",), "tcp": 1}, {"tcp": 1, "period": 0}, {"tcp": 1, "timeout": -1},
+                                   {"tcp": 1, "failure_threshold": 0}])
+def test_what_is_no_probe(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        Probe(**wrong)

@@ -1,0 +1,84 @@
+"""What happens after an exit: the policies, the pauses between restarts, and when they begin anew."""
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyrunc.manager import Exit, Manager, Restart
+from pyrunc.manager.directory import Record
+from pyrunc.manager.restart import after
+from tests.manager.conftest import kinds, running, until
+
+
+async def test_on_failure(m: Manager, by: str, rootfs: Path, name: str) -> None:
+    script = "echo x >>/count; test $(wc -l </count) -ge 3"        # fails twice
+    container = await running(m, name, rootfs, "sh", "-c", script, handler=by, restart="on-failure")
+    await until(lambda: container.status == "stopped", 60)
+    assert container.exit is not None and container.exit.status == 0
+    assert container.info().restarts == 2 and (rootfs / "count").read_text() == "x\n" * 3
+
+
+async def test_on_failure_with_a_limit(m: Manager, by: str, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "sh", "-c", "exit 4", handler=by, restart="on-failure:2")
+    await until(lambda: container.status == "stopped", 60)
+    assert container.exit is not None and container.exit.status == 4 and container.record.life == 3
+
+
+async def test_always_until_it_is_stopped(m: Manager, by: str, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "sh", "-c", "sleep 0.1", handler=by, restart="always")
+    await until(lambda: container.record.restarts >= 2, 60)
+    await container.stop(grace=1)
+    life = container.record.life
+    await asyncio.sleep(1.0)
+    assert container.status == "stopped" and container.record.life == life
+    await container.delete()
+
+
+async def test_stop_while_it_waits_for_its_restart(m: Manager, by: str, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "false", handler=by, restart="always")
+    await until(lambda: container.record.restarts >= 3 and container.status == "restarting", 60)
+    exit = await container.stop()
+    assert exit.status == 1 and container.status == "stopped"
+
+
+async def test_an_exit_is_told_before_the_restart(m: Manager, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "false", restart="on-failure:1")
+    await until(lambda: container.status == "stopped", 60)
+    assert await kinds(m) == ["created", "started", "exited", "restarting", "created", "started", "exited"]
+
+
+def record(mode: str, **changes: Any) -> Record:
+    """A container that was started at second 100."""
+    return Record("c", "pyrunc", "/b", restart=Restart.parse(mode), started=100.0, **changes)
+
+
+@pytest.mark.parametrize(("mode", "exit", "again"), [
+    ("no", Exit(1), False), ("always", Exit(0), True), ("unless-stopped", Exit(0), True),
+    ("on-failure", Exit(0), False), ("on-failure", Exit(1), True),
+    ("on-failure", Exit(None, 9), True), ("on-failure", Exit(None, lost=True), True)])
+def test_policies(mode: str, exit: Exit, again: bool) -> None:
+    assert (after(record(mode), exit) is not None) is again
+    assert after(record(mode, stopped_on_purpose=True), exit) is None
+
+
+def test_pauses_are_dockers() -> None:
+    one, pauses = record("always"), []
+    for _ in range(12):
+        pauses.append(after(one, Exit(1, time=101.0)))
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60.0, 60.0]
+    assert after(one, Exit(1, time=110.0)) == 0.1                   # it lived for ten seconds
+
+
+def test_a_container_that_never_ran_is_not_restarted() -> None:
+    one = record("always")
+    one.started = 0.0
+    assert after(one, Exit(None, 9)) is None
+
+
+@pytest.mark.parametrize("text", ["sometimes", "always:3", "on-failure:x", "on-failure:-1", ""])
+def test_what_is_no_policy(text: str) -> None:
+    with pytest.raises(ValueError):
+        Restart.parse(text)
