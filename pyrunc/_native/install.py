@@ -69,7 +69,7 @@ def copy_library(library: Path) -> None:
                     name not in ("cffi", "pycparser") or file.name.startswith(BACKEND)):
                 (library / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(str(dist.locate_file(file)), library / file)
-    subprocess.run(["strip", "--strip-debug", *(library / "pyrunc/_native").glob("*.so")], check=True)
+    subprocess.run(["strip", "--strip-debug", *(library / "pyrunc").rglob("*.so")], check=True)
 
 
 def write_commit(package: Path) -> None:
