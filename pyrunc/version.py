@@ -13,4 +13,4 @@ def commit() -> str:
         from .built import COMMIT
     except ImportError:
         return f"v{__version__}"
-    return str(COMMIT)
+    return str(COMMIT) or f"v{__version__}"

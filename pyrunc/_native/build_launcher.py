@@ -113,11 +113,11 @@ def native_objects(flags: Sequence[str], work: Path) -> tuple[str, list[Path]]:
 INSIDE = {"pyrunc.formats._jsontext": HERE / "json.c"}
 
 
-def write_frozen(work: Path, extensions: Sequence[str], checked: bool) -> Path:
-    """Let freeze.py write the C file of the frozen modules."""
+def write_frozen(work: Path, extensions: Sequence[str], how: Sequence[str]) -> Path:
+    """Let freeze.py write the C file of the frozen modules. how: its options."""
     source = work / "frozen_modules.c"
     run([sys.executable, "-I", "-X", "no_debug_ranges", HERE / "freeze.py", source,
-         *(["--checked"] if checked else []), *extensions])
+         *how, *extensions])
     return source
 
 
@@ -173,7 +173,7 @@ def write_absent(work: Path, archive: Path) -> Path:
     return source
 
 
-def build_static(out: Path, work: Path, checked: bool) -> None:
+def build_static(out: Path, work: Path, how: Sequence[str]) -> None:
     """Link libpython.a; extension modules find the interpreter's functions in the program itself."""
     archive = Path(variable("LIBPL")) / variable("LIBRARY")
     if not variable("LIBRARY").endswith(".a") or not archive.exists():
@@ -182,7 +182,7 @@ def build_static(out: Path, work: Path, checked: bool) -> None:
     name, native = native_objects(flags, work)
     own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
                    HERE / "frozen_import.c", HERE / "interpreter_codecs.c", *INSIDE.values(),
-                   write_frozen(work, [name, *INSIDE], checked)],
+                   write_frozen(work, [name, *INSIDE], how)],
                   [*flags, *definitions("static")], work)
     wrap = ["-Wl,--wrap=_Py_Deepfreeze_Init"] if sys.version_info[:2] <= (3, 12) else []
     if start_of("static") == "quick":
@@ -201,12 +201,12 @@ def build_static(out: Path, work: Path, checked: bool) -> None:
         run([*command, *libraries])
 
 
-def build_snapshot(out: Path, work: Path, checked: bool) -> None:
+def build_snapshot(out: Path, work: Path, how: Sequence[str]) -> None:
     """Let a static one write itself down, with nothing of this process's surroundings, and try what has come of it."""
     if start_of("static") != "quick":
         raise FileNotFoundError("a snapshot is made of a quick start only")
     plain = work / "plain"
-    build_static(plain, work, checked)
+    build_static(plain, work, how)
     out.unlink(missing_ok=True)
     subprocess.run([plain, "--make-snapshot", out], check=True, env={}, cwd="/", stdin=subprocess.DEVNULL)
     tried = runpy.run_path(str(HERE / "try_snapshot.py"))
@@ -217,12 +217,12 @@ def build_snapshot(out: Path, work: Path, checked: bool) -> None:
         raise FileNotFoundError(f"the snapshot is not as good as the program: {fault}") from fault
 
 
-def build_shared(out: Path, work: Path, checked: bool) -> None:
+def build_shared(out: Path, work: Path, how: Sequence[str]) -> None:
     """Link libpython.so."""
     flags = ["-fPIE", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects(flags, work)
     own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
-                   *INSIDE.values(), write_frozen(work, [name, *INSIDE], checked)],
+                   *INSIDE.values(), write_frozen(work, [name, *INSIDE], how)],
                   [*flags, *definitions("shared")], work)
     directory = variable("LIBDIR")
     search = [f"-L{directory}", f"-Wl,-rpath,{directory}"] if not directory.startswith("/usr/lib") else []
@@ -230,7 +230,7 @@ def build_shared(out: Path, work: Path, checked: bool) -> None:
          f"-lpython{variable('LDVERSION')}"])
 
 
-def build_exec(out: Path, work: Path, checked: bool) -> None:
+def build_exec(out: Path, work: Path, how: Sequence[str]) -> None:
     """Link no Python at all."""
     own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter_exec.c"],
                   ["-fPIE", f"-I{HERE}", *definitions("exec")], work)
@@ -240,19 +240,21 @@ def build_exec(out: Path, work: Path, checked: bool) -> None:
 KINDS = {"snapshot": build_snapshot, "static": build_static, "shared": build_shared, "exec": build_exec}
 
 
-def build(out: Path, work: Path, checked: bool = False, kinds: Sequence[str] = tuple(KINDS)) -> str:
+def build(out: Path, work: Path, checked: bool = False, kinds: Sequence[str] = tuple(KINDS), commit: str = "") -> str:
     """Build the launcher and return which kind it became.
 
     work      directory for what is made on the way; may be kept to make the next build quicker
     checked   for a checkout: changed sources win over frozen ones
+    commit    what --version tells of where it comes from; "": the name of the release
     """
+    how = [*(["--checked"] if checked else []), *([f"--commit={commit}"] if commit else [])]
     out.parent.mkdir(parents=True, exist_ok=True)
     for kind in kinds:
         directory = work / ("static" if kind == "snapshot" else kind)      # (of the same objects)
         directory.mkdir(parents=True, exist_ok=True)
         fresh = directory / "launcher"
         try:
-            KINDS[kind](fresh.absolute(), directory.absolute(), checked)
+            KINDS[kind](fresh.absolute(), directory.absolute(), how)
         except (FileNotFoundError, subprocess.CalledProcessError) as fault:
             print(f"launcher: not {kind}: {fault}", file=sys.stderr)
             continue

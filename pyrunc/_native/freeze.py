@@ -7,7 +7,7 @@ docstrings, annotations, `if TYPE_CHECKING`, columns in tracebacks; that halves 
 longest commands import is there a second time, in one piece: read together, equal strings of modules are made once.
 `python -m pyrunc` runs the sources.
 
-    python -X no_debug_ranges pyrunc/_native/freeze.py OUT.c [--checked] EXTENSION...
+    python -X no_debug_ranges pyrunc/_native/freeze.py OUT.c [--checked] [--commit=TEXT] EXTENSION...
 
 EXTENSION   an extension module that is linked into the launcher, dotted
 --checked   the launcher shall compare each source with what was frozen (for a checkout that is being worked on)
@@ -46,7 +46,9 @@ TOGETHER = {"pyrunc.cli.create": CREATE, "pyrunc.cli.run": (*CREATE, "pyrunc.cli
 EARLIER = "pyrunc.cli.main"
 #: What a snapshot of the started program has: these commands, and what they import.
 SNAPSHOT = (*TOGETHER, *CREATE, "pyrunc.steps.join", "pyrunc.cli.foreground", "pyrunc.cli.start", "pyrunc.cli.state",
-            "pyrunc.cli.kill", "pyrunc.cli.delete", "pyrunc.cli.list", "pyrunc.cli.output", "pyrunc.formats.json_text")
+            "pyrunc.cli.kill", "pyrunc.cli.delete", "pyrunc.cli.list", "pyrunc.cli.output",
+            "pyrunc.cli.version", "pyrunc.cli.features", "pyrunc.cli.checkpoint", "pyrunc.cgroups.systemd.unit",
+            "pyrunc.steps.intel_rdt", "pyrunc.formats.json_text")
 #: What CPython itself imports from files when it completes its start.
 STDLIB = ("__init__.py", "aliases.py", "utf_8.py")
 
@@ -137,8 +139,8 @@ def array(symbol: str, data: bytes) -> str:
     return f"static const unsigned char {symbol}[] = {{{','.join(map(str, data))}}};\n"
 
 
-def freeze(extensions: Sequence[str], checked: bool) -> str:
-    """The C file (frozen.h says what is in it)."""
+def freeze(extensions: Sequence[str], checked: bool, commit: str) -> str:
+    """The C file (frozen.h says what is in it). commit: what --version tells of it, "" for the release's name."""
     arrays, table, sources, groups = [], [], [], []
     trees, codes, packages = {}, {}, set()
     for name, package, source, shown in modules():
@@ -150,6 +152,9 @@ def freeze(extensions: Sequence[str], checked: bool) -> str:
         table.append(f'    {{ .name = "{name}", .code = {symbol}, .size = {len(data)}, .is_package = {package:d} }},\n')
         if shown.startswith("<pyrunc>"):
             sources.append(f'    {{ "{source}", {status.st_size}, {status.st_mtime_ns} }},\n')
+    data = marshal.dumps(compile(f"COMMIT = {commit!r}", "<pyrunc>/built.py", "exec"))      # install.py writes it, too
+    arrays.append(array("code_pyrunc_built", data))
+    table.insert(0, f'    {{ .name = "pyrunc.built", .code = code_pyrunc_built, .size = {len(data)} }},\n')
     earlier = together([EARLIER], trees, packages)
     for name, others in TOGETHER.items():
         found = together([name, *others], trees, packages) if name in trees else []
@@ -162,7 +167,7 @@ def freeze(extensions: Sequence[str], checked: bool) -> str:
     return "".join([
         f"/* Made by freeze.py with Python {sys.version.split()[0]}. */\n",
         "#include <Python.h>\n", '#include "frozen.h"\n', *arrays,
-        f"const int frozen_own = {len(sources)};\n",
+        f"const int frozen_own = {len(sources) + 1};\n",
         "const struct _frozen frozen_modules[] = {\n", *table, "    { 0 }\n};\n",
         "const struct frozen_group frozen_groups[] = {\n", *groups, "    { 0 }\n};\n",
         "const struct frozen_source frozen_sources[] = {\n", *(sources if checked else ()), "    { 0 }\n};\n",
@@ -174,6 +179,8 @@ def freeze(extensions: Sequence[str], checked: bool) -> str:
 
 if __name__ == "__main__":
     out, *words = sys.argv[1:]
-    text = freeze([word for word in words if word != "--checked"], "--checked" in words)
+    options = [word for word in words if word.startswith("--")]
+    commits = [word.removeprefix("--commit=") for word in options if word.startswith("--commit=")]
+    text = freeze([word for word in words if word not in options], "--checked" in options, "".join(commits))
     if not Path(out).exists() or Path(out).read_text() != text:     # unchanged: nothing to compile again
         Path(out).write_text(text)

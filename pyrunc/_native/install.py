@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 TREE = Path(__file__).resolve().parent.parent.parent
 #: The same program by the name that containerd looks for.
 SHIM = "containerd-shim-pyrunc-v2"
-#: cffi and pycparser build modules; of them, only this is used at run time.
-BACKEND = "_cffi_backend"
 
 
 def needed(requirements: list[str]) -> dict[str, Distribution]:
@@ -63,17 +61,17 @@ def copy_library(library: Path) -> None:
     unused = shutil.ignore_patterns("__pycache__", "*.c", "*.h", "*.o")
     shutil.copytree(TREE / "pyrunc", library / "pyrunc", ignore=unused)
     project = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
-    for name, dist in needed(list(project["dependencies"])).items():
+    for dist in needed(list(project["dependencies"])).values():
         for file in files(dist):
-            if file.parts[0] != ".." and not {"__pycache__", "tests"} & set(file.parts) and (
-                    name not in ("cffi", "pycparser") or file.name.startswith(BACKEND)):
+            if file.parts[0] != ".." and not {"__pycache__", "tests"} & set(file.parts):
                 (library / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(str(dist.locate_file(file)), library / file)
     subprocess.run(["strip", "--strip-debug", *(library / "pyrunc").rglob("*.so")], check=True)
 
 
-def write_commit(package: Path) -> None:
-    """pyrunc/built.py, from which --version tells the commit: as git describes it, when this is a checkout."""
+def write_commit(package: Path) -> str:
+    """pyrunc/built.py, from which --version tells the commit: as git describes it, when this is a checkout. The commit
+    is frozen into the program, too."""
     try:
         told = subprocess.run(["git", "-C", TREE, "describe", "--always", "--dirty", "--long"], capture_output=True,
                               text=True, check=True).stdout.strip() if (TREE / ".git").exists() else ""
@@ -81,6 +79,7 @@ def write_commit(package: Path) -> None:
         told = ""
     if told:
         (package / "built.py").write_text(f'"""Written when it was installed."""\nCOMMIT = "{told}"\n')
+    return told
 
 
 def install(prefix: Path, destination: Path) -> None:
@@ -92,7 +91,7 @@ def install(prefix: Path, destination: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.mkdir(parents=True)
     copy_library(fresh)
-    write_commit(fresh / "pyrunc")
+    commit = write_commit(fresh / "pyrunc")
     # Never compared with the sources again: nobody edits them here, and it saves a look at each.
     compileall.compile_dir(fresh, quiet=1, stripdir=fresh, prependdir=prefix / "lib/pyrunc",
                            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
@@ -101,7 +100,7 @@ def install(prefix: Path, destination: Path) -> None:
     fresh.rename(library)
     shutil.rmtree(old, ignore_errors=True)
     launcher = runpy.run_path(str(TREE / "pyrunc/_native/build_launcher.py"))
-    kind = launcher["build"](root / "bin/pyrunc", TREE / "build/launcher-installed")
+    kind = launcher["build"](root / "bin/pyrunc", TREE / "build/launcher-installed", commit=commit)
     shim = root / "bin" / SHIM
     staged = shim.with_name(f".{SHIM}.new")
     staged.unlink(missing_ok=True)
