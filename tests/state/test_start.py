@@ -175,7 +175,7 @@ def test_a_failing_poststart_hook_ends_the_container(made: World, tmp_path: Path
              "poststop": [hook(tmp_path / "cleans", f"touch {tmp_path}/cleaned")]}
     made.created("c", hooks=hooks)
     with pytest.raises(StepError, match=r"error running poststart hook #0: .*/fails: exit status 1, stdout: no net"
-                                        r"work, stderr: : at hooks.poststart\[0\]"):
+                                        r"work: at hooks.poststart\[0\]"):
         begin(made, "c")
     assert made.processes[0].wait() == -9
     assert (tmp_path / "cleaned").exists() and not (tmp_path / "2").exists()
