@@ -24,8 +24,8 @@ NO_LINKS = IN_ROOT | RESOLVE_NO_SYMLINKS
 PLACE = posix.O_PATH | posix.O_NOFOLLOW
 #: As the kernel's own limit (path_resolution(7)).
 MAX_LINKS = 40
-#: What fails for want of memory or descriptors, whatever the image has there.
-NO_ROOM = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+#: Of reading a file: what fails whatever the image has there. (Bits of a mode and security modules say EACCES.)
+OF_THE_HOST = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EINTR, errno.EPERM)
 
 
 def find(kernel: Kernel, root_fd: int, path: str, follow: bool = True) -> int:

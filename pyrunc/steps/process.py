@@ -113,7 +113,7 @@ class Home(Step):
             finally:
                 kernel.close(fd)
         except OSError as fault:
-            if fault.errno in destination.NO_ROOM:
+            if fault.errno in destination.OF_THE_HOST:
                 raise                # the host's fault; any other is the image's
 
 
