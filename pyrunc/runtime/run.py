@@ -46,6 +46,7 @@ def forget(root: str, id: str, facts: Facts, observers: Sequence[Observer]) -> N
     deletion can be gone on with, so it gets a second try.
     """
     failed = 0
+    let_go(facts)                    # what failed may have come before that
     while facts.spare:
         posix.close(facts.spare.pop())
     while True:

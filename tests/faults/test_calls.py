@@ -5,6 +5,7 @@ Without --faults a slice is tried: of each process, each call on each thing once
 """
 from __future__ import annotations
 
+import errno
 import itertools
 import re
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from tests.faults import injection, variants
 from tests.faults.injection import Call
-from tests.faults.scenarios import Scenario
+from tests.faults.scenarios import Run, Scenario
 from tests.runtimes import Runtime
 
 
@@ -57,3 +58,15 @@ def test_a_call_fails(kind: type[Scenario], request: pytest.FixtureRequest, runt
             failures.append(f"{call}: {injection.error_name(error)}: {wrong}")
     assert tried >= scenario.slice
     assert not failures, f"{len(failures)} of {tried} faults are not borne:\n" + "\n".join(failures[:40])
+
+
+def test_run_deletes_whatever_fails_between_two_plans(runtime: Runtime, place: Path, name: str) -> None:
+    """Signals are held at each seam."""
+    scenario, log = Run(runtime, place), place / "log"
+    calls = [call for call in injection.calls(scenario.argv(f"{name}-0"), log)
+             if call.name == "rt_sigprocmask" and call.process == 0]
+    assert len(calls) > 3
+    for call in calls:
+        id = f"{name}-{call.occurrence}"
+        outcome = injection.with_fault(scenario.argv(id), log, call, errno.ENOSPC)
+        assert scenario.wrong(id, outcome) == "", call
