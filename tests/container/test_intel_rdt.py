@@ -18,15 +18,16 @@ CHAPTER = "config-linux.md#intelrdt"
 #: create by the library, told that resctrl is mounted: BUNDLE ROOT ID RESCTRL.
 CREATE = """
 import sys
-from pyrunc.runtime import create
 from pyrunc.config.load import load
+from pyrunc.engine.run import execute
 from pyrunc.host import probe
 from pyrunc.options import Options
+from pyrunc.runtime.create import planned
 from tests.resctrl import Resctrl
 bundle, root, id, resctrl = sys.argv[1:]
 host = probe()
 host.resctrl = resctrl
-create.create(load(bundle, "config.json"), Options(id=id, root=root, bundle=bundle), host, kernel=Resctrl())
+execute(planned(load(bundle, "config.json"), Options(id=id, root=root, bundle=bundle), host), Resctrl())
 """
 
 
