@@ -17,8 +17,8 @@ ERRORS = (errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.EPERM, errno.EINTR)
 WRITING = {"write", "pwrite64"}
 #: Calls that cannot fail, by their man pages, with arguments that are right; close(2) has closed whatever it says, and
 #: brk(2) tells in another way.
-CANNOT = {"exit_group", "exit", "rt_sigaction", "rt_sigreturn", "close", "brk", "munmap", "getpid", "gettid", "getppid", "getuid",
-          "geteuid", "getgid", "getegid", "umask", "set_tid_address", "set_robust_list", "rseq", "arch_prctl",
+CANNOT = {"exit_group", "exit", "rt_sigaction", "rt_sigreturn", "close", "brk", "munmap", "getpid", "gettid", "getppid",
+          "getuid", "geteuid", "getgid", "getegid", "umask", "set_tid_address", "set_robust_list", "rseq", "arch_prctl",
           "sched_yield", "restart_syscall"}
 #: The program's first call of its own: before it the system's loader is at work.
 FIRST = "fcntl"
