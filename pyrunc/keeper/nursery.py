@@ -99,6 +99,9 @@ class Nursery:
         """Give it to a worker that stays; False when all of them are busy."""
         there = [worker for worker in self.workers.values() if worker.stays and worker.open]
         for worker in there:
+            if worker.then is None and worker.has_word:   # an idle one has nothing to say: it has ended
+                self._forget(worker)
+                return self._ask(request, fds, then)
             if worker.then is None:
                 break
         else:

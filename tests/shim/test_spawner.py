@@ -140,6 +140,7 @@ def test_a_worker_that_is_killed_at_work(shim: Make, moment: float) -> None:
         else:
             assert one.wait(f"e{number}") == 4
         thread.join()
+        one.gone(worker)
         one.delete(f"e{number}")
         assert probe(one, f"next{number}", "sh", "-c", "exit 5") == 5
     init = one.state().pid
