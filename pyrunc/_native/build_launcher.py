@@ -109,6 +109,8 @@ def native_objects(flags: Sequence[str], work: Path) -> tuple[str, list[Path]]:
     return module.name, objects(module.sources, [*flags, *module.extra_compile_args], directory)
 
 
+#: What comes before any Python.
+MAIN = [HERE / f"{name}.c" for name in ("launcher", "zygote_client", "sealed_image")]
 #: What else is linked into the launcher: extension modules by their dotted names.
 INSIDE = {"pyrunc.formats._jsontext": HERE / "json.c"}
 
@@ -180,7 +182,7 @@ def build_static(out: Path, work: Path, how: Sequence[str]) -> None:
         raise FileNotFoundError(archive)
     flags = ["-fno-pie", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects(flags, work)
-    own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
+    own = objects([*MAIN, HERE / "interpreter.c", HERE / "heap.c",
                    HERE / "frozen_import.c", HERE / "interpreter_codecs.c", *INSIDE.values(),
                    write_frozen(work, [name, *INSIDE], how)],
                   [*flags, *definitions("static")], work)
@@ -221,7 +223,7 @@ def build_shared(out: Path, work: Path, how: Sequence[str]) -> None:
     """Link libpython.so."""
     flags = ["-fPIE", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects(flags, work)
-    own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter.c", HERE / "heap.c",
+    own = objects([*MAIN, HERE / "interpreter.c", HERE / "heap.c",
                    *INSIDE.values(), write_frozen(work, [name, *INSIDE], how)],
                   [*flags, *definitions("shared")], work)
     directory = variable("LIBDIR")
@@ -232,7 +234,7 @@ def build_shared(out: Path, work: Path, how: Sequence[str]) -> None:
 
 def build_exec(out: Path, work: Path, how: Sequence[str]) -> None:
     """Link no Python at all."""
-    own = objects([HERE / "launcher.c", HERE / "sealed_image.c", HERE / "interpreter_exec.c"],
+    own = objects([*MAIN, HERE / "interpreter_exec.c"],
                   ["-fPIE", f"-I{HERE}", *definitions("exec")], work)
     run([*compiler(), "-pie", *LINK, "-o", out, *own])
 

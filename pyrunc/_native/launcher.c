@@ -123,13 +123,18 @@ static _Noreturn __attribute__((noinline)) void start(int argc, char **argv)
 
     set_signals();
     bool sealed = image_is_sealed();    /* then this is the second start, and all below is done */
-    char *shim[argc + 2];               /* the argument of a name that containerd chooses a shim by */
+    char *shim[argc + 4];               /* the arguments of a name that containerd chooses a shim by */
+    char zygote[ZYGOTE_NAME];
     if (!sealed && is_shim(argv[0])) {
-        shim[0] = argv[0];
-        shim[1] = "shim";
-        memcpy(shim + 2, argv + 1, argc * sizeof *argv);
+        ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+        self[length < 0 ? 0 : length] = 0;
+        bool started = zygote_name(self, argv, zygote);
+        if (started)
+            zygote_start(zygote, argv);
+        memcpy(shim, (char *[]){ argv[0], "shim", "-zygote", zygote }, 4 * sizeof *shim);
+        memcpy(shim + (started ? 4 : 2), argv + 1, argc * sizeof *argv);
         argv = shim;
-        argc++;
+        argc += started ? 3 : 1;
     }
 #ifdef SNAPSHOT
     if (!sealed && argc == 3 && !strcmp(argv[1], "--make-snapshot"))

@@ -36,4 +36,11 @@ _Noreturn void make_snapshot(const char *path);
  * library: the directory that holds the package. seal: whether the interpreter still is to be sealed. */
 _Noreturn void run_python(const char *library, int argc, char **argv, bool seal);
 
+/* The zygote's socket for a shim's `start` by the program at that path; false where none is used. */
+enum { ZYGOTE_NAME = 96 };
+bool zygote_name(const char *program, char **argv, char name[ZYGOTE_NAME]);
+
+/* Has it done by the zygote, if that is there, and exits with its status; otherwise comes back. */
+void zygote_start(const char *name, char **argv);
+
 #endif

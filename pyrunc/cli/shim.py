@@ -16,6 +16,7 @@ COMMAND = Command(
      Flag("address", str, "containerd's own socket", value="SOCKET"),
      Flag("publish-binary", str, "program that publishes events", value="FILE"),
      Flag("bundle", str, "the container's bundle, of delete", value="DIR"),
+     Flag("zygote", str, "the zygote's socket, of start: the program itself gives it", value="SOCKET"),
      Flag("debug", bool, "say more"),
      Flag("v", bool, "print the version"),
      Flag("info", bool, "print what this shim can do, as a RuntimeInfo")),
@@ -32,7 +33,8 @@ def run(call: Call) -> int:
     elif call.on("info"):
         data = command.info()
     else:
-        given = command.Given(call.text("id"), call.text("namespace"), call.text("address"), call.text("bundle"))
+        given = command.Given(call.text("id"), call.text("namespace"), call.text("address"), call.text("bundle"),
+                              call.text("zygote"))
         data = command.run(call.arguments[0] if call.arguments else "", given)
     while data:
         data = data[posix.write(1, data):]

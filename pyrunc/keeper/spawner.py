@@ -78,10 +78,16 @@ def serve(channel: Channel, operations: Mapping[str, Operation]) -> None:
 def keep_only(channel: Channel) -> Channel:
     """Let go of all that the parent has open but this channel. Whoever reads a FIFO of which an end stayed open here
     would wait for ever for its end."""
-    posix.dup2(channel.fileno(), CHANNEL, False)
-    posix.dup2(posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC), NULL, False)
+    place(channel.fileno(), CHANNEL)
+    place(posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC), NULL)
     put_back()
     return Channel(_socket.socket(fileno=CHANNEL))
+
+
+def place(fd: int, number: int) -> None:
+    """Give a descriptor a number, where dup3(2) refuses the one that it has already."""
+    if fd != number:
+        posix.dup2(fd, number, False)
 
 
 def put_back() -> None:

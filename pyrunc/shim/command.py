@@ -18,8 +18,8 @@ FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
 class Given:
     """The flags of one call, as containerd gives them."""
 
-    def __init__(self, id: str, namespace: str, address: str, bundle: str) -> None:
-        self.id, self.namespace, self.address, self.bundle = id, namespace, address, bundle
+    def __init__(self, id: str, namespace: str, address: str, bundle: str, zygote: str = "") -> None:
+        self.id, self.namespace, self.address, self.bundle, self.zygote = id, namespace, address, bundle, zygote
         self.ttrpc_address = posix.environ.get(b"TTRPC_ADDRESS", b"").decode(errors="surrogateescape")
 
 

@@ -7,9 +7,11 @@ import posix
 
 from ..errors import PyruncError, UsageError, describe
 from ..formats.json_text import dumps
+from ..keeper.spawner import place
 from ..state.process_id import read
 from ..ttrpc.client import connect, path_of
 from ..ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult
+from . import zygote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ def start(given: Given, stdin: bytes) -> bytes:
     address = f"unix://{path}"
     if not served(path):
         listener = listening(path)
+        zygote.warm()
         launch(given, listener, path)
+        zygote.begin(given.zygote, given.address)
     write_address(address)
     return answer(address, protocol_of(stdin))
 
@@ -127,12 +131,20 @@ def launch(given: Given, listener: _socket.socket, path: str) -> None:
     try:
         posix.setsid()
         redirect()
+        listener = alone(listener)
         serve(listener, path, given.namespace, given.ttrpc_address)
         status = 0
     except BaseException as fault:                     # nothing may reach the interpreter's own printer
         tell(f"pyrunc shim: {type(fault).__name__}: {fault}\n")
     finally:
         posix._exit(status)
+
+
+def alone(listener: _socket.socket) -> _socket.socket:
+    """Close all other descriptors but the standard ones: whatever came from the caller is not for a shim's life."""
+    place(listener.detach(), 3)
+    zygote.close_from(4)
+    return _socket.socket(fileno=3)
 
 
 def redirect() -> None:

@@ -18,18 +18,20 @@ TASK_SERVICE_3 = TASK_SERVICE.replace(".v2.", ".v3.")
 NAME = b"pyrunc-shim"
 
 
+def rename(name: bytes) -> None:
+    """What ps shows. (python-prctl would have to be read from a file, which a forked process of ours must not.)"""
+    from .._native import ffi, lib
+    text = ffi.new("char[]", name)
+    lib.pr_prctl(lib.PR_SET_NAME, ffi.cast("uintptr_t", text), 0, 0, 0)
+
+
 def serve(listener: _socket.socket, path: str, namespace: str, ttrpc_address: str) -> None:
     """Serve on a listening socket, whose path is removed at the end."""
     import gc
 
-    from .. import plan  # noqa: F401
-    from .._native import ffi, lib
-    # (python-prctl would have to be read from a file, which a forked process of the launcher's must not.)
-    name = ffi.new("char[]", NAME)
-    lib.pr_prctl(lib.PR_SET_NAME, ffi.cast("uintptr_t", name), 0, 0, 0)
+    from .._native import lib
+    rename(NAME)
     lib.pr_prctl(lib.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    gc.collect()
-    gc.freeze()
     gc.enable()
     loop = Loop()
     publisher = Publisher(loop, ttrpc_address, namespace)

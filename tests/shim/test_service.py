@@ -116,7 +116,7 @@ def test_a_container_that_never_started_is_deleted(shim: Make, events: Events) -
 def test_a_create_that_fails_leaves_nothing_and_says_why(shim: Make, place: Path, name: str) -> None:
     one = shim("sleep", "9", mounts=[{"destination": "/x", "type": "bind", "source": "/no/such", "options": ["bind"]}])
     text = refused(codes.UNKNOWN, one.create)
-    assert "no such file or directory: at mounts[0] in config.json: step binds.source" in text
+    assert "no such file or directory: at mounts[0].source in config.json: step binds.source" in text
     refused(codes.NOT_FOUND, one.state)
     assert not Path("/run/containerd/pyrunc/tests", name).exists()
     config = json.loads((one.bundle / "config.json").read_text())

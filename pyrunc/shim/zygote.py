@@ -1,0 +1,219 @@
+"""The zygote: a warm process of the host from which shims are forked, so that they share its memory and start at once.
+
+The first shim of a containerd leaves it behind. `start` finds it by its socket (_native/zygote_client.c), whose name
+tells the mount namespace, the program and containerd's address apart. Where it is not there, or does not take the
+command, `start` does its work alone. It ends when it is not used, or when containerd's socket is gone; shims go on.
+
+Its folder is root's alone. Whoever asks must be root, in the same namespaces and the same cgroup as the zygote: a shim
+is what that process would have become itself.
+"""
+from __future__ import annotations
+
+import _signal
+import _socket
+import posix
+import select
+import stat
+import time
+from sys import byteorder
+
+from ..state.process_id import read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: As zygote_client.c has it.
+FOLDER = "/run/pyrunc-zygote"
+REQUEST = 64 << 10
+#: Seconds without a request after which it ends; between two looks at containerd's socket; for one request to come.
+IDLE, LOOK, PATIENCE = 300.0, 5.0, 2.0
+NAME = b"pyrunc-zygote"
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+TAKEN = b"+"
+
+
+def warm() -> None:
+    """Import what shims and their workers will need, and tell the collector that it is no garbage: what is touched in a
+    shim is its own memory from then on."""
+    import gc
+
+    from .. import plan  # noqa: F401
+    from ..runtime import delete, freeze, start  # noqa: F401
+    from ..steps import (  # noqa: F401
+        capabilities,
+        cgroup,
+        devices,
+        hooks,
+        identity,
+        join,
+        keyring,
+        kill,
+        mounts,
+        namespaces,
+        network,
+        notify,
+        paths,
+        process,
+        root,
+        scheduling,
+        seccomp,
+        state,
+        terminal,
+        user,
+        uts,
+    )
+    from ..steps import delete as deleting  # noqa: F401
+    from ..steps import start as starting  # noqa: F401
+    from . import copier, operations, server, service, stats, stdio  # noqa: F401
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+
+
+def begin(name: str, address: str) -> None:
+    """Fork the zygote. name: of its socket; address: containerd's, without which there is none."""
+    if not name or not _there(address) or posix.fork():
+        return
+    try:
+        posix.setsid()
+        null = posix.open("/dev/null", posix.O_RDWR)
+        for fd in range(3):
+            posix.dup2(null, fd, True)
+        close_from(3)
+        posix.chdir("/")
+        serve(name, address)
+    finally:
+        posix._exit(0)
+
+
+def close_from(first: int) -> None:
+    """Close every descriptor from this one on."""
+    from .._native import lib
+    lib.pr_close_range(first, (1 << 32) - 1, 0)
+
+
+def serve(name: str, address: str) -> None:
+    """Fork a process for each request. Returns when there is no more use, or another zygote has this name."""
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+    from .server import rename
+    rename(NAME)
+    if not folder_is_ours():
+        return
+    lock = posix.open(f"{name}.lock", posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600)
+    try:
+        flock(lock, LOCK_EX | LOCK_NB)
+    except OSError:
+        return
+    listener = _listen(name)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)        # whoever it forks is reaped by the kernel
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    own, used = looks(posix.getpid()), time.monotonic()
+    while time.monotonic() - used < IDLE and _there(address):
+        if poll.poll(LOOK * 1000):
+            used = time.monotonic()
+            fd, _ = listener._accept()  # type: ignore[attr-defined]
+            connection = _socket.socket(fileno=fd)
+            handle(connection, address, own, [lock, listener.fileno()])
+            connection.close()
+    posix.unlink(name)
+
+
+def folder_is_ours() -> bool:
+    """Whether the folder of sockets is root's alone. It is made if it is not there."""
+    try:
+        posix.mkdir(FOLDER, 0o700)
+    except FileExistsError:
+        pass
+    found = posix.lstat(FOLDER)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == 0 and not found.st_mode & 0o077
+
+
+def _listen(name: str) -> _socket.socket:
+    try:
+        posix.unlink(name)
+    except FileNotFoundError:
+        pass
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    mask = posix.umask(0o177)
+    listener.bind(name)
+    posix.umask(mask)
+    listener.listen(64)
+    return listener
+
+
+def _there(address: str) -> bool:
+    try:
+        return stat.S_ISSOCK(posix.stat(address.rpartition("://")[2]).st_mode)
+    except OSError:
+        return False
+
+
+def looks(pid: int) -> tuple[Any, ...]:
+    """What of a process is not in its request, and a shim would have from it."""
+    return *(posix.stat(f"/proc/{pid}/ns/{name}").st_ino for name in NAMESPACES), read(f"/proc/{pid}/cgroup")
+
+
+def handle(connection: _socket.socket, address: str, own: tuple[Any, ...], close: list[int]) -> None:
+    """One request: it is taken by a process of its own, or not at all."""
+    try:
+        peer = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+        pid, uid = (int.from_bytes(peer[at:at + 4], byteorder) for at in (0, 4))
+        if uid != 0 or looks(pid) != own:
+            return
+        connection.settimeout(PATIENCE)
+        data, rights, _, _ = connection.recvmsg(REQUEST, _socket.CMSG_SPACE(4 * 4), _socket.MSG_CMSG_CLOEXEC)
+    except OSError:
+        return
+    fds = [int.from_bytes(part[at:at + 4], byteorder) for _, _, part in rights for at in range(0, len(part), 4)]
+    arguments, environment = strings(data)
+    if len(fds) == 4 and _address_of(arguments) == address and posix.fork() == 0:
+        _take(connection, arguments, environment, fds, close)
+    for fd in fds:
+        posix.close(fd)
+
+
+def strings(data: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The arguments and the environment of a request: strings after a "=" each, and an empty one after each row."""
+    rows: list[list[bytes]] = [[], []]
+    at = 0
+    for part in data.split(b"\0")[:-1]:
+        if part:
+            rows[min(at, 1)].append(part[1:])
+        else:
+            at += 1
+    return rows[0], rows[1]
+
+
+def _address_of(arguments: list[bytes]) -> str:
+    for word, following in zip(arguments, [*arguments[1:], b""]):
+        flag = word.lstrip(b"-") if word[:1] == b"-" else b""
+        if flag == b"address":
+            return following.decode(errors="surrogateescape")
+        if flag.startswith(b"address="):
+            return flag[8:].decode(errors="surrogateescape")
+    return ""
+
+
+def _take(connection: _socket.socket, arguments: list[bytes], environment: list[bytes], fds: list[int],
+          close: list[int]) -> None:
+    """The command, as if the caller had done it itself."""
+    try:
+        for fd in close:
+            posix.close(fd)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        posix.fchdir(fds[0])
+        for number, fd in enumerate(fds[1:]):
+            posix.dup2(fd, number, True)
+        for fd in fds:
+            posix.close(fd)
+        posix.environ.clear()
+        posix.environ.update(pair.partition(b"=")[::2] for pair in environment)
+        connection.send(TAKEN)
+        from ..cli.main import main
+        status = main(["shim", *(word.decode(errors="surrogateescape") for word in arguments[1:])])
+        connection.send(bytes([status & 0xff]))
+    finally:
+        posix._exit(0)

@@ -1,0 +1,156 @@
+"""The zygote: shims are forked from it, whoever may not ask is refused, and nothing depends on it."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pyrunc.shim.zygote import FOLDER, LOOK
+
+from .driver import SECONDS, Events, Shim
+
+Make = Callable[..., Shim]
+
+
+def zygotes() -> set[int]:
+    """Those whose socket is named after this mount namespace."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            same = os.readlink(folder / "ns/mnt") == os.readlink("/proc/self/ns/mnt")
+            if same and (folder / "comm").read_text() == "pyrunc-zygote\n" and (folder / "cmdline").read_bytes():
+                found.add(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def sockets() -> list[Path]:
+    return list(Path(FOLDER).glob(f"{os.stat('/proc/self/ns/mnt').st_ino}-*[!k]"))
+
+
+def until(true: Callable[[], object], seconds: float = SECONDS) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def zygote(private_world: None, place: Path, shim: Make) -> Iterator[int]:
+    """A containerd that is there, a shim that was alone, and what that has left behind."""
+    with socket.socket(socket.AF_UNIX) as containerd:
+        containerd.bind(str(place / "containerd"))
+        before = zygotes()
+        for path in sockets():
+            path.unlink()
+        first = shim(id="first")
+        until(lambda: len(zygotes() - before) == 1 and sockets())
+        yield (zygotes() - before).pop()
+        assert first.pid
+    for pid in zygotes() - before:
+        os.kill(pid, signal.SIGKILL)
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_shim_is_forked_from_it(zygote: int, shim: Make, events: Events, name: str) -> None:
+    one = shim("sh", "-c", "exit 6", environment={"MAX_SHIM_VERSION": "2"})      # the environment is the caller's
+    answer = json.loads(one.address)
+    one.address = answer["address"]
+    ours = {name: os.readlink(f"/proc/self/ns/{name}") for name in os.listdir("/proc/self/ns")}
+    pid = one.pid
+    assert pid != zygote and os.getsid(pid) == pid
+    assert {name: os.readlink(f"/proc/{pid}/ns/{name}") for name in ours} == ours
+    assert Path(f"/proc/{pid}/cgroup").read_text() == Path("/proc/self/cgroup").read_text()
+    # forked from it, or from the process that it forked for the command and that has ended
+    assert Path(f"/proc/{pid}/cmdline").read_bytes() == Path(f"/proc/{zygote}/cmdline").read_bytes()
+    fds = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    assert not any(FOLDER in fd or "seqpacket" in fd.lower() for fd in fds)
+    one.create()
+    one.start()
+    assert one.wait() == 6
+    one.delete()
+    events.wait("delete")
+    assert events.topics() == ["create", "start", "exit", "delete"]
+    shared = int(next(line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                      if line.startswith("Private_Dirty")).split()[1])
+    assert shared < 3000, "KiB of its own"
+
+
+def test_nothing_depends_on_it(zygote: int, shim: Make) -> None:
+    one = shim("sleep", "1000")
+    one.create()
+    one.start()
+    os.kill(zygote, signal.SIGKILL)
+    until(lambda: zygote not in zygotes())
+    one.kill()
+    assert one.wait() == 137
+    other = shim("sleep", "1000", id="other")               # alone, and leaves another one behind
+    other.create()
+    until(lambda: zygotes())
+    assert zygote not in zygotes()
+
+
+def test_it_ends_with_containerd(zygote: int, place: Path) -> None:
+    (place / "containerd").unlink()
+    until(lambda: zygote not in zygotes(), LOOK + SECONDS)
+    assert not sockets()
+
+
+def test_whoever_is_elsewhere_is_refused(zygote: int, shim: Make) -> None:
+    """In another network namespace: what is started there must be there."""
+    one = shim(id="elsewhere")
+    flags = "-namespace", "tests", "-address", str(one.place / "containerd"), "-id", "other", "start"
+    done = subprocess.run(["unshare", "-n", one.program(), *flags], cwd=one.bundle, capture_output=True, check=True,
+                          stdin=subprocess.DEVNULL, timeout=SECONDS,
+                          env={"PATH": os.environ["PATH"], "TTRPC_ADDRESS": str(one.events.path)})
+    here, one.address = one.address, done.stdout.decode()
+    pid = one.pid
+    assert here != one.address
+    assert os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
+    os.kill(pid, signal.SIGKILL)
+    one.address = here
+
+
+def test_what_is_no_request_does_it_no_harm(zygote: int, shim: Make, name: str) -> None:
+    path = str(sockets()[0])
+    for data in (b"", b"x", b"=\0\0", b"\0" * 100, b"=a\0=start\0\0=x\0\0", os.urandom(60000)):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.connect(path)
+            if data:
+                client.send(data)
+                client.settimeout(SECONDS)
+                assert client.recv(10) == b""
+    assert os.stat(path).st_mode & 0o777 == 0o600 and os.stat(FOLDER).st_mode & 0o777 == 0o700
+    with pytest.raises(PermissionError):
+        _as_nobody(path)
+    one = shim(id=f"{name}-after")
+    assert Path(f"/proc/{one.pid}/cmdline").read_bytes() == Path(f"/proc/{zygote}/cmdline").read_bytes()
+
+
+def _as_nobody(path: str) -> None:
+    os.seteuid(65534)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.connect(path)
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_that_others_may_write_to_is_not_used(zygote: int, shim: Make) -> None:
+    os.chmod(FOLDER, 0o777)
+    try:
+        one = shim(id="other")
+        assert b"other" in Path(f"/proc/{one.pid}/cmdline").read_bytes()       # it was started alone
+    finally:
+        os.chmod(FOLDER, 0o700)
