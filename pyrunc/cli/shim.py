@@ -33,8 +33,9 @@ def run(call: Call) -> int:
     elif call.on("info"):
         data = command.info()
     else:
+        from .main import main
         given = command.Given(call.text("id"), call.text("namespace"), call.text("address"), call.text("bundle"),
-                              call.text("zygote"))
+                              call.text("zygote"), main)
         data = command.run(call.arguments[0] if call.arguments else "", given)
     while data:
         data = data[posix.write(1, data):]

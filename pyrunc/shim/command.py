@@ -14,12 +14,17 @@ LARGEST = 10 << 20
 NAME = "io.containerd.pyrunc.v2"
 FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .zygote import Main
+
 
 class Given:
     """The flags of one call, as containerd gives them."""
 
-    def __init__(self, id: str, namespace: str, address: str, bundle: str, zygote: str = "") -> None:
-        self.id, self.namespace, self.address, self.bundle, self.zygote = id, namespace, address, bundle, zygote
+    def __init__(self, id: str, namespace: str, address: str, bundle: str, zygote: str, main: Main) -> None:
+        self.id, self.namespace, self.address, self.bundle = id, namespace, address, bundle
+        self.zygote, self.main = zygote, main            # its socket, and what does a command for it
         self.ttrpc_address = posix.environ.get(b"TTRPC_ADDRESS", b"").decode(errors="surrogateescape")
 
 

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..keeper.channel import Channel, Message
     from .command import Given
 
 #: Annotations whose value names the group that shares a shim; the first that is there counts.
@@ -35,7 +36,7 @@ def start(given: Given, stdin: bytes) -> bytes:
         listener = listening(path)
         zygote.warm()
         launch(given, listener, path)
-        zygote.begin(given.zygote, given.address)
+        zygote.begin(given.zygote, given.address, given.main)
     write_address(address)
     return answer(address, protocol_of(stdin))
 
@@ -118,21 +119,48 @@ def listening(path: str) -> _socket.socket:
     return socket
 
 
+#: The zygote's process that will be the shim (zygote.py).
+ready: list[Channel] = []
+
+
 def launch(given: Given, listener: _socket.socket, path: str) -> None:
-    """Fork the shim; it goes on when this command has answered."""
+    """Fork the shim, or tell the process that the zygote has forked; it goes on when this command has answered."""
+    message = {"path": path, "namespace": given.namespace, "ttrpc_address": given.ttrpc_address,
+               "environment": dict(posix.environ)}
+    if ready:
+        cwd = posix.open(".", posix.O_PATH | posix.O_CLOEXEC)
+        ready[0].send(message, [listener.fileno(), cwd])
+        posix.close(cwd)
+        listener.close()
+        return
+    if posix.fork():
+        listener.close()
+        return
+    run(message, listener)
+
+
+def become(channel: Channel) -> None:
+    """Be the shim that the other end's launch() tells of; return if it tells of none."""
+    received = channel.receive()
+    if received is None:
+        return
+    message, (listener, cwd) = received
+    posix.fchdir(cwd)
+    posix.environ.clear()
+    posix.environ.update(message["environment"])
+    run(message, _socket.socket(fileno=listener))
+
+
+def run(message: Message, listener: _socket.socket) -> None:
+    """The shim, from its first moment to its end."""
     from .events import tell
     from .server import serve
-    pid = posix.fork()
-    if pid:
-        listener.close()
-        adjust(pid)
-        return
     status = 1
     try:
         posix.setsid()
         redirect()
-        listener = alone(listener)
-        serve(listener, path, given.namespace, given.ttrpc_address)
+        adjust()
+        serve(alone(listener), message["path"], message["namespace"], message["ttrpc_address"])
         status = 0
     except BaseException as fault:                     # nothing may reach the interpreter's own printer
         tell(f"pyrunc shim: {type(fault).__name__}: {fault}\n")
@@ -162,11 +190,11 @@ def redirect() -> None:
             posix.close(fd)
 
 
-def adjust(pid: int) -> None:
-    """The shim is rather killed for lack of memory than containerd: one more than this command has, at most 1000."""
+def adjust() -> None:
+    """The shim is rather killed for lack of memory than containerd: one more than its command has, at most 1000."""
     try:
         own = int(read("/proc/self/oom_score_adj"))
-        fd = posix.open(f"/proc/{pid}/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
+        fd = posix.open("/proc/self/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
         try:
             posix.write(fd, str(min(own + 1, 1000)).encode())
         finally:

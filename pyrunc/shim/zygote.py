@@ -17,11 +17,15 @@ import stat
 import time
 from sys import byteorder
 
+from ..keeper.channel import pair
 from ..state.process_id import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    Main = Callable[[list[str]], int]
 
 #: As zygote_client.c has it.
 FOLDER = "/run/pyrunc-zygote"
@@ -31,6 +35,8 @@ IDLE, LOOK, PATIENCE = 300.0, 5.0, 2.0
 NAME = b"pyrunc-zygote"
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 TAKEN = b"+"
+#: In what warm() has made, and whatever is forked from it, it has no more to do.
+_frozen: list[bool] = []
 
 
 def warm() -> None:
@@ -66,13 +72,15 @@ def warm() -> None:
     from ..steps import delete as deleting  # noqa: F401
     from ..steps import start as starting  # noqa: F401
     from . import copier, operations, server, service, stats, stdio  # noqa: F401
-    if not gc.get_freeze_count():
+    if not _frozen:
         gc.collect()
         gc.freeze()
+        _frozen.append(True)
 
 
-def begin(name: str, address: str) -> None:
-    """Fork the zygote. name: of its socket; address: containerd's, without which there is none."""
+def begin(name: str, address: str, main: Main) -> None:
+    """Fork the zygote. name: of its socket; address: containerd's, without which there is none; main: does a command.
+    """
     if not name or not _there(address) or posix.fork():
         return
     try:
@@ -82,7 +90,7 @@ def begin(name: str, address: str) -> None:
             posix.dup2(null, fd, True)
         close_from(3)
         posix.chdir("/")
-        serve(name, address)
+        serve(name, address, main)
     finally:
         posix._exit(0)
 
@@ -93,7 +101,7 @@ def close_from(first: int) -> None:
     lib.pr_close_range(first, (1 << 32) - 1, 0)
 
 
-def serve(name: str, address: str) -> None:
+def serve(name: str, address: str, main: Main) -> None:
     """Fork a process for each request. Returns when there is no more use, or another zygote has this name."""
     from fcntl import LOCK_EX, LOCK_NB, flock
 
@@ -116,7 +124,7 @@ def serve(name: str, address: str) -> None:
             used = time.monotonic()
             fd, _ = listener._accept()  # type: ignore[attr-defined]
             connection = _socket.socket(fileno=fd)
-            handle(connection, address, own, [lock, listener.fileno()])
+            handle(connection, address, own, main, [lock, listener.fileno()])
             connection.close()
     posix.unlink(name)
 
@@ -156,7 +164,7 @@ def looks(pid: int) -> tuple[Any, ...]:
     return *(posix.stat(f"/proc/{pid}/ns/{name}").st_ino for name in NAMESPACES), read(f"/proc/{pid}/cgroup")
 
 
-def handle(connection: _socket.socket, address: str, own: tuple[Any, ...], close: list[int]) -> None:
+def handle(connection: _socket.socket, address: str, own: tuple[Any, ...], main: Main, close: list[int]) -> None:
     """One request: it is taken by a process of its own, or not at all."""
     try:
         peer = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
@@ -170,7 +178,7 @@ def handle(connection: _socket.socket, address: str, own: tuple[Any, ...], close
     fds = [int.from_bytes(part[at:at + 4], byteorder) for _, _, part in rights for at in range(0, len(part), 4)]
     arguments, environment = strings(data)
     if len(fds) == 4 and _address_of(arguments) == address and posix.fork() == 0:
-        _take(connection, arguments, environment, fds, close)
+        _take(connection, arguments, environment, fds, main, close)
     for fd in fds:
         posix.close(fd)
 
@@ -197,13 +205,25 @@ def _address_of(arguments: list[bytes]) -> str:
     return ""
 
 
-def _take(connection: _socket.socket, arguments: list[bytes], environment: list[bytes], fds: list[int],
+def _take(connection: _socket.socket, arguments: list[bytes], environment: list[bytes], fds: list[int], main: Main,
           close: list[int]) -> None:
-    """The command, as if the caller had done it itself."""
+    """Two processes: one does the command as if it were the caller; the other has not touched anything and becomes the
+    shim, if there is to be one."""
+    from . import launch
     try:
         for fd in close:
             posix.close(fd)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        mine, its = pair()
+        if posix.fork() == 0:
+            connection.close()
+            its.close()
+            for fd in fds:
+                posix.close(fd)
+            launch.become(mine)
+            return
+        mine.close()
+        launch.ready.append(its)
         posix.fchdir(fds[0])
         for number, fd in enumerate(fds[1:]):
             posix.dup2(fd, number, True)
@@ -212,7 +232,6 @@ def _take(connection: _socket.socket, arguments: list[bytes], environment: list[
         posix.environ.clear()
         posix.environ.update(pair.partition(b"=")[::2] for pair in environment)
         connection.send(TAKEN)
-        from ..cli.main import main
         status = main(["shim", *(word.decode(errors="surrogateescape") for word in arguments[1:])])
         connection.send(bytes([status & 0xff]))
     finally:
