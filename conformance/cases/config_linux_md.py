@@ -83,7 +83,7 @@ def path_that_is_relative(t: Trial) -> None:
 def path_of_another_type(t: Trial) -> None:
     """A path that leads to a namespace of another type, or to a file that is none, is an error"""
     other = t.running()
-    for path in (f"/proc/{other.pid}/ns/ipc", "/etc/passwd", "/no/such/file"):
+    for path in (f"/proc/{other.pid}/ns/ipc", str(t.decoy() / "file"), "/no/such/file"):
         t.refused(linux={"namespaces": kinds("mount", "pid", join={"uts": path})})
 
 

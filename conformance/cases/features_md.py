@@ -80,7 +80,7 @@ def mount_options_are_recognized(t: Trial) -> None:
         # A tmpfs refuses what is no option at all, where bind mounts have it left aside; but a runtime's own options,
         # as src-nofollow, may be for bind mounts only.
         known = ("config.md#linux-mount-options", option) in rows()
-        entry = bundles.tmpfs("/mnt", option) if known else bundles.bind("/etc", "/mnt", option)
+        entry = bundles.tmpfs("/mnt", option) if known else bundles.bind(t.decoy(), "/mnt", option)
         bundle = t.bundle(mounts=[*bundles.MOUNTS, entry])
         if (done := t.runtime("create", "--bundle", bundle, id)).status:
             refused.append(f"{option}: {done.stderr.strip()[-200:]}")

@@ -10,6 +10,7 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 0x20000, 0x1000, 0x4000, 1 << 18, 1 << 20
 SUBORDINATE = 1_000_000_000     # where no other program has its ids
+OF_ANOTHER = "of-another-user"  # a folder of a case, and a file in it that its user may not read
 PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE = 36, 4
 
 
@@ -51,6 +52,10 @@ def become(place: Path) -> None:
             own.write_text(f"{file.read_text()}{user}:{SUBORDINATE}:65536\n")
             mount(str(own), file, flags=MS_BIND)
     os.chown(place, user, user)
+    other = place / OF_ANOTHER
+    other.mkdir(mode=0o755)
+    (other / "file").touch(mode=0o600)
+    (other / "file").write_text("of another user\n")
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)

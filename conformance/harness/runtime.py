@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import Fails
-from . import isolation
+from . import guard, isolation
 
 NEWEST = "1.3.0"
 LIMIT = 3000            # characters of the output of one command that the log keeps
@@ -76,14 +76,15 @@ class Program:
         if self.older:
             return self.older
         if self.features and isinstance(said := self.features.get("ociVersionMax"), str):
-            return min(said, NEWEST, key=_numbers)
+            return min(said, NEWEST, key=numbers)
         done = subprocess.run([self.path, "--version"], capture_output=True, text=True, check=False, timeout=60)
         found = re.search(r"^spec: (\S+)", done.stdout, re.M)
-        return min(found[1], NEWEST, key=_numbers) if found else "1.0.2"
+        return min(found[1], NEWEST, key=numbers) if found else "1.0.2"
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.partition("-")[0])[:3])
+def numbers(version: str) -> tuple[int, ...]:
+    """Of a version, to compare: (1, 2, 0) of 1.2.0, 1.2.0-rc.1 and 1.2.0+dev."""
+    return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[-+]", version)[0])[:3])
 
 
 def program(given: str, older: str = "") -> Program:
@@ -120,10 +121,13 @@ class Runtime:
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        self.place = self.root.parent
+        self.place = self.case = self.root.parent
 
-    def argv(self, *args: str | Path) -> list[str]:
-        return [str(self.program.path), "--root", str(self.root), *self.program.options, *map(str, args)]
+    def argv(self, *args: str | Path, cwd: Path | None = None) -> list[str]:
+        """The whole command. Harmful when it names what is not the case's."""
+        words = list(map(str, args))
+        guard.check(words, self.root, self.case, cwd)
+        return [str(self.program.path), "--root", str(self.root), *self.program.options, *words]
 
     def __call__(self, *args: str | Path, pass_fds: Sequence[int] = (), cwd: Path | None = None,
                  stdin: int = subprocess.DEVNULL, env: Mapping[str, str] | None = None,
@@ -133,7 +137,7 @@ class Runtime:
         Fails when it takes longer than these seconds.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        argv = self.argv(*args)
+        argv = self.argv(*args, cwd=cwd)
         files = self.place / f"command-{next(self.numbers)}"
         with files.with_suffix(".out").open("wb") as out, files.with_suffix(".err").open("wb") as err:
             try:

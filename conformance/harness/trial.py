@@ -10,7 +10,7 @@ from typing import Any
 
 from ..model import Fails, NotHere, NotOffered
 from . import bundles, isolation
-from .runtime import Outcome, Program, Runtime, reap
+from .runtime import Outcome, Program, Runtime, numbers, reap
 
 Config = dict[str, Any]
 
@@ -54,9 +54,7 @@ class Trial:
     # ---- what is needed -----------------------------------------------------------------------------------------
     def needs_spec(self, version: str) -> None:
         """NotOffered when the runtime's newest specification is older than the one that has what is asked."""
-        have, want = ([int(part) for part in text.partition("-")[0].split(".")] for text in
-                      (self.program.version, version))
-        if have < want:
+        if numbers(self.program.version) < numbers(version):
             raise NotOffered(f"the runtime's newest specification is {self.program.version}, this is of {version}")
 
     def needs_feature(self, *path: str, value: str = "") -> None:
@@ -89,6 +87,14 @@ class Trial:
     def bundle(self, **changes: Any) -> Path:
         """A new bundle with the usual config and these changes."""
         return bundles.write(self.place / f"bundle-{next(self._bundles)}", self.config(**changes))
+
+    def decoy(self) -> Path:
+        """A folder with a file, of the case's own: what a bind mount shows, and what a runtime may do harm to."""
+        folder = self.place / "decoy"
+        if not folder.exists():
+            folder.mkdir(mode=0o755)
+            (folder / "file").write_text("a decoy\n")
+        return folder
 
     def new_id(self) -> str:
         """The id of the case, then others that begin with it."""

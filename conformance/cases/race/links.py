@@ -17,8 +17,8 @@ HOLES = "CVE-2021-30465, CVE-2024-45310"
 RACED: dict[str, tuple[str, int, dict[str, Any]]] = {
     "tmpfs": (HOLES, 1, {"mounts": [*bundles.MOUNTS, bundles.tmpfs("/vol/a/b", "size=4k")]}),
     "tmpfs at it": (HOLES, 1, {"mounts": [*bundles.MOUNTS, bundles.tmpfs("/vol/a", "size=4k")]}),
-    "file": (HOLES, 1, {"mounts": [*bundles.MOUNTS, bundles.bind("/etc/hostname", "/vol/a/f", "ro")]}),
-    "folder": (HOLES, 1, {"mounts": [*bundles.MOUNTS, bundles.bind("/etc", "/vol/a/new/g", "ro")]}),
+    "file": (HOLES, 1, {"mounts": [*bundles.MOUNTS, bundles.bind("DECOY/file", "/vol/a/f", "ro")]}),
+    "folder": (HOLES, 1, {"mounts": [*bundles.MOUNTS, bundles.bind("DECOY", "/vol/a/new/g", "ro")]}),
     "proc": ("CVE-2019-19921", 1, {"mounts": [*bundles.MOUNTS, {**bundles.PROC, "destination": "/vol/a/p"}]}),
     "copy": (HOLES, 1, {"mounts": [*bundles.MOUNTS, bundles.tmpfs("/vol/a/c", "tmpcopyup")]}),
     "device": ("CVE-2026-41579", 0, {"linux": {"devices": [
@@ -42,6 +42,7 @@ def volume(t: Trial, bundle: Path, outside: Path) -> tuple[Path, Path]:
 def place_that_is_exchanged(t: Trial, name: str) -> None:
     """what is made at a place that is exchanged for a link all the time is made in the root, or refused"""
     _, wanted, changes = RACED[name]
+    changes = bundles.placed(changes, DECOY=t.decoy())
     ran = 0
     with kept(t) as outside:
         bundle = t.bundle(**bundles.merge({"process": {"args": ["cat", "/proc/self/mountinfo"]}}, changes))
@@ -64,8 +65,10 @@ def place_that_is_exchanged(t: Trial, name: str) -> None:
 def dev_that_is_exchanged(t: Trial) -> None:
     """devices, links and masks are made in the root's /dev, or create is refused; a mask is never another file"""
     with kept(t) as outside:
-        bundle = t.bundle(mounts=[bundles.PROC], linux={"maskedPaths": ["/etc/passwd"]},
-                          process={"args": ["wc", "-c", "/etc/passwd"]})
+        bundle = t.bundle(mounts=[bundles.PROC], linux={"maskedPaths": ["/only/inside"]},
+                          process={"args": ["wc", "-c", "/only/inside"]})
+        (bundle / "rootfs/only").mkdir()
+        (bundle / "rootfs/only/inside").write_text("of the image")
         (bundle / "rootfs/link").symlink_to(outside)
         with Exchanging(bundle / "rootfs/dev", bundle / "rootfs/link"):
             for _ in range(ROUNDS):

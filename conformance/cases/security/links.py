@@ -14,14 +14,13 @@ NO_DEV = [bundles.PROC]
 SYS = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]}
 CGROUP = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]}
 MQUEUE = {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue"}
-FILE = "/etc/hostname"
 PROC_LINKS = "CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-54867"
 OUT = "CVE-2019-18837, CVE-2021-30465, CVE-2024-45310, CVE-2025-24965"
 
 #: The link in the image, and what config.json wants made behind it.
 BEHIND: dict[str, tuple[str, dict[str, Any]]] = {
     "tmpfs": ("data", {"mounts": [*bundles.MOUNTS, bundles.tmpfs("/data/sub/dir")]}),
-    "file": ("data", {"mounts": [*bundles.MOUNTS, bundles.bind(FILE, "/data/file")]}),
+    "file": ("data", {"mounts": [*bundles.MOUNTS, bundles.bind("DECOY/file", "/data/file")]}),
     "copy": ("data", {"mounts": [*bundles.MOUNTS, bundles.tmpfs("/data", "tmpcopyup")]}),
     "cwd": ("data", {"process": {"cwd": "/data/new"}}),
     "device": ("data", {"linux": {"devices": [{"path": "/data/node", "type": "c", "major": 1, "minor": 3}]}}),
@@ -41,6 +40,7 @@ def reads_nothing(t: Trial, stdout: str) -> None:
 def place_behind_a_link(t: Trial, name: str, climbs: bool) -> None:
     """what is made behind a link of the image is made in the root, or refused"""
     where, changes = BEHIND[name]
+    changes = bundles.placed(changes, DECOY=t.decoy())
     with kept(t) as outside:
         bundle = t.bundle(**bundles.merge(changes, {"process": {"args": ["sh", "-c", f"cat {outside}/secret; true"]}}))
         link(bundle / "rootfs" / where, up(outside) if climbs else outside)
@@ -147,7 +147,7 @@ def standard_streams_on_a_false_null(t: Trial, bound: bool) -> None:
 
 
 @ask_each("security", {target: ("CVE-2025-31133, CVE-2025-62161", target)
-                       for target in ("/proc/version", "/proc/sysrq-trigger", "OUTSIDE/null", "zero", "/etc/passwd")})
+                       for target in ("/proc/version", "/proc/self/mem", "OUTSIDE/null", "zero", "/only/inside")})
 def mask_is_another_file(t: Trial, target: str) -> None:
     """what masks is the null device, and nothing that the image calls so"""
     with kept(t) as outside:
@@ -158,6 +158,8 @@ def mask_is_another_file(t: Trial, target: str) -> None:
         bundle = t.bundle(mounts=[*NO_DEV, bundles.bind(volume, "/dev")], linux={"maskedPaths": ["/masked"]},
                           process={"args": ["sh", "-c", "stat -c %t:%T /masked; head -c 99 /masked"]})
         (bundle / "rootfs/masked").write_text("masked\n")
+        (bundle / "rootfs/only").mkdir()
+        (bundle / "rootfs/only/inside").write_text("of the image\n")
         done = attempt(t, bundle)
         t.true(done.status or done.stdout == "1:3\n", f"the masked file is {done.stdout[:100]!r}")
 
@@ -169,12 +171,13 @@ def false_proc_and_a_root_that_is_read_only(t: Trial, proc: str) -> None:
     mounts = [*bundles.MOUNTS[1:], *([bundles.tmpfs("/proc2")] if proc == "tmpfs" else [])]
     bundle = t.bundle(mounts=mounts, root={"path": "rootfs", "readonly": True}, linux={"readonlyPaths": ["/etc"]},
                       process={"args": ["sh", "-c", "touch /new /etc/new; echo done"]})
+    (bundle / "rootfs/only/inside").mkdir(parents=True)
     if proc == "planted":
         for who in ("self", "thread-self", "1"):
             folder = bundle / "rootfs/proc" / who / "fd"
             folder.mkdir(parents=True)
             for number in range(64):
-                (folder / str(number)).symlink_to("/tmp")
+                (folder / str(number)).symlink_to("/only/inside")
     attempt(t, bundle)
     made = [name for name in ("new", "etc/new") if (bundle / "rootfs" / name).exists()]
     t.equal(made, [], "made on a root that is read-only")
