@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import report
-from .harness import bundles
+from .harness import bundles, shield
 from .harness.runtime import Program, program
 from .model import PROFILES, Case, chosen
 from .report import coverage, html, junit
@@ -32,6 +32,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--select", action="append", default=[], metavar="PATTERN",
                         help="repeatable: cases by name or chapter, a part of it or a shell pattern (all)")
     parser.add_argument("--profile", action="append", default=[], choices=PROFILES, help="repeatable (spec)")
+    parser.add_argument("--throw-away", action="store_true",
+                        help="this machine may be lost: it is a virtual machine for tests. "
+                        f"Without it, or {shield.MARK}=1, {', '.join(shield.HARMFUL)} are not run")
     parser.add_argument("--oci-version", action="append", default=[], metavar="NAME=VERSION",
                         help="repeatable: the ociVersion of bundles for this runtime; otherwise the newest it knows")
     parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="for each case (60)")
@@ -98,6 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(coverage.text(), end="")
         return 0
     try:
+        if refused := shield.refusal({case.profile for case in options.cases}, options.throw_away):
+            raise PermissionError(refused)
         if os.geteuid() and any(case.profile != "rootless" for case in options.cases):
             raise PermissionError("the cases need root, but for --profile rootless")
         if not bundles.BUSYBOX.exists():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from .harness import shield
 from .harness.runtime import Program, program
 from .model import NOT_HERE, NOT_OFFERED, PROFILES, Case, Result, chosen
 from .run import run_one
@@ -22,10 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--oci-runtime", action="append", default=[], metavar="[NAME=]PATH", help="repeatable")
     group.addoption("--oci-select", action="append", default=[], metavar="PATTERN",
                     help="repeatable: cases by name or chapter")
+    group.addoption("--oci-throw-away", action="store_true", help="this machine may be lost: for "
+                    f"{', '.join(shield.HARMFUL)}")
     group.addoption("--oci-profile", action="append", default=[], choices=PROFILES, help="repeatable (spec)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--oci-runtime") and (refused := shield.refusal(
+            config.getoption("--oci-profile"), config.getoption("--oci-throw-away"))):
+        raise pytest.UsageError(refused.replace("--profile", "--oci-profile").replace("--throw", "--oci-throw"))
     if config.getoption("--oci-runtime") and config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args = [str(CASES)]
 

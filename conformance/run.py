@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
 import signal
 import tempfile
 import time
@@ -12,7 +11,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .harness import isolation, leftovers
+from .harness import isolation, leftovers, shield
 from .harness.runtime import LOG_LIMIT, Program
 from .harness.trial import Trial
 from .model import BROKEN, FAILS, HOLDS, Case, Ended, Result
@@ -36,6 +35,7 @@ def _inside(case: Case, program: Program, place: Path, id: str) -> Result:
     rootless = case.profile == "rootless"
     if not os.geteuid():
         isolation.enter()
+        shield.protect(place)
         if rootless:
             isolation.become(place)
     isolation.adopt()
@@ -86,7 +86,7 @@ def run_one(case: Case, program: Program, limit: float = 60) -> Result:
             result = Result(case.name, BROKEN, "the process of the case ended without a result")
     finally:
         leftovers.clear(id, orphans=False)
-        shutil.rmtree(place, ignore_errors=True)
+        shield.remove(place)
     result.seconds = round(time.monotonic() - began, 2)
     return result
 

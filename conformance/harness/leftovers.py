@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import time
 from pathlib import Path
 
+from . import shield
 from .isolation import CGROUP
 
 
@@ -75,10 +75,7 @@ def forget(id: str, root: Path) -> None:
     """Remove the runtime's files about a container."""
     for path in root.iterdir() if root.exists() else ():
         if named(id).search(path.name):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            shield.remove(path)
 
 
 def clear(id: str, orphans: bool, seconds: float = 5) -> None:

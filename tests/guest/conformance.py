@@ -1,6 +1,7 @@
 """python -m tests.guest.conformance ARG...: `python -m conformance ARG...` in the guest, where nothing can be harmed.
 
-Files that are written (--json, --text, --junit, --html) are written here, and those that are read come from here.
+Every profile may run there. Files that are written (--json, --text, --junit, --html) are written here, and those that
+are read come from here.
 """
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit status of what ran inside; 125 when the guest does not answer."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))     # the guest ends with us
     words, written, keep, read = translate(sys.argv[1:] if argv is None else argv)
-    guest = machine.Guest([sys.executable, "-m", "conformance", *words], keep=keep)
+    guest = machine.Guest([sys.executable, "-m", "conformance", *words], keep=keep, env={"CONFORMANCE_THROW_AWAY": "1"})
     try:
         for file in read:
             shutil.copy(file, guest.share / file.name)
