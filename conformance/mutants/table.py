@@ -2,167 +2,33 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable
-from typing import Any
 
-from .wrapper import Config, Mutant, bundle_of
-
-KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
-Change = Callable[[Config], object]
-
-
-def place(config: Config, path: str) -> tuple[Any, str]:
-    """The object that holds the last name of a dotted path, and that name. KeyError when it is not there."""
-    *folders, name = path.split(".")
-    found: Any = config
-    for folder in folders:
-        found = found[folder]
-    return found, name
-
-
-def drop(path: str) -> Change:
-    """The property is as if it were not there."""
-    def change(config: Config) -> None:
-        holder, name = place(config, path)
-        holder.pop(name, None)
-    return change
-
-
-def put(path: str, value: object) -> Change:
-    """The property, where it is set, has another value."""
-    def change(config: Config) -> None:
-        holder, name = place(config, path)
-        if name in holder:
-            holder[name] = value
-    return change
-
-
-def force(path: str, value: object) -> Change:
-    """The property has this value, set or not."""
-    def change(config: Config) -> None:
-        holder, name = place(config, path)
-        holder[name] = value
-    return change
-
-
-def of(path: str, change: Callable[[Any], object]) -> Change:
-    """Call this with the value of the property; what it returns, unless None, is the new value."""
-    def changed(config: Config) -> None:
-        holder, name = place(config, path)
-        value = change(holder[name])
-        if value is not None:
-            holder[name] = value
-    return changed
-
-
-def entries(path: str, change: Callable[[Any], object]) -> Change:
-    """Call this with each entry of a list."""
-    return of(path, lambda found: [change(entry) for entry in found] and None)
-
-
-def mount_options(change: Callable[[list[str]], list[str]]) -> Change:
-    """Of every mount that the cases add: those behind /proc, /dev and /dev/pts."""
-    def changed(config: Config) -> None:
-        for entry in config["mounts"][3:]:
-            entry["options"] = change(entry.get("options", []))
-    return changed
-
-
-def without(option: str) -> Change:
-    return mount_options(lambda options: [word for word in options if word != option])
-
-
-def unmapped(entry: Config) -> None:
-    """A mount is an ordinary one."""
-    for kind in ("uidMappings", "gidMappings"):
-        entry.pop(kind, None)
-    entry["options"] = [word for word in entry["options"] if word != "idmap"]
-
-
-def hooks(kind: str, change: Callable[[list[Config]], list[Config]]) -> Change:
-    def changed(config: Config) -> None:
-        config["hooks"][kind] = change(config["hooks"][kind])
-    return changed
-
-
-def wrapped(start: str, end: str = "") -> Callable[[list[Config]], list[Config]]:
-    """Each hook is called by a shell, as its words: start "$@" end."""
-    def change(found: list[Config]) -> list[Config]:
-        return [{**hook, "path": "/bin/sh", "args": [
-            "sh", "-c", f'path=$1; shift 2; {start} "$path" "$@" {end}', "sh", hook["path"], *hook.get("args", ["x"])]}
-            for hook in found]
-    return change
-
-
-def namespace(kind: str, change: Callable[[list[Config], Config], object]) -> Change:
-    """Call this with the list of namespaces and the entry of a kind."""
-    def changed(config: Config) -> None:
-        found = config["linux"]["namespaces"]
-        change(found, next(entry for entry in found if entry["type"] == kind))
-    return changed
-
-
-def in_root(script: str) -> Change:
-    """A createContainer hook more, which does something in the root, as the container will see it."""
-    def changed(config: Config) -> None:
-        root = os.path.abspath(config["root"]["path"])
-        config.setdefault("hooks", {}).setdefault("createContainer", []).append(
-            {"path": "/bin/sh", "args": ["sh", "-c", f"cat > /dev/null; cd $ROOT && {script}"],
-             "env": [f"ROOT={root}", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"]})
-    return changed
-
-
-def dropped(name: str) -> Change:
-    return lambda found: found.pop(name, None)
-
-
-def updated(values: Config) -> Change:
-    return lambda found: found.update(values)
-
-
-def capability(name: str) -> Change:
-    return of("process.capabilities", lambda found: found.pop(name, None) and None)
-
-
-def starts(command: str, real: list[str], words: list[str]) -> None:
-    """The program runs at create."""
-    if command == "create":
-        subprocess.run([*real, "start", words[-1]], check=False)
-
-
-def deletes_more(command: str, real: list[str], words: list[str]) -> None:
-    if command == "create":
-        with open(os.path.join(bundle_of(words), "config.json")) as file:
-            for line in file:
-                if '"source": "/tmp' in line:
-                    for name in os.listdir(line.split('"')[3]):
-                        os.unlink(os.path.join(line.split('"')[3], name))
-
-
-def signal_to(number: str) -> Callable[[str, list[str]], list[str]]:
-    return lambda command, words: [*words[:1], number] if command == "kill" and len(words) > 1 else words
-
-
-def forced(command: str, words: list[str]) -> list[str]:
-    return ["--force", *words] if command == "delete" else words
-
-
-def state(change: Callable[[Config], object]) -> Callable[[str, Config], object]:
-    return lambda command, found: change(found) if command == "state" else None
-
-
-def features(change: Callable[[Config], object]) -> Callable[[str, Config], object]:
-    return lambda command, found: change(found) if command == "features" else None
-
-
-def later(kind: str, to: str) -> Change:
-    """Hooks of one kind are called with those of another one."""
-    def changed(config: Config) -> None:
-        found = config["hooks"].pop(kind)
-        config["hooks"].setdefault(to, []).extend(found)
-    return changed
-
+from .changes import (
+    KINDS,
+    capability,
+    deletes_more,
+    drop,
+    dropped,
+    entries,
+    features,
+    force,
+    forced,
+    hooks,
+    in_root,
+    later,
+    mount_options,
+    namespace,
+    of,
+    put,
+    signal_to,
+    starts,
+    state,
+    unmapped,
+    updated,
+    without,
+    wrapped,
+)
+from .wrapper import Mutant
 
 STATE = "runtime_md.state_is_what_its_schema_says"
 ERRORS = {"state": "runtime_md.state_without_a_container", "start": "runtime_md.start_without_an_id",
@@ -385,6 +251,33 @@ MUTANTS = [
            config=of("linux.resources.devices", lambda found: [*found[:1], *found[:0:-1]])),
     *(Mutant(f"the limit {name} is not set", f"config_linux_md.limit[{name}]", config=drop("linux.resources"))
       for name in ("memory", "low", "swap", "pids", "quota", "cpus", "mems", "unified")),
+    Mutant("state has a word of its own for what is running", "runtime_md.statuses_in_turn",
+           output=state(lambda found: found.update(status=found["status"].replace("running", "active")))),
+    Mutant("a cgroup that is not fit is made fit", "config_linux_md_cgroups.cgroup_that_is_not_fit",
+           config=drop("linux.resources")),
+    Mutant("an invalid path of a cgroup is passed over", "config_linux_md_cgroups.cgroups_path_that_is_invalid",
+           config=drop("linux.cgroupsPath")),
+    *(Mutant(f"nothing is delegated: {name}", f"config_linux_md_cgroups.{name}",
+             config=namespace("cgroup", lambda found, entry: found.remove(entry)))
+      for name in ("delegated_files", "delegated_files_of_an_old_kernel")),
+    Mutant("a cgroup is delegated without a namespace",
+           "config_linux_md_cgroups.cgroup_that_is_not_delegated[no namespace]",
+           config=of("linux.namespaces", lambda found: [*found, {"type": "cgroup"}])),
+    Mutant("a cgroup is delegated with a mount that is read-only",
+           "config_linux_md_cgroups.cgroup_that_is_not_delegated[read-only]", config=without("ro")),
+    *(Mutant(f"{what} is passed over: {name}", f"config_linux_md_cgroups.{name}",
+             config=drop(f"linux.resources.{what}"))
+      for what, name in (("blockIO", "weight_device_without_a_weight"), ("rdma", "rdma_without_a_limit"),
+                         ("memory", "value_of_cgroup_v1"), ("memory", "limit_below_the_use"))),
+    # ---- memory policies
+    Mutant("the policy of memory is passed over", "features_md_memory.modes_of_memory",
+           config=drop("linux.memoryPolicy")),
+    Mutant("the policy of memory has no nodes", "features_md_memory.modes_of_memory",
+           config=put("linux.memoryPolicy.mode", "MPOL_DEFAULT")),
+    Mutant("the policy of memory has no flags", "features_md_memory.flags_of_memory",
+           config=drop("linux.memoryPolicy.flags")),
+    Mutant("features names a mode that is none", "features_md_memory.modes_of_memory",
+           output=features(lambda found: found["linux"]["memoryPolicy"]["modes"].append("MPOL_NOTHING"))),
     # ---- seccomp
     Mutant("there is no filter", "config_linux_md_seccomp.call_that_is_refused", config=drop("linux.seccomp")),
     Mutant("errnoRet is EPERM", "config_linux_md_seccomp.call_that_is_refused_with_a_number",

@@ -4,6 +4,9 @@ from __future__ import annotations
 from ..model import load
 from ..rows import Row, rows
 
+#: Why demands have no case, by chapter.
+REASONS = {"config-linux.md#intelrdt": "a processor with resctrl is needed to try a case, and none was to be had"}
+
 
 def held() -> dict[tuple[str, str], list[str]]:
     """Row -> the names of its cases; rows without a case are not there."""
@@ -35,6 +38,6 @@ def text() -> str:
         if row.key not in have:
             if row.chapter != chapter:
                 chapter = row.chapter
-                lines.append(f"\n{chapter}")
+                lines.append(f"\n{chapter}" + (f": {REASONS[chapter]}" if chapter in REASONS else ""))
             lines.append(f"  {'MUST ' if row.must else ''}{row.name}")
     return "\n".join(lines) + "\n"

@@ -1,0 +1,164 @@
+"""What a mutant changes: functions for the wrapper, made of paths and values."""
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+from .wrapper import Config, bundle_of
+
+KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+Change = Callable[[Config], object]
+
+
+def place(config: Config, path: str) -> tuple[Any, str]:
+    """The object that holds the last name of a dotted path, and that name. KeyError when it is not there."""
+    *folders, name = path.split(".")
+    found: Any = config
+    for folder in folders:
+        found = found[folder]
+    return found, name
+
+
+def drop(path: str) -> Change:
+    """The property is as if it were not there."""
+    def change(config: Config) -> None:
+        holder, name = place(config, path)
+        holder.pop(name, None)
+    return change
+
+
+def put(path: str, value: object) -> Change:
+    """The property, where it is set, has another value."""
+    def change(config: Config) -> None:
+        holder, name = place(config, path)
+        if name in holder:
+            holder[name] = value
+    return change
+
+
+def force(path: str, value: object) -> Change:
+    """The property has this value, set or not."""
+    def change(config: Config) -> None:
+        holder, name = place(config, path)
+        holder[name] = value
+    return change
+
+
+def of(path: str, change: Callable[[Any], object]) -> Change:
+    """Call this with the value of the property; what it returns, unless None, is the new value."""
+    def changed(config: Config) -> None:
+        holder, name = place(config, path)
+        value = change(holder[name])
+        if value is not None:
+            holder[name] = value
+    return changed
+
+
+def entries(path: str, change: Callable[[Any], object]) -> Change:
+    """Call this with each entry of a list."""
+    return of(path, lambda found: [change(entry) for entry in found] and None)
+
+
+def mount_options(change: Callable[[list[str]], list[str]]) -> Change:
+    """Of every mount that the cases add: those behind /proc, /dev and /dev/pts."""
+    def changed(config: Config) -> None:
+        for entry in config["mounts"][3:]:
+            entry["options"] = change(entry.get("options", []))
+    return changed
+
+
+def without(option: str) -> Change:
+    return mount_options(lambda options: [word for word in options if word != option])
+
+
+def unmapped(entry: Config) -> None:
+    """A mount is an ordinary one."""
+    for kind in ("uidMappings", "gidMappings"):
+        entry.pop(kind, None)
+    entry["options"] = [word for word in entry["options"] if word != "idmap"]
+
+
+def hooks(kind: str, change: Callable[[list[Config]], list[Config]]) -> Change:
+    def changed(config: Config) -> None:
+        config["hooks"][kind] = change(config["hooks"][kind])
+    return changed
+
+
+def wrapped(start: str, end: str = "") -> Callable[[list[Config]], list[Config]]:
+    """Each hook is called by a shell, as its words: start "$@" end."""
+    def change(found: list[Config]) -> list[Config]:
+        return [{**hook, "path": "/bin/sh", "args": [
+            "sh", "-c", f'path=$1; shift 2; {start} "$path" "$@" {end}', "sh", hook["path"], *hook.get("args", ["x"])]}
+            for hook in found]
+    return change
+
+
+def namespace(kind: str, change: Callable[[list[Config], Config], object]) -> Change:
+    """Call this with the list of namespaces and the entry of a kind."""
+    def changed(config: Config) -> None:
+        found = config["linux"]["namespaces"]
+        change(found, next(entry for entry in found if entry["type"] == kind))
+    return changed
+
+
+def in_root(script: str) -> Change:
+    """A createContainer hook more, which does something in the root, as the container will see it."""
+    def changed(config: Config) -> None:
+        root = os.path.abspath(config["root"]["path"])
+        config.setdefault("hooks", {}).setdefault("createContainer", []).append(
+            {"path": "/bin/sh", "args": ["sh", "-c", f"cat > /dev/null; cd $ROOT && {script}"],
+             "env": [f"ROOT={root}", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"]})
+    return changed
+
+
+def dropped(name: str) -> Change:
+    return lambda found: found.pop(name, None)
+
+
+def updated(values: Config) -> Change:
+    return lambda found: found.update(values)
+
+
+def capability(name: str) -> Change:
+    return of("process.capabilities", lambda found: found.pop(name, None) and None)
+
+
+def starts(command: str, real: list[str], words: list[str]) -> None:
+    """The program runs at create."""
+    if command == "create":
+        subprocess.run([*real, "start", words[-1]], check=False)
+
+
+def deletes_more(command: str, real: list[str], words: list[str]) -> None:
+    if command == "create":
+        with open(os.path.join(bundle_of(words), "config.json")) as file:
+            for line in file:
+                if '"source": "/tmp' in line:
+                    for name in os.listdir(line.split('"')[3]):
+                        os.unlink(os.path.join(line.split('"')[3], name))
+
+
+def signal_to(number: str) -> Callable[[str, list[str]], list[str]]:
+    return lambda command, words: [*words[:1], number] if command == "kill" and len(words) > 1 else words
+
+
+def forced(command: str, words: list[str]) -> list[str]:
+    return ["--force", *words] if command == "delete" else words
+
+
+def state(change: Callable[[Config], object]) -> Callable[[str, Config], object]:
+    return lambda command, found: change(found) if command == "state" else None
+
+
+def features(change: Callable[[Config], object]) -> Callable[[str, Config], object]:
+    return lambda command, found: change(found) if command == "features" else None
+
+
+def later(kind: str, to: str) -> Change:
+    """Hooks of one kind are called with those of another one."""
+    def changed(config: Config) -> None:
+        found = config["hooks"].pop(kind)
+        config["hooks"].setdefault(to, []).extend(found)
+    return changed
