@@ -90,6 +90,8 @@ $(VENV)/bin/pyrunc: $(SOURCES) $(VENV)/.build
 	ln -sfn ../../../../pyrunc $$($(IN) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/pyrunc
 	$(IN) pyrunc/_native/build_launcher.py $@
 	ln -sf pyrunc $(VENV)/bin/containerd-shim-pyrunc-v2
+	printf '#!%s\nimport sys\nfrom pyrunc.serve.command import main\nsys.exit(main())\n' $(abspath $(IN)) >$(VENV)/bin/runciter
+	chmod +x $(VENV)/bin/runciter
 
 # One stamp for each group of requirements in pyproject.toml; pip is asked only for what is not there.
 $(VENV)/.build: EXTRA := build

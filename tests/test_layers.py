@@ -25,7 +25,7 @@ LAYERS = (
     ("keeper",),
     ("library",),
     ("manager",),
-    ("shim",),
+    ("serve", "shim"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

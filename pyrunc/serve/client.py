@@ -1,0 +1,95 @@
+"""A client of the service, for asyncio programs: one method for each endpoint, and the errors that pyrunc raises."""
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+
+from ..errors import ConfigError, PyruncError, StateError, UsageError
+
+KINDS: dict[str, type[PyruncError]] = {"StateError": StateError, "UsageError": UsageError, "Unfit": UsageError,
+                                      "ValueError": UsageError}
+
+
+class Client:
+    """Speaks to the service at a socket. `async with` it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Client:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(self.path, limit=0), timeout=aiohttp.ClientTimeout(total=None))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def call(self, method: str, path: str, value: Any = None, **query: Any) -> Any:
+        """One request: the JSON of its answer. Raises the error that the service has had."""
+        async with self._ask(method, path, value, query) as response:
+            await _check(response)
+            return await response.json() if response.content_type == "application/json" else None
+
+    async def stream(self, path: str, **query: Any) -> AsyncIterator[dict[str, Any]]:
+        """The lines of an answer as they come."""
+        async with self._ask("GET", path, None, query) as response:
+            await _check(response)
+            async for line in response.content:
+                yield json.loads(line)
+
+    # ---- endpoints --------------------------------------------------------------------------------------
+    async def containers(self, *labels: str) -> list[dict[str, Any]]:
+        """Every container, or those that have these labels (KEY=VALUE)."""
+        found: list[dict[str, Any]] = await self.call("GET", "/v1/containers", label=list(labels))
+        return found
+
+    async def create(self, id: str, **wanted: Any) -> dict[str, Any]:
+        """Make one; the words are those of bodies.Create."""
+        made: dict[str, Any] = await self.call("POST", "/v1/containers", {"id": id, **wanted})
+        return made
+
+    async def inspect(self, id: str) -> dict[str, Any]:
+        """One container."""
+        found: dict[str, Any] = await self.call("GET", f"/v1/containers/{id}")
+        return found
+
+    async def act(self, id: str, verb: str, **wanted: Any) -> Any:
+        """start, stop, kill, pause, resume, update, wait or exec, with what bodies.py has for it."""
+        return await self.call("POST", f"/v1/containers/{id}/{verb}", wanted)
+
+    async def delete(self, id: str, force: bool = False) -> None:
+        """Remove one."""
+        await self.call("DELETE", f"/v1/containers/{id}", force=int(force))
+
+    def logs(self, id: str, follow: bool = False, **query: Any) -> AsyncIterator[dict[str, Any]]:
+        """The lines of its log."""
+        return self.stream(f"/v1/containers/{id}/logs", follow=int(follow), **query)
+
+    def events(self, **query: Any) -> AsyncIterator[dict[str, Any]]:
+        """Events as they come; since=NUMBER, follow=0."""
+        return self.stream("/v1/events", **query)
+
+    def _ask(self, method: str, path: str, value: Any, query: dict[str, Any]) -> Any:
+        assert self._session is not None
+        pairs = [(key, str(one)) for key, given in query.items()
+                 for one in (given if isinstance(given, list) else [given])]
+        return self._session.request(method, f"http://runciter{path}", json=value, params=pairs)
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    if response.status < 400:
+        return
+    try:
+        said = await response.json()
+    except (aiohttp.ContentTypeError, ValueError):
+        raise PyruncError(f"the service answers {response.status} {response.reason}") from None
+    if said.get("kind") == "TimeoutError":
+        raise TimeoutError(said["error"])
+    if said.get("kind") == "ConfigError":
+        raise ConfigError(said["error"], document="")
+    raise KINDS.get(said.get("kind", ""), PyruncError)(said.get("error", "no reason is given"))

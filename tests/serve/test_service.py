@@ -1,0 +1,272 @@
+"""The endpoints over a socket: the whole life of a container, streams, faults, limits, and what the metrics say."""
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import pyrunc
+from pyrunc.manager import Manager
+from pyrunc.serve.client import Client
+from pyrunc.serve.openapi import document
+from tests import bundles
+from tests.bundles import docker_like
+from tests.manager.conftest import config_of, until
+
+
+@pytest.mark.parametrize("by", ["pyrunc", "runc"])
+async def test_a_whole_life(m: Manager, path: Path, c: Client, rootfs: Path, name: str, by: str) -> None:
+    made = await c.create(name, config=config_of(rootfs, "sh", "-c", "echo hello; exec sleep 1000"), handler=by,
+                          labels={"app": "web"}, stop={"grace": 0.2})
+    assert made["status"] == "created" and [one["id"] for one in await c.containers("app=web")] == [name]
+    assert await c.containers("app=other") == []
+    assert (await c.act(name, "start"))["status"] == "running"
+    result = await c.act(name, "exec", args=["sh", "-c", "cat; exit 3"], stdin="from outside")
+    assert (result["exit"]["status"], result["stdout"]) == (3, "from outside")
+    await until(lambda: len(m.get(name).logs()) == 1)
+    assert [line["text"] async for line in c.logs(name)] == ["hello"]
+    assert [one["command"] for one in await c.call("GET", f"/v1/containers/{name}/top")] == ["sleep 1000"]
+    assert (await c.call("GET", f"/v1/containers/{name}/stats"))["processes"] == 1
+    assert (await c.act(name, "pause"))["status"] == "paused"
+    assert (await c.act(name, "resume"))["status"] == "running"
+    assert (await c.call("GET", f"/v1/containers/{name}/config"))["process"]["args"][0] == "sh"
+    assert (await c.act(name, "stop"))["signal"] == 9
+    assert (await c.act(name, "wait"))["signal"] == 9
+    await c.delete(name)
+    kinds = [event["kind"] async for event in c.events(since=0, follow=0)]
+    assert kinds == ["created", "started", "paused", "resumed", "stopping", "exited", "deleted"]
+
+
+async def test_faults_have_a_status_and_a_line(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
+    with pytest.raises(pyrunc.StateError, match="does not exist"):
+        await c.inspect("nothing")
+    with pytest.raises(pyrunc.ConfigError, match=r"at process\.cwd in config\.json"):
+        await c.create(name, config=config_of(rootfs, process={"cwd": "relative"}))
+    with pytest.raises(pyrunc.UsageError, match="unknown property colour"):
+        await c.create(name, config=config_of(rootfs), colour="red")
+    with pytest.raises(pyrunc.UsageError, match=r"is none of no, on-failure.*at restart\.mode"):
+        await c.create(name, config=config_of(rootfs), restart={"mode": "sometimes"})
+    with pytest.raises(pyrunc.UsageError, match="a pipe cannot be had"):
+        await c.create(name, config=config_of(rootfs), stdio={"stdout": {"kind": "pipe"}})
+    await c.create(name, config=config_of(rootfs))
+    with pytest.raises(pyrunc.StateError, match="already exists"):
+        await c.create(name, config=config_of(rootfs))
+    with pytest.raises(TimeoutError):
+        await c.act(name, "wait", timeout=0.05)
+    with pytest.raises(pyrunc.UsageError, match="is no signal"):
+        await c.act(name, "kill", signal="NOTHING")
+
+
+async def test_followed_streams(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
+    events = c.events()
+    first = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0.2)
+    script = "echo 1; while ! test -e /go; do sleep 0.05; done; echo 2"
+    await c.create(name, config=config_of(rootfs, "sh", "-c", script), start=True)
+    assert (await first)["kind"] == "created" and (await anext(events))["kind"] == "started"
+    seen = []
+    async for line in c.logs(name, follow=True):
+        seen.append(line["text"])
+        (rootfs / "go").touch()
+    assert seen == ["1", "2"] and (await anext(events))["kind"] == "exited"
+
+
+async def test_explain_and_trace(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
+    config = config_of(rootfs)
+    steps = await c.call("POST", "/v1/explain", {"config": config})
+    assert "mounts.proc" in [one["step"] for one in steps]
+    await c.create(name, config=config, trace=True)
+    traced = await c.call("GET", f"/v1/containers/{name}/trace")
+    assert {one["step"] for one in traced} >= {"mounts.proc", "namespaces.clone"}
+
+
+async def test_metrics_have_the_names_of_cadvisor(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
+    labels = {"io.kubernetes.cri.sandbox-name": "pod-1", "io.kubernetes.cri.sandbox-namespace": "ns-1"}
+    await c.create(name, config=config_of(rootfs), labels=labels, start=True)
+    for accept in ("text/plain", "application/openmetrics-text; version=1.0.0"):
+        said = await fetch(c, "/metrics", Accept=accept)
+        if "openmetrics" in accept:
+            from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+            families = {one.name: one for one in parse(said)}  # type: ignore[no-untyped-call]
+            assert said.endswith("# EOF\n") and said.count("# EOF") == 1
+        else:
+            families = {one.name: one for one in text_string_to_metric_families(said)}
+        usage = next(one for one in families["container_cpu_usage_seconds"].samples if one.labels["name"] == name)
+        assert usage.name == "container_cpu_usage_seconds_total"
+        assert (usage.labels["pod"], usage.labels["namespace"]) == ("pod-1", "ns-1")
+        assert {"container_memory_working_set_bytes", "container_processes", "container_start_time_seconds",
+                "runciter_containers", "runciter_operation_seconds"} <= families.keys()
+    assert await fetch(c, "/healthz") == "ok\n"
+
+
+async def fetch(c: Client, target: str, **headers: str) -> str:
+    """A GET that is no JSON."""
+    assert c._session is not None
+    async with c._session.get(f"http://x{target}", headers=headers) as response:
+        assert response.status == 200
+        return await response.text()
+
+
+async def test_the_socket_is_the_owners_alone(m: Manager, path: Path) -> None:
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+async def test_another_user_is_refused(m: Manager, path: Path) -> None:
+    path.chmod(0o666)
+    path.parent.chmod(0o755)
+    script = ("import os, socket, sys; os.setgroups([]); os.setgid(1234); os.setuid(1234);"
+              "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+              "s.sendall(b'GET /v1/containers HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n');"
+              "print(s.makefile().read())")
+    asking = await asyncio.create_subprocess_exec(sys.executable, "-c", script, str(path), stdout=subprocess.PIPE)
+    said, _ = await asking.communicate()
+    assert said.startswith(b"HTTP/1.1 403") and b"permission denied" in said
+
+
+async def raw(path: Path, data: bytes) -> bytes:
+    """What comes for these bytes, after which we send no more."""
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    try:
+        writer.write(data)
+        async with asyncio.timeout(20):
+            return await reader.read(65536)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_malformed_bodies_get_a_4xx(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
+    chance = random.Random(11)
+    good = json.dumps({"id": name, "config": config_of(rootfs), "labels": {"a": "b"}, "stop": {"grace": 1.0}})
+    before = len(os.listdir("/proc/self/fd"))
+    wrong: list[bytes] = [b"[]", b"null", b"1", b'""', b"{", b"\xff\xfe", b'{"id": 1}', b'{"id": "x"}', b'{"id": ".."}',
+                          b'{"id":"x","config":[]}', b"[" * 100000, b'{"id":"x","config":{"root":{"path":"/"}}}',
+                          b'{"id":"x","config":{},"timeout":NaN}', b'{"id":"a/b","config":{}}',
+                          b'{"stop":{"grace":-1}}']
+    for _ in range(300):
+        text = bytearray(good.encode())
+        for _ in range(chance.randint(1, 8)):
+            at = chance.randrange(len(text))
+            if chance.random() < 0.5:
+                del text[at:at + chance.randint(1, 40)]
+            else:
+                text[at:at + 1] = bytes([chance.randrange(256)])
+        wrong.append(bytes(text))
+    for body in wrong:
+        said = await raw(path, b"POST /v1/containers HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                               b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        status = int(said.split()[1])
+        assert 200 <= status < 500, (body, said)
+        for made in m.containers():                  # a change in a string may leave it a good one
+            await made.delete(force=True)
+    await asyncio.sleep(0.1)
+    assert len(os.listdir("/proc/self/fd")) <= before + 2 and list((m.directory.path / "containers").iterdir()) == []
+
+
+@pytest.mark.parametrize("data", [
+    b"\0\1\2\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /v1/containers HTTP/1.1\r\nX: " + b"a" * 70000,
+    b"POST /v1/containers HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 100,
+    b"PATCH /v1/containers HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /v2/x HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /v1/events?since=x HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /v1/containers?label=x HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ids=["bytes", "no path", "no version", "long header", "long body", "method", "path", "number", "label"])
+async def test_what_is_no_request_is_refused(m: Manager, path: Path, c: Client, data: bytes) -> None:
+    if b"99999999" in data:
+        data += b"x" * (5 << 20)
+    said = await raw(path, data)
+    assert said == b"" or said.split()[1][:1] == b"4", said[:200]
+    assert await c.containers() == []
+
+
+async def test_a_client_that_vanishes_leaves_nothing(m: Manager, path: Path, c: Client, rootfs: Path,
+                                                     name: str) -> None:
+    await c.create(name, config=config_of(rootfs), start=True)
+    body = json.dumps({"args": ["sleep", "888"]}).encode()
+    one = socket.socket(socket.AF_UNIX)
+    one.connect(str(path))
+    one.sendall(b"POST /v1/containers/%s/exec HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+                % (name.encode(), len(body)) + body)
+    await until(lambda: "sleep 888" in [p["command"] for p in m.get(name).top()])
+    one.close()
+    await until(lambda: [p["command"] for p in m.get(name).top()] == ["sleep 1000"])
+
+
+async def test_a_flood_is_told_to_come_again(m: Manager, path: Path, c: Client, rootfs: Path, name: str,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyrunc.serve.server.AT_WORK", 5)
+    await c.create(name, config=config_of(rootfs))
+    assert c._session is not None
+    waiting = [asyncio.ensure_future(c.act(name, "wait", timeout=2.0)) for _ in range(5)]
+    await asyncio.sleep(0.5)
+    async with c._session.post(f"http://x/v1/containers/{name}/wait") as response:
+        assert response.status == 429 and response.headers["Retry-After"] == "1"
+    assert len(await c.containers()) == 1            # looking is always possible
+    assert all(isinstance(one, TimeoutError) for one in await asyncio.gather(*waiting, return_exceptions=True))
+
+
+def test_the_document_refers_to_what_is_there() -> None:
+    made = document()
+    text = json.dumps(made)
+    for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
+        assert name in made["components"]["schemas"], name
+    assert {"Create", "Info", "Exit", "Stats", "Probe", "Fault"} <= made["components"]["schemas"].keys()
+    assert set(made["components"]["schemas"]["Create"]["required"]) == {"id"}
+
+
+async def test_answers_are_as_the_document_says(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
+    import jsonschema
+    described = await c.call("GET", "/v1/openapi.json")
+    assert described == document()
+
+    def fits(value: Any, where: str, method: str = "get", status: str = "200") -> None:
+        answer = described["paths"][where][method]["responses"][status]["content"]["application/json"]["schema"]
+        jsonschema.validate(value, {**answer, "components": described["components"]})
+    one = "/v1/containers/{id}"
+    made = await c.create(name, config=config_of(rootfs), start=True,
+                          health={"liveness": {"exec": ["true"], "period": 1.0}})
+    fits(made, "/v1/containers", "post", "201")
+    fits(await c.call("GET", "/v1/info"), "/v1/info")
+    fits(await c.containers(), "/v1/containers")
+    fits(await c.inspect(name), one)
+    fits(await c.call("GET", f"/v1/containers/{name}/stats"), f"{one}/stats")
+    fits(await c.call("GET", "/v1/stats"), "/v1/stats")
+    fits(await c.call("GET", f"/v1/containers/{name}/top"), f"{one}/top")
+    fits(await c.act(name, "exec", args=["true"]), f"{one}/exec", "post")
+    fits(await c.act(name, "stop", grace=0), f"{one}/stop", "post")
+    fits(await c.inspect(name), one)
+
+
+async def test_the_command(m: Manager, path: Path, place: Path, name: str) -> None:
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["sh", "-c", "echo hi; exec sleep 1000"]}))
+
+    async def runciter(*words: str) -> tuple[int, str]:
+        asking = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "pyrunc.serve", "--socket", str(path), *words, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        said, _ = await asking.communicate()
+        return asking.returncode or 0, said.decode()
+    made = await runciter("run", "--bundle", str(bundle), "--label", "a=b", name)
+    assert json.loads(made[1])["labels"] == {"a": "b"}
+    assert [one["id"] for one in json.loads((await runciter("ps"))[1])] == [name]
+    assert await runciter("exec", name, "sh", "-c", "echo out; exit 5") == (5, "out\n")
+    assert await runciter("logs", name) == (0, "hi\n")
+    assert json.loads((await runciter("top", name))[1])[0]["command"] == "sleep 1000"
+    assert list(json.loads((await runciter("stats", "--once"))[1])) == [name]
+    assert json.loads((await runciter("inspect", name))[1])["config"]["process"]["args"][0] == "sh"
+    assert "mounts.proc" in (await runciter("explain", "--bundle", str(bundle)))[1]
+    assert json.loads((await runciter("stop", "--grace", "0.1", name))[1])["signal"] == 9
+    assert await runciter("rm", name) == (0, "")
+    told = (await runciter("events", "--since", "0", "--no-follow"))[1]
+    kinds = [json.loads(line)["kind"] for line in told.splitlines()]
+    assert kinds == ["created", "started", "stopping", "exited", "deleted"]
+    assert await runciter("inspect", "nothing") == (1, "runciter: container does not exist\n")
