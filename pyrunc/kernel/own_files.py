@@ -37,7 +37,7 @@ def open_directory(root: str, id: str) -> int:
         posix.close(above)
     try:
         check_owner(f"{root}/{id}", posix.fstat(fd))
-    except StateError:
+    except (OSError, StateError):
         posix.close(fd)
         raise
     return fd
@@ -57,12 +57,12 @@ def open_file(root: str, id: str, name: str) -> int:
         raise
     finally:
         posix.close(directory)
-    found = posix.fstat(fd)
     try:
+        found = posix.fstat(fd)
         check_owner(path, found)
         if found.st_mode & TYPE != REGULAR:
             raise StateError(f"{path} is damaged: it is not a regular file")
-    except StateError:
+    except (OSError, StateError):
         posix.close(fd)
         raise
     return fd

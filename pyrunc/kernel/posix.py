@@ -204,7 +204,11 @@ class Files:
         """Open for use what an O_PATH descriptor has been verified to be. OSError (EXDEV) where /proc, that of a joined
         mount namespace, say, leads to something else."""
         opened = posix.open(f"/proc/self/fd/{fd}", flags | O_CLOEXEC)
-        one, other = posix.fstat(fd), posix.fstat(opened)
+        try:
+            one, other = posix.fstat(fd), posix.fstat(opened)
+        except OSError:
+            posix.close(opened)
+            raise
         if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino):
             posix.close(opened)
             raise OSError(errno.EXDEV, posix.strerror(errno.EXDEV), "/proc/self/fd leads elsewhere")

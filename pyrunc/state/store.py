@@ -164,13 +164,20 @@ class Lock:
                 raise StateError(f"{DOES_NOT_EXIST}: {id} in {root}") from None
             try:
                 lock(self.fd)
-            except (BlockingIOError, PermissionError):       # fcntl(2): EAGAIN or EACCES
+            except OSError as fault:
                 posix.close(self.fd)
+                if not isinstance(fault, (BlockingIOError, PermissionError)):        # fcntl(2): EAGAIN or EACCES
+                    raise
                 if time.monotonic() >= deadline:
                     raise Busy(f"container {id}: another command is working on it") from None
                 time.sleep(0.005)
                 continue
-            if posix.fstat(self.fd).st_nlink:
+            try:
+                links = posix.fstat(self.fd).st_nlink
+            except OSError:
+                self.close()          # or nobody could have it as long as this process lives
+                raise
+            if links:
                 return
             posix.close(self.fd)      # of a container that was deleted while we waited: look again
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from pyrunc.state import process_id
+from pyrunc.kernel import own_files
+from pyrunc.kernel.posix import Files
+from pyrunc.state import process_id, store
 from pyrunc.state.container import Container
 
 from .made import World
@@ -51,3 +53,39 @@ def test_a_container_that_cannot_be_looked_at_is_not_running(made: World, monkey
     monkeypatch.setattr(process_id, "read", read)
     with pytest.raises(OSError, match=r"cgroup\.events"):
         container.status()
+
+
+@pytest.mark.parametrize("nth", range(1, 9))
+def test_what_is_opened_and_cannot_be_looked_at_is_closed(made: World, monkeypatch: pytest.MonkeyPatch, nth: int
+                                                          ) -> None:
+    """Also by a process that lives on; and the lock of a container is free again."""
+    made.running("c")
+    real, calls = posix.fstat, iter(range(1, 100))
+
+    def fstat(fd: int) -> os.stat_result:
+        if next(calls) == nth:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "injected")
+        return real(fd)
+
+    def use() -> None:
+        root = str(made.root)
+        os.close(own_files.open_directory(root, "c"))           # two looks
+        os.close(own_files.open_file(root, "c", store.STATE))   # three
+        with store.Lock(root, "c", seconds=0):                  # one
+            place = os.open(made.root, os.O_PATH)
+            try:
+                os.close(Files().reopen(place, os.O_RDONLY))    # two
+            finally:
+                os.close(place)
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(posix, "fstat", fstat)
+    for _ in range(2):
+        try:
+            use()
+        except OSError as fault:
+            assert fault.filename == "injected"
+    assert next(calls) > nth
+    assert os.listdir("/proc/self/fd") == before
+    monkeypatch.undo()
+    use()
