@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import posix
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # States and lookups: containerd, CRI-O, Podman and moby match these literally.
 ALREADY_EXISTS = "container with given ID already exists"
 INVALID_ID = "invalid container ID format"
@@ -48,7 +52,11 @@ def advise(fault: OSError, hint: str) -> OSError:
 
 
 class PyruncError(Exception):
-    """Base of every failure that is reported as one line, without a traceback."""
+    """Base of every failure that is reported as one line, without a traceback.
+
+    run   the engine of the plan that failed, if it was one
+    """
+    run: Any = None
 
 
 class UsageError(PyruncError):
@@ -97,4 +105,6 @@ class StepError(PyruncError):
 
     def of(self, document: str) -> StepError:
         """The same error, of something that is written elsewhere."""
-        return StepError(self.what, self.errno, self.where, self.step, self.spec, self.hint, self.id, document)
+        other = StepError(self.what, self.errno, self.where, self.step, self.spec, self.hint, self.id, document)
+        other.run = self.run
+        return other

@@ -55,3 +55,10 @@ def test_the_picture_is_described() -> None:
     assert all(texts[name] for name in (picture.get("aria-labelledby") or "").split())
     shown = re.search(r"!\[([^]]+)\]\(architecture\.svg\)", (TOP / "docs/architecture.md").read_text())
     assert shown and len(shown[1]) > 200
+
+
+def test_the_picture_on_the_first_page_is_the_plan() -> None:
+    from tests import zones
+    assert zones.PICTURE.read_text() == zones.picture(), "python -m tests.zones"
+    shown = re.search(r"!\[([^]]+)\]\(docs/zones\.svg\)", (TOP / "README.md").read_text())
+    assert shown and len(shown[1]) > 200

@@ -207,7 +207,7 @@ class Snapshot:
                           lines("/proc/self/mountinfo") if " /run/" not in line),
             cgroups=[path for path in below(CGROUP) if named(prefix).search(os.path.basename(path))],
             processes=processes_of(prefix), children=children(),
-            files=below(root))
+            files=[path for path in below(root) if "/@reports" not in path])
 
     def settle(self, prefix: str, root: Path, seconds: float = 60) -> Snapshot:
         """A later snapshot: as soon as it equals this one, or the last when the time is over (exits take a while).

@@ -30,6 +30,7 @@ OWN = (
          "facts of doctor), or another user", value="OTHER"),
     Flag("syscall", str, "what the filter of the bundle answers to this system call, and which rule decides; arguments "
          "of the call may follow", value="NAME"),
+    Flag("report", str, "the plan of a command that failed, from a report (pyrunc report)", value="FILE"),
     Flag("no-check", bool, "leave out what `pyrunc check` finds: it takes a tenth of a second"),
 )
 COMMAND = Command(
@@ -41,6 +42,9 @@ COMMAND = Command(
 def run(call: Call) -> int:
     """Print the plan that the command would run here and now. Raises what it would raise before any effect."""
     from .pager import colour, columns, page
+    if call.text("report"):
+        from .explain_report import show
+        return show(call)
     asked = Asked(call)
     if asked.text("syscall"):
         page(syscall(asked))

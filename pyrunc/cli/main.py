@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 #: Each is pyrunc/cli/<name>.py with COMMAND (flags.Command) and run(call) -> exit status.
 COMMANDS = ("check", "checkpoint", "completion", "create", "delete", "doctor", "events", "exec", "explain", "features",
-            "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "step", "trace",
-            "update")
+            "kill", "list", "pause", "ps", "report", "restore", "resume", "run", "spec", "start", "state", "step",
+            "trace", "update", "why")
 #: Commands that no person calls.
 HIDDEN = ("keeper", "shim")
 GLOBALS = (
@@ -62,7 +62,9 @@ def main(argv: list[str]) -> int:
         return _main(argv, settings, reporter)
     except PyruncError as fault:
         number = getattr(fault, "number", 0)       # engine.Interrupted
-        return reporter.report(str(fault), 128 + number if number else 0)
+        status = reporter.report(str(fault), 128 + number if number else 0)
+        reporter.keep(fault, argv)
+        return status
     except OSError as fault:
         return reporter.report(describe(fault))
     except Stopped as stop:
@@ -74,7 +76,9 @@ def main(argv: list[str]) -> int:
             return reporter.report(f"internal error: {fault}: {_place(fault.__traceback__)}")
         return reporter.report(f"load a library: {fault}")         # dlopen(3) says which, and why: no memory, mostly
     except BaseException as fault:
-        return reporter.report(f"internal error: {type(fault).__name__}: {fault}: {_place(fault.__traceback__)}")
+        status = reporter.report(f"internal error: {type(fault).__name__}: {fault}: {_place(fault.__traceback__)}")
+        reporter.keep(fault, argv)
+        return status
 
 
 def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
@@ -107,6 +111,7 @@ def _main(argv: list[str], settings: dict[str, Any], reporter: Reporter) -> int:
     reporter.command = command
     call = Call(command, values, arguments, settings, root, log, trace_file(settings, root),
                 stops(settings, root if command.shares else ""))
+    reporter.call = call
     if "trace-annotation" in settings:
         from .tracing import narrow
         narrow(call)
@@ -128,10 +133,12 @@ def _parse(command: Command, words: list[str], values: dict[str, Any]) -> list[s
 class Reporter:
     """Where and how a failure is told; complete enough to do so from the first instruction on."""
 
+    call: Call | None
+
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.log: Log | None = None
-        self.command = PYRUNC
+        self.command, self.call, self.told = PYRUNC, None, ""
 
     def open_log(self) -> Log:
         """The log that the flags ask for, as far as they could be parsed."""
@@ -143,7 +150,7 @@ class Reporter:
 
     def report(self, message: str, status: int = 0) -> int:
         """Write the one error record, on one line; the exit status is the command's unless status says another."""
-        message = " ".join(f"{self.command.prefix}{message}".split("\n"))
+        self.told = message = " ".join(f"{self.command.prefix}{message}".split("\n"))
         try:
             self.open_log().error(message)
         except PyruncError:
@@ -151,6 +158,16 @@ class Reporter:
         except (ImportError, MemoryError):           # what makes a record cannot be loaded: the bare text is all
             posix.write(2, f"{message}\n".encode(errors="backslashreplace"))
         return status or self.command.failure
+
+
+    def keep(self, fault: BaseException, argv: Sequence[str]) -> None:
+        """Keep a report of the failure for `why`, if the command is one that is asked about. Never raises."""
+        if self.call is not None:
+            try:
+                from .keeping import keep
+                keep(self.call, fault, self.told, argv)
+            except BaseException:                    # the reason has been told; nothing may come after it
+                pass
 
 
 def state_root(settings: dict[str, Any]) -> str:

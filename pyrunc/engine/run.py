@@ -106,6 +106,7 @@ class Engine:
             if self.error is None:
                 raise
         if self.error is not None:
+            self.error.run = self          # for whoever keeps a report of it
             raise self.error
 
     def on_signal(self, number: int) -> None:

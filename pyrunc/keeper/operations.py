@@ -36,7 +36,9 @@ class Told(Observer):
 
     warnings   what went wrong without ending one
     records    of every step that ran (engine/trace.py), if they were asked for
+    ran        of a plan that has failed: what a report keeps (checks/failures.py)
     """
+    ran: dict[str, Any] | None = None
 
     def __init__(self, traced: bool) -> None:
         self.traced = traced
@@ -52,6 +54,12 @@ class Told(Observer):
         if self.traced:
             from ..engine.trace import records
             self.records += records(run)
+        if run.error is not None:
+            from ..checks.failures import of_run
+            try:
+                self.ran = of_run(run)
+            except Exception:            # no report then: the error is what counts
+                pass
 
 
 def create(request: Message, fds: list[int], told: Told) -> Answer:

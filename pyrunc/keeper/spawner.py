@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .channel import Message
     from .nursery import Operation
 
+#: Operations of whose failures a report is kept.
+KEPT = ("create", "start", "exec", "restore")
 #: Operations after which a worker ends however well it does.
 MOST = 1000
 #: Its descriptors besides the standard ones: the channel, and what takes the place of a process's streams.
@@ -51,6 +53,10 @@ def answer_of(operation: Operation, request: Message, fds: list[int], told: Told
         message = {"answer": answer}
     except BaseException as fault:                        # also a fault of ours: the caller is told, we live
         message = {"error": errors.pack(fault)}
+        if "namespace" in request and request.get("operation") in KEPT:      # of an engine; the library gets it all
+            from ..checks.failures import keep
+            keep(request.get("root", ""), request.get("id", ""), request["operation"], fault,
+                 bundle=request.get("bundle", ""), config=request.get("config"), ran=told.ran, look=False)
     return {**message, "warnings": told.warnings, "records": told.records}, given
 
 

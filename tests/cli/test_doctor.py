@@ -182,6 +182,19 @@ def test_the_helpers_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert survey._helper("newuidmap") == str(helper)
 
 
+def test_what_breaks_most_comes_first_and_a_remedy_once() -> None:
+    found = examine(changed(controllers=frozenset({"rdma"}), delegated=frozenset({"rdma"}), old=frozenset(
+        {"cpu", "cpuset", "memory", "pids", "io"}), criu="", filesystems=frozenset({"proc", "sysfs", "tmpfs"})))
+    text = as_text(found)
+    assert text.count("systemd.unified_cgroup_hierarchy=1") == 1 and "get these 5 by: " in text
+    places = [text.index(f"  no      {name}") for name in ("controller cpu", "file system overlay", "criu")]
+    assert places == sorted(places)
+    assert text.index("engines ask for it") < text.index("only some containers") < places[-1] < text.index("there is:")
+    needed = as_text(examine(changed(built=False, criu="")))
+    assert needed.index("NEEDED  pyrunc's native module") < needed.index("criu")
+    assert all(len(line) <= 100 for line in text[text.index("there is:"):].splitlines())
+
+
 def test_this_host_as_root_and_as_an_ordinary_user() -> None:
     for user in (0, 12345):
         found = named(doctor("--format", "json", user=user))
@@ -189,7 +202,7 @@ def test_this_host_as_root_and_as_an_ordinary_user() -> None:
         assert found["caller"]["detail"] == ("root" if user == 0 else "12345: rootless")
         assert (UNKNOWN in {finding["state"] for finding in found.values()}) is (user != 0)
     done = doctor()
-    assert done.returncode == 0 and done.stdout.startswith("kernel:\n  yes     Linux: ")
+    assert done.returncode == 0 and "there is:\n  kernel      Linux (" in done.stdout
     assert done.stdout.endswith("containers can be run here\n") and done.stderr == ""
 
 

@@ -29,6 +29,27 @@ class Finding:
     needed: bool = False
 
 
+#: What depends on a finding, most first.
+RANKS = ("no container runs without", "engines ask for it in every container", "only some containers ask for it")
+#: Names, or their beginnings, of what engines set whatever their user asks for.
+USUAL = ("cgroup v2", "controller cpu", "controller memory", "controller pids", "controller io", "device filters",
+         "seccomp", "libseccomp", "file system", "all capabilities", "a user namespace", "new", "subordinate",
+         "/proc is not covered", "the system's systemd", "the user's systemd", "clone3 into a cgroup", "ipc", "uts",
+         "network", "pid", "cgroup")
+
+
+def rank(finding: Finding) -> int:
+    """The place in RANKS."""
+    if finding.needed and finding.state == NO:
+        return 0
+    return 1 if finding.state == NO and finding.name.startswith(USUAL) else 2
+
+
+def usual(finding: Finding) -> int:
+    """For sorting: the place in USUAL."""
+    return next((number for number, name in enumerate(USUAL) if finding.name.startswith(name)), len(USUAL))
+
+
 def examine(facts: Facts) -> list[Finding]:
     """All findings, area by area."""
     return [*_kernel(facts), *_namespaces(facts), *_users(facts), *_mounts(facts), *_cgroups(facts), *_security(facts),
