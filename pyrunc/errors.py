@@ -67,6 +67,20 @@ class StateError(PyruncError):
     """The container is not in a state that allows the command."""
 
 
+class Refused(PyruncError):
+    """A judgement about what a step was to do: the kernel, a program or the runtime itself refuses it. The engine makes
+    a StepError of it.
+
+    what     the whole sentence, lower case, no full stop
+    errno    0 when none says it
+    detail   what the sentence is about, if it does not say so itself
+    """
+
+    def __init__(self, what: str, errno: int = 0, detail: str = "") -> None:
+        self.what, self.errno = what if not detail or detail in what else f"{what} ({detail})", errno
+        super().__init__(self.what + (f": {strerror(errno)}" if errno else ""))
+
+
 class ConfigError(PyruncError):
     """config.json cannot be used; raised before any effect.
 

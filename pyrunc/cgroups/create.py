@@ -4,7 +4,8 @@ from __future__ import annotations
 import errno
 import posix
 
-from .v2 import DIRECTORY, MARKS, STICKY, events, marked, members, refusal, remove_mark
+from ..errors import Refused
+from .v2 import DIRECTORY, MARKS, STICKY, events, marked, members, remove_mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def make(kernel: Files, mount: str, path: str, wanted: Sequence[str], mark: str)
     wanted   controllers that limits need: for these, and only these, thread mode is entered where it must be
     mark     path.mark() of this creation
 
-    Raises OSError. One without errno is a refusal: processes are in the cgroup, or it is frozen, or thread mode
+    Raises OSError, and Refused: processes are in the cgroup, or it is frozen, or thread mode
     excludes a wanted controller. What was made until then is for Cgroup.remove() to take back.
     """
     names = path[len(mount):].strip("/").split("/")
@@ -35,12 +36,12 @@ def make(kernel: Files, mount: str, path: str, wanted: Sequence[str], mark: str)
     try:
         kind = kernel.read_file("cgroup.type", fd).strip()
         if kind != "domain" and unfit:
-            raise refusal(f"cgroup {path} is in thread mode ({kind}), which excludes controller {unfit[0]}")
+            raise Refused(f"cgroup {path} is in thread mode ({kind}), which excludes controller {unfit[0]}")
         if kind == "domain invalid":
             kernel.close(_try_to_descend(kernel, mount, names, wanted, True)[0])
         _check(kernel, fd, path)
         _mark(kernel, fd, mark, made)
-    except OSError:
+    except (OSError, Refused):
         kernel.close(fd)
         raise
     return fd
@@ -51,7 +52,7 @@ def check_mount(kernel: Files, mount: str) -> None:
     try:
         kernel.close(kernel.open(f"{mount}/cgroup.controllers", posix.O_PATH))
     except FileNotFoundError:
-        raise refusal(f"cgroup v2 is mounted on {mount}, but covered by another mount; --cgroup-manager disabled does "
+        raise Refused(f"cgroup v2 is mounted on {mount}, but covered by another mount; --cgroup-manager disabled does "
                       "without a cgroup") from None
 
 
@@ -94,7 +95,7 @@ def _descend(kernel: Files, mount: str, names: Sequence[str], wanted: Sequence[s
             # level has to be told so, from the top.
             if threaded and kernel.read_file("cgroup.type", fd).strip() == "domain invalid":
                 kernel.write_file("cgroup.type", "threaded", fd)
-    except OSError:
+    except (OSError, Refused):
         kernel.close(fd)
         raise
     return fd, made
@@ -132,10 +133,10 @@ def _check(kernel: Files, fd: int, path: str) -> None:
     state = events(kernel, fd)
     if state.get("populated"):
         count = len(members(kernel, ".", fd))
-        raise refusal(f"container's cgroup is not empty: {count} process(es) found: {path}" if count else
+        raise Refused(f"container's cgroup is not empty: {count} process(es) found: {path}" if count else
                       f"container's cgroup is not empty: processes are in cgroups below {path}")
     if state.get("frozen"):
-        raise refusal(f"container's cgroup unexpectedly frozen: {path}")
+        raise Refused(f"container's cgroup unexpectedly frozen: {path}")
 
 
 def _mark(kernel: Files, fd: int, mark: str, made: bool) -> None:

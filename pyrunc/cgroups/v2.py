@@ -13,6 +13,8 @@ import posix
 import time
 from _signal import SIGKILL
 
+from ..errors import Refused
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +29,6 @@ NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)   # of pidfd_open(2): it 
 GONE = (errno.ENOENT, errno.ENODEV)  # what the files of a cgroup answer that has been removed
 FREEZE_SECONDS = 10.0
 REMOVE_TRIES = 12                    # 1, 2, 4 ... ms between them: 4 s in all
-
-
-def refusal(text: str) -> OSError:
-    """A failure that is the runtime's own judgement: no errno, the text says it all."""
-    return OSError(0, "refused", text)
 
 
 def events(kernel: Files, fd: int) -> dict[str, bool]:
@@ -206,7 +203,7 @@ class Cgroup:
     def freeze(self) -> None:
         """Stop every process; returns when they are. One that does not within 10 s: all run again, and ETIMEDOUT."""
         if self.fd < 0:
-            raise refusal("the container has no cgroup to freeze")
+            raise Refused("the container has no cgroup to freeze")
         self.kernel.write_file("cgroup.freeze", "1", self.fd)
         if not wait_event(self.kernel, self.fd, "frozen", True, FREEZE_SECONDS):
             self.kernel.write_file("cgroup.freeze", "0", self.fd)
@@ -238,7 +235,7 @@ class Cgroup:
         kernel = self.kernel
         try:
             self.freeze()
-        except OSError:
+        except (OSError, Refused):
             pass                     # an unfreezable one is killed all the same, when it can be
         try:
             for pid in self.procs():

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import posix
 
+from ..errors import Refused
 from ..kernel.posix import lines
-from .v2 import refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .resources import Setting
 
 
-def why(kernel: Files, setting: Setting, mount: str, path: str) -> OSError:
-    """The OSError, without errno, to raise for a setting whose file does not exist in the cgroup at path.
+def why(kernel: Files, setting: Setting, mount: str, path: str) -> Refused:
+    """What to raise for a setting whose file does not exist in the cgroup at path.
 
     Of linux.resources.unified, with the words of runc: its errors are searched for them.
     """
@@ -24,7 +24,7 @@ def why(kernel: Files, setting: Setting, mount: str, path: str) -> OSError:
         there_is_none = f'unable to set unified resource "{setting.file}": no such file or directory: {there_is_none}'
         there_is_none += _meant(setting.file, path)
     if controller == "cgroup":                   # the core's own files, not a controller's
-        return refusal(there_is_none)
+        return Refused(there_is_none)
     if not _has(kernel, mount, controller, "cgroup.controllers"):
         text = f"controller {controller} is not available"
         if unified:
@@ -32,16 +32,16 @@ def why(kernel: Files, setting: Setting, mount: str, path: str) -> OSError:
         text += f" in the cgroup v2 hierarchy at {mount}"
         if _in_v1(kernel, controller):
             text += ": it is mounted as cgroup v1"
-        return refusal(text)
+        return Refused(text)
     if _has(kernel, path, controller, "cgroup.controllers"):
-        return refusal(there_is_none)
+        return Refused(there_is_none)
     above = mount
     for name in path[len(mount):].strip("/").split("/"):
         if not _has(kernel, above, controller, "cgroup.subtree_control"):
             break
         above = f"{above}/{name}"
     reason = "processes are in it" if _text(kernel, f"{above}/cgroup.procs") else "it is not delegated"
-    return refusal(f"controller {controller} is not available in cgroup {path}: {above} does not pass it on, {reason}")
+    return Refused(f"controller {controller} is not available in cgroup {path}: {above} does not pass it on, {reason}")
 
 
 def _meant(file: str, path: str) -> str:

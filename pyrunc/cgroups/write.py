@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import errno
 
+from ..errors import Refused
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..kernel.posix import Files
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 def put(kernel: Files, fd: int, setting: Setting, mount: str, path: str) -> None:
     """Write the setting into the cgroup fd, which is at path below the hierarchy's mount point.
 
-    Raises OSError; a missing controller or file is one without errno, whose text says who does not have it.
+    Raises OSError, and Refused for a missing controller or file, which says who does not have it.
     """
     try:
         return kernel.write_file(setting.file, setting.value, fd)
@@ -41,16 +43,15 @@ def check_usage(kernel: Files, fd: int, limit: int, swap: int) -> None:
     limit, swap   bytes, as in config.json: swap counts memory too; 0 and -1 are no limits
     cgroup v1 refused such a limit; cgroup v2 takes it and has the OOM killer make room.
     """
-    from .v2 import refusal
     try:
         usage = int(kernel.read_file("memory.current", fd))
     except FileNotFoundError:
         return                       # without the controller there is nothing to compare
     if 0 < limit <= usage:
-        raise refusal(f"rejecting memory limit {limit} <= usage {usage}: unable to set memory limit to {limit}")
+        raise Refused(f"rejecting memory limit {limit} <= usage {usage}: unable to set memory limit to {limit}")
     try:
         usage += int(kernel.read_file("memory.swap.current", fd))
     except FileNotFoundError:
         pass
     if 0 < swap <= usage:
-        raise refusal(f"rejecting memory+swap limit {swap} <= usage {usage}: unable to set memory+swap limit to {swap}")
+        raise Refused(f"rejecting memory+swap limit {swap} <= usage {usage}: unable to set memory+swap limit to {swap}")

@@ -8,9 +8,8 @@ import posix
 import stat
 
 from ..config.load import loads
-from ..errors import ConfigError, strerror
+from ..errors import ConfigError, Refused, strerror
 from ..formats.json_text import dumps
-from .service import CriuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def clear(directory: int, log: str) -> None:
 
 
 def check(directory: int, place: str) -> None:
-    """CriuError unless everything in the directory is a file or a directory, in those it builds upon, too.
+    """Refused unless everything in the directory is a file or a directory, in those it builds upon, too.
 
     Through a link, CRIU would read a file of the host into the container's memory, or write to one. The only link it
     makes itself is `parent`, from a dump to the pre-dump that it adds to. Where memory is fetched when it is used, the
@@ -70,10 +69,10 @@ def check(directory: int, place: str) -> None:
             try:
                 further = posix.open(PARENT, DIRECTORY | posix.O_CLOEXEC, dir_fd=fd)
             except OSError as fault:
-                raise CriuError(f"the images in {place} are based on {above}: {strerror(fault.errno or 0)}") from None
+                raise Refused(f"the images in {place} are based on {above}: {strerror(fault.errno or 0)}") from None
             posix.close(fd)
             fd = further
-        raise CriuError(f"the images in {place} are based on each other in a circle")
+        raise Refused(f"the images in {place} are based on each other in a circle")
     finally:
         posix.close(fd)
 
@@ -86,9 +85,9 @@ def _check(fd: int, place: str) -> str:
         if stat.S_ISLNK(mode) and name == PARENT:
             above = posix.readlink(name, dir_fd=fd)
             if above.startswith("/"):
-                raise CriuError(f"the images in {place} are based on an absolute path: {above}")
+                raise Refused(f"the images in {place} are based on an absolute path: {above}")
         elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and not (stat.S_ISSOCK(mode) and name == LAZY_PAGES):
-            raise CriuError(f"{place}/{name} is neither a file nor a directory: not an image of a checkpoint")
+            raise Refused(f"{place}/{name} is neither a file nor a directory: not an image of a checkpoint")
     return above
 
 
@@ -101,20 +100,20 @@ def inherited(directory: int, place: str) -> Mapping[str, int]:
     """{what CRIU calls a pipe: the number of the descriptor of ours that takes its place}, of a restore.
 
     Anything but a pipe CRIU finds again by itself, or says why not.
-    Raises CriuError when there is nothing to restore, or the file is not ours.
+    Raises Refused when there is nothing to restore, or the file is not ours.
     """
     try:
         fd = posix.open(DESCRIPTORS, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
-        raise CriuError(f"{place} holds no checkpoint: there is no {DESCRIPTORS} in it") from None
+        raise Refused(f"{place} holds no checkpoint: there is no {DESCRIPTORS} in it") from None
     try:
         record: Any = loads(posix.read(fd, 1 << 16), f"{place}/{DESCRIPTORS}")
     except ConfigError as fault:
-        raise CriuError(str(fault)) from None
+        raise Refused(str(fault)) from None
     finally:
         posix.close(fd)
     if type(record) is not list or len(record) > 3 or not all(type(each) is str for each in record):
-        raise CriuError(f"{place}/{DESCRIPTORS} is not a list of at most three texts")
+        raise Refused(f"{place}/{DESCRIPTORS} is not a list of at most three texts")
     names: dict[str, int] = {}
     for number, name in enumerate(record):
         kind, _, rest = name.partition("[")

@@ -11,12 +11,12 @@ import errno
 import hashlib
 import posix
 
+from ..errors import Refused
 from ..paths import absolute
 from ..rootfs import devices
 from ..rootfs.mountinfo import Mount, parse
 from ..rootfs.mounts import entries
 from ..rootfs.paths import places
-from .service import CriuError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def names(kernel: Kernel, pid: int, config: Config, options: Options) -> Iterato
                 continue
             # CRIU takes "mnt[KEY]:NAME" apart at the first "]:", and the container may rename what is above a mount.
             if "]" in line.point:
-                raise CriuError(f'a mount with "]" in its path cannot be checkpointed: {line.point}')
+                raise Refused(f'a mount with "]" in its path cannot be checkpointed: {line.point}')
             named.add(line.id)
             yield line.point, mount.name
     finally:
@@ -102,7 +102,7 @@ def _mounted(kernel: Kernel, root: int, mount: External, lines: dict[int, Mount]
 
 
 def check(kernel: Kernel, pid: int, config: Config, options: Options) -> None:
-    """CriuError when the images made a writable mount of what config.json gives read-only.
+    """Refused when the images made a writable mount of what config.json gives read-only.
 
     The flags of a restored mount are the images', not the config's.
     """
@@ -112,7 +112,7 @@ def check(kernel: Kernel, pid: int, config: Config, options: Options) -> None:
     for line in mountinfo(kernel, pid).values():
         mount = sources.get((line.device, line.root))
         if mount is not None and "ro" not in line.options and (line.device, line.root) not in writable:
-            raise CriuError(f"the images mount {mount.source} writable at {line.point}; config.json has it read-only")
+            raise Refused(f"the images mount {mount.source} writable at {line.point}; config.json has it read-only")
 
 
 def identity(kernel: Kernel, source: str) -> tuple[str, str]:

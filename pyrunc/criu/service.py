@@ -12,7 +12,7 @@ from _signal import SIGKILL
 from sys import byteorder
 
 from .. import programs
-from ..errors import PyruncError, strerror
+from ..errors import PyruncError, Refused, strerror
 from . import log
 from .messages import NOTIFY, PRE_DUMP, Response, acknowledgement, request
 
@@ -27,16 +27,6 @@ SOCKET = 3                # its number in CRIU; what a restore hands on follows
 LARGEST = 1 << 16
 PATIENCE = 10.0           # seconds for it to undo what it has begun
 ABOVE = 100               # descriptors wait up here until 0 to SOCKET and on are free
-
-
-class CriuError(OSError):
-    """CRIU failed; filename is the whole text, errno 0."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(0, "", text)
-
-    def __str__(self) -> str:
-        return str(self.filename)
 
 
 def find() -> str:
@@ -70,7 +60,7 @@ class Criu:
         words = kernel.read(told, 4096).decode(errors="replace")
         posix.close(told)
         if words:
-            raise CriuError(words)
+            raise Refused(words)
 
     def _become(self, kernel: Kernel, its: int, tell: int, streams: bool, extra: Sequence[int],
                 prepare: Callable[[], None] | None) -> None:
@@ -108,7 +98,7 @@ class Criu:
         """Wait for a notification of that name, or, with "", for the end; the others are let pass.
 
         others   is called with each, and the descriptor that came with it or -1
-        Raises CriuError when CRIU fails, or ends without it.
+        Raises Refused when CRIU fails, or ends without it.
         """
         while True:
             response, fd = self._receive()
@@ -149,11 +139,11 @@ class Criu:
                 return response, int.from_bytes(given[:4], byteorder)
         return response, -1
 
-    def failure(self, otherwise: str = "it says nothing about the cause") -> CriuError:
+    def failure(self, otherwise: str = "it says nothing about the cause") -> Refused:
         """The cause out of its log first, then where the whole log is: engines show the first line, and cut it."""
         self.end()
         cause = log.errors(self.work_fd, self.log) or otherwise
-        return CriuError(f"criu failed: {cause}: log file {self.place}/{self.log}")
+        return Refused(f"criu failed: {cause}: log file {self.place}/{self.log}")
 
     def finish(self) -> None:
         """CRIU has answered: wait for its end. After a pre-dump it would wait for the next request."""

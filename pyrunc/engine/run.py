@@ -10,7 +10,7 @@ import errno
 import posix
 import time
 
-from ..errors import ConfigError, PyruncError, StepError, strerror
+from ..errors import ConfigError, PyruncError, Refused, StepError, strerror
 from ..kernel.page import PHASE_CHILD, PHASE_EXEC, PHASE_FAILED, Page, last_words, text_of
 from ..kernel.stopping import running
 from .facts import Facts
@@ -185,6 +185,8 @@ class Engine:
 
     def _explain(self, index: int, fault: BaseException) -> PyruncError:
         step = self.steps[index]
+        if isinstance(fault, Refused):
+            return self._step_error(index, fault.errno, fault.what, hint_of(fault), place_of(step, fault))
         if isinstance(fault, PyruncError):
             if self.failed < 0:
                 self.failed = index
@@ -268,6 +270,8 @@ class Engine:
         try:
             if isinstance(fault, OSError):
                 self._last_words(fault.errno or 0, failure_text(step, fault), place_of(step, fault), hint_of(fault))
+            elif isinstance(fault, Refused):
+                self._last_words(fault.errno, fault.what, place_of(step, fault), hint_of(fault))
             elif isinstance(fault, ConfigError):
                 self._last_words(0, fault.what, fault.where)
             else:

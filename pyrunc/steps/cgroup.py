@@ -12,11 +12,11 @@ from ..cgroups import create as creation
 from ..cgroups import path as place
 from ..cgroups import resources as limit
 from ..cgroups import write
-from ..cgroups.v2 import Cgroup, refusal
+from ..cgroups.v2 import Cgroup
 from ..config.mappings import host_id
 from ..config.namespaces import Namespaces
 from ..engine.step import CHILD, PARENT, Barrier, Step
-from ..errors import OOM_KILLED, ConfigError
+from ..errors import OOM_KILLED, ConfigError, Refused
 from ..paths import clean
 
 TYPE_CHECKING = False
@@ -35,11 +35,7 @@ END_SECONDS = 10.0
 
 
 class CgroupStep(Step):
-    """A failure without errno is a sentence of its own (cgroups/v2.py refusal)."""
     spec = SPEC
-
-    def failure(self, fault: OSError) -> str:
-        return self.describe() if fault.errno else str(fault.filename)
 
 
 class Create(CgroupStep):
@@ -153,7 +149,7 @@ class LateLimit(Limit):
             pass                     # memory.max is missing, too, and writing it reports why
         super().apply(kernel, facts)
         if kernel.oom_kills(facts.cgroup_fd) > kills:
-            raise refusal(f"{OOM_KILLED}: {self.describe()}, and {usage} bytes were in use")
+            raise Refused(f"{OOM_KILLED}: {self.describe()}, and {usage} bytes were in use")
 
 
 class Devices(CgroupStep):

@@ -7,7 +7,7 @@ from ..config.namespaces import Namespaces
 from ..criu import images, mounts
 from ..criu.messages import DUMP, PRE_DUMP, Response, pair
 from ..criu.options import OUTSIDE, Choices, common
-from ..criu.service import Criu, CriuError, find
+from ..criu.service import Criu, find
 from ..engine.fields import Fields
 from ..engine.step import Step
 
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 LOG = "dump.log"
 
 
-class CriuStep(Step):
-    """A failure of CRIU's is a sentence of its own, and begins with the cause."""
-
-    def failure(self, fault: OSError) -> str:
-        return str(fault) if isinstance(fault, CriuError) else self.describe()
-
-
 class Opened(Fields):
     """Descriptors of the directories of the images and of the log."""
     fd: int
@@ -39,7 +32,7 @@ class Opened(Fields):
     streams: Mapping[str, int] = {}      # restore: what stands in for the standard streams of then
 
 
-class ImageStep(CriuStep):
+class ImageStep(Step):
     """Where the images are, and where the log is unless it is beside them. Its result: both, opened."""
     path: str
     work_path: str
@@ -66,7 +59,7 @@ class Directories(ImageStep):
         facts.keep(self, self.opened(kernel, images.make(kernel, self.path), LOG))
 
 
-class Mounts(CriuStep):
+class Mounts(Step):
     """Name the mounts that CRIU is to leave out. Its result: (where, name) of each."""
     name = "checkpoint.mounts"
     pid: int
@@ -80,7 +73,7 @@ class Mounts(CriuStep):
         facts.keep(self, list(mounts.names(kernel, self.pid, self.config, self.options)))
 
 
-class Streams(CriuStep):
+class Streams(Step):
     """Which pipes the init's standard streams were, for the ones that take their place (criu(8), --inherit-fd)."""
     name = "checkpoint.streams"
     directories: Directories
@@ -93,7 +86,7 @@ class Streams(CriuStep):
         images.write_streams(kernel, facts.results[self.directories].fd, self.streams)
 
 
-class Dump(CriuStep):
+class Dump(Step):
     """One dump. With pre_dump memory only, while the processes go on."""
     name = "checkpoint.dump"
     program: str

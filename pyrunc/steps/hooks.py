@@ -16,7 +16,7 @@ import posix
 
 from ..config.environment import Environment
 from ..engine.step import CHILD, LAST, PARENT, Barrier, Step
-from ..errors import describe
+from ..errors import Refused, describe
 from ..kernel import last_stage
 from ..kernel.page import TEXT_SIZE
 from ..paths import absolute
@@ -49,16 +49,6 @@ OTHER_NAMES = ("SIGCLD", "SIGIOT", "SIGPOLL")
 OUTPUT = ("run.oci.hooks.stdout", "run.oci.hooks.stderr")
 
 
-class HookError(OSError):
-    """A hook ran and failed; filename is the whole text, errno 0."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(0, "", text)
-
-    def __str__(self) -> str:
-        return str(self.filename)
-
-
 def output_paths(annotations: Mapping[str, str], bundle: str) -> tuple[str, str]:
     """Where hooks' stdout and stderr go: absolute paths, a relative one counted from the bundle; "" is not given."""
     out, err = (absolute(path, bundle) if (path := annotations.get(name, "")) else "" for name in OUTPUT)
@@ -86,7 +76,7 @@ def run_one(kernel: Kernel, hook: Hook, where: str, state: dict[str, Any], cwd_f
     where     its JSON path, hooks.poststop[0]
     streams   of open_output()
     room      bytes that the whole text of an error may have
-    Raises HookError when it fails or takes longer than its timeout, OSError when it cannot be run.
+    Raises Refused when it fails or takes longer than its timeout, OSError when it cannot be run.
     """
     from ..formats.json_text import dumps
     timeout = _timeout(hook)
@@ -101,7 +91,7 @@ def run_one(kernel: Kernel, hook: Hook, where: str, state: dict[str, Any], cwd_f
     else:
         how = f"exit status {status >> 8}"
     text = f"{_title(where)}: {hook['path']}: {how}"
-    raise HookError(text + printed(out, err, room - len(text.encode(errors="replace"))))
+    raise Refused(text + printed(out, err, room - len(text.encode(errors="replace"))))
 
 
 def printed(out: str, err: str, room: int) -> str:
@@ -166,7 +156,7 @@ class Run(Step):
         return f"run {self.hook['path']}{where}{limit}"
 
     def failure(self, fault: OSError) -> str:
-        return str(fault) if isinstance(fault, HookError) else f"{_title(self.where)}: {self.hook['path']}"
+        return f"{_title(self.where)}: {self.hook['path']}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         if self.side == PARENT:
@@ -220,7 +210,7 @@ class PoststopAfterFailure(Step):
         for where, hook in self.hooks:
             try:
                 run_one(kernel, hook, where, self.state, streams=facts.hook_output)
-            except OSError as fault:
+            except (OSError, Refused) as fault:
                 facts.warnings.append(str(fault))
 
 
@@ -246,8 +236,8 @@ class Poststop(Step):
             streams = open_output(kernel, output_paths(container.state["annotations"], container.state["bundle"]))
             run_one(kernel, container.state["hooks"]["poststop"][self.index], self.where,
                     container.oci_state("stopped"), streams=streams)
-        except OSError as fault:
-            facts.warnings.append(describe(fault))
+        except (OSError, Refused) as fault:
+            facts.warnings.append(describe(fault) if isinstance(fault, OSError) else str(fault))
         finally:
             for fd in streams:
                 if fd >= 0:

@@ -12,10 +12,10 @@ from ..config.namespaces import Namespaces
 from ..criu import images, mounts
 from ..criu.messages import RESTORE, Response, pair
 from ..criu.options import OUTSIDE, Choices, common
-from ..criu.service import Criu, CriuError, find
+from ..criu.service import Criu, find
 from ..engine.fields import Fields
 from ..engine.step import Step
-from ..errors import UsageError
+from ..errors import Refused, UsageError
 from ..kernel.namespaces import NAMESPACES
 from ..paths import absolute
 from ..rootfs import destination
@@ -23,7 +23,7 @@ from ..rootfs.mounts import entries
 from ..state import intent
 from . import hooks, terminal
 from .cgroup import born_inside, of_process
-from .checkpoint import CriuStep, ImageStep, Opened
+from .checkpoint import ImageStep, Opened
 from .state import Intent, Reserve
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ class Images(ImageStep):
         facts.keep(self, opened)
 
 
-class MountPoints(CriuStep):
+class MountPoints(Step):
     """A root that is new has not got the places that create made: make them, below no other mount."""
     name = "restore.mount_points"
     spec = "config.md#mounts"
@@ -84,7 +84,7 @@ class Started(Fields):
     work_fd: int = -1
 
 
-class Service(CriuStep):
+class Service(Step):
     """Start criu: in the container's cgroup, in a mount namespace with the root, and dead when the runtime dies.
 
     inherit    namespaces that are joined: (CRIU's name of it, path)
@@ -128,7 +128,7 @@ class Service(CriuStep):
             started.criu.end()
 
 
-class Begin(CriuStep):
+class Begin(Step):
     """Ask for the restore and wait until the init exists in its namespaces, empty as yet."""
     name = "restore.begin"
     service: Service
@@ -151,7 +151,7 @@ class Begin(CriuStep):
         facts.pid = criu.until("setup-namespaces", self.console.taking(facts)).pid
 
 
-class Loopback(CriuStep):
+class Loopback(Step):
     """The network namespace is new and empty: its loopback device is up, as in a created container."""
     name = "restore.loopback"
     spec = "config-linux.md#network"
@@ -170,7 +170,7 @@ class Loopback(CriuStep):
             kernel.close(its)
 
 
-class Processes(CriuStep):
+class Processes(Step):
     """Let CRIU go on until all processes are there and stand still; the init is a child of the runtime."""
     name = "restore.processes"
     service: Service
@@ -191,7 +191,7 @@ class Processes(CriuStep):
             facts.pidfd = -1
 
 
-class CheckMounts(CriuStep):
+class CheckMounts(Step):
     """What config.json gives read-only must not have come back writable."""
     name = "restore.check_mounts"
     spec = "config.md#mounts"
@@ -205,7 +205,7 @@ class CheckMounts(CriuStep):
         mounts.check(kernel, facts.pid, self.config, self.options)
 
 
-class Run(CriuStep):
+class Run(Step):
     """The processes run from here on, and CRIU ends."""
     name = "restore.run"
     service: Service
@@ -222,7 +222,7 @@ class Run(CriuStep):
         kernel.rmdir(ROOT, facts.state_fd)
 
 
-class Console(CriuStep):
+class Console(Step):
     """The master of the restored terminal, which CRIU hands out while it works: to the engine, or for us to copy."""
     name = "restore.console"
     spec = terminal.SPEC
@@ -243,7 +243,7 @@ class Console(CriuStep):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         master = facts.kept(self, -1)
         if master < 0:
-            raise CriuError("process.terminal is true, and the images have no terminal")
+            raise Refused("process.terminal is true, and the images have no terminal")
         if facts.console_socket < 0:
             facts.console_fd = master
             return

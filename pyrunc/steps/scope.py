@@ -7,8 +7,8 @@ from ..cgroups import path as place
 from ..cgroups import resources as limit
 from ..cgroups.systemd import properties
 from ..cgroups.systemd.unit import Manager, Unit
-from ..cgroups.v2 import Cgroup, refusal
-from ..errors import ConfigError
+from ..cgroups.v2 import Cgroup
+from ..errors import ConfigError, Refused
 from ..paths import clean
 from .cgroup import END_SECONDS, CgroupStep, of_process
 
@@ -51,7 +51,7 @@ class Start(CgroupStep):
             manager.close()
         found = of_process(kernel, facts.pid)
         if found.strip("/") != self.unit.cgroup:
-            raise refusal(f"systemd put the container into {found}, not /{self.unit.cgroup}")
+            raise Refused(f"systemd put the container into {found}, not /{self.unit.cgroup}")
         facts.cgroup_fd = creation.take(kernel, self.mount, f"{self.mount}/{self.unit.cgroup}",
                                         limit.controllers(self.settings), self.mark)
 

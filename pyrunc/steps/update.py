@@ -5,8 +5,9 @@ import errno
 
 from ..cgroups import resources, update, write
 from ..cgroups.update import merged as merged
-from ..cgroups.v2 import Cgroup, refusal
+from ..cgroups.v2 import Cgroup
 from ..engine.step import Step
+from ..errors import Refused
 from .cgroup import CgroupStep, LeaveOut
 
 TYPE_CHECKING = False
@@ -35,7 +36,7 @@ class Open(CgroupStep):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.cgroup_fd = Cgroup(self.path, self.mark, kernel, *self.known).fd
         if facts.cgroup_fd < 0:
-            raise refusal(f"cgroup {self.path} is gone or no longer the container's")
+            raise Refused(f"cgroup {self.path} is gone or no longer the container's")
 
 
 class Change(CgroupStep):

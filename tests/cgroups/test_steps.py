@@ -10,7 +10,7 @@ from pyrunc.config.types import Config
 from pyrunc.engine.facts import Facts
 from pyrunc.engine.run import failure_text
 from pyrunc.engine.step import PARENT, Step
-from pyrunc.errors import ConfigError
+from pyrunc.errors import ConfigError, Refused
 from pyrunc.host import Host
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
@@ -186,9 +186,9 @@ def test_thread_mode_only_for_limits_that_ask_for_it(resources: dict[str, typing
 def test_domain_controllers_are_refused_in_thread_mode() -> None:
     kernel = Recorder(files={**FILES, "cgroup.type": "domain invalid\n"})
     step = plan(config({"memory": {"limit": 1 << 30}}))[0]
-    with pytest.raises(OSError, match="refused") as caught:
+    with pytest.raises(Refused) as caught:
         step.apply(kernel, Facts())
-    assert failure_text(step, caught.value) == \
+    assert caught.value.what == \
         "cgroup /sys/fs/cgroup/c1 is in thread mode (domain invalid), which excludes controller memory"
 
 
@@ -213,9 +213,9 @@ def test_an_existing_cgroup_is_used_when_it_is_empty() -> None:
 def test_unfit_cgroups(events: str, text: str) -> None:
     kernel, facts = Recorder(files={**FILES, "cgroup.events": events, "./cgroup.procs": "12\n13\n"}), Facts()
     step = plan(config())[0]
-    with pytest.raises(OSError, match="refused") as caught:
+    with pytest.raises(Refused) as caught:
         step.apply(kernel, facts)
-    assert failure_text(step, caught.value) == text
+    assert caught.value.what == text
     assert facts.cgroup_fd == -1 and kernel.fds == {}
     assert not [call for call in kernel.calls if call[0] == "setxattr"]
 
@@ -313,17 +313,17 @@ MOUNT = "/sys/fs/cgroup"
 ])
 def test_who_lacks_the_controller(files: dict[str, str], text: str) -> None:
     step = limit({"memory": {"limit": 1 << 30}})
-    with pytest.raises(OSError, match="refused") as caught:
+    with pytest.raises(Refused) as caught:
         applied(step, Recorder(files=files, errors={"write_file": [errno.ENOENT]}))
     # "no such file or directory" in it would make engines report a missing executable.
-    assert caught.value.errno == 0 and failure_text(step, caught.value) == text
+    assert caught.value.errno == 0 and caught.value.what == text
 
 
 def test_v1_calls_io_blkio() -> None:
     step = limit({"blockIO": {"throttleReadBpsDevice": [{"major": 1, "minor": 0, "rate": 5}]}})
-    with pytest.raises(OSError, match="refused") as caught:
+    with pytest.raises(Refused) as caught:
         applied(step, Recorder(files={"/proc/self/cgroup": "7:blkio:/\n"}, errors={"write_file": [errno.ENOENT]}))
-    assert caught.value.filename.endswith("it is mounted as cgroup v1")
+    assert caught.value.what.endswith("it is mounted as cgroup v1")
 
 
 def test_what_the_kernel_refuses_is_said_with_its_errno() -> None:
@@ -350,9 +350,9 @@ def test_check_before_update(memory: dict[str, int], files: dict[str, str], text
     if not text:
         applied(step, Recorder(files=files))
         return
-    with pytest.raises(OSError, match="refused") as caught:
+    with pytest.raises(Refused) as caught:
         applied(step, Recorder(files=files))
-    assert failure_text(step, caught.value) == text
+    assert caught.value.what == text
 
 
 # ---- little memory ---------------------------------------------------------------------------------------------------
@@ -402,9 +402,9 @@ def test_a_limit_that_the_init_does_not_fit_into() -> None:
     data = config({"memory": {"limit": 1 << 16}})
     [step] = [step for step in cgroup.late_limits(data, options(), ROOT) if step.name == "cgroup.late_limit"]
     assert applied(step)[-2:] == [("write_file", "memory.max", "65536", 50), ("oom_kills", 50)]
-    with pytest.raises(OSError, match="refused") as caught:
+    with pytest.raises(Refused) as caught:
         applied(step, Overfull(files={"memory.current": "212992\n"}))
-    assert failure_text(step, caught.value) == (
+    assert caught.value.what == (
         "container init was OOM-killed (memory limit too low?): memory.max = 65536, and 212992 bytes were in use")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from pyrunc.cgroups import create, v2
 from pyrunc.cgroups.v2 import Cgroup
+from pyrunc.errors import Refused
 
 from .. import world
 from .hierarchy import MARK, MOUNT, Tree
@@ -52,10 +53,10 @@ def test_a_mount_point_of_another_name(tree: Tree, tmp_path: Path) -> None:
 def test_a_cgroup_with_processes_is_refused_and_left_alone(tree: Tree) -> None:
     (tree.top / "used").mkdir(parents=True)
     tree.sleep("used")
-    with pytest.raises(OSError, match="refused") as caught:
+    with pytest.raises(Refused) as caught:
         tree.make("used")
     assert caught.value.errno == 0
-    assert caught.value.filename == f"container's cgroup is not empty: 1 process(es) found: {tree.path('used')}"
+    assert caught.value.what == f"container's cgroup is not empty: 1 process(es) found: {tree.path('used')}"
     cgroup = tree.find("used")
     assert not cgroup.exists()
     cgroup.kill()
@@ -66,9 +67,9 @@ def test_a_cgroup_with_processes_is_refused_and_left_alone(tree: Tree) -> None:
 def test_processes_further_down_are_found_too(tree: Tree) -> None:
     (tree.top / "used/below").mkdir(parents=True)
     tree.sleep("used/below")
-    with pytest.raises(OSError, match="refused") as caught:
+    with pytest.raises(Refused) as caught:
         tree.make("used")
-    assert "processes are in cgroups below" in caught.value.filename
+    assert "processes are in cgroups below" in caught.value.what
 
 
 # config-linux.md#control-groups: "For example, a frozen cgroup ..."
@@ -78,9 +79,9 @@ def test_a_frozen_cgroup_is_refused(tree: Tree, frozen: str) -> None:
     """Its own freezer or an ancestor's: an init born there would never run."""
     (tree.top / "held/it").mkdir(parents=True)
     (tree.top / frozen / "cgroup.freeze").write_text("1")
-    with pytest.raises(OSError, match="refused") as caught:
+    with pytest.raises(Refused) as caught:
         tree.make("held/it")
-    assert caught.value.filename == f"container's cgroup unexpectedly frozen: {tree.path('held/it')}"
+    assert caught.value.what == f"container's cgroup unexpectedly frozen: {tree.path('held/it')}"
 
 
 def test_the_root_of_the_hierarchy_must_be_there(tree: Tree, tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_another_mark_is_another_container(tree: Tree, mark: str) -> None:
     other.kill()
     other.thaw()
     other.remove()
-    with pytest.raises(OSError, match="refused"):
+    with pytest.raises(Refused):
         other.freeze()
     assert tree.processes[0].poll() is None and tree.find("x").exists()
 

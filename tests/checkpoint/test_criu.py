@@ -19,9 +19,9 @@ from pyrunc import plan, programs
 from pyrunc.criu import images, log, mounts, service
 from pyrunc.criu.messages import DUMP, OPTIONS, Response, options
 from pyrunc.criu.options import Choices, common
-from pyrunc.criu.service import Criu, CriuError
+from pyrunc.criu.service import Criu
 from pyrunc.engine.facts import Facts
-from pyrunc.errors import PyruncError, UsageError
+from pyrunc.errors import PyruncError, Refused, UsageError
 from pyrunc.formats import protobuf
 from pyrunc.host import Host
 from pyrunc.kernel.linux import Kernel
@@ -122,7 +122,7 @@ def test_a_failure_names_its_cause_first_and_then_the_log(fake: Any, tmp_path: P
     (tmp_path / "dump.log").write_text("(00.1) Error (criu/x.c:1): No such thing\n(00.2) Dumping FAILED.\n")
     criu.start(Kernel())
     criu.ask(DUMP, {})
-    with pytest.raises(CriuError) as caught:
+    with pytest.raises(Refused) as caught:
         criu.until("")
     assert str(caught.value).startswith(f"criu failed: {said}")
     assert str(caught.value).endswith(f": log file {tmp_path}/dump.log")
@@ -162,27 +162,27 @@ def test_images_build_upon_others_only_beside_them(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "second", os.O_RDONLY)
     images.check(fd, "second")
     (tmp_path / "first/core-1.img").symlink_to("/etc/shadow")
-    with pytest.raises(CriuError, match=r"core-1\.img is neither a file nor a directory"):
+    with pytest.raises(Refused, match=r"core-1\.img is neither a file nor a directory"):
         images.check(fd, "second")
     (tmp_path / "first/core-1.img").unlink()
     os.mkfifo(tmp_path / "first/fifo")
-    with pytest.raises(CriuError, match="neither a file"):
+    with pytest.raises(Refused, match="neither a file"):
         images.check(fd, "second")
     (tmp_path / "first/fifo").unlink()
     with socket.socket(socket.AF_UNIX) as daemon:               # of `criu lazy-pages`, and no other
         daemon.bind(str(tmp_path / "first/lazy-pages.socket"))
         images.check(fd, "second")
         (tmp_path / "first/lazy-pages.socket").rename(tmp_path / "first/pages-2.img")
-        with pytest.raises(CriuError, match="neither a file"):
+        with pytest.raises(Refused, match="neither a file"):
             images.check(fd, "second")
     (tmp_path / "first/pages-2.img").unlink()
     (tmp_path / "first/parent").symlink_to("../second")
-    with pytest.raises(CriuError, match="in a circle"):
+    with pytest.raises(Refused, match="in a circle"):
         images.check(fd, "second")
     for target, said in (("/etc", "absolute path"), ("../none", "no such file")):
         link.unlink()
         link.symlink_to(target)
-        with pytest.raises(CriuError, match=said):
+        with pytest.raises(Refused, match=said):
             images.check(fd, "second")
 
 
@@ -198,7 +198,7 @@ def test_a_log_is_not_written_through_a_link(tmp_path: Path) -> None:
     ("{}", "not a list"), ("[1]", "not a list"), ('["", "", "", ""]', "not a list"), ("[", "descriptors.json")])
 def test_streams_that_are_none(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "descriptors.json").write_text(text)
-    with pytest.raises(CriuError, match=said):
+    with pytest.raises(Refused, match=said):
         images.inherited(os.open(tmp_path, os.O_RDONLY), "images")
 
 
@@ -250,7 +250,7 @@ def test_what_the_kernel_says_is_mounted_elsewhere_is_another_mount() -> None:
 def test_a_place_that_would_end_early_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = container("/x]:bind-0")
     monkeypatch.setattr(kernel, "fd_path", lambda fd: "/x]:bind-0")
-    with pytest.raises(CriuError, match="cannot be checkpointed"):
+    with pytest.raises(Refused, match="cannot be checkpointed"):
         list(mounts.names(kernel, 77, config(), Options(bundle="/bundle")))
 
 

@@ -10,7 +10,7 @@ import pytest
 from pyrunc.engine.facts import Facts
 from pyrunc.engine.run import Engine, Interrupted, execute
 from pyrunc.engine.step import CHILD, LAST, Plan, Step
-from pyrunc.errors import ConfigError, StepError
+from pyrunc.errors import ConfigError, Refused, StepError
 from pyrunc.kernel import stopping
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
@@ -93,6 +93,21 @@ def test_config_errors_pass_through() -> None:
     with pytest.raises(ConfigError) as caught:
         Engine([Note(text="a"), Picky(text="b")], Recorder()).run()
     assert str(caught.value) == "no such device: at linux.devices[0].path in config.json"
+    assert done == ["a", "undo b", "undo a"]
+
+
+@pytest.mark.parametrize(("refused", "said"), [
+    (Refused("criu failed: no"), "criu failed: no: at mounts[3] in config.json: step note.down (runtime.md#create)"),
+    (Refused("systemd does not start it", 0, "x.scope"), "systemd does not start it (x.scope): at mounts[3]"),
+    (Refused("the agent hung up", errno.EPIPE), "the agent hung up: broken pipe: at mounts[3] in config.json: step")])
+def test_a_judgement_is_the_error_of_its_step(refused: Refused, said: str) -> None:
+    class Judges(Note):
+        def apply(self, kernel: Kernel, facts: Facts) -> None:
+            raise refused
+
+    with pytest.raises(StepError) as caught:
+        Engine([Note(text="a"), Judges(text="b", where="mounts[3]")], Recorder()).run()
+    assert str(caught.value).startswith(said) and caught.value.errno == refused.errno
     assert done == ["a", "undo b", "undo a"]
 
 

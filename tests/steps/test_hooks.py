@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pyrunc.engine.step import Step
+from pyrunc.errors import Refused
 from pyrunc.kernel import last_stage
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
@@ -130,10 +131,10 @@ def test_output_of_one_stream_or_of_no_hooks() -> None:
 
 def failure(step: Step, status: int, out: str = "", err: str = "") -> str:
     """What the engine would begin the error with."""
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(Refused) as caught:
         step.apply(Recorder(programs={"/bin/x": (status, out, err)}), facts())
     assert caught.value.errno == 0
-    return step.failure(caught.value)
+    return caught.value.what
 
 
 # runtime.md#lifecycle: "If any createRuntime hook fails, the runtime MUST generate an error"
@@ -210,13 +211,13 @@ def test_a_real_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_real_failure() -> None:
-    with pytest.raises(hooks.HookError) as caught:
+    with pytest.raises(Refused) as caught:
         run("echo out; echo err >&2; exit 3")
     assert str(caught.value) == "error running poststop hook #3: /bin/sh: exit status 3, stdout: out, stderr: err"
 
 
 def test_a_real_timeout() -> None:
-    with pytest.raises(hooks.HookError, match=r"past specified timeout of 1\.0s"):
+    with pytest.raises(Refused, match=r"past specified timeout of 1\.0s"):
         run("exec sleep 30", timeout=1)
 
 

@@ -10,8 +10,7 @@ import errno
 import posix
 from _signal import SIGKILL
 
-from ...errors import ConfigError
-from ..v2 import refusal
+from ...errors import ConfigError, Refused
 from .dbus import Bus, BusError
 
 TYPE_CHECKING = False
@@ -140,7 +139,7 @@ class Manager:
                 self.reset_failed(name)
                 self._job(name, "StartTransientUnit", "ssa(sv)a(sa(sv))", name, "replace", asked, [])
         except BusError as fault:
-            raise refusal(f"systemd does not start {name}: {fault.text}") from None
+            raise Refused(f"systemd does not start {name}: {fault.text}") from None
 
     def stop(self, name: str, mark: str) -> None:
         """Kill what is in it, StopUnit, and wait until it is gone, as it may be already. Another's is left alone."""
@@ -152,7 +151,7 @@ class Manager:
             self._job(name, "StopUnit", "ss", name, "replace")
         except BusError as fault:
             if fault.name not in GONE:
-                raise refusal(f"systemd does not stop {name}: {fault.text}") from None
+                raise Refused(f"systemd does not stop {name}: {fault.text}") from None
         self.reset_failed(name)
 
     def reset_failed(self, name: str) -> None:
@@ -167,21 +166,21 @@ class Manager:
         try:
             self._call("SetUnitProperties", "sba(sv)", name, True, list(properties.items()))
         except BusError as fault:
-            raise refusal(f"systemd does not change {name}: {fault.text}") from None
+            raise Refused(f"systemd does not change {name}: {fault.text}") from None
 
     def attach(self, name: str, below: str, pids: list[int]) -> None:
         """AttachProcessesToUnit: move processes into the unit's cgroup, or one below it ("/sub")."""
         try:
             self._call("AttachProcessesToUnit", "ssau", name, below, pids)
         except BusError as fault:
-            raise refusal(f"systemd does not put processes into {name}: {fault.text}") from None
+            raise Refused(f"systemd does not put processes into {name}: {fault.text}") from None
 
     def get(self, name: str) -> Any:
         """A property of the manager, such as ControlGroup."""
         try:
             return self._get(OBJECT, MANAGER, name)
         except BusError as fault:
-            raise refusal(f"systemd does not return its {name}: {fault.text}") from None
+            raise Refused(f"systemd does not return its {name}: {fault.text}") from None
 
     def version(self) -> int:
         """systemd's version: 252 of "252.22-1~deb12u1"; 0 when it cannot be read."""
@@ -217,7 +216,7 @@ class Manager:
         *_, result = self._connected().wait_signal(MANAGER, "JobRemoved", lambda body: bool(body[1] == job))
         if result != "done":
             self.reset_failed(name)
-            raise refusal(f"systemd's job for {name} ended with: {result}")
+            raise Refused(f"systemd's job for {name} ended with: {result}")
 
     def _connected(self) -> Bus:
         if self.bus is None:
