@@ -8,8 +8,8 @@ has the name is told by the kernel, by its mount id, not by looking a path up tw
 from __future__ import annotations
 
 import errno
-import hashlib
 import posix
+from _blake2 import blake2b  # hashlib would be read from a file, which a worker must not
 
 from ..errors import Refused
 from ..paths import absolute
@@ -42,7 +42,7 @@ class External:
     def __init__(self, kind: str, destination: str, source: str, readonly: bool = False) -> None:
         self.destination, self.source, self.readonly = destination, source, readonly
         self.masks = kind == "mask"
-        self.name = f"{kind}-{hashlib.sha256(destination.encode(errors='surrogateescape')).hexdigest()[:32]}"
+        self.name = f"{kind}-{blake2b(destination.encode(errors='surrogateescape'), digest_size=16).hexdigest()}"
 
 
 def external(config: Config, bundle: str) -> list[External]:

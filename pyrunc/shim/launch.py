@@ -11,11 +11,14 @@ from ..keeper.spawner import place
 from ..state.process_id import read
 from ..ttrpc.client import connect, path_of
 from ..ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult
-from . import zygote
+from ..ttrpc.messages.options import Options
+from ..ttrpc.messages.well_known import Any
+from . import placement, zygote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any as Anything
 
     from ..keeper.channel import Channel, Message
     from .command import Given
@@ -33,9 +36,12 @@ def start(given: Given, stdin: bytes) -> bytes:
     path = f"{params.socket_dir or SOCKETS}/{name_of(given.address, given.namespace, group_of(given.id))}"
     address = f"unix://{path}"
     if not served(path):
+        cgroup, together = cgroup_of(stdin), bool(posix.environ.get(b"SCHED_CORE"))
+        if together:
+            placement.check_core()
         listener = listening(path)
         zygote.warm()
-        launch(given, listener, path)
+        launch(given, listener, path, {"cgroup": cgroup, "core": together})
         zygote.begin(given.zygote, given.address, given.main)
     write_address(address)
     return answer(address, protocol_of(stdin))
@@ -56,11 +62,22 @@ def protocol_of(stdin: bytes) -> str:
     """How containerd wants its answer: 1.6 as text, with MAX_SHIM_VERSION as JSON, after parameters in their form."""
     if stdin:
         try:
-            if BootstrapParams.decode(stdin).instance_id:
+            params = BootstrapParams.decode(stdin)     # older ones may give options, an Any, whose fields are fewer
+            if params.instance_id and (params.containerd_ttrpc_address or params.containerd_grpc_address):
                 return PROTOBUF
         except ValueError:
             pass
     return JSON if b"MAX_SHIM_VERSION" in posix.environ else PLAIN
+
+
+def cgroup_of(stdin: bytes) -> str:
+    """The folder of the cgroup that the runtime's options have for the shim, "" for none. UsageError without it."""
+    try:
+        given = Any.decode(stdin)
+        name = Options.decode(given.value).shim_cgroup if given.type_url.endswith(Options.TYPE) else ""
+    except ValueError:
+        return ""
+    return placement.folder(name) if name else ""
 
 
 def answer(address: str, protocol: str) -> bytes:
@@ -123,10 +140,10 @@ def listening(path: str) -> _socket.socket:
 ready: list[Channel] = []
 
 
-def launch(given: Given, listener: _socket.socket, path: str) -> None:
+def launch(given: Given, listener: _socket.socket, path: str, place: dict[str, Anything]) -> None:
     """Fork the shim, or tell the process that the zygote has forked; it goes on when this command has answered."""
     message = {"path": path, "namespace": given.namespace, "ttrpc_address": given.ttrpc_address,
-               "environment": dict(posix.environ)}
+               "environment": dict(posix.environ), **place}
     if ready:
         cwd = posix.open(".", posix.O_PATH | posix.O_CLOEXEC)
         ready[0].send(message, [listener.fileno(), cwd])
@@ -160,6 +177,10 @@ def run(message: Message, listener: _socket.socket) -> None:
         posix.setsid()
         redirect()
         adjust()
+        if message["cgroup"]:
+            placement.enter(message["cgroup"])
+        if message["core"]:
+            placement.share_core()
         serve(alone(listener), message["path"], message["namespace"], message["ttrpc_address"])
         status = 0
     except BaseException as fault:                     # nothing may reach the interpreter's own printer

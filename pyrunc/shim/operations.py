@@ -6,7 +6,7 @@ import posix
 from ..config.load import load
 from ..keeper import operations
 from ..kernel.linux import Kernel
-from . import rootfs, stdio
+from . import checkpoints, rootfs, stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,10 +49,17 @@ def exec(request: Message, fds: list[int], told: Told) -> Answer:
 def delete(request: Message, fds: list[int], told: Told) -> Answer:
     """Delete the container, and unmount its root."""
     try:
-        answer = operations.delete(request, fds, told)
+        if request["made"]:
+            operations.delete(request, fds, told)
     finally:
         rootfs.unmount_all(Kernel(), request["bundle"] + "/rootfs")
-    return answer
+    return {}, []
+
+
+def restore(request: Message, fds: list[int], told: Told) -> Answer:
+    """Open the streams and make the container from its images; the answer is create's."""
+    request["options"] = {**request["options"], **driver(request)}
+    return _with_streams(checkpoints.restore, request, told)
 
 
 def _with_streams(operation: Callable[[Message, list[int], Told], Answer], request: Message, told: Told) -> Answer:
@@ -70,5 +77,6 @@ def _with_streams(operation: Callable[[Message, list[int], Told], Answer], reque
 
 #: name -> what a worker runs
 OPERATIONS: dict[str, Callable[[Message, list[int], Told], Answer]] = {
-    **operations.OPERATIONS, "create": create, "exec": exec, "delete": delete}
+    **operations.OPERATIONS, "create": create, "exec": exec, "delete": delete,
+    "checkpoint": checkpoints.checkpoint, "mount": checkpoints.mount, "restore": restore}
 

@@ -5,8 +5,6 @@ import posix
 import time
 from _signal import SIGKILL, pidfd_send_signal
 
-from ..config.load import loads
-from ..errors import NOT_RUNNING, PyruncError
 from ..keeper.errors import unpack
 from ..keeper.nursery import Nursery
 from ..state.container import Container
@@ -14,11 +12,13 @@ from ..ttrpc import codes
 from ..ttrpc.codes import RpcError
 from ..ttrpc.messages import events as ev
 from ..ttrpc.messages import task as api
-from ..ttrpc.messages.options import Options, ProcessDetails
-from ..ttrpc.messages.well_known import Any, Empty
+from ..ttrpc.messages.options import ProcessDetails
+from ..ttrpc.messages.well_known import Empty
+from .checkpoints import asked
 from .events import stamp, tell
 from .oom import Watch
 from .operations import OPERATIONS
+from .requests import code_of, json_of, options_of, packed, write
 from .task import Process, Task
 
 TYPE_CHECKING = False
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 #: Where containers' state is, unless the runtime's options say otherwise.
 ROOT = "/run/containerd/pyrunc"
 PROCESS_GONE = "process already finished"
+#: Operations that leave a child of their worker behind, or a mount.
+ALONE = ("create", "mount", "restore", "checkpoint")
 #: operation -> what containerd's own shim puts before the runtime's error, and engines look for.
 FAILED = {"create": "OCI runtime create failed: ", "start": "OCI runtime start failed: ",
           "exec": "OCI runtime exec failed: exec failed: "}
@@ -64,33 +66,39 @@ class Service:
         """Make a container, whose init waits for Start."""
         if request.id in self.tasks or request.id in self.creating:
             raise RpcError(codes.ALREADY_EXISTS, f"task {request.id}: already exists")
-        if request.checkpoint:
-            raise RpcError(codes.UNIMPLEMENTED, "restore from a checkpoint through the shim")
         options = options_of(request.options)
         root = f"{options.root or ROOT}/{self.namespace}"
         init = Process("", request.stdin, request.stdout, request.stderr, request.terminal)
         task = Task(request.id, request.bundle, root, init)
+        init.spec = {
+            "config": None, "bundle": request.bundle, "checkpoint": request.checkpoint, "work": options.criu_work_path,
+            "systemd_cgroup": options.systemd_cgroup,
+            "options": {"no_pivot": options.no_pivot_root, "no_new_keyring": options.no_new_keyring}}
         self.creating.add(request.id)
-        self._run("create", task, init, call, lambda answer, fds: self._created(task, request, answer, fds, call),
-                  lambda: self.creating.discard(request.id), rootfs=[
-                      (mount.type, mount.source, mount.target, list(mount.options)) for mount in request.rootfs],
-                  config=None, bundle=request.bundle, systemd_cgroup=options.systemd_cgroup, options={
-                      "no_pivot": options.no_pivot_root, "no_new_keyring": options.no_new_keyring})
+        self._run("mount" if request.checkpoint else "create", task, init, call,
+                  lambda answer, fds: self._created(task, request, answer, fds, call),
+                  lambda: self.creating.discard(request.id), **init.spec, rootfs=[
+                      (mount.type, mount.source, mount.target, list(mount.options)) for mount in request.rootfs])
 
     def _created(self, task: Task, request: api.CreateTaskRequest, answer: Message, fds: list[int], call: Call) -> None:
         self.creating.discard(task.id)
-        self._take(task, task.init, answer, fds)
-        record = Container.load(task.root, task.id)
-        task.shares = not record.state["pid_namespace"]
         self.tasks[task.id] = task
-        write(task.bundle, "init.pid", str(task.init.pid))
         write(task.bundle, "pyrunc-root", task.root)
+        if not request.checkpoint:
+            self._made(task, answer, fds)
         self.publisher.publish(ev.TaskCreate(
             container_id=task.id, bundle=task.bundle, rootfs=request.rootfs, checkpoint=request.checkpoint,
             pid=task.init.pid, io=ev.TaskIO(stdin=request.stdin, stdout=request.stdout, stderr=request.stderr,
                                             terminal=request.terminal)))
-        self.oom.add(task.id, record.state["cgroup"])
         call.answer(api.CreateTaskResponse(pid=task.init.pid))
+
+    def _made(self, task: Task, answer: Message, fds: list[int]) -> None:
+        """The container is there: by Create, or by the Start of one that comes from a checkpoint."""
+        self._take(task, task.init, answer, fds)
+        record = Container.load(task.root, task.id)
+        task.shares = not record.state["pid_namespace"]
+        write(task.bundle, "init.pid", str(task.init.pid))
+        self.oom.add(task.id, record.state["cgroup"])
 
     def start(self, request: api.StartRequest, call: Call) -> None:
         """Let the init run its program, or make the process of an exec."""
@@ -100,6 +108,12 @@ class Service:
         if process.exited or (request.exec_id and task.init.exited):
             raise RpcError(codes.FAILED_PRECONDITION, f"container {task.id} init process is not running")
         process.starting = True
+        if process is task.init and process.spec["checkpoint"]:
+            def restored(answer: Message, fds: list[int]) -> None:
+                self._made(task, answer, fds)
+                self._started(task, process, call)
+            self._run("restore", task, process, call, restored, **process.spec)
+            return
         if not request.exec_id:
             self._run("start", task, process, call, lambda answer, fds: self._started(task, process, call))
             return
@@ -156,7 +170,7 @@ class Service:
 
         def failed() -> None:
             task.deleting = False
-        self._run("delete", task, process, call, done, failed, force=True, bundle=task.bundle)
+        self._run("delete", task, process, call, done, failed, force=True, bundle=task.bundle, made=bool(process.pid))
         return None
 
     @staticmethod
@@ -266,8 +280,17 @@ class Service:
                   resources=json_of(request.resources))
 
     def checkpoint(self, request: api.CheckpointTaskRequest, call: Call) -> None:
-        """Not yet through the shim."""
-        raise RpcError(codes.UNIMPLEMENTED, "checkpoint through the shim")
+        """Write the container to image files; it goes on, or ends as containerd asks."""
+        task = self._task(request.id)
+        try:
+            choices = asked(request)
+        except ValueError as fault:
+            raise RpcError(codes.INVALID_ARGUMENT, f"the options of a checkpoint: {fault}") from None
+
+        def done(answer: Message, fds: list[int]) -> None:
+            self.publisher.publish(ev.TaskCheckpointed(container_id=task.id, checkpoint=choices["image_path"]))
+            call.answer(Empty())
+        self._run("checkpoint", task, task.init, call, done, bundle=task.bundle, choices=choices)
 
     def resize_pty(self, request: api.ResizePtyRequest, call: Call) -> Protobuf:
         """Give a terminal another size."""
@@ -315,7 +338,7 @@ class Service:
                             pass
                 return                                  # comes again with the last of them
             if task.shares:
-                self._kill_all(task)
+                task.kill_all()
         process.status, process.exited_at = process.early
         self.publisher.publish(ev.TaskExit(
             container_id=task.id, id=process.id or task.id, pid=process.pid, exit_status=process.exit_status,
@@ -325,14 +348,6 @@ class Service:
         process.waits.clear()
         if process is not task.init:
             self._early(task, task.init)
-
-    def _kill_all(self, task: Task) -> None:
-        """What an init without a pid namespace of its own has left."""
-        try:
-            with Container.load(task.root, task.id).cgroup() as cgroup:
-                cgroup.kill()
-        except (OSError, PyruncError):
-            pass
 
     # ---- helpers ----------------------------------------------------------------------------------------
     def _run(self, operation: str, task: Task, process: Process, call: Call,
@@ -354,7 +369,7 @@ class Service:
         self.nursery.run({"operation": operation, "root": task.root, "id": task.id, "namespace": self.namespace,
                           "stdin": process.stdin, "stdout": process.stdout, "stderr": process.stderr,
                           "terminal": process.terminal, **request}, [], ended,
-                         again=operation != "create" and not (operation == "exec" and task.shares))
+                         again=operation not in ALONE and not (operation == "exec" and task.shares))
 
     def _take(self, task: Task, process: Process, answer: Message, fds: list[int]) -> None:
         """Note what a worker has made."""
@@ -380,50 +395,3 @@ class Service:
         if exec_id not in task.execs:
             raise RpcError(codes.NOT_FOUND, f"process does not exist {exec_id}: not found")
         return task, task.execs[exec_id]
-
-
-def code_of(fault: PyruncError) -> int:
-    """The code by which containerd tells failures apart."""
-    text = str(fault)
-    if "does not exist" in text:
-        return codes.NOT_FOUND
-    if NOT_RUNNING in text:
-        return codes.NOT_FOUND
-    if "already exists" in text:
-        return codes.ALREADY_EXISTS
-    return codes.UNKNOWN
-
-
-def packed(message: Protobuf) -> Any:
-    """A message as an Any."""
-    return Any(type_url=message.TYPE, value=message.encode())
-
-
-def options_of(given: Any | None) -> Options:
-    """The runtime's options; those of another kind count as none."""
-    if given is None or not given.type_url.endswith(Options.TYPE):
-        return Options()
-    try:
-        return Options.decode(given.value)
-    except ValueError as fault:
-        raise RpcError(codes.INVALID_ARGUMENT, f"the runtime's options: {fault}") from None
-
-
-def json_of(given: Any | None) -> Anything:
-    """An object that came as JSON. RpcError for anything else."""
-    try:
-        value = loads(given.value if given is not None else b"", "the request")
-    except PyruncError as fault:
-        raise RpcError(codes.INVALID_ARGUMENT, str(fault)) from None
-    if not isinstance(value, dict):
-        raise RpcError(codes.INVALID_ARGUMENT, "the request must hold an object")
-    return value
-
-
-def write(folder: str, name: str, text: str) -> None:
-    """A small file beside the bundle, for `delete`."""
-    fd = posix.open(f"{folder}/{name}", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600)
-    try:
-        posix.write(fd, text.encode())
-    finally:
-        posix.close(fd)

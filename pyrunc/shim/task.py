@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import posix
 
+from ..errors import PyruncError
+from ..state.container import Container
 from ..ttrpc.messages.task import Status
 
 TYPE_CHECKING = False
@@ -34,7 +36,7 @@ class Process:
         self.waits: list[Call] = []
         self.kept: dict[str, int] = {}
         self.console: Terminal | None = None
-        self.spec: Any = None                    # of an exec: its process, as JSON has it
+        self.spec: Any = None                    # of an exec: its process, as JSON has it; of the init: its Create
 
     @property
     def exited(self) -> bool:
@@ -89,6 +91,14 @@ class Task:
         self.deleting = False
         self.oom_fd = -1
         self.oom_kills = 0
+
+    def kill_all(self) -> None:
+        """What an init without a pid namespace of its own has left."""
+        try:
+            with Container.load(self.root, self.id).cgroup() as cgroup:
+                cgroup.kill()
+        except (OSError, PyruncError):
+            pass
 
     def processes(self) -> list[Process]:
         """All that there are, the init first."""
