@@ -123,6 +123,8 @@ def _report(root: str, id: str, command: str, fault: BaseException, message: str
     for name in ("what", "errno", "where", "document", "step", "id", "spec", "hint"):
         if isinstance(fault, (StepError, ConfigError)) and getattr(fault, name, None):
             error[name] = getattr(fault, name)
+    if isinstance(fault, ConfigError) and fault.document:
+        error["document"] = f"in {fault.document}"
     of_bundle = bool(bundle) and config is None
     if config is None:
         config = _config(root, id, bundle, file)

@@ -100,8 +100,8 @@ def told(report: Report) -> str:
     hint = error.get("hint", "")
     lines.append(f"error   {_cut(message.partition('; hint: ')[0], 3 * LONGEST)}")
     if where := error.get("where", ""):
-        lines.append(f"where   {where} {error.get('document') or 'in config.json'}".replace(
-            " config.json config.json", " config.json") + _value(data.get("config"), where))
+        lines.append(f"where   {where} {error.get('document') or 'in config.json'}"
+                     + _value(data.get("config"), where))
     if error.get("id"):
         lines.append(f"step    {_step(data, error)}")
     advice = hint or next((finding["hint"] for finding in _findings(data) if finding["where"].startswith(where)

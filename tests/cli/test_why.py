@@ -81,6 +81,9 @@ def test_why_tells_it_in_ten_lines(runtime: Runtime, bundle: Path, name: str) ->
         for said in (f"create of {name} failed", "shop/web-1, container front", "/no/such: no such file or directory",
                      'where   mounts[7].source in config.json = "/no/such"', "binds.source", "Linux "):
             assert said in text, (said, text)
+    bundles.write(bundle, failing(hostname=7))
+    assert runtime("create", "--bundle", bundle, f"{name}b").status == 1
+    assert "where   hostname in config.json = 7\n" in runtime.ok("why").stdout
     nothing = runtime("why", "nonesuch")
     assert nothing.status == 1 and "no failure of" in nothing.stderr
     assert name in runtime.ok("why", "--all").stdout
