@@ -112,4 +112,5 @@ def shell(record: dict[str, Any]) -> NoReturn:
     from ..engine.nsenter import words
     if not record["init"]:
         raise StateError(f"container {record['container']} has no init yet")
-    os.execvp("nsenter", words(record["init"]))
+    shell = words(record["init"])
+    os.execvp(shell[0], shell)

@@ -20,7 +20,8 @@ def words(pid: int) -> list[str]:
     """The same in words: all namespaces, and without privilege only those that are not ours; and a shell.
 
     The shell is not the caller's $SHELL, which an image may lack. What is shared, its owner alone may enter, and a
-    user namespace of one id has no groups to set.
+    user namespace of one id has no groups to set. Where all is shared, any shell is there already: nsenter of
+    util-linux 2.41 refuses to enter nothing.
     """
     if posix.geteuid() == 0 and _namespace("self", "user") == FIRST:
         return ["nsenter", "-a", "-t", str(pid), "sh"]
@@ -31,6 +32,8 @@ def words(pid: int) -> list[str]:
         there = _namespace(str(pid), file)
         if there and there != _namespace("self", file):
             found.append(FLAGS[file])
+    if not found[1:] or found[1:] == ["--preserve-credentials"]:
+        return ["sh"]
     return [*found, "-t", str(pid), "sh"]
 
 

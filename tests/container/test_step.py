@@ -21,7 +21,7 @@ from tests.container.rootless import UID, User
 from tests.container.test_stops import Stopping, explained
 from tests.runtimes import Outcome, Runtime
 
-NSENTER = re.compile(r"look around: (nsenter .*?), /proc/(\d+)")
+NSENTER = re.compile(r"look around: (nsenter .*?|sh), /proc/(\d+)")
 STEP = re.compile(r"stopped before step (\d+), ([a-z_.]+(?:#\d+)?)")
 
 
