@@ -55,19 +55,26 @@ def victim(tmp_path: Path) -> Path:
 def test_files_of_the_machine_are_read_only(tmp_path: Path) -> None:
     place = tmp_path / "a place"
     place.mkdir()
+    (place / "there").touch()
+    (tmp_path / "kept").touch()
 
     def look() -> None:
         shield.protect(place)
-        folders = ("/", "/etc", "/usr", "/root", "/home", "/var", "/opt", "/boot", "/tmp", "/dev")
-        for folder in (*folders, tmp_path, CHECKOUT):
+        folders = ("/", "/etc", "/usr", "/root", "/home", "/var", "/opt", "/boot", "/dev", CHECKOUT)
+        for folder in folders:
             if os.path.isdir(folder):
                 with pytest.raises(OSError, match="Read-only"):
                     Path(folder, "new-file-of-a-test").touch()
+        (tmp_path / "kept").unlink()
+        (tmp_path / "new-file-of-a-test").touch()
         for folder in (place, Path("/run"), Path("/dev/shm")):
             (folder / f"new-{os.getpid()}").touch()
             (folder / f"new-{os.getpid()}").unlink()
         Path("/dev/null").write_text("a device can be written all the same")
+        (place / "there").rename(place / "by the case")
     apart(look)
+    assert {path.name for path in tmp_path.iterdir()} == {"a place", "kept"}
+    assert {path.name for path in place.iterdir()} == {"by the case"}
 
 
 @pytest.mark.parametrize("profile", ["spec", "engines", "rootless"])

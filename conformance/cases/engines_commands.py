@@ -221,7 +221,7 @@ def words_for_a_taken_id(t: Trial) -> None:
     """create with an id that is taken says that it exists already"""
     made = t.create()
     said = t.error("create", "--bundle", t.bundle(), made.id).stderr.lower()
-    t.true("exist" in said and made.id in said or "already exists" in said, f"create says {said.strip()[-300:]!r}")
+    t.true(("exist" in said and made.id in said) or "already exists" in said, f"create says {said.strip()[-300:]!r}")
 
 
 @ask("engines", "pause and resume")

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from .isolation import MS_BIND, call, mount, unmount
 SYS_MOUNT_SETATTR, AT_FDCWD, MOUNT_ATTR_RDONLY = 442, -100, 1       # the number is the same on every architecture
 #: What stays as it is: a runtime has to write there, or mounts its own over it.
 WRITABLE = ("/proc", "/sys", "/run", "/dev/pts", "/dev/shm", "/dev/mqueue")
+TEMPORARY = "/tmp"
 #: Profiles whose cases give a runtime every reason to do harm, and what has to be set where they may.
 HARMFUL, MARK = ("security", "crash", "race"), "CONFORMANCE_THROW_AWAY"
 
@@ -48,14 +50,38 @@ def mounted_below(path: str | Path) -> list[str]:
 
 def protect(place: Path) -> None:
     """Make every file system read-only in this process's mount namespace, which must be its own, but for the folder of
-    the case and WRITABLE. OSError where that cannot be done."""
-    for folder in (os.path.realpath(place), *WRITABLE):
+    the case and WRITABLE; /tmp is one of its own. OSError where that cannot be done."""
+    top = os.open(place, os.O_PATH)
+    writable = [os.path.realpath(place), *WRITABLE, *([TEMPORARY] if _own_temporary_folder() else [])]
+    if not os.path.samestat(os.fstat(top), os.stat(place)):              # the new one lies over it
+        mount(f"/proc/self/fd/{top}", Path(os.path.realpath(place)), flags=MS_BIND)
+    os.close(top)
+    for folder in writable:
         if os.path.isdir(folder) and folder not in mounted_below(folder):
             mount(folder, Path(folder), flags=MS_BIND)
-    stays = {name for folder in (place, *WRITABLE) for name in mounted_below(folder)}
+    stays = {name for folder in writable for name in mounted_below(folder)}
     for name in mounted_below("/"):
         if name not in stays:
             _read_only(name)
+
+
+def _own_temporary_folder() -> bool:
+    """Runtimes make names in /tmp for a moment: what the machine has there is seen, and what is made goes into memory.
+    False where the kernel has no overlay: then /tmp is read-only as all else."""
+    upper = Path(tempfile.mkdtemp(prefix="conformance-", dir="/run"))
+    mount("tmpfs", upper, "tmpfs", data="mode=700")
+    try:
+        for name in ("up", "work"):
+            (upper / name).mkdir()
+        (upper / "up").chmod(0o1777)
+        layers = f"lowerdir={TEMPORARY},upperdir={upper}/up,workdir={upper}/work"
+        mount("overlay", Path(TEMPORARY), "overlay", data=layers)
+        return True
+    except OSError:
+        return False
+    finally:
+        unmount(upper)                      # the overlay keeps what it needs of it
+        upper.rmdir()
 
 
 def _read_only(name: str) -> None:
