@@ -48,7 +48,7 @@ EARLIER = "pyrunc.cli.main"
 SNAPSHOT = (*TOGETHER, *CREATE, "pyrunc.steps.join", "pyrunc.cli.foreground", "pyrunc.cli.start", "pyrunc.cli.state",
             "pyrunc.cli.kill", "pyrunc.cli.delete", "pyrunc.cli.list", "pyrunc.cli.output",
             "pyrunc.cli.version", "pyrunc.cli.features", "pyrunc.cli.checkpoint", "pyrunc.cgroups.systemd.unit",
-            "pyrunc.steps.intel_rdt", "pyrunc.formats.json_text")
+            "pyrunc.steps.intel_rdt", "pyrunc.formats.json_text", "pyrunc.cli.tracing", "pyrunc.engine.trace")
 #: What CPython itself imports from files when it completes its start.
 STDLIB = ("__init__.py", "aliases.py", "utf_8.py")
 

@@ -72,6 +72,7 @@ class Breakpoints(Observer):
 
     def before_plan(self, run: Engine) -> None:
         self.engine = run
+        run.facts.keep("stops", True)        # (trace.py leaves out those that are passed)
         run.facts.hold = self.on_error
 
     def planned(self, plan: Plan) -> Plan:

@@ -15,7 +15,7 @@ from ..kernel.page import PHASE_CHILD, PHASE_EXEC, PHASE_FAILED, Page, last_word
 from ..kernel.stopping import running
 from .facts import Facts
 from .observer import warn, watching
-from .step import CHILD, LAST, PARENT, Barrier, Plan, Step
+from .step import BOTH, CHILD, LAST, PARENT, Barrier, Plan, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from ..kernel.linux import Kernel
     from ..kernel.posix import Files
     from .observer import Observer
-
-BOTH = "both"                        # in place of a barrier's side
-
 
 class Interrupted(PyruncError):
     """A signal asked the runtime to stop; what it had done is undone. number is the signal's."""

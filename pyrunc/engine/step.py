@@ -22,6 +22,8 @@ PARENT = "parent"
 CHILD = "child"
 #: The container process from pivot_root to execve: the step queues an operation, C runs it (last_stage.c).
 LAST = "last"
+#: In place of a barrier's side, where the steps are sorted by it.
+BOTH = "both"
 
 
 class Step(Fields):
@@ -89,11 +91,12 @@ class Plan:
     command   "create", "exec", ...
     ids       given only for a plan that is made of another one
     """
-    __slots__ = ("command", "ids", "steps")
+    __slots__ = ("_words", "command", "ids", "steps")
 
     def __init__(self, command: str, steps: Iterable[Step], ids: Sequence[str] = ()) -> None:
         self.command, self.steps = command, tuple(steps)
         self.ids = tuple(ids) or _numbered([step.name for step in self.steps])
+        self._words: list[str] = []
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -106,6 +109,12 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"<plan of {self.command}: {len(self.steps)} steps>"
+
+    def words(self) -> list[str]:
+        """What each step will do: described once, for plan.json and the trace."""
+        if not self._words:
+            self._words = [step.describe() for step in self.steps]
+        return self._words
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Each step in words: index, id, side, step (its name), spec, where, what."""
@@ -124,8 +133,8 @@ class Plan:
     def saved(self) -> dict[str, Any]:
         """What is kept beside a container's state, so that an index in its journal has a meaning later."""
         return {"version": 1, "command": self.command,
-                "steps": [(id, step.side, step.spec, step.where, step.describe())
-                          for id, step in zip(self.ids, self.steps)]}
+                "steps": [(id, step.side, step.spec, step.where, what)
+                          for id, step, what in zip(self.ids, self.steps, self.words())]}
 
 
 def _numbered(names: Sequence[str]) -> tuple[str, ...]:
