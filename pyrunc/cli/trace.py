@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 #: Where the output is no terminal.
 COLUMNS = 100
-FORMATS = ("text", "chrome", "html")
+FORMATS = ("text", "chrome", "html", "otel")
 COMMAND = Command(
     "trace", "draw a trace (show TRACE [TRACE]), or compare two (diff TRACE TRACE)",
-    (Flag("format", str, "text: a waterfall; chrome: for ui.perfetto.dev and chrome://tracing; html: one page",
+    (Flag("format", str, "text: a waterfall; chrome: for ui.perfetto.dev and chrome://tracing; html: one page; "
+          "otel: spans of OpenTelemetry, printed or sent to $OTEL_EXPORTER_OTLP_ENDPOINT",
           short="f", value="FORMAT", default="text", choices=FORMATS),
      Flag("command", str, "show only runs of this command (create, start, exec, ...)", value="COMMAND"),
      Flag("all", bool, "show every run in the trace, not only the newest")),
@@ -51,6 +52,9 @@ def shown(call: Call, names: Sequence[str]) -> str:
     if call.text("format") == "chrome":
         from ..traceview.chrome import chrome
         return chrome(runs)
+    if call.text("format") == "otel":
+        from ..traceview.otel import otel
+        return otel(runs)
     if call.text("format") == "html":
         from ..traceview.page import page as document
         return document(runs)
