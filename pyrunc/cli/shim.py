@@ -35,7 +35,7 @@ def run(call: Call) -> int:
     else:
         from .main import main
         given = command.Given(call.text("id"), call.text("namespace"), call.text("address"), call.text("bundle"),
-                              call.text("zygote"), main)
+                              call.text("publish-binary"), call.text("zygote"), main)
         data = command.run(call.arguments[0] if call.arguments else "", given)
     while data:
         data = data[posix.write(1, data):]

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 class Given:
     """The flags of one call, as containerd gives them."""
 
-    def __init__(self, id: str, namespace: str, address: str, bundle: str, zygote: str, main: Main) -> None:
+    def __init__(self, id: str, namespace: str, address: str, bundle: str, publisher: str, zygote: str,
+                 main: Main) -> None:
         self.id, self.namespace, self.address, self.bundle = id, namespace, address, bundle
+        self.publisher = publisher                       # program that publishes events without a TTRPC_ADDRESS
         self.zygote, self.main = zygote, main            # its socket, and what does a command for it
         self.ttrpc_address = posix.environ.get(b"TTRPC_ADDRESS", b"").decode(errors="surrogateescape")
 

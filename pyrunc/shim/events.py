@@ -4,7 +4,7 @@ from __future__ import annotations
 import posix
 import time
 
-from ..kernel.loop import Loop
+from ..kernel.loop import READ, Loop
 from ..ttrpc.client import Client, connect
 from ..ttrpc.messages.forward import EVENTS_SERVICE, ForwardRequest
 from ..ttrpc.messages.types import Envelope
@@ -44,11 +44,16 @@ def tell(text: str) -> None:
 
 
 class Publisher:
-    """Sends events to the socket in TTRPC_ADDRESS; "" for nobody. One is on its way at a time, so their order stays."""
+    """Sends events to the socket in TTRPC_ADDRESS, or has a program publish them, as containerd before 1.3 wants it;
+    without either, to nobody. One is on its way at a time, so their order stays.
 
-    def __init__(self, loop: Loop, address: str, namespace: str) -> None:
-        self.loop, self.address, self.namespace = loop, address, namespace
+    program   its path and the arguments before "publish"; none: []
+    """
+
+    def __init__(self, loop: Loop, address: str, namespace: str, program: list[str]) -> None:
+        self.loop, self.address, self.namespace, self.program = loop, address, namespace, program
         self.queue: list[bytes] = []
+        self.topics: list[str] = []                       # of those that the program publishes
         self.dropped = 0
         self.busy = False
         self.client: Client | None = None
@@ -57,6 +62,10 @@ class Publisher:
     def publish(self, event: Message) -> None:
         """Queue an event of events.proto."""
         if not self.address:
+            if self.program:
+                self.queue.append(Any(type_url=event.TYPE, value=event.encode()).encode())
+                self.topics.append(TOPICS[type(event).__name__])
+                self._next()
             return
         envelope = Envelope(timestamp=stamp(time.time_ns()), namespace=self.namespace,
                             topic=TOPICS[type(event).__name__], event=Any(type_url=event.TYPE, value=event.encode()))
@@ -79,6 +88,9 @@ class Publisher:
             self._flushed()
             return
         self.busy = True
+        if not self.address:
+            self._run_program(self.topics.pop(0), self.queue.pop(0))
+            return
         try:
             if self.client is None:
                 self.client = Client(self.loop, connect(self.address), self._closed)
@@ -86,6 +98,29 @@ class Publisher:
             self.loop.later(PAUSE, self._again)
             return
         self.client.call(EVENTS_SERVICE, "Forward", ForwardRequest.decode(self.queue[0]), Empty, self._taken, LIMIT)
+
+    def _run_program(self, topic: str, data: bytes) -> None:
+        """Give it an event as its standard input; the next one has its turn when it has ended, and closed a pipe."""
+        ended, running = posix.pipe2(posix.O_CLOEXEC)
+        source = posix.memfd_create("event", posix.MFD_CLOEXEC)
+        posix.write(source, data)
+        posix.lseek(source, 0, 0)
+        words = [*self.program, "publish", "--topic", topic, "--namespace", self.namespace]
+        if posix.fork() == 0:
+            try:
+                posix.dup2(source, 0, True)
+                posix.set_inheritable(running, True)
+                posix.execve(words[0], words, posix.environ)
+            finally:
+                posix._exit(127)
+        posix.close(source)
+        posix.close(running)
+
+        def done(_events: int) -> None:
+            self.loop.forget(ended)
+            posix.close(ended)
+            self._again()
+        self.loop.watch(ended, READ, done)
 
     def _taken(self, _answer: Message | None, error: RpcError | None) -> None:
         if error is not None:

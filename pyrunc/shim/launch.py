@@ -117,10 +117,11 @@ def served(path: str) -> bool:
 def listening(path: str) -> _socket.socket:
     """A socket that listens at a path, for root alone."""
     folder = path.rpartition("/")[0]
-    try:
-        posix.mkdir(folder, 0o711)
-    except FileExistsError:
-        pass
+    for made in (folder.rpartition("/")[0], folder):
+        try:
+            posix.mkdir(made, 0o711)
+        except OSError:                                # it is there, or bind(2) will tell
+            pass
     socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     mask = posix.umask(0o177)
     try:
@@ -143,6 +144,7 @@ ready: list[Channel] = []
 def launch(given: Given, listener: _socket.socket, path: str, place: dict[str, Anything]) -> None:
     """Fork the shim, or tell the process that the zygote has forked; it goes on when this command has answered."""
     message = {"path": path, "namespace": given.namespace, "ttrpc_address": given.ttrpc_address,
+               "program": [given.publisher, "--address", given.address] if given.publisher else [],
                "environment": dict(posix.environ), **place}
     if ready:
         cwd = posix.open(".", posix.O_PATH | posix.O_CLOEXEC)
@@ -181,7 +183,8 @@ def run(message: Message, listener: _socket.socket) -> None:
             placement.enter(message["cgroup"])
         if message["core"]:
             placement.share_core()
-        serve(alone(listener), message["path"], message["namespace"], message["ttrpc_address"])
+        serve(alone(listener), message["path"], message["namespace"], message["ttrpc_address"],
+              message["program"])
         status = 0
     except BaseException as fault:                     # nothing may reach the interpreter's own printer
         tell(f"pyrunc shim: {type(fault).__name__}: {fault}\n")

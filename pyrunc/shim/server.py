@@ -25,8 +25,8 @@ def rename(name: bytes) -> None:
     lib.pr_prctl(lib.PR_SET_NAME, ffi.cast("uintptr_t", text), 0, 0, 0)
 
 
-def serve(listener: _socket.socket, path: str, namespace: str, ttrpc_address: str) -> None:
-    """Serve on a listening socket, whose path is removed at the end."""
+def serve(listener: _socket.socket, path: str, namespace: str, ttrpc_address: str, program: list[str]) -> None:
+    """Serve on a listening socket, whose path is removed at the end. program: events.Publisher."""
     import gc
 
     from .._native import lib
@@ -34,7 +34,7 @@ def serve(listener: _socket.socket, path: str, namespace: str, ttrpc_address: st
     lib.pr_prctl(lib.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     gc.enable()
     loop = Loop()
-    publisher = Publisher(loop, ttrpc_address, namespace)
+    publisher = Publisher(loop, ttrpc_address, namespace, program)
 
     def shutdown() -> None:
         try:

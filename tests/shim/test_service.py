@@ -495,3 +495,30 @@ def test_the_shim_is_sealed_and_its_own(shim: Make) -> None:
     for process in (pid, init):
         image = os.stat(f"/proc/{process}/exe")
         assert (image.st_dev, image.st_ino) != (program.st_dev, program.st_ino)
+
+
+def test_a_program_publishes_where_no_socket_is_given(shim: Make, place: Path, name: str) -> None:
+    """One at a time, in order, each event as its standard input."""
+    program = place / "publish"
+    program.write_text(f'#!/bin/sh\necho "$*" >>{place}/calls\nwc -c >>{place}/sizes\n')
+    program.chmod(0o755)
+    one = shim("true", environment={"TTRPC_ADDRESS": ""})
+    first = one.address
+    one.address = subprocess.run(
+        [one.program(), "-namespace", "tests", "-address", "/run/x", "-publish-binary", str(program), "-id", name,
+         "start"], cwd=one.bundle, capture_output=True, check=True, text=True, stdin=subprocess.DEVNULL,
+        env={"PATH": os.environ["PATH"]}).stdout
+    one.create()
+    one.start()
+    one.wait()
+    one.delete()
+    end = time.monotonic() + SECONDS
+    while not (place / "sizes").exists() or len((place / "sizes").read_text().splitlines()) < 4:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert (place / "calls").read_text().splitlines() == [
+        f"--address /run/x publish --topic /tasks/{topic} --namespace tests"
+        for topic in ("create", "start", "exit", "delete")]
+    assert all(int(size) > 40 for size in (place / "sizes").read_text().split())
+    os.kill(one.pid, signal.SIGKILL)
+    one.address = first
