@@ -4,7 +4,8 @@
 #   make test       install what is missing, build, and pass every test
 #   make engines    every scenario under containerd, CRI, Docker, Podman and Buildah, in the guest; ENGINE=docker: one's
 #   make faults     every system call of every command fails once, in every way: hours
-#   make bench-shim the speed and memory of containerd's shims, side by side
+#   make bench-shim bench-manager the speed and memory of containerd's shims, side by side
+#   make bench-manager  the manager beside the command lines, and what 1,000 containers cost
 #   make lint       ruff, mypy, and the test of the layers
 #   make coverage   the unit tests, and how much of pyrunc/ they run, in one line
 #   make install    PREFIX=/usr/local [DESTDIR=]: for engines
@@ -27,7 +28,7 @@ APT_RECOMMENDED := docker-cli nftables catatonit passt
 
 SOURCES := $(shell find pyrunc -name '*.py' -o -name '*.[ch]' ! -name '_native.c' ! -name '_seccomp.c') setup.py Makefile
 
-.PHONY: build demo test coverage engines faults bench bench-shim lint install clean apt-build apt-test
+.PHONY: build demo test coverage engines faults bench bench-shim bench-manager lint install clean apt-build apt-test
 build: $(VENV)/bin/pyrunc
 
 demo: build
@@ -69,6 +70,10 @@ bench-shim: build apt-test $(VENV)/.test
 bench: build apt-test $(VENV)/.test
 	$(IN) pyrunc/_native/install.py $(abspath build/bench)
 	$(IN) -m tests.bench --runtime build/bench/bin/pyrunc --runtime runc --runtime crun --json bench.json
+
+bench-manager: build apt-test $(VENV)/.test
+	$(IN) pyrunc/_native/install.py $(abspath build/bench)
+	PYRUNC=$(abspath build/bench)/bin/pyrunc $(IN) -m tests.bench.manager
 
 lint: build $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
