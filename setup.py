@@ -1,4 +1,4 @@
-"""Builds the native modules and the launcher, which pip puts into bin/ as `pyrunc`.
+"""Builds the native modules (libseccomp's by cffi, API mode) and the launcher, which pip puts into bin/ as `pyrunc`.
 
 All else that setuptools wants to know is in pyproject.toml. A checkout is built by `make build`.
 """
@@ -33,9 +33,9 @@ class BuildLauncher(build_scripts):
 setup(
     packages=find_packages(include=["pyrunc", "pyrunc.*"]),
     package_data={"pyrunc": ["py.typed"], "pyrunc.config": ["schemas/*.json"]},
-    ext_modules=[*(runpy.run_path(str(NATIVE / builder))["extension"](Path("build/bound"), NATIVE)
-                   for builder in ("build.py", "build_seccomp.py")),
+    ext_modules=[runpy.run_path(str(NATIVE / "build.py"))["extension"](Path("build/bound"), NATIVE),
                  Extension("pyrunc.formats._jsontext", ["pyrunc/_native/json.c"], py_limited_api=True)],
+    cffi_modules=["pyrunc/_native/build_seccomp.py:ffibuilder"],
     scripts=["pyrunc", "containerd-shim-pyrunc-v2"],
     cmdclass={"build_scripts": BuildLauncher},
     zip_safe=False,

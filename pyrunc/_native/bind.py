@@ -1,7 +1,7 @@
-"""Writes the C file that binds declarations to Python (binding.h): types and constants, and a wrapper of each function.
+"""Writes the C file that binds native.h to Python (binding.h): its types and constants, and a wrapper of each function.
 
-What is read is structs, enums and functions, in the plain style in which native.h has them; and typedefs of pointers.
-Anything else is an error here, or one of the compiler's.
+What is read is the part between the CDEF marks: structs, enums and functions, in the plain style in which they are
+written there. Anything else is an error here, or one of the compiler's.
 """
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from collections.abc import Iterator, Sequence
 NUMBERS = {"int": True, "unsigned": False, "long": True, "unsigned long": False, "unsigned short": False,
            "unsigned char": False, "int32_t": True, "int64_t": True, "uint32_t": False, "uint64_t": False,
            "size_t": False}
+HEAD = """/* Made by bind.py of native.h. */
+#include "binding.h"
+#include "system.h"
+#include <linux/sched.h>
+"""
 
 
 def symbol(kind: str) -> str:
@@ -86,7 +91,7 @@ def wrapper(result: str, name: str, given: str) -> str:
         before, taken, back = "", call, "Py_NewRef(Py_None)"
     elif result.endswith("*"):
         before, taken = f"    {result}result;\n", f"result = {call}"
-        back = f"bound_data(&{symbol(result.removeprefix('const ')[:-1].strip())}, (void *)result)"
+        back = f"bound_data(&{symbol(result[:-1].strip())}, result)"
     else:
         before, taken = f"    {result} result;\n", f"result = {call}"
         back = "PyLong_FromLongLong(result)" if NUMBERS[result] else "PyLong_FromUnsignedLongLong(result)"
@@ -98,13 +103,11 @@ def wrapper(result: str, name: str, given: str) -> str:
             f"    {taken};\n    bound_leave(thread);\n    return {back};\n}}\n")
 
 
-def bind(declared: str, constants: str, includes: str) -> str:
-    """The C file. declared: the header, without comments; constants: more names; includes: lines of C."""
-    for kind, name in re.findall(r"typedef (\w+ \*)(\w+);", declared):
-        declared = re.sub(rf"\b{name} ", kind, re.sub(rf"typedef .*\b{name};", "", declared))
+def bind(declared: str, constants: str) -> str:
+    """The C file. declared: the part of native.h, without comments; constants: more names, of the kernel's headers."""
     enums = re.findall(r"enum \{(.*?)\}", declared, re.S)
     names = [name for body in enums for name in re.findall(r"\b([A-Z]\w+)", body)] + constants.split()
-    functions = re.findall(r"^([\w ]+?[ *]+)(\w+)\(([^;]*?)\);", declared, re.M | re.S)
+    functions = re.findall(r"^([\w ]+?[ *]+)(pr_\w+)\(([^;]*?)\);", declared, re.M | re.S)
     kinds = {"char": 'static const struct kind kind_char = { "char", 1, CHAR, NULL, NULL };\n',
              "void": 'static const struct kind kind_void = { "void", 0, VOID, NULL, NULL };\n'}
     for kind, sign in NUMBERS.items():
@@ -114,8 +117,7 @@ def bind(declared: str, constants: str, includes: str) -> str:
                       '{ "char *", sizeof(char *), POINTER, NULL, &kind_char };\n'
     kinds |= structs(declared)
     return "".join([
-        f'/* Made by bind.py. */\n#include "binding.h"\n{includes}', *kinds.values(),
-        "const struct kind *const bound_kinds[] = {\n",
+        HEAD, *kinds.values(), "const struct kind *const bound_kinds[] = {\n",
         *(f"    &{symbol(kind)},\n" for kind in kinds), "    NULL\n};\n",
         "const struct constant bound_constants[] = {\n",
         *(f'    {{ "{name}", (long long)({name}) }},\n' for name in names), "    { 0 }\n};\n",

@@ -1,5 +1,4 @@
-/* binding.c: a module with `lib`, the functions and constants of a header, and `ffi`, which makes C data. It is compiled into
- * pyrunc._native._native and pyrunc._native._seccomp (BOUND_MODULE).
+/* binding.c: pyrunc._native._native, with `lib`, the functions and constants of native.h, and `ffi`, which makes C data.
  *
  * It is as much of cffi's interface as pyrunc uses. cffi's own module lies in a file: to load it took a millisecond of
  * each command that makes a process, and a snapshot of the program (docs/start.md) cannot have it. */
@@ -18,14 +17,6 @@ struct data {
     char *own;                  /* to be freed */
     PyObject *owner;            /* or kept, because it is in this */
 };
-
-#ifndef BOUND_MODULE
-#define BOUND_MODULE _native
-#endif
-#define TEXT_OF(name) #name
-#define NAME_OF(name) "pyrunc._native." TEXT_OF(name)
-#define JOINED(first, second) first##second
-#define INIT_OF(name) JOINED(PyInit_, name)
 
 static PyTypeObject *data_type;
 static _Thread_local int last_errno;
@@ -219,19 +210,8 @@ static int set_members(const struct kind *kind, char *at, PyObject *members)
 {
     PyObject *name, *value;
     Py_ssize_t position = 0;
-    if (PyTuple_Check(members)) {               /* the first ones, in their order */
-        for (Py_ssize_t i = 0; i < PyTuple_Size(members); i++) {
-            if (!kind->fields[i].name) {
-                PyErr_Format(PyExc_IndexError, "%s has %zd members", kind->name, i);
-                return -1;
-            }
-            if (set_member(&kind->fields[i], at, PyTuple_GetItem(members, i)))
-                return -1;
-        }
-        return 0;
-    }
     if (!PyDict_Check(members)) {
-        PyErr_Format(PyExc_TypeError, "the members of %s are a dict or a tuple, not %R", kind->name, members);
+        PyErr_Format(PyExc_TypeError, "the members of %s are a dict, not %R", kind->name, members);
         return -1;
     }
     while (PyDict_Next(members, &position, &name, &value)) {
@@ -341,7 +321,7 @@ static PyType_Slot slots[] = {
     { Py_sq_ass_item, set_item }, { Py_sq_length, length }, { Py_nb_bool, is_true }, { 0 }
 };
 static PyType_Spec specification = {
-    NAME_OF(BOUND_MODULE) ".CData", sizeof(struct data), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots
+    "pyrunc._native._native.CData", sizeof(struct data), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots
 };
 
 /* ---- ffi ---- */
@@ -529,7 +509,7 @@ static int add(PyObject *module, const char *name, PyObject *value)
 
 static PyObject *made_lib(void)
 {
-    PyObject *lib = PyModule_New(NAME_OF(BOUND_MODULE) ".lib");
+    PyObject *lib = PyModule_New("pyrunc._native._native.lib");
     int failed = !lib || PyModule_AddFunctions(lib, bound_functions);
     for (const struct constant *constant = bound_constants; !failed && constant->name; constant++)
         failed = add(lib, constant->name, PyLong_FromLongLong(constant->value));
@@ -541,16 +521,16 @@ static PyObject *made_lib(void)
 static PyObject *made_ffi(void)
 {
     static const struct kind nothing = { .name = "void", .sort = VOID };
-    PyObject *ffi = PyModule_New(NAME_OF(BOUND_MODULE) ".ffi");
+    PyObject *ffi = PyModule_New("pyrunc._native._native.ffi");
     if (!ffi || PyModule_AddFunctions(ffi, ffi_functions) || add(ffi, "NULL", bound_data(&nothing, NULL)) ||
         add(ffi, "CData", Py_NewRef((PyObject *)data_type)))
         Py_CLEAR(ffi);
     return ffi;
 }
 
-PyMODINIT_FUNC INIT_OF(BOUND_MODULE)(void)
+PyMODINIT_FUNC PyInit__native(void)
 {
-    static struct PyModuleDef definition = { PyModuleDef_HEAD_INIT, .m_name = NAME_OF(BOUND_MODULE), .m_size = -1 };
+    static struct PyModuleDef definition = { PyModuleDef_HEAD_INIT, .m_name = "pyrunc._native._native", .m_size = -1 };
     PyObject *module = PyModule_Create(&definition);
     data_type = (PyTypeObject *)PyType_FromSpec(&specification);
     if (!module || !data_type || add(module, "lib", made_lib()) || add(module, "ffi", made_ffi()))

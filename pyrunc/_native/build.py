@@ -51,8 +51,7 @@ def extension(work: Path, sources: Path = HERE) -> Extension:
     """The module to be compiled. work: where bound.c goes; sources: how the way to this directory is to be written."""
     work.mkdir(parents=True, exist_ok=True)
     bound = work / "bound.c"
-    text = runpy.run_path(str(HERE / "bind.py"))["bind"](
-        declared(), CONSTANTS, '#include "system.h"\n#include <linux/sched.h>\n')
+    text = runpy.run_path(str(HERE / "bind.py"))["bind"](declared(), CONSTANTS)
     if not bound.exists() or bound.read_text() != text:         # unchanged: nothing to compile again
         bound.write_text(text)
     return Extension(

@@ -1,16 +1,13 @@
 """Builds pyrunc._native._seccomp: libseccomp as pyrunc/seccomp/compile.py uses it, and seccomp.c."""
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
+from cffi import FFI
 
-from setuptools import Extension
-
-HERE = Path(__file__).resolve().parent
-DECLARED = """
+ffibuilder = FFI()
+ffibuilder.cdef("""
 typedef void *scmp_filter_ctx;
 struct scmp_version { unsigned major, minor, micro; };
-struct scmp_arg_cmp { unsigned arg; int op; uint64_t datum_a, datum_b; };
+struct scmp_arg_cmp { unsigned arg; int op; uint64_t datum_a, datum_b; ...; };
 
 const struct scmp_version *seccomp_version(void);
 unsigned seccomp_api_get(void);
@@ -25,29 +22,23 @@ int seccomp_attr_set(scmp_filter_ctx filter, int attribute, uint32_t value);
 int seccomp_syscall_resolve_name(const char *name);
 int seccomp_syscall_resolve_name_arch(uint32_t arch, const char *name);
 int seccomp_syscall_resolve_name_rewrite(uint32_t arch, const char *name);
-char *seccomp_syscall_resolve_num_arch(uint32_t arch, int number);
-void free(void *memory);
+char *seccomp_syscall_resolve_num_arch(uint32_t arch, int number);     /* to be freed */
+void free(void *);
 int seccomp_rule_add_array(scmp_filter_ctx filter, uint32_t action, int syscall, unsigned count,
                            const struct scmp_arg_cmp *conditions);
-int pr_seccomp_export(scmp_filter_ctx filter, void *program, size_t size);
-unsigned pr_seccomp_flags(void);
-"""
-INCLUDES = """#include <seccomp.h>
-#include <stdlib.h>
+
+#define SCMP_FLTATR_CTL_OPTIMIZE ...
+#define __NR_SCMP_ERROR ...
+
 int pr_seccomp_export(scmp_filter_ctx filter, void *program, size_t size);  /* bytes, or -1 with errno */
 unsigned pr_seccomp_flags(void);                                            /* SECCOMP_FILTER_FLAG_* of this kernel */
-"""
-CONSTANTS = "SCMP_FLTATR_CTL_OPTIMIZE __NR_SCMP_ERROR"
+""")
+ffibuilder.set_source("pyrunc._native._seccomp", """
+#include <seccomp.h>
+#include <stdlib.h>
+int pr_seccomp_export(scmp_filter_ctx filter, void *program, size_t size);
+unsigned pr_seccomp_flags(void);
+""", sources=["pyrunc/_native/seccomp.c"], libraries=["seccomp"], extra_compile_args=["-O2", "-Wall", "-Wextra"])
 
-
-def extension(work: Path, sources: Path = HERE) -> Extension:
-    """The module to be compiled. work: where bound_seccomp.c goes; sources: how this directory is to be written."""
-    work.mkdir(parents=True, exist_ok=True)
-    bound = work / "bound_seccomp.c"
-    bound.write_text(runpy.run_path(str(HERE / "bind.py"))["bind"](DECLARED, CONSTANTS, INCLUDES))
-    return Extension(
-        "pyrunc._native._seccomp", [str(bound), str(sources / "binding.c"), str(sources / "seccomp.c")],
-        include_dirs=[str(sources)], depends=[str(sources / "binding.h")], define_macros=[("BOUND_MODULE", "_seccomp")],
-        libraries=["seccomp"], py_limited_api=True,
-        extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers",
-                            "-fvisibility=hidden"])
+if __name__ == "__main__":
+    ffibuilder.compile(verbose=True)

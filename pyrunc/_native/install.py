@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 TREE = Path(__file__).resolve().parent.parent.parent
 #: The same program by the name that containerd looks for.
 SHIM = "containerd-shim-pyrunc-v2"
+#: cffi and pycparser build modules; of them, only this is used at run time.
+BACKEND = "_cffi_backend"
 
 
 def needed(requirements: list[str]) -> dict[str, Distribution]:
@@ -61,9 +63,10 @@ def copy_library(library: Path) -> None:
     unused = shutil.ignore_patterns("__pycache__", "*.c", "*.h", "*.o")
     shutil.copytree(TREE / "pyrunc", library / "pyrunc", ignore=unused)
     project = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
-    for dist in needed(list(project["dependencies"])).values():
+    for name, dist in needed(list(project["dependencies"])).items():
         for file in files(dist):
-            if file.parts[0] != ".." and not {"__pycache__", "tests"} & set(file.parts):
+            if file.parts[0] != ".." and not {"__pycache__", "tests"} & set(file.parts) and (
+                    name not in ("cffi", "pycparser") or file.name.startswith(BACKEND)):
                 (library / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(str(dist.locate_file(file)), library / file)
     subprocess.run(["strip", "--strip-debug", *(library / "pyrunc").rglob("*.so")], check=True)

@@ -12,7 +12,7 @@ from .. import bundles
 from ..state.made import World
 
 #: Built into the interpreter, or small extension modules of it; everything else of the standard library is slow.
-ALLOWED = {"_signal", "_socket", "_struct", "errno", "fcntl", "gc", "marshal", "posix",
+ALLOWED = {"_cffi_backend", "_signal", "_socket", "_struct", "errno", "fcntl", "gc", "marshal", "posix",
            "select", "time"}
 #: What CPython itself has imported before, and __future__, which the program's frozen modules do not import.
 STARTED = {"__future__", "__main__", "_abc", "_codecs", "_frozen_importlib", "_frozen_importlib_external", "_imp",
@@ -24,12 +24,12 @@ TREE = Path(__file__).parents[2]
 
 RUN = """
 import sys
-sys.path[:] = [sys.argv[1], *sys.path]
+sys.path[:] = [sys.argv[1], *sys.path, sys.argv[2]]
 from pyrunc.cli.main import main
 import posix
 out = posix.dup(1)
 posix.dup2(posix.open("/dev/null", posix.O_RDWR), 1)
-status = main(sys.argv[2:])
+status = main(sys.argv[3:])
 loaded = list(sys.modules)
 import json
 posix.write(out, json.dumps([status, loaded]).encode())
@@ -38,7 +38,10 @@ posix.write(out, json.dumps([status, loaded]).encode())
 
 def imported(*words: str) -> set[str]:
     """The modules that a successful command has loaded."""
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", RUN, str(TREE), *words], capture_output=True, text=True)
+    backend = subprocess.run([sys.executable, "-c", "import _cffi_backend; print(_cffi_backend.__file__)"],
+                             capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", RUN, str(TREE), str(Path(backend).parent), *words],
+                          capture_output=True, text=True)
     status, names = json.loads(done.stdout)
     assert status == 0, done.stderr
     return {name for name in names if not name.startswith("encodings.")}

@@ -1,6 +1,7 @@
 """Launchers of each kind: around pyrunc, and around a toy package that shows what the interpreter inside can do."""
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -60,4 +61,6 @@ def toy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         copy = shutil.copytree if name == "_native" else shutil.copy
         copy(TREE / "pyrunc" / name, package / name)
     shutil.copytree(Path(__file__).with_name("toy"), package / "cli")
+    backend = f"_cffi_backend{sysconfig.get_config_var('EXT_SUFFIX')}"
+    os.symlink(Path(sysconfig.get_path("platlib"), backend), package.parent / backend)
     return build(package.parent, place / "bin/pyrunc", place / "work", request.param)

@@ -105,6 +105,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([place / "venv/bin/python", "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-index",
                     "--no-deps", clone], check=True)
     shutil.rmtree(clone)
+    for backend in Path(sysconfig.get_path("platlib")).glob("_cffi_backend*.so"):
+        shutil.copy(backend, site)      # a dependency, which pip would have installed
     return place / "venv"
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from pyrunc.errors import UsageError
+from pyrunc.errors import ConfigError, UsageError
 from pyrunc.kernel.constants import SECCOMP_ACTIONS
 from pyrunc.seccomp.answer import DEFAULT, action, answer, numbers
 
@@ -31,7 +31,11 @@ def profiles(draw: st.DrawFn) -> dict[str, Any]:
                                                                              max_size=6))
 def test_the_answer_is_the_meaning(seccomp: dict[str, Any], call: str, arguments: list[int]) -> None:
     names = [rule for rule in seccomp["syscalls"] if call in rule["names"]]
-    found = answer(seccomp, call, arguments)  # type: ignore[arg-type]
+    try:
+        found = answer(seccomp, call, arguments)  # type: ignore[arg-type]
+    except ConfigError as fault:           # libseccomp takes no two rules of one call with the same conditions
+        assert "file exists" in str(fault)
+        reject()
     if len(names) < 2:                     # libseccomp has an order of its own between rules of one call
         assert found.value == oracle.Meaning(seccomp).of(oracle.NATIVE, oracle.number(call), arguments)
     if found.where.startswith("linux.seccomp.syscalls"):
