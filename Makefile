@@ -4,8 +4,9 @@
 #   make test       install what is missing, build, and pass every test
 #   make engines    every scenario under containerd, CRI, Docker, Podman and Buildah, in the guest; ENGINE=docker: one's
 #   make faults     every system call of every command fails once, in every way: hours
-#   make bench-shim bench-manager the speed and memory of containerd's shims, side by side
+#   make bench-shim the speed and memory of containerd's shims, side by side
 #   make bench-manager  the manager beside the command lines, and what 1,000 containers cost
+#   make matrix     build, demo, tests and benchmark on each Debian, in roots by debootstrap: as root; SUITES=trixie: one
 #   make lint       ruff, mypy, and the test of the layers
 #   make coverage   the unit tests, and how much of pyrunc/ they run, in one line
 #   make install    PREFIX=/usr/local [DESTDIR=]: for engines
@@ -28,7 +29,7 @@ APT_RECOMMENDED := docker-cli nftables catatonit passt
 
 SOURCES := $(shell find pyrunc -name '*.py' -o -name '*.[ch]' ! -name '_native.c' ! -name '_seccomp.c') setup.py Makefile
 
-.PHONY: build demo test coverage engines faults bench bench-shim bench-manager lint install clean apt-build apt-test
+.PHONY: build demo test coverage engines faults matrix bench bench-shim bench-manager lint install clean apt-build apt-test
 build: $(VENV)/bin/pyrunc
 
 demo: build
@@ -67,9 +68,16 @@ bench-shim: build apt-test $(VENV)/.test
 	$(IN) pyrunc/_native/install.py $(abspath build/bench)
 	$(IN) -m tests.shim.bench $(addprefix --shim ,$(SHIMS)) --json bench-shim.json
 
+SUITES := bookworm trixie testing
+ROOTS := build/roots
+matrix:
+	tests/matrix.sh $(ROOTS) build/matrix $(SUITES)
+
+LIFECYCLES := 50
 bench: build apt-test $(VENV)/.test
 	$(IN) pyrunc/_native/install.py $(abspath build/bench)
-	$(IN) -m tests.bench --runtime build/bench/bin/pyrunc --runtime runc --runtime crun --json bench.json
+	$(IN) -m tests.bench --runtime build/bench/bin/pyrunc --runtime runc --runtime crun --json bench.json \
+	  --lifecycles $(LIFECYCLES)
 
 bench-manager: build apt-test $(VENV)/.test
 	$(IN) pyrunc/_native/install.py $(abspath build/bench)

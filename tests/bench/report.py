@@ -12,22 +12,26 @@ from .measure import COMMANDS, LIFECYCLE, Samples
 ROWS = (*COMMANDS, "lifecycle")
 
 
-def with_sum(samples: Samples) -> dict[str, list[float]]:
-    """Seconds by row; "lifecycle" is the sum of create, start, state, kill and delete of one container."""
-    sums = [sum(values) for values in zip(*(samples.seconds[command] for command in LIFECYCLE), strict=True)]
-    return {**{command: samples.seconds[command] for command in COMMANDS if command not in samples.missing},
-            "lifecycle": sums}
+def with_sum(samples: Samples, taken: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Seconds by row; "lifecycle" is the sum of create, start, state, kill and delete of one container.
+
+    taken: samples.seconds or samples.cpu
+    """
+    sums = [sum(values) for values in zip(*(taken[command] for command in LIFECYCLE), strict=True)]
+    return {**{command: taken[command] for command in COMMANDS if command not in samples.missing}, "lifecycle": sums}
 
 
 def numbers(measured: dict[str, Samples]) -> dict[str, Any]:
-    """{runtime: {row: {"median_ms", "min_ms", "peak_kib", "ratio": {other runtime: of the medians}}}}."""
+    """{runtime: {row: {"median_ms", "min_ms", "cpu_ms", "peak_kib", "ratio": {other runtime: of the medians}}}}."""
     result: dict[str, Any] = {}
     for name, samples in measured.items():
+        cpu = with_sum(samples, samples.cpu)
         result[name] = {row: {"median_ms": round(statistics.median(values) * 1e3, 3),
                               "min_ms": round(min(values) * 1e3, 3),
+                              "cpu_ms": round(statistics.median(cpu[row]) * 1e3, 3),
                               "samples": len(values),
                               "peak_kib": samples.peak.get(row, max(samples.peak.values()))}
-                        for row, values in with_sum(samples).items()}
+                        for row, values in with_sum(samples, samples.seconds).items()}
     for name, rows in result.items():
         for row, cells in rows.items():
             cells["ratio"] = {other: round(cells["median_ms"] / theirs[row]["median_ms"], 3)
@@ -40,17 +44,18 @@ def table(variant: str, measured: dict[str, Any]) -> str:
     names = list(measured)
     first = names[0]
     count = measured[first]["lifecycle"]["samples"]
-    lines = [f"{variant}: {count} lifecycles, median (minimum) in ms, peak resident set in MiB",
-             f"{'':10}" + "".join(f"{name:>28}" for name in names)
+    lines = [f"{variant}: {count} lifecycles, median (minimum) in ms, median of the CPU's ms, peak resident set in MiB",
+             f"{'':10}" + "".join(f"{name:>35}" for name in names)
              + "".join(f"{first + '/' + other:>14}" for other in names[1:])]
     for row in ROWS:
         line = f"{row:10}"
         for name in names:
             if cells := measured[name].get(row):
-                shown = f"{cells['median_ms']:8.1f} ({cells['min_ms']:6.1f}) {cells['peak_kib'] / 1024:6.1f}"
+                shown = (f"{cells['median_ms']:8.1f} ({cells['min_ms']:6.1f}) {cells['cpu_ms']:6.1f} "
+                         f"{cells['peak_kib'] / 1024:6.1f}")
             else:
                 shown = "-"
-            line += f"{shown:>28}"
+            line += f"{shown:>35}"
         ratios = measured[first].get(row, {}).get("ratio", {})
         line += "".join(f"{ratios[other]:14.2f}" if other in ratios else f"{'-':>14}" for other in names[1:])
         lines.append(line.rstrip())
