@@ -453,9 +453,10 @@ def test_what_start_answers_to_each_containerd(shim: Make, name: str, place: Pat
                              containerd_grpc_address=str(place / "containerd"))
     result = BootstrapResult.decode(text.command("start", stdin=params.encode()))
     assert (result.version, result.protocol) == (3, "ttrpc") and result.address.startswith(f"unix://{sockets}/")
-    text.address = result.address
+    first, text.address = text.address, result.address
     assert text.call("Connect", api.ConnectRequest(id=name), api.TASK_SERVICE.replace("v2", "v3")).shim_pid
     text.shutdown()
+    text.address = first                                   # which is ended as every test's is
 
 
 def test_version_and_info() -> None:
