@@ -38,7 +38,7 @@ class User:
              cgroup: Path | None = None, output: IO[str] | int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
         """Run the runtime in the bundle: by a program that is given its command line, with groups, from a cgroup."""
         env = {"PATH": os.environ["PATH"], "HOME": "/", "XDG_RUNTIME_DIR": str(self.runtime_dir),
-               **self.environment}
+               **{name: os.environ[name] for name in ("PYRUNC_REPORTS",) if name in os.environ}, **self.environment}
         enter = f"cd {self.bundle}; " + (f"echo $$ >{cgroup}/cgroup.procs; " if cgroup else "")
         listed = ",".join(map(str, groups))
         become = f"exec setpriv --reuid {UID} --regid {UID} " + (f"--groups {listed}" if groups else "--clear-groups")
