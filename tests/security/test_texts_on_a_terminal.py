@@ -19,9 +19,10 @@ STEERING = "\x1b]0;title\x07\x1b[6n\u009b31m\u202e\x7f\r\u2028"
 
 
 def on_a_terminal(argv: list[str]) -> str:
-    """What a command prints at a terminal of its own."""
+    """What a command prints at a terminal of its own, without the colours and the pager that it would have there."""
     ours, its = pty.openpty()
-    process = subprocess.Popen(argv, stdin=its, stdout=its, stderr=its)
+    process = subprocess.Popen(argv, stdin=its, stdout=its, stderr=its,
+                               env={**os.environ, "NO_COLOR": "1", "PAGER": "cat"})
     os.close(its)
     printed = b""
     try:
