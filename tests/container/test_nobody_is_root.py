@@ -100,7 +100,8 @@ def test_whoever_the_process_is_must_be_mapped(runtime: Runtime, mapped: tuple[P
     bundles.write(bundle, config)
     refused = runtime("create", "--bundle", bundle, name)
     assert refused.status == 1
-    assert f"cannot set uid to unmapped user in user namespace: {uid + 1000}: at process.user.uid" in refused.stderr
+    assert (f"cannot set uid to unmapped user in user namespace: {uid + 1000} is not in linux.uidMappings: "
+            "at process.user.uid") in refused.stderr
 
 
 @pytest.mark.parametrize("repeated", [True, False], ids=["with its mappings", "without mappings"])

@@ -148,7 +148,7 @@ def test_a_network_device(runtime: Runtime, place: Path, name: str) -> None:
      ['error mounting "tmpfs" to rootfs at "/m"', "option sise=64k", "invalid argument: at mounts[7].options[1] in"]),
     ({"destination": "/m", "type": "bogusfs", "source": "x"}, ["no such device: at mounts[7].type in config.json"]),
     ({"destination": "/m", "source": "/nope", "options": ["bind"]},
-     ['error mounting "/nope" to rootfs at "/m"', "no such file or directory: at mounts[7] in config.json"]),
+     ['error mounting "/nope" to rootfs at "/m"', "no such file or directory: at mounts[7].source in config.json"]),
     ({"destination": "/bin/busybox", "source": "/etc", "options": ["bind"]},
      ["a directory cannot be bound on a file: not a directory: at mounts[7] in config.json"])])
 def test_errors_of_create_name_fault_and_place(runtime: Runtime, place: Path, name: str, mount: Any, said: Any) -> None:

@@ -170,7 +170,7 @@ def test_closed_streams(closed: str, caller: Caller) -> None:
 # ---- limits --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("limit", [
     "nofile=20", "core=0", "core=unlimited", "stack=65536", "stack=unlimited", "memlock=0", "sigpending=0", "rss=0",
-    "locks=0", "msgqueue=0", "nice=0", "rtprio=0", "as=200000000", "data=16000000", "fsize=20000000", "cpu=20"])
+    "locks=0", "msgqueue=0", "nice=0", "rtprio=0", "as=200000000", "data=16000000", "fsize=24000000", "cpu=20"])
 def test_limits_that_do_not_matter(limit: str, caller: Caller) -> None:
     caller.works("prlimit", f"--{limit}:{limit.partition('=')[2]}")
 
