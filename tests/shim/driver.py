@@ -147,9 +147,12 @@ class Shim:
     def gone(self, pid: int) -> None:
         """Wait until the shim, process pid, has ended."""
         end = time.monotonic() + SECONDS
-        while os.path.exists(f"/proc/{pid}") and "zombie" not in Path(f"/proc/{pid}/status").read_text():
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        try:
+            while "zombie" not in Path(f"/proc/{pid}/status").read_text():
+                assert time.monotonic() < end
+                time.sleep(0.01)
+        except (FileNotFoundError, ProcessLookupError):
+            pass
 
     def fifo(self, name: str) -> str:
         """A new FIFO in the bundle."""
