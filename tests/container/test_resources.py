@@ -107,7 +107,8 @@ def test_a_limit_too_small_for_the_setup_names_the_cause(runtime: Runtime, place
     assert outcome.status == 1
     assert "container init was OOM-killed (memory limit too low?)" in outcome.stderr or "memory" in outcome.stderr
     if runtime.name == "pyrunc":
-        assert "memory limit too low: no program starts with 4096 bytes: at linux.resources.memory" in outcome.stderr
+        assert "memory limit too low: no program starts with 4096 bytes, 1 MiB is enough" in outcome.stderr
+        assert "at linux.resources.memory" in outcome.stderr
     assert before.settle(name, runtime.root) == before
 
 

@@ -1,6 +1,7 @@
 """The server on a real socket: order, refusals, time limits, and clients that do wrong."""
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -159,8 +160,9 @@ def test_what_is_no_frame_ends_the_connection_and_no_other(running: Served) -> N
 def test_a_client_that_does_not_read_is_cut_off(running: Served) -> None:
     with Raw(running.path) as client, Raw(running.path) as other:
         large = str(1 << 20)
-        for stream in range(1, 41, 2):
-            client.send(stream, "State", StateRequest(id="a", exec_id=large))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):      # it may be cut off before the last one
+            for stream in range(1, 41, 2):
+                client.send(stream, "State", StateRequest(id="a", exec_id=large))
         until(lambda: len(running.server.clients) == 1)
         other.send(1, "State", StateRequest(id="a"))
         assert other.code() == (1, 0)
