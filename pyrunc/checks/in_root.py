@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection
 
 
@@ -9,10 +10,17 @@ class Hidden(Exception):
     """A mount of the container will cover the place: nothing can be said about it now."""
 
 
-def find(root: str, path: str, mounts: Collection[str] = ()) -> str | None:
-    """The host's path of what path (absolute) is in the container, None when there is nothing.
+#: What walk() comes to.
+DIRECTORY, FILE, MISSING, BELOW_A_FILE, LOOP = "directory", "file", "missing", "below a file", "loop"
+#: Symbolic links that the kernel follows in one path (path_resolution(7)).
+MAX_LINKS = 40
 
-    mounts are the destinations of the container's mounts. Raises Hidden below one of them.
+
+def walk(root: str, path: str, mounts: Collection[str] = ()) -> tuple[str, str]:
+    """(what path, absolute, is in the container; the place where the walk ended, as a path below root).
+
+    mounts are the destinations of the container's mounts. Raises Hidden below one of them, OSError for what cannot be
+    looked at.
     """
     done: list[str] = []
     rest, links = path.split("/")[::-1], 0
@@ -24,19 +32,36 @@ def find(root: str, path: str, mounts: Collection[str] = ()) -> str | None:
             del done[-1:]
             continue
         done.append(name)
-        if "/" + "/".join(done) in mounts:
+        place = "/" + "/".join(done)
+        if place in mounts:
             raise Hidden(path)
-        here = os.path.join(root, *done)
-        if os.path.islink(here):
+        here = root + place
+        try:
+            found = os.lstat(here)
+        except FileNotFoundError:
+            return MISSING, place
+        if stat.S_ISLNK(found.st_mode):
             links += 1
-            if links > 40:
-                return None
+            if links > MAX_LINKS:
+                return LOOP, place
             target = os.readlink(here)
             done = [] if target.startswith("/") else done[:-1]
             rest += target.split("/")[::-1]
-        elif not os.path.lexists(here):
-            return None
-    return os.path.join(root, *done)
+        elif not stat.S_ISDIR(found.st_mode):
+            return BELOW_A_FILE if any(part not in ("", ".") for part in rest) else FILE, place
+    return DIRECTORY, "/" + "/".join(done)
+
+
+def find(root: str, path: str, mounts: Collection[str] = ()) -> str | None:
+    """The host's path of what path (absolute) is in the container, None when there is nothing to be seen.
+
+    mounts are the destinations of the container's mounts. Raises Hidden below one of them.
+    """
+    try:
+        kind, place = walk(root, path, mounts)
+    except OSError:
+        return None
+    return os.path.join(root, place[1:]) if kind in (DIRECTORY, FILE) else None
 
 
 def find_program(root: str, name: str, search: str, mounts: Collection[str]) -> tuple[str | None, list[str]]:

@@ -12,7 +12,7 @@ from ..config.where import quoted
 from ..paths import absolute
 from ..rootfs.mountinfo import type_of
 from .findings import Finding, error, warning
-from .in_root import Hidden, find
+from .in_root import BELOW_A_FILE, FILE, LOOP, MISSING, Hidden, find, walk
 
 if TYPE_CHECKING:
     from ..config.types import Config
@@ -23,8 +23,7 @@ IN_A_USER_NAMESPACE = {"proc", "sysfs", "tmpfs", "ramfs", "devpts", "mqueue", "c
                        "fuse.", "binfmt_misc", "bpf", "rpc_pipefs", "aufs", "shiftfs", "bind", "none", ""}
 #: File systems without FS_ALLOW_IDMAP, as of Linux 6.18.
 NEVER_MAPPED = {"sysfs", "proc", "9p", "devpts", "cgroup", "cgroup2", "mqueue", "nfs", "nfs4", "cifs", "debugfs",
-                "tracefs",
-                "securityfs", "bpf", "pstore", "efivarfs", "configfs", "fusectl"}
+                "tracefs", "securityfs", "bpf", "pstore", "efivarfs", "configfs", "fusectl"}
 #: memparse(): what a size of tmpfs may be.
 SIZE = re.compile(r"(0x[0-9a-fA-F]+|\d+)[kKmMgGtTpPeE]?%?")
 VALUES = {"size": SIZE, "nr_blocks": SIZE, "nr_inodes": SIZE, "mode": re.compile("0?o?[0-7]+"),
@@ -33,7 +32,6 @@ VALUES = {"size": SIZE, "nr_blocks": SIZE, "nr_inodes": SIZE, "mode": re.compile
 UNITS = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 #: Entries of a tree that are counted for tmpcopyup before it counts as large.
 MANY = 100_000
-MAX_LINKS = 40
 
 
 def findings(config: Config, bundle: str, root: str, host: Host) -> Iterator[Finding]:
@@ -71,55 +69,20 @@ def _place(root: str, destination: str, where: str, directory: bool, before: dic
     else:
         read_only = False
     try:
-        loop, kind, missing = _walk(top, inside, [place[len(base):] for place in before])
+        kind, place = walk(top, inside, [mount[len(base):] for mount in before])
     except Hidden:
         return
-    if loop:
+    if kind == LOOP:
         yield error(f"{where}.destination", f"{quoted(destination)}: too many levels of symbolic links")
-    elif kind == "below a file":
-        yield error(f"{where}.destination", f"{quoted(missing)} is a file, so nothing can be mounted below it: not a "
-                                            f"directory")
-    elif missing and (read_only or _read_only(top)):
+    elif kind == BELOW_A_FILE:
+        yield error(f"{where}.destination",
+                    f"{quoted(place)} is a file, so nothing can be mounted below it: not a directory")
+    elif kind == MISSING and (read_only or _read_only(top)):
         yield error(f"{where}.destination", f"the mount point {quoted(destination)} does not exist and cannot be made: "
                     "read-only file system", "make it in the image, or in what is mounted above it")
-    elif kind == "file" and directory and not above:
+    elif kind == FILE and directory and not above:
         yield error(f"{where}.destination", f"{quoted(destination)} in the root is a file, and this can only be "
-                                            f"mounted on "
-                                            "a directory: not a directory")
-
-
-def _walk(top: str, inside: str, mounts: list[str]) -> tuple[bool, str, str]:
-    """(whether links lead in a circle, what is there: "directory", "file" or "below a file", the part that is missing
-    or
-    in the way)."""
-    done: list[str] = []
-    rest, links = inside.split("/")[::-1], 0
-    while rest:
-        name = rest.pop()
-        if name in ("", "."):
-            continue
-        if name == "..":
-            del done[-1:]
-            continue
-        done.append(name)
-        if "/" + "/".join(done) in mounts:
-            raise Hidden(inside)
-        here = os.path.join(top, *done)
-        try:
-            found = os.lstat(here)
-        except FileNotFoundError:
-            return False, "", "/" + "/".join(done)
-        if stat.S_ISLNK(found.st_mode):
-            links += 1
-            if links > MAX_LINKS:
-                return True, "", ""
-            target = os.readlink(here)
-            done = [] if target.startswith("/") else done[:-1]
-            rest += target.split("/")[::-1]
-        elif not stat.S_ISDIR(found.st_mode):
-            left = [part for part in rest if part not in ("", ".")]
-            return False, "below a file" if left else "file", "/" + "/".join(done) if left else ""
-    return False, "directory", ""
+                                            "mounted on a directory: not a directory")
 
 
 def _read_only(path: str) -> bool:
@@ -147,8 +110,7 @@ def _tmpfs(mount: Any, root: str, destination: str, before: dict[str, Any], wher
     if place and os.path.isdir(place) and (used := _used(place, size)) > size:
         yield error(f"{where}.options[{mount['options'].index('tmpcopyup')}]",
                     f"tmpcopyup: what {quoted(destination)} has in the root is larger than size={size}: no space "
-                    f"left on "
-                    "device", f"a size of at least {used} is needed")
+                    "left on device", f"a size of at least {used} is needed")
 
 
 def _used(top: str, enough: int) -> int:
@@ -180,11 +142,10 @@ def _of_a_user(config: Config, host: Host) -> Iterator[Finding]:
             continue
         if kind.partition(".")[0] not in IN_A_USER_NAMESPACE and not host.privileged:
             yield error(f"mounts[{index}].type", f"{kind} cannot be mounted in a user namespace: operation not "
-                                                 f"permitted")
+                                                 "permitted")
         elif kind == "sysfs" and "network" not in kinds:
             yield error(f"mounts[{index}].type", "a new sysfs needs a network namespace of the container's own: "
-                                                 "operation "
-                        "not permitted", "bind /sys, or add the network namespace")
+                                                 "operation not permitted", "bind /sys, or add the network namespace")
         elif kind == "proc" and not host.privileged and (covered := _covered()):
             yield warning(f"mounts[{index}]", f"{', '.join(covered[:3])} is covered here: the kernel may forbid a new "
                           "procfs", "run the outer container with unmasked paths, or bind /proc")
