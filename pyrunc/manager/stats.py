@@ -5,6 +5,8 @@ import os
 import time
 from dataclasses import dataclass, field
 
+from ..cgroups.stats import flat, pressure
+
 
 @dataclass(frozen=True)
 class Pressure:
@@ -83,8 +85,8 @@ def read(cgroup: str) -> Stats:
 
 
 def _stats(at: int) -> Stats:
-    cpu, memory = _flat(_text(at, "cpu.stat")), _flat(_text(at, "memory.stat"))
-    events = _flat(_text(at, "memory.events"))
+    cpu, memory = flat(_text(at, "cpu.stat")), flat(_text(at, "memory.stat"))
+    events = flat(_text(at, "memory.events"))
     usage = _number(at, "memory.current") or 0
     processes = _text(at, "pids.current")
     count = int(processes) if processes else len(_text(at, "cgroup.procs").split())
@@ -104,7 +106,7 @@ def oom_kills(cgroup: str) -> int:
     """How many of its processes the kernel has killed for want of memory."""
     try:
         with open(f"{cgroup}/memory.events", "rb", buffering=0) as file:
-            return _flat(file.read().decode()).get("oom_kill", 0)
+            return flat(file.read().decode()).get("oom_kill", 0)
     except OSError:
         return 0
 
@@ -139,16 +141,8 @@ def _number(at: int, name: str) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def _flat(text: str) -> dict[str, int]:
-    words = text.split()
-    return dict(zip(words[::2], map(int, words[1::2])))
-
-
 def _pressure(text: str) -> Pressure | None:
-    found: dict[str, dict[str, float]] = {}
-    for line in text.splitlines():
-        kind, *fields = line.split()
-        found[kind] = {name: float(value) for name, _, value in (one.partition("=") for one in fields)}
+    found = pressure(text)
     if "some" not in found:
         return None
     some, full = found["some"], found.get("full", {})
