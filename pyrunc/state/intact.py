@@ -1,4 +1,4 @@
-"""Whether intent.json and state.json are as record.py writes them: what reads them can then rely on every member.
+"""Whether intent.json and state.json are as intent.py writes them: what reads them can then rely on every member.
 
 They are ours alone to write, but a full disk, a file system that lost its last seconds, or an editor may have been at
 them. One that is damaged is an error of its container's, and never of another one's.

@@ -18,8 +18,8 @@ from ..engine.step import Step
 from ..errors import ALREADY_EXISTS, StateError
 from ..formats.json_text import dumps
 from ..kernel import own_files
-from ..state import intent as record
 from ..state import store
+from ..state.intent import created, intent, start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,9 +147,9 @@ class Save(Step):
         return "write state.json"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        intent: dict[str, Any] = facts.results[Intent]
-        state = record.created(intent, facts.pid, facts.start_time or record.start_time(kernel, facts.pid),
-                               kernel.stat(facts.cgroup_fd) if facts.cgroup_fd >= 0 else None)
+        noted: dict[str, Any] = facts.results[Intent]
+        state = created(noted, facts.pid, facts.start_time or start_time(kernel, facts.pid),
+                        kernel.stat(facts.cgroup_fd) if facts.cgroup_fd >= 0 else None)
         self._write(kernel, facts, store.CONFIG, lambda: self.config)
         self._write(kernel, facts, store.STATE, lambda: state if facts.kept(Journal, False)
                     else {**state, "late_steps": facts.plan.late()})
@@ -249,7 +249,7 @@ class PidFile(Step):
 def reserve(config: Config, options: Options, host: Host) -> Iterator[Step]:
     """PARENT: the first steps of all."""
     yield Reserve(root=options.root, id=options.id)
-    yield Intent(intent=record.intent(config, options, host))
+    yield Intent(intent=intent(config, options, host))
     yield Journal()
     yield Fifo()
 
