@@ -51,16 +51,22 @@ def launcher(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return build(TREE, place / "bin/pyrunc", TREE / "build/launcher", request.param)
 
 
-@pytest.fixture(scope="session", params=KINDS)
-def toy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Launcher:
-    """A launcher of the toy in place of pyrunc's command line."""
-    place = tmp_path_factory.mktemp(f"toy-{request.param}")
+def toy_package(place: Path) -> Path:
+    """pyrunc's package below place, with the toy in place of the command line."""
     package = place / "lib/pyrunc/pyrunc"
     package.mkdir(parents=True)
     for name in ("__init__.py", "__main__.py", "_native"):
         copy = shutil.copytree if name == "_native" else shutil.copy
         copy(TREE / "pyrunc" / name, package / name)
     shutil.copytree(Path(__file__).with_name("toy"), package / "cli")
+    return package
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def toy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Launcher:
+    """A launcher of the toy in place of pyrunc's command line."""
+    place = tmp_path_factory.mktemp(f"toy-{request.param}")
+    package = toy_package(place)
     backend = f"_cffi_backend{sysconfig.get_config_var('EXT_SUFFIX')}"
     os.symlink(Path(sysconfig.get_path("platlib"), backend), package.parent / backend)
     return build(package.parent, place / "bin/pyrunc", place / "work", request.param)

@@ -16,7 +16,7 @@ from tests import bundles
 from tests.bundles import docker_like
 from tests.runtimes import Runtime
 
-from .conftest import TREE, Launcher, build
+from .conftest import TREE, Launcher, build, toy_package
 
 pytestmark = pytest.mark.timeout(600)       # launchers are built here
 SECRET = "a-secret-of-the-build-2718281828"
@@ -26,12 +26,7 @@ SECRET = "a-secret-of-the-build-2718281828"
 def toys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Launcher, Path]:
     """A toy with a snapshot, built amid secrets, and the same program without."""
     place = tmp_path_factory.mktemp("snapshot")
-    package = place / "lib/pyrunc/pyrunc"
-    package.mkdir(parents=True)
-    for name in ("__init__.py", "__main__.py", "_native"):
-        copy = shutil.copytree if name == "_native" else shutil.copy
-        copy(TREE / "pyrunc" / name, package / name)
-    shutil.copytree(Path(__file__).with_name("toy"), package / "cli")
+    package = toy_package(place)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET", SECRET)
         toy = build(package.parent, place / "bin/pyrunc", place / "work", "snapshot")
