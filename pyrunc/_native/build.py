@@ -15,7 +15,9 @@ HERE = Path(__file__).resolve().parent
 SOURCES = ["binding.c", "bpf.c", "clone.c", "files.c", "last_check.c", "last_door.c", "last_exec.c",
            "last_explain.c", "last_fds.c", "last_ids.c", "last_libraries.c", "last_memory.c", "last_programs.c",
            "last_root.c", "last_signals.c", "last_stage.c", "last_tail.c", "mounts.c", "page.c", "process.c",
-           "run.c", "terminal.c", "text.c"]
+           "run.c", "seccomp_flags.c", "terminal.c", "text.c", "usual.c"]
+#: pyrunc.formats._jsontext
+JSON = ["json.c", "json_read.c", "json_write.c", "trace_lines.c"]
 
 #: Named as in the headers; all of them are in those of Linux 6.1.
 CONSTANTS = """

@@ -98,6 +98,22 @@ int pr_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t clr, uint64_
 int pr_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int pr_umount(const char *target, int flags);
 
+/* ---- the usual below a root, each in one call (usual.c). -1 without a reason: something is not as usual, or fails, and
+ * nothing has been done. -2 with errno: what had been made could not be taken back. Paths are absolute, and those of what
+ * is made without "..". ---- */
+enum { USUAL_NO_LINKS = 1,      /* no link may lead there */
+       USUAL_COPY_MODE = 2,     /* a directory that is covered gives its mode: the option `mode`, before the others */
+       USUAL_IN_PROC = 4,       /* the place may be within a procfs */
+       USUAL_KEEP = 8 };        /* the descriptor of the mount comes back, else 0 */
+/* A new file system of a kind on a directory, which is made where it is missing. options: each 's', key NUL, value NUL, or
+ * 'f', key NUL; an empty string ends them. attributes: of fsmount(2). */
+int pr_usual_mount(int root, const char *path, const char *kind, const char *options, uint64_t attributes,
+                   unsigned how);
+int pr_usual_node(int root, const char *path, uint32_t mode, uint64_t device, uint32_t uid, uint32_t gid);
+int pr_usual_readonly(int root, const char *path);                  /* what is not there needs nothing */
+/* file, directory: what covers each, -1 where that is not made yet. */
+int pr_usual_mask(int root, const char *path, int file, int directory);
+
 /* ---- terminals ---- */
 int pr_pty_peer(int master_fd);                   /* TIOCSPTLCK 0, then TIOCGPTPEER, O_NOCTTY */
 int pr_pty_size(int fd, unsigned short rows, unsigned short columns);
@@ -116,6 +132,9 @@ int pr_bpf_attach(int cgroup_fd, int prog_fd, int replace_fd);  /* replace_fd -1
 int pr_bpf_detach(int cgroup_fd, int prog_fd);
 int pr_bpf_query(int cgroup_fd, uint32_t *ids, unsigned max);   /* number of programs */
 int pr_bpf_by_id(uint32_t id);
+
+/* ---- seccomp ---- */
+unsigned pr_seccomp_flags(void);                  /* SECCOMP_FILTER_FLAG_* of this kernel */
 
 /* ---- the last stage: from pivot_root to execve, no Python (last_stage.c). Each operation carries the index of
  * its step; data is a NUL-terminated string, a NUL-separated list or a packed struct in the blob. ---- */

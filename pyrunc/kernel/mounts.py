@@ -5,13 +5,13 @@ import posix
 
 from .._native import ffi, lib
 from .native import cstr, fail
-from .posix import AT_FDCWD, Files
+from .posix import AT_FDCWD, PosixKernel
 
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 
 
-class Mounts(Files):
+class Mounts(PosixKernel):
     """See the man pages of the calls the methods are named after."""
 
     def open_tree(self, path: str, flags: int, dirfd: int = AT_FDCWD) -> int:
@@ -57,6 +57,32 @@ class Mounts(Files):
         """mount(2): only for propagation of "/" and for what the new API cannot do."""
         if lib.pr_mount(cstr(source), cstr(target), cstr(kind), flags, cstr(data) or ffi.NULL) < 0:
             raise fail(f"mount {source} {target}")
+
+    def usual_mount(self, root_fd: int, path: bytes, kind: bytes, options: bytes, attributes: int, how: int) -> int:
+        """A new file system, as rootfs/usual.py says: the mount's descriptor, or 0. -1 when nothing has been done;
+        OSError when the mount point that was made for it cannot be taken back."""
+        mount: int = lib.pr_usual_mount(root_fd, path, kind, options, attributes, how)
+        if mount < -1:
+            raise fail("take back a mount point")
+        return mount
+
+    def usual_node(self, root_fd: int, path: str, mode: int, device: int, uid: int, gid: int) -> bool:
+        """A new device node; mode has the type. False when nothing has been done, as for the next two; OSError when one
+        that is not finished cannot be taken back."""
+        done: int = lib.pr_usual_node(root_fd, cstr(path), mode, device, uid & 0xffffffff, gid & 0xffffffff)
+        if done < -1:
+            raise fail("take back a device node")
+        return done == 0
+
+    def usual_readonly(self, root_fd: int, path: str) -> bool:
+        """A mount of a path on itself that is read-only; nothing where nothing is."""
+        done: int = lib.pr_usual_readonly(root_fd, cstr(path))
+        return done == 0
+
+    def usual_mask(self, root_fd: int, path: str, file_fd: int, directory_fd: int) -> bool:
+        """A mount of one of the two on a path; nothing where nothing is. -1: that one is not made yet."""
+        done: int = lib.pr_usual_mask(root_fd, cstr(path), file_fd, directory_fd)
+        return done == 0
 
     def umount(self, target: str, flags: int) -> None:
         if lib.pr_umount(cstr(target), flags) < 0:

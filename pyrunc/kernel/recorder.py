@@ -22,7 +22,23 @@ if TYPE_CHECKING:
 AT_FDCWD = -100
 
 
-class Recorder(Recording):
+class StepByStep:
+    """Before a kernel: C never does the usual in one call (kernel/mounts.py), so every call of a step is seen."""
+
+    def usual_mount(self, root_fd: int, path: bytes, kind: bytes, options: bytes, attributes: int, how: int) -> int:
+        return -1
+
+    def usual_node(self, root_fd: int, path: str, mode: int, device: int, uid: int, gid: int) -> bool:
+        return False
+
+    def usual_readonly(self, root_fd: int, path: str) -> bool:
+        return False
+
+    def usual_mask(self, root_fd: int, path: str, file_fd: int, directory_fd: int) -> bool:
+        return False
+
+
+class Recorder(StepByStep, Recording):
     """Every method of Kernel; Recording tells of its knobs."""
 
     # ---- files ------------------------------------------------------------------------------------------
@@ -62,6 +78,9 @@ class Recorder(Recording):
 
     def write_new(self, name: str, data: bytes, mode: int, dirfd: int) -> None:
         self._note("write_new", name, data, mode, dirfd)
+
+    def rename(self, name: str, new: str, dirfd: int) -> None:
+        self._note("rename", name, new, dirfd)
 
     def replace(self, name: str, data: bytes, mode: int, dirfd: int) -> None:
         self._note("replace", name, data, mode, dirfd)

@@ -77,7 +77,7 @@ def _content(kernel: Kernel, source: int, target: int, folder: str) -> list[str]
 
 
 def _file(kernel: Kernel, entry: int, name: str, target: int) -> None:
-    # By the descriptor that was looked at: somebody may have put a device there meanwhile.
+    # By the descriptor that was looked at: another process may have put a device there since.
     original = open_file(kernel, entry)
     duplicate = kernel.open(name, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, 0o600, target)
     kernel.copy_data(original, duplicate)

@@ -37,7 +37,7 @@ def open_file(kernel: Kernel, place: int) -> int:
     """A descriptor to read what the O_PATH descriptor place refers to; -1 unless it is an ordinary file.
 
     Opening is an act: of a device that the image chose (a tape rewinds), perhaps outside of the container's device
-    filter, or of a fifo that somebody waits at. So it is looked at before, by the descriptor that is then opened.
+    filter, or of a fifo at which a process waits. So it is looked at before, by the descriptor that is opened then.
     """
     if kernel.stat(place).st_mode & S_IFMT != S_IFREG:
         return -1
@@ -144,6 +144,6 @@ def _enter(kernel: Kernel, directory_fd: int, name: str, as_directory: bool) -> 
         else:
             kernel.close(kernel.open(name, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW, 0o644,
                                      directory_fd))
-    except FileExistsError:          # somebody else was faster; whatever it is, it is looked at below
+    except FileExistsError:          # another process was faster; whatever it is, it is looked at below
         pass
     return kernel.open(name, PLACE, 0, directory_fd)

@@ -12,8 +12,9 @@ class Mount:
     root, point   what of the file system is mounted, and where
     options       of the mount itself: "ro", "nosuid"
     kind          the file system's type
+    data          options of the file system, as they are written there: "rw,lowerdir=/a,upperdir=/b"
     """
-    __slots__ = ("device", "id", "kind", "options", "parent", "point", "root")
+    __slots__ = ("data", "device", "id", "kind", "options", "parent", "point", "root")
 
     def __init__(self, line: str) -> None:
         before, _, after = line.partition(" - ")
@@ -21,14 +22,15 @@ class Mount:
         self.id, self.parent, self.device = int(fields[0]), int(fields[1]), fields[2]
         self.root, self.point = plain(fields[3]), plain(fields[4])
         self.options = fields[5].split(",")
-        self.kind = after.partition(" ")[0]
+        self.kind, _, after = after.partition(" ")
+        self.data = after.rpartition(" ")[2]
 
 
 def type_of(path: str) -> str:
     """The type of the file system that an absolute path of the host is on, as far as its letters tell; "" for none."""
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
     try:
-        mounts = parse(Files().read_file("/proc/self/mountinfo")).values()
+        mounts = parse(PosixKernel().read_file("/proc/self/mountinfo")).values()
     except OSError:
         return ""
     above = [mount for mount in mounts if f"{path}/".startswith(f"{mount.point.rstrip('/')}/")]

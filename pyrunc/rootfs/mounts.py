@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 def entries(config: Config) -> Iterator[tuple[MountOptions, dict[str, Any]]]:
     """(options, fields of the step) of each entry. Raises ConfigError for what is wrong to begin with."""
+    known: dict[tuple[str, ...], MountOptions] = {}
     for index, mount in enumerate(config.get("mounts") or ()):
         where, words = f"mounts[{index}]", mount.get("options") or []
-        parsed = MountOptions(words, where)
+        parsed = known.get(same := tuple(words)) or known.setdefault(same, MountOptions(words, where))
         target, source, kind = mount["destination"], mount.get("source", ""), mount.get("type", "")
         fields: dict[str, Any] = {
             "index": index, "where": where, "source": source, "target": target, "path": absolute(target, "/"),

@@ -15,6 +15,7 @@ from pyrunc.host import Host
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.posix import lines
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.steps import devices, mounts, paths, process, root
 
 from ..forked import forked
@@ -36,17 +37,17 @@ def config(bundle: Path, mounts: list[dict[str, Any]] | None = None, *, readonly
 
 def steps(wanted: Any, bundle: Path, host: Host = ROOT, with_devices: bool = False, **options: Any) -> Iterator[Step]:
     """The steps from the sources to the finished root, without the switch."""
-    given = wanted, Options(id="test", bundle=str(bundle), **options), host
-    yield from root.check(*given)
-    yield from mounts.sources(*given)
-    yield from root.prepare(*given)
-    yield from mounts.all(*given)
+    given = Request(wanted, Options(id="test", bundle=str(bundle), **options), host)
+    yield from root.check(given)
+    yield from mounts.sources(given)
+    yield from root.prepare(given)
+    yield from mounts.all(given)
     if with_devices:
-        yield from devices.all(*given)
-    yield from paths.all(*given)
-    yield from process.make_cwd(*given)
-    yield from mounts.finish(*given)
-    yield from root.finish(*given)
+        yield from devices.all(given)
+    yield from paths.all(given)
+    yield from process.make_cwd(given)
+    yield from mounts.finish(given)
+    yield from root.finish(given)
 
 
 def apply(plan: Iterator[Step] | list[Step], kernel: Kernel, facts: Facts) -> None:

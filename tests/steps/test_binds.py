@@ -19,6 +19,7 @@ from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.kernel.recording import FILE
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.rootfs.mount_options import MountOptions
 from pyrunc.steps import binds, mounts
 
@@ -62,8 +63,8 @@ def tmpfs(path: Path, flags: int = 0) -> None:
 
 def test_the_source_is_taken_before_the_clone_and_complete_before_it_is_attached(tmp_path: Path) -> None:
     wanted: Any = config(tmp_path, [bind("vol", "/m", "ro", "rnoexec", "rshared")])
-    given = wanted, Options(id="t", bundle="/b"), ROOT
-    (source,), (release,), (attach,) = (list(f(*given)) for f in (mounts.sources, mounts.release, mounts.all))
+    given = Request(wanted, Options(id="t", bundle="/b"), ROOT)
+    (source,), (release,), (attach,) = (list(f(given)) for f in (mounts.sources, mounts.release, mounts.all))
     assert [step.side for step in (source, release, attach)] == [PARENT, PARENT, CHILD]
     assert [step.name for step in (source, release, attach)] == ["binds.source", "binds.release", "binds.attach"]
     assert {step.where for step in (source, attach)} == {"mounts[0]"}
@@ -86,7 +87,7 @@ def test_the_source_is_taken_before_the_clone_and_complete_before_it_is_attached
 
 def test_an_undone_source_is_closed_once(tmp_path: Path) -> None:
     wanted: Any = config(tmp_path, [bind("vol")])
-    (source,) = mounts.sources(wanted, Options(id="t", bundle="/b"), ROOT)
+    (source,) = mounts.sources(Request(wanted, Options(id="t", bundle="/b"), ROOT))
     kernel, facts = Recorder(), Facts()
     source.apply(kernel, facts)
     source.undo(kernel, facts)
@@ -100,23 +101,23 @@ def test_an_undone_source_is_closed_once(tmp_path: Path) -> None:
 def test_propagation_to_begin_with_is_that_of_the_root(tmp_path: Path, kind: str, inherited: int) -> None:
     wanted: Any = config(tmp_path, [bind("vol")], rootfsPropagation=kind)
     kernel = Recorder()
-    (source,) = mounts.sources(wanted, Options(id="t", bundle="/b"), ROOT)
+    (source,) = mounts.sources(Request(wanted, Options(id="t", bundle="/b"), ROOT))
     source.apply(kernel, Facts())
     assert [call[4] for call in kernel.calls if call[0] == "mount_setattr"] == ([inherited] if inherited else [])
 
 
 def test_an_unprivileged_runtime_leaves_the_sources_to_the_init(tmp_path: Path) -> None:
     wanted: Any = config(tmp_path, [bind("vol"), {"destination": "/t", "type": "tmpfs"}, bind("/x", "/n", "rbind")])
-    given = wanted, Options(id="t", bundle="/b"), Host(euid=1000)
-    assert [*mounts.sources(*given), *mounts.release(*given)] == []
-    assert [(step.name, step.where) for step in mounts.all(*given) if step.side == CHILD] == [
+    given = Request(wanted, Options(id="t", bundle="/b"), Host(euid=1000))
+    assert [*mounts.sources(given), *mounts.release(given)] == []
+    assert [(step.name, step.where) for step in mounts.all(given) if step.side == CHILD] == [
         ("binds.source", "mounts[0]"), ("binds.attach", "mounts[0]"), ("mounts.tmpfs", "mounts[1]"),
         ("binds.source", "mounts[2]"), ("binds.attach", "mounts[2]")]
 
 
 def test_with_a_user_namespace_sources_come_from_one_locked_view(tmp_path: Path) -> None:
     wanted: Any = config(tmp_path, [bind("a"), bind("b", "/n")], namespaces=("mount", "user"))
-    plan = list(mounts.sources(wanted, Options(id="t", bundle="/b"), ROOT))
+    plan = list(mounts.sources(Request(wanted, Options(id="t", bundle="/b"), ROOT)))
     assert [step.name for step in plan] == ["binds.view", "binds.source", "binds.source", "binds.settle"]
     kernel, facts = Recorder(), Facts()
     apply(list(plan), kernel, facts)
@@ -192,7 +193,7 @@ def test_what_a_bind_mount_cannot_have_is_ignored_with_a_warning(tmp_path: Path)
     # runtime-tools' mounts test and crun; runc refuses
     wanted: Any = config(tmp_path, [bind("/etc", "/m", "mode=755", "size=1k", "sync", "nosuid")])
     for host in (ROOT, Host(euid=1000)):            # the runtime's own warning, whoever takes the source
-        step = next(mounts.sources(wanted, Options(id="t", bundle="/b"), host))
+        step = next(mounts.sources(Request(wanted, Options(id="t", bundle="/b"), host)))
         facts = Facts()
         step.apply(Recorder(), facts)
         assert step.side == PARENT
@@ -327,7 +328,7 @@ def test_the_flags_of_the_hosts_mount_are_locked(tmp_path: Path, options: list[s
         entry = {"destination": "/m", "source": "vol", "options": options}
         wanted: Any = config(tmp_path, [entry], namespaces=("mount", "user"))
         cwd = os.getcwd()
-        apply(mounts.sources(wanted, Options(id="t", bundle=str(tmp_path)), ROOT), kernel, facts)
+        apply(mounts.sources(Request(wanted, Options(id="t", bundle=str(tmp_path)), ROOT)), kernel, facts)
         assert os.getcwd() == cwd and mountinfo()[str(tmp_path / "vol")]
         fd = facts.mount_fds[0]
         flags = kernel.fs_flags(fd) & (MS_RDONLY | MS_NOSUID | MS_NODEV)
@@ -351,7 +352,8 @@ def test_a_part_of_a_locked_tree_is_not_bound_and_the_hint_says_why(tmp_path: Pa
         for option in ("bind", "rbind"):
             entry = {"destination": "/m", "source": "vol", "options": [option]}
             wanted: Any = config(tmp_path, [entry], namespaces=("mount", "user"))
-            engine = Engine(list(mounts.sources(wanted, Options(id="t", bundle=str(tmp_path)), ROOT)), Kernel())
+            want = Request(wanted, Options(id="t", bundle=str(tmp_path)), ROOT)
+            engine = Engine(list(mounts.sources(want)), Kernel())
             try:
                 engine.run()
                 found.append("")
@@ -369,7 +371,7 @@ def test_an_option_that_asks_to_clear_a_locked_flag_is_an_error(tmp_path: Path, 
         tmpfs(tmp_path / "vol", MS_NODEV | MS_RDONLY | MS_NOATIME)
         wanted: Any = config(tmp_path, [bind("vol", "/m", option)], namespaces=("mount", "user"))
         try:
-            apply(mounts.sources(wanted, Options(id="t", bundle=str(tmp_path)), ROOT), Kernel(), Facts())
+            apply(mounts.sources(Request(wanted, Options(id="t", bundle=str(tmp_path)), ROOT)), Kernel(), Facts())
         except Exception as error:
             return str(error)
         return ""
@@ -400,16 +402,16 @@ def test_what_lies_in_the_root(source: str, inside: str) -> None:
     wanted: Any = {"root": {"path": "rootfs"}}
     host = Host(real=lambda path: path.replace("/link", "/b/rootfs"))
     fields = {"source": source, "options": MountOptions([])}
-    assert binds.inside(wanted, Options(id="t", bundle="/b"), host, fields) == inside
+    assert binds.inside(Request(wanted, Options(id="t", bundle="/b"), host), fields) == inside
 
 
 def test_a_source_in_the_root_is_the_inits_to_take_and_its_ids_are_the_runtimes_to_map(tmp_path: Path) -> None:
     mapped = {**bind("rootfs/a", "/n"), "uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}],
               "gidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]}
     wanted: Any = {**config(tmp_path, [bind("/x"), mapped]), "root": {"path": "rootfs"}}
-    given = wanted, Options(id="t", bundle="/b"), ROOT
-    assert [(step.name, step.where) for step in mounts.sources(*given)] == [("binds.source", "mounts[0]")]
-    made = list(mounts.all(*given))
+    given = Request(wanted, Options(id="t", bundle="/b"), ROOT)
+    assert [(step.name, step.where) for step in mounts.sources(given)] == [("binds.source", "mounts[0]")]
+    made = list(mounts.all(given))
     assert [(step.name, step.side) for step in made if not isinstance(step, Barrier)] == [
         ("binds.attach", CHILD), ("binds.source_in_root", CHILD), ("binds.lend", CHILD), ("binds.borrow", PARENT),
         ("idmap.namespace", PARENT), ("idmap.apply", PARENT), ("binds.settle", PARENT), ("binds.release", PARENT),

@@ -15,6 +15,7 @@ from pyrunc.host import Host, probe
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.steps import mounts
 
 from .rootfs import ROOT, config, inside, mountinfo, refused, tree
@@ -22,7 +23,7 @@ from .rootfs import ROOT, config, inside, mountinfo, refused, tree
 
 def planned(entry: dict[str, Any], bundle: Path, host: Host = ROOT, **linux: Any) -> list[Any]:
     wanted: Any = config(bundle, [entry], **linux)
-    return list(mounts.all(wanted, Options(id="t", bundle=str(bundle)), host))
+    return list(mounts.all(Request(wanted, Options(id="t", bundle=str(bundle)), host)))
 
 
 def recorded(entry: dict[str, Any], bundle: Path, host: Host = ROOT, kernel: Recorder | None = None,
@@ -90,7 +91,7 @@ def test_a_cgroup_mount_that_is_not_allowed_becomes_a_bind_of_the_containers_own
     kernel, facts = Recorder(errors={"fsmount": [number]}), Facts()
     facts.root_fd, facts.cgroup_fd = 99, kernel.open("/cg/box", 0)
     wanted: Any = config(tmp_path, [CGROUP], namespaces=("mount", "cgroup"))
-    for step in mounts.all(wanted, Options(id="t", bundle=str(tmp_path)), Host(cgroup_mount="/cg")):
+    for step in mounts.all(Request(wanted, Options(id="t", bundle=str(tmp_path)), Host(cgroup_mount="/cg"))):
         step.apply(kernel, facts)
     assert ("open_tree", "/cg/box", 1, -100) in kernel.calls
     assert [call[1] for call in kernel.calls if call[0] == "fsopen"] == ["cgroup2"]

@@ -17,6 +17,7 @@ from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.kernel.recording import FILE
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.steps import paths
 
 from ..forked import forked
@@ -43,7 +44,7 @@ def refusal(act: Callable[[], object]) -> int:
 
 
 def planned(wanted: Any, host: Host = ROOT) -> list[Any]:
-    return list(paths.all(wanted, Options(id="t", bundle="/b"), host))
+    return list(paths.all(Request(wanted, Options(id="t", bundle="/b"), host)))
 
 
 # ---- masked -------------------------------------------------------------------------------------------------------
