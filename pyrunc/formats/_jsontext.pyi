@@ -1,5 +1,9 @@
 # What mypy knows of _native/json.c.
+from collections.abc import Callable
 from typing import Any
 
 def read(text: bytes, depth: int, members: int, /) -> Any: ...
 def write(value: object, /) -> str: ...
+def lines(steps: list[tuple[str, str, str, str, str]], names: list[str], parents: list[tuple[int, int]],
+          childs: list[int], times: bytes | memoryview, stamp: Callable[[int], str], offset: int, own: int, child: int,
+          failed: int, error: str, child_step: int, now: int, tail: str, /) -> bytes: ...

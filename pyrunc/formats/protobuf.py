@@ -29,15 +29,19 @@ FIXED = {EIGHT: 8, FOUR: 4}
 LARGEST_FIELD = (1 << 29) - 1
 _DOUBLE = _struct.Struct("<d")
 ZERO = bytes(8)
+_ONE_BYTE = tuple(bytes((number,)) for number in range(128))
 
 # The kinds of a field that Message.FIELDS may name besides a message's class.
 UINT32, UINT64, INT32, INT64, BOOL, DOUBLE, STRING, BYTES = range(8)
+NO_FIELD = "", None
 _DEFAULTS = {UINT32: 0, UINT64: 0, INT32: 0, INT64: 0, BOOL: False, DOUBLE: 0.0, STRING: "", BYTES: b""}
 
 
 # ---- fields by number ---------------------------------------------------------------------------------------------
 def varint(number: int) -> bytes:
     """Seven bits a byte, the lowest first; a negative number is its 64-bit two's complement."""
+    if 0 <= number < 128:                                 # tags and lengths, nearly always
+        return _ONE_BYTE[number]
     number &= (1 << 64) - 1
     out = bytearray()
     while number > 0x7F:
@@ -66,26 +70,25 @@ def decode(data: bytes) -> dict[int, int | bytes]:
 
 def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
     """The (field number, wire type, value) of a message in its order. ValueError if it is none."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
+    at, end = 0, len(data)
+    while at < end:
+        key, at = (data[at], at + 1) if data[at] < 0x80 else _varint(data, at)
         number, wire = key >> 3, key & 7
         if not 0 < number <= LARGEST_FIELD:
             raise ValueError(f"field number {number}")
-        if wire == VARINT:
-            value, at = _varint(data, at)
-            yield number, wire, value
-            continue
-        if wire == LENGTH:
-            length, at = _varint(data, at)
+        if wire in (LENGTH, VARINT):
+            value, at = (data[at], at + 1) if at < end and data[at] < 0x80 else _varint(data, at)
+            if wire == VARINT:
+                yield number, wire, value
+                continue
         elif wire in FIXED:
-            length = FIXED[wire]
+            value = FIXED[wire]
         else:
             raise ValueError(f"wire type {wire}")
-        if length > len(data) - at:
+        if value > end - at:
             raise ValueError("a field longer than its message")
-        yield number, wire, data[at:at + length]
-        at += length
+        yield number, wire, data[at:at + value]
+        at += value
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -133,12 +136,17 @@ class Message(_Fields):
 
     def encode(self) -> bytes:
         """The message on the wire, fields by number. ValueError for a value that its field cannot hold."""
-        out = bytearray()
         given = self.__dict__
+        parts = []
         for number, (name, kind) in self.FIELDS.items():
             if name in given:
-                out += _field(number, kind, given[name])
-        return bytes(out)
+                value = given[name]
+                if kind is STRING:                                           # most of all fields
+                    if value:
+                        parts.append(_sized(number, value.encode()))
+                else:
+                    parts.append(_field(number, kind, value))
+        return b"".join(parts)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -152,8 +160,10 @@ class Message(_Fields):
         held = self.__dict__
         known = self.FIELDS
         for number, wire, raw in fields(data):
-            name, kind = known.get(number, ("", None))
-            if name and wire in _wires(kind):             # another wire type is an unknown field
+            name, kind = known.get(number, NO_FIELD)
+            if wire == LENGTH and (kind is STRING or kind is BYTES):         # most of all fields
+                held[name] = raw.decode() if kind is STRING else raw  # type: ignore[union-attr]
+            elif name and wire in _wires(kind):           # another wire type is an unknown field
                 held[name] = _merged(kind, held.get(name), wire, raw)
 
 
