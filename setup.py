@@ -13,6 +13,7 @@ from setuptools import Extension, find_packages, setup  # first: from Python 3.1
 from distutils.command.build_scripts import build_scripts  # isort: skip
 
 NATIVE = Path("pyrunc/_native")
+BUILD = runpy.run_path(str(NATIVE / "build.py"))
 
 
 class BuildLauncher(build_scripts):
@@ -32,9 +33,10 @@ class BuildLauncher(build_scripts):
 
 setup(
     packages=find_packages(include=["pyrunc", "pyrunc.*"]),
-    package_data={"pyrunc": ["py.typed"], "pyrunc.config": ["schemas/*.json"]},
-    ext_modules=[runpy.run_path(str(NATIVE / "build.py"))["extension"](Path("build/bound"), NATIVE),
-                 Extension("pyrunc.formats._jsontext", ["pyrunc/_native/json.c"], py_limited_api=True)],
+    package_data={"pyrunc": ["py.typed"], "pyrunc.config": ["schemas/*.json"], "pyrunc.serve": ["*.html"]},
+    ext_modules=[BUILD["extension"](Path("build/bound"), NATIVE),
+                 Extension("pyrunc.formats._jsontext", [str(NATIVE / name) for name in BUILD["JSON"]],
+                           depends=[str(NATIVE / "json.h")], py_limited_api=True)],
     cffi_modules=["pyrunc/_native/build_seccomp.py:ffibuilder"],
     scripts=["pyrunc", "containerd-shim-pyrunc-v2"],
     cmdclass={"build_scripts": BuildLauncher},

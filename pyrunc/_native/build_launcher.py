@@ -38,9 +38,9 @@ COMPILE = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-W
 #: The minor numbers of CPython 3 whose core can be started alone (interpreter.c; tests/launcher).
 QUICK = (11, 13, 14)
 #: What a snapshot is made and taken by, and the functions that it comes before.
-SNAPSHOT = ("snapshot.c", "snapshot_memory.c", "snapshot_write.c", "interpreter_snapshot.c")
+SNAPSHOT = ("snapshot.c", "snapshot_memory.c", "snapshot_layout.c", "snapshot_write.c", "interpreter_snapshot.c")
 WRAPPED = ("malloc", "calloc", "realloc", "free", "aligned_alloc", "pthread_key_create", "pthread_key_delete",
-           "pthread_setspecific")
+           "pthread_setspecific", "_Py_HashRandomization_Init")
 #: Everything is bound before main: nothing is looked up once a container's root is the root.
 LINK = ["-Wl,-O1,--hash-style=gnu,--as-needed,--strip-debug", "-Wl,-z,relro,-z,now"]
 
@@ -111,8 +111,9 @@ def native_objects(flags: Sequence[str], work: Path) -> tuple[str, list[Path]]:
 
 #: What comes before any Python.
 MAIN = [HERE / f"{name}.c" for name in ("launcher", "zygote_client", "sealed_image")]
-#: What else is linked into the launcher: extension modules by their dotted names.
-INSIDE = {"pyrunc.formats._jsontext": HERE / "json.c"}
+#: What else is linked into the launcher: an extension module by its dotted name.
+INSIDE = "pyrunc.formats._jsontext"
+INSIDE_SOURCES = [HERE / name for name in runpy.run_path(str(HERE / "build.py"))["JSON"]]
 
 
 def write_frozen(work: Path, extensions: Sequence[str], how: Sequence[str]) -> Path:
@@ -183,8 +184,8 @@ def build_static(out: Path, work: Path, how: Sequence[str]) -> None:
     flags = ["-fno-pie", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects(flags, work)
     own = objects([*MAIN, HERE / "interpreter.c", HERE / "heap.c",
-                   HERE / "frozen_import.c", HERE / "interpreter_codecs.c", *INSIDE.values(),
-                   write_frozen(work, [name, *INSIDE], how)],
+                   HERE / "frozen_import.c", HERE / "interpreter_codecs.c", *INSIDE_SOURCES,
+                   write_frozen(work, [name, INSIDE], how)],
                   [*flags, *definitions("static")], work)
     wrap = ["-Wl,--wrap=_Py_Deepfreeze_Init"] if sys.version_info[:2] <= (3, 12) else []
     if start_of("static") == "quick":
@@ -204,13 +205,25 @@ def build_static(out: Path, work: Path, how: Sequence[str]) -> None:
 
 
 def build_snapshot(out: Path, work: Path, how: Sequence[str]) -> None:
-    """Let a static one write itself down, with nothing of this process's surroundings, and try what has come of it."""
+    """Let a static one write itself down, with nothing of this process's surroundings, and try what has come of it.
+
+    Twice: the first tells, by being used, how the memory of the second is to be laid out.
+    """
     if start_of("static") != "quick":
         raise FileNotFoundError("a snapshot is made of a quick start only")
-    plain = work / "plain"
+    plain, spread, layout = work / "plain", work / "spread", work / "layout"
     build_static(plain, work, how)
-    out.unlink(missing_ok=True)
-    subprocess.run([plain, "--make-snapshot", out], check=True, env={}, cwd="/", stdin=subprocess.DEVNULL)
+    secret = os.urandom(24)             # of CPython's hashes: with another, it would allocate in another order
+
+    def write(to: Path, *laid_out: str | Path) -> None:
+        to.unlink(missing_ok=True)
+        subprocess.run([plain, "--make-snapshot", to, *laid_out], check=True, env={}, cwd="/", input=secret)
+    try:
+        write(spread, "--spread")
+        layout.write_bytes(runpy.run_path(str(HERE / "lay_out.py"))["layout"](spread))
+    finally:
+        spread.unlink(missing_ok=True)
+    write(out, layout)
     tried = runpy.run_path(str(HERE / "try_snapshot.py"))
     try:
         if not tried["try_snapshot"](out, plain):
@@ -224,7 +237,7 @@ def build_shared(out: Path, work: Path, how: Sequence[str]) -> None:
     flags = ["-fPIE", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects(flags, work)
     own = objects([*MAIN, HERE / "interpreter.c", HERE / "heap.c",
-                   *INSIDE.values(), write_frozen(work, [name, *INSIDE], how)],
+                   *INSIDE_SOURCES, write_frozen(work, [name, INSIDE], how)],
                   [*flags, *definitions("shared")], work)
     directory = variable("LIBDIR")
     search = [f"-L{directory}", f"-Wl,-rpath,{directory}"] if not directory.startswith("/usr/lib") else []

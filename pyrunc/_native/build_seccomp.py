@@ -31,13 +31,11 @@ int seccomp_rule_add_array(scmp_filter_ctx filter, uint32_t action, int syscall,
 #define __NR_SCMP_ERROR ...
 
 int pr_seccomp_export(scmp_filter_ctx filter, void *program, size_t size);  /* bytes, or -1 with errno */
-unsigned pr_seccomp_flags(void);                                            /* SECCOMP_FILTER_FLAG_* of this kernel */
 """)
 ffibuilder.set_source("pyrunc._native._seccomp", """
 #include <seccomp.h>
 #include <stdlib.h>
 int pr_seccomp_export(scmp_filter_ctx filter, void *program, size_t size);
-unsigned pr_seccomp_flags(void);
 """, sources=["pyrunc/_native/seccomp.c"], libraries=["seccomp"], extra_compile_args=["-O2", "-Wall", "-Wextra"])
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import __future__
 
 import ast
 import encodings
+import importlib
 import importlib.util
 import marshal
 import sys
@@ -32,15 +33,15 @@ if TYPE_CHECKING:
 TREE = Path(__file__).resolve().parent.parent
 #: Not frozen: what builds pyrunc, and what only `python -m pyrunc` uses. All else is, so that no list goes stale.
 LEFT_OUT = ("__main__.py", "_native/bind.py", "_native/build.py", "_native/build_launcher.py",
-            "_native/build_seccomp.py", "_native/freeze.py", "_native/install.py", "_native/requirements.py",
-            "_native/try_snapshot.py", "config/generate.py", "ttrpc/generate.py")
+            "_native/build_seccomp.py", "_native/freeze.py", "_native/install.py", "_native/lay_out.py",
+            "_native/requirements.py", "_native/try_snapshot.py", "config/generate.py", "ttrpc/generate.py")
 #: With these modules, whose commands import the most, comes in one piece all that they import, and what their functions
 #: import in any case; but for what every command has imported by then.
 #: plan.py imports the steps of a plan when it makes one (engine/lazy.py): those that are always there are named here.
 BOTH = tuple(f"pyrunc.steps.{name}" for name in (
     "capabilities", "cgroup", "identity", "keyring", "namespaces", "process", "root", "scheduling", "state", "terminal",
     "user"))
-CREATE = (*BOTH, *(f"pyrunc.steps.{name}" for name in ("devices", "mounts", "network", "notify", "paths", "uts")))
+CREATE = (*BOTH, *(f"pyrunc.steps.{name}" for name in ("devices", "mounts", "network", "paths", "sd_notify", "uts")))
 TOGETHER = {"pyrunc.cli.create": CREATE, "pyrunc.cli.run": (*CREATE, "pyrunc.cli.foreground"),
             "pyrunc.cli.exec": (*BOTH, "pyrunc.steps.join")}
 EARLIER = "pyrunc.cli.main"
@@ -48,7 +49,8 @@ EARLIER = "pyrunc.cli.main"
 SNAPSHOT = (*TOGETHER, *CREATE, "pyrunc.steps.join", "pyrunc.cli.foreground", "pyrunc.cli.start", "pyrunc.cli.state",
             "pyrunc.cli.kill", "pyrunc.cli.delete", "pyrunc.cli.list", "pyrunc.cli.output",
             "pyrunc.cli.version", "pyrunc.cli.features", "pyrunc.cli.checkpoint", "pyrunc.cgroups.systemd.unit",
-            "pyrunc.steps.intel_rdt", "pyrunc.formats.json_text", "pyrunc.cli.tracing", "pyrunc.engine.trace")
+            "pyrunc.steps.intel_rdt", "pyrunc.formats.json_text", "pyrunc.cli.tracing", "pyrunc.engine.trace",
+            "pyrunc.cli.warm")
 #: What CPython itself imports from files when it completes its start.
 STDLIB = ("__init__.py", "aliases.py", "utf_8.py")
 
@@ -139,6 +141,23 @@ def array(symbol: str, data: bytes) -> str:
     return f"static const unsigned char {symbol}[] = {{{','.join(map(str, data))}}};\n"
 
 
+def libseccomp() -> tuple[str, int, int, str, list[str]] | None:
+    """What pyrunc.seccomp.library tells of it without loading it, and by which file's size and time it is known again.
+
+    None where it, or pyrunc's module for it, is not to be had.
+    """
+    sys.path.insert(0, str(TREE.parent))
+    sys.dont_write_bytecode = True
+    try:
+        version, architectures = importlib.import_module("pyrunc.seccomp.library").facts()
+    except ImportError:
+        return None
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    path = Path(next(line for line in lines if "/libseccomp." in line).split(maxsplit=5)[5]).resolve()
+    status = path.stat()
+    return str(path), status.st_size, status.st_mtime_ns, version, list(architectures)
+
+
 def freeze(extensions: Sequence[str], checked: bool, commit: str) -> str:
     """The C file (frozen.h says what is in it). commit: what --version tells of it, "" for the release's name."""
     arrays, table, sources, groups = [], [], [], []
@@ -152,7 +171,8 @@ def freeze(extensions: Sequence[str], checked: bool, commit: str) -> str:
         table.append(f'    {{ .name = "{name}", .code = {symbol}, .size = {len(data)}, .is_package = {package:d} }},\n')
         if shown.startswith("<pyrunc>"):
             sources.append(f'    {{ "{source}", {status.st_size}, {status.st_mtime_ns} }},\n')
-    data = marshal.dumps(compile(f"COMMIT = {commit!r}", "<pyrunc>/built.py", "exec"))      # install.py writes it, too
+    built = f"COMMIT = {commit!r}\nLIBSECCOMP = {libseccomp()!r}"          # install.py writes the first, too
+    data = marshal.dumps(compile(built, "<pyrunc>/built.py", "exec"))
     arrays.append(array("code_pyrunc_built", data))
     table.insert(0, f'    {{ .name = "pyrunc.built", .code = code_pyrunc_built, .size = {len(data)} }},\n')
     earlier = together([EARLIER], trees, packages)
@@ -162,7 +182,7 @@ def freeze(extensions: Sequence[str], checked: bool, commit: str) -> str:
         data, symbol = marshal.dumps({member: codes[member] for member in members}), f"group_{name.replace('.', '_')}"
         arrays.append(array(symbol, data))
         groups.append(f'    {{ "{name}", {symbol}, {len(data)} }},\n')
-    snapshot = [name for name in (EARLIER, *SNAPSHOT) if name in trees]
+    snapshot = [name for name in (EARLIER, *SNAPSHOT) if name in trees] + ["pyrunc.built"]
     inits = [(name, f"PyInit_{name.rpartition('.')[2]}") for name in extensions]
     return "".join([
         f"/* Made by freeze.py with Python {sys.version.split()[0]}. */\n",

@@ -17,6 +17,8 @@ extern const struct frozen_source frozen_sources[];     /* to be compared with t
 
 /* What a snapshot has (dotted names), and what Python needs around one (interpreter_snapshot.c). -1 with an exception. */
 extern const char *const snapshot_modules[];
+void take_hash_secret(void);                            /* before Python starts: from the standard input, if it is there */
+void place_objects(void);                               /* before Python starts: each is a block of malloc's */
 int import_for_snapshot(void);
 int revive(void);                                               /* at once, in a process that started from one */
 int complete_revived(const char *library, int argc, char **argv);       /* when its start is completed */

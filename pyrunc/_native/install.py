@@ -1,5 +1,8 @@
 """Copies what `make build` built to where engines find it: PREFIX/bin/pyrunc and PREFIX/lib/pyrunc, and the manual.
 
+PREFIX/bin/runciter beside it is a script of this Python. What it needs besides (aiohttp, prometheus-client) is for that
+Python to have.
+
     python pyrunc/_native/install.py PREFIX [DESTDIR]
 
 The program there needs no checkout, virtual environment, working directory, PATH, HOME or locale: it looks for its
@@ -72,6 +75,13 @@ def copy_library(library: Path) -> None:
     subprocess.run(["strip", "--strip-debug", *(library / "pyrunc").rglob("*.so")], check=True)
 
 
+def script(library: Path) -> str:
+    """runciter: isolated from the caller's environment and directory, as whoever runs it is root."""
+    return (f"#!{Path(sys._base_executable).resolve()} -I\n"  # type: ignore[attr-defined]
+            f"import sys\nsys.path.insert(0, {str(library)!r})\n"
+            "from pyrunc.serve.command import main\nsys.exit(main())\n")
+
+
 def write_commit(package: Path) -> str:
     """pyrunc/built.py, from which --version tells the commit: as git describes it, when this is a checkout. The commit
     is frozen into the program, too."""
@@ -109,6 +119,10 @@ def install(prefix: Path, destination: Path) -> None:
     staged.unlink(missing_ok=True)
     staged.hardlink_to(root / "bin/pyrunc")
     staged.replace(shim)
+    runciter = root / "bin/.runciter.new"
+    runciter.write_text(script(prefix / "lib/pyrunc"))
+    runciter.chmod(0o755)
+    runciter.replace(root / "bin/runciter")
     manual = root / "share/man/man8"
     manual.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(TREE / "docs/pyrunc.8", manual / "pyrunc.8")

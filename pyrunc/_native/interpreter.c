@@ -17,6 +17,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -355,11 +356,9 @@ static int begin(int argc, char **argv)
 }
 
 #ifdef SNAPSHOT
-/* Goes on from the snapshot; all that was known before is forgotten by then, but for what is on the stack. */
-static bool begin_from_snapshot(const char *library, int argc, char **argv)
+/* Once it is taken: all that was known before is forgotten by then, but for what is on the stack. */
+static void revive_snapshot(const char *library, int argc, char **argv)
 {
-    if (!snapshot_take())
-        return false;
     library_path = library;
     set_frozen_library(library);
     owner = getpid();
@@ -370,27 +369,28 @@ static bool begin_from_snapshot(const char *library, int argc, char **argv)
         PyErr_Print();
         _exit(1);
     }
-    return true;
 }
 
-/* For --version: why there is a snapshot and it was not taken. */
+/* For --version: why no snapshot was taken. */
 static void tell_refusal(void)
 {
-    static char text[128];
-    if (snapshot_refusal()) {
+    static char text[128] = START ", 2 ms longer: built without a snapshot";
+    if (snapshot_refusal())
         snprintf(text, sizeof text, "%s, 2 ms longer: the snapshot does not fit: %s", START, snapshot_refusal());
+    if (snapshot_refusal() || !snapshot_place.file_size)
         start_kind = text;
-    }
 }
 
-_Noreturn void make_snapshot(const char *path)
+_Noreturn void make_snapshot(const char *path, const char *layout)
 {
     static char name[] = "pyrunc", *words[] = { name, NULL };
     clearenv();                         /* nothing of who makes it shall be in it */
-    snapshot_begin();
+    take_hash_secret();
+    snapshot_begin(layout);
     library_path = NOWHERE "/lib";
     PyImport_FrozenModules = frozen_modules;
     place_arenas();
+    place_objects();
     if (begin(1, words) || (owner = NOBODY, import_for_snapshot())) {
         PyErr_Print();
         _exit(1);
@@ -402,25 +402,11 @@ _Noreturn void make_snapshot(const char *path)
     _exit(0);
 }
 #else
-static bool begin_from_snapshot(const char *library, int argc, char **argv)
-{
-    return false;
-}
 static void tell_refusal(void) { }
 #endif
 
-_Noreturn void run_python(const char *library, int argc, char **argv, bool seal)
+static _Noreturn void run_main(int failed, int argc, char **argv)
 {
-    (void)seal;         /* launcher.c has done that */
-    bool current = frozen_is_current();
-    int failed = 0;
-    if (!current || !begin_from_snapshot(library, argc, argv)) {
-        library_path = library;
-        PyImport_FrozenModules = current ? frozen_modules : frozen_modules + frozen_own;
-        tell_refusal();
-        place_heap();
-        failed = begin(argc, argv);
-    }
     PyObject *module = NULL, *words = NULL, *status = NULL;
     if (!failed && (module = PyImport_ImportModule("pyrunc.cli.main")) && (words = PyList_New(argc - 1))) {
         for (int i = 1; i < argc; i++) {
@@ -439,5 +425,43 @@ _Noreturn void run_python(const char *library, int argc, char **argv, bool seal)
     }
     if ((flush("stdout") | flush("stderr")) && !code)
         code = 1;
+#ifdef SNAPSHOT
+    layout_tell(false);
+#endif
     _exit(code);                        /* no finalisation: the kernel is quicker, and there is nothing to save */
+}
+
+void run_python_sealed(const char *library, int argc, char **argv, int image)
+{
+#ifdef SNAPSHOT
+    if (!frozen_is_current() || !snapshot_take(image, true) || !seal_in_place(image, argv, snapshot_place.data.address))
+        return;
+    close(image);
+    revive_snapshot(library, argc, argv);
+    run_main(0, argc, argv);
+#endif
+}
+
+_Noreturn void run_python(const char *library, int argc, char **argv, bool seal)
+{
+    bool current = frozen_is_current();
+    int failed = 0;
+#ifdef SNAPSHOT
+    int program = current ? open("/proc/self/exe", O_RDONLY | O_CLOEXEC) : -1;
+    bool taken = current && snapshot_take(program, seal);
+    if (program >= 0)
+        close(program);
+    if (taken)
+        revive_snapshot(library, argc, argv);
+#else
+    bool taken = false;
+#endif
+    if (!taken) {
+        library_path = library;
+        PyImport_FrozenModules = current ? frozen_modules : frozen_modules + frozen_own;
+        tell_refusal();
+        place_heap();
+        failed = begin(argc, argv);
+    }
+    run_main(failed, argc, argv);
 }

@@ -49,3 +49,5 @@ _Noreturn void run_python(const char *library, int argc, char **argv, bool seal)
     execve(INTERPRETER, (char **)words, environ);
     die(INTERPRETER);
 }
+
+void run_python_sealed(const char *library, int argc, char **argv, int image) { }

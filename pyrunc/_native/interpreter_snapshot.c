@@ -4,16 +4,22 @@
  * Of CPython's own state that is the thread, the environment, what is done at which signal, and later, when the start is
  * completed, the time zone, the arguments, and where the modules lie. Its hash secret is the snapshot's. */
 #define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#if PY_VERSION_HEX >= 0x030e0000
 #define Py_BUILD_CORE 1
+#include <Python.h>
+#include <internal/pycore_interp.h>
+#if PY_VERSION_HEX >= 0x030d0000
+#include <internal/pycore_pyhash.h>
+#endif
+#if PY_VERSION_HEX >= 0x030e0000
 #include <internal/pycore_tstate.h>
 extern void _Py_InitializeRecursionLimits(PyThreadState *thread);
 #endif
 
 #include "frozen.h"
+#include "snapshot.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,6 +27,58 @@ extern void _Py_InitializeRecursionLimits(PyThreadState *thread);
 extern char **environ;
 
 enum { MOST_STACK = 64 << 20 };
+
+/* ---- so that a second snapshot is made in the same way as the first (snapshot_layout.c) ---- */
+
+static struct { bool is_given; _Py_HashSecret_t bytes; } secret;
+
+void take_hash_secret(void)
+{
+    secret.is_given = read(STDIN_FILENO, &secret.bytes, sizeof secret.bytes) == sizeof secret.bytes;
+}
+
+PyStatus __real__Py_HashRandomization_Init(const PyConfig *config);
+PyStatus __wrap__Py_HashRandomization_Init(const PyConfig *config);
+PyStatus __wrap__Py_HashRandomization_Init(const PyConfig *config)
+{
+    PyStatus status = __real__Py_HashRandomization_Init(config);
+    if (secret.is_given)
+        _Py_HashSecret = secret.bytes;
+    memset(&secret, 0, sizeof secret);
+    return status;
+}
+
+static void *take(void *context, size_t size) { return malloc(size ? size : 1); }
+static void *take_zeros(void *context, size_t count, size_t size) { return calloc(count ? count : 1, size ? size : 1); }
+static void *take_more(void *context, void *block, size_t size) { return realloc(block, size ? size : 1); }
+static void give_back(void *context, void *block) { free(block); }
+
+/* It stays so in what starts from the snapshot, too. CPython's own allocator of small objects would begin a page for each
+ * size. */
+void place_objects(void)
+{
+    PyMemAllocatorEx own = { NULL, take, take_zeros, take_more, give_back };
+    PyMem_SetAllocator(PYMEM_DOMAIN_MEM, &own);
+    PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &own);
+}
+
+/* Where an attribute was found in a type is remembered in a table, by the address of its name. What takes the place of
+ * another entry gives up that one's name, which is a write to an object that no command needs. */
+static void forget_cold_names(void)
+{
+#if PY_VERSION_HEX < 0x030c0000
+    struct type_cache *cache = &PyInterpreterState_Get()->type_cache;
+#else
+    struct type_cache *cache = &PyInterpreterState_Get()->types.type_cache;
+#endif
+    for (size_t i = 0; i < 1 << MCACHE_SIZE_EXP; i++) {
+        struct type_cache_entry *entry = &cache->hashtable[i];
+        if (memory_is_cold(entry->name)) {
+            Py_DECREF(entry->name);
+            *entry = (struct type_cache_entry){ .name = Py_NewRef(Py_None) };
+        }
+    }
+}
 
 /* As launcher.c has set them; any other was inherited. */
 static bool is_ignored(int number)
@@ -34,17 +92,27 @@ int import_for_snapshot(void)
     for (int number = 1; number < NSIG; number++)
         if (number != SIGKILL && number != SIGSTOP)
             signal(number, is_ignored(number) ? SIG_IGN : SIG_DFL);     /* (the C library keeps two, EINVAL) */
+    PyObject *warm = NULL, *done = NULL;
     for (const char *const *name = snapshot_modules; *name; name++) {
         PyObject *module = PyImport_ImportModule(*name);
         if (!module)
             return -1;
+        if (!warm && !(warm = PyObject_GetAttrString(module, "warm")))
+            PyErr_Clear();
         Py_DECREF(module);
     }
+    if (warm && !(done = PyObject_CallNoArgs(warm)))
+        return -1;
+    Py_XDECREF(warm);
+    Py_CLEAR(done);
     /* What is here stays: no later search for garbage shall write to it. */
-    PyGC_Collect();
-    PyObject *gc = PyImport_ImportModule("gc"), *done = gc ? PyObject_CallMethod(gc, "freeze", NULL) : NULL;
+    PyObject *gc = PyImport_ImportModule("gc");
+    PyObject *found = gc ? PyObject_CallMethod(gc, "collect", NULL) : NULL;
+    Py_XDECREF(found);
+    done = found ? PyObject_CallMethod(gc, "freeze", NULL) : NULL;
     Py_XDECREF(gc);
     Py_XDECREF(done);
+    forget_cold_names();
     /* Frames that have ended leave the addresses of C's behind. */
     PyThreadState *thread = PyThreadState_Get();
     if (thread->datastack_top)

@@ -70,8 +70,15 @@ void *keep(struct stage *stage, const void *bytes, size_t len)
     return bytes ? memcpy(kept, bytes, len) : kept;
 }
 
-/* The launcher's (snapshot.c), where this is linked into it. */
+/* The launcher's (snapshot.h), where this is linked into it. */
 extern void snapshot_forget(void) __attribute__((weak, visibility("default")));
+extern void layout_tell(_Bool child) __attribute__((weak, visibility("default")));
+
+void tell_layout(void)
+{
+    if (layout_tell)
+        layout_tell(1);
+}
 
 void forget_interpreter(void)
 {

@@ -361,6 +361,7 @@ void pr_last_stage(page_t *page, const op_t *ops, unsigned n, const char *blob, 
     struct stage stage = { .page = page, .ops = ops, .n = n, .blob = blob, .listener = -1 };
     uint32_t steps = page->steps;
     page->phase = PHASE_LAST;
+    tell_layout();
     prepare(&stage, blob_len);
     forget_stack(__builtin_dwarf_cfa());
     for (const op_t *op = stage.ops; op < stage.ops + n; op++) {

@@ -61,6 +61,7 @@ void must(struct stage *stage, long result, const char *what);                  
 
 /* ---- last_memory.c ---- */
 void *keep(struct stage *stage, const void *bytes, size_t len);                 /* a copy; bytes NULL: zeros */
+void tell_layout(void);                                                         /* while a snapshot is tried (lay_out.py) */
 void forget_interpreter(void);                                                  /* all memory of Python's, malloc's too */
 int is_c_library(const char *path);
 

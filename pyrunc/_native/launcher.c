@@ -1,8 +1,8 @@
 /* launcher.c: main of the `pyrunc` program.
  *
  * Everything here happens before Python exists: open descriptors 0 to 2 (the first file opened would become somebody's
- * stdout), set signals that are not as the runtime needs them, and for commands that make a process of a container start
- * again from a sealed image, since a container can reach the program that it was forked from as /proc/<pid>/exe and has
+ * stdout), set signals that are not as the runtime needs them, and for commands that make a process of a container go on
+ * from a sealed image, since a container can reach the program that it was forked from as /proc/<pid>/exe and has
  * overwritten it that way (CVE-2019-5736). The environment and the working directory decide nothing. */
 #define _GNU_SOURCE
 #include "launcher.h"
@@ -137,8 +137,8 @@ static _Noreturn __attribute__((noinline)) void start(int argc, char **argv)
         argc += started ? 3 : 1;
     }
 #ifdef SNAPSHOT
-    if (!sealed && argc == 3 && !strcmp(argv[1], "--make-snapshot"))
-        make_snapshot(argv[2]);
+    if (!sealed && (argc == 3 || argc == 4) && !strcmp(argv[1], "--make-snapshot"))
+        make_snapshot(argv[2], argv[3]);
 #endif
     bool seal = makes_process(argv);
     if (sealed) {       /* the first start left our path here; only who started us could have written another */
@@ -152,19 +152,22 @@ static _Noreturn __attribute__((noinline)) void start(int argc, char **argv)
         self[length] = 0;
     }
     find_library(self, library);
+    /* Neither the container nor another user may trace the runtime or read its memory. Files in /proc of a process that
+     * is not dumpable belong to root, which a rootless runtime is not: there it is done once the id maps are written. */
+    if (geteuid() == 0 && prctl(PR_SET_DUMPABLE, 0) < 0)
+        die("cannot keep others from its memory");
 #ifdef EMBEDDED_PYTHON
     if (seal && !sealed) {
         int image = sealed_image_open(self, library);
-        argv[0] = self;
-        if (image >= 0)
+        if (image >= 0) {
+            if (can_seal_in_place(image, argv))
+                run_python_sealed(library, argc, argv, image);
+            argv[0] = self;
             execveat(image, "", argv, environ, AT_EMPTY_PATH);
+        }
         die("cannot start from a sealed image of this program (CVE-2019-5736)");
     }
 #endif
-    /* Neither the container nor another user may trace the runtime or read its memory. Files in /proc of a process that
-     * is not dumpable belong to root, which a rootless runtime is not: there it is done once the id maps are written. */
-    if (geteuid() == 0)
-        prctl(PR_SET_DUMPABLE, 0);
     run_python(library, argc, argv, seal);
 }
 

@@ -169,10 +169,8 @@ static void own_data(struct kept *kept, bool put)
     keep_or_put(kept, __cpu_features2, sizeof __cpu_features2);
 }
 
-static bool refuse(int fd, const char *why)
+static bool refuse(const char *why)
 {
-    if (fd >= 0)
-        close(fd);
     refusal = why;
     return false;
 }
@@ -185,6 +183,22 @@ const char *snapshot_refusal(void)
 static void *map(int fd, const struct snapshot_part *part, int how)
 {
     return mmap((void *)part->address, part->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | how, fd, (off_t)part->offset);
+}
+
+enum { HUGE_PAGE = 2 << 20 };
+
+/* Copies one page of 2 MiB, instead of hundreds of small ones one after the other, where the kernel has such pages. */
+static bool copy_at_once(int fd)
+{
+    const struct snapshot_part *arena = &snapshot_place.arena;
+    struct snapshot_part begin = { arena->address, HUGE_PAGE, arena->offset };
+    if (!snapshot_place.hot || snapshot_place.hot > HUGE_PAGE || arena->size < HUGE_PAGE)
+        return true;
+    if (mmap(ARENA, HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == ARENA &&
+        !madvise(ARENA, HUGE_PAGE, MADV_HUGEPAGE) &&
+        pread(fd, ARENA, HUGE_PAGE, (off_t)arena->offset) == HUGE_PAGE)
+        return true;
+    return map(fd, &begin, MAP_FIXED) == ARENA;
 }
 
 static void make_anew(void)
@@ -200,7 +214,7 @@ static void make_anew(void)
         *state->words[i] = (uintptr_t)pthread_self();
 }
 
-bool snapshot_take(void)
+bool snapshot_take(int fd, bool at_once)
 {
     struct snapshot_part data = snapshot_data();
     struct stat file;
@@ -209,21 +223,23 @@ bool snapshot_take(void)
         return false;
     if ((uint64_t)sysconf(_SC_PAGESIZE) != snapshot_place.page_size || data.address != snapshot_place.data.address ||
         data.size != snapshot_place.data.size)
-        return refuse(-1, "it was made for another size of pages");
-    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+        return refuse("it was made for another size of pages");
     if (fd < 0 || fstat(fd, &file) || (uint64_t)file.st_size != snapshot_place.file_size)
-        return refuse(fd, "the program's file is not as it was built");
+        return refuse("the program's file is not as it was built");
     own_data(&kept, false);
     if (kept.too_much || !make_keys())
-        return refuse(fd, "the C library has begun otherwise");
+        return refuse("the C library has begun otherwise");
     if (map(fd, &snapshot_place.arena, MAP_FIXED_NOREPLACE) != ARENA)
-        return refuse(fd, "there is no room at its address");
+        return refuse("there is no room at its address");
     if (map(fd, &snapshot_place.data, MAP_FIXED) != (void *)data.address) {
         munmap(ARENA, snapshot_place.arena.size);
-        return refuse(fd, "the program's data cannot be mapped");
+        return refuse("the program's data cannot be mapped");
+    }
+    if (at_once && !copy_at_once(fd)) {
+        static const char said[] = "pyrunc: out of memory while it starts\n";
+        _exit(write(STDERR_FILENO, said, sizeof said - 1) < 0 ? 127 : 1);   /* what Python has is not to be undone */
     }
     own_data(&kept, true);
-    close(fd);
     make_anew();
     return true;
 }

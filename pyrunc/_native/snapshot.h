@@ -13,7 +13,7 @@
 
 /* Where all that is allocated for the snapshot lies: far from all that the kernel places, on every 64-bit machine. */
 #define ARENA ((char *)0x1000000000)
-enum { ARENA_ROOM = 64 << 20, MOST_KEYS = 4, MOST_WORDS = 64, MOST_KEPT = 1024 };
+enum { ARENA_ROOM = 1 << 30, MOST_KEYS = 4, MOST_WORDS = 64, MOST_KEPT = 1024 };
 
 /* A part of memory and of the program's file. */
 struct snapshot_part { uint64_t address, size, offset; };
@@ -23,6 +23,8 @@ struct snapshot_part { uint64_t address, size, offset; };
 struct snapshot_place {
     char magic[16];
     uint64_t file_size, page_size;
+    uint64_t spread;                    /* each block has a page of its own (snapshot_layout.c) */
+    uint64_t hot;                       /* bytes of the arena that commands write to; they are its first */
     struct snapshot_part data, arena;
     uint64_t key_count;
     pthread_key_t keys[MOST_KEYS];      /* the numbers of pthread_key_create */
@@ -33,7 +35,6 @@ extern const struct snapshot_place snapshot_place;
 /* What is another in each process, noted while the snapshot was made. */
 struct snapshot_state {
     bool making;                                /* malloc takes from the arena */
-    char *top;                                  /* the arena's used end */
     const char *unfit;                          /* why no snapshot can be made */
     unsigned key_count, word_count;
     pthread_key_t keys[MOST_KEYS];
@@ -44,16 +45,38 @@ struct snapshot_state {
 };
 extern struct snapshot_state snapshot_state;
 
-/* Begins the making: from here on malloc takes from the arena. */
-void snapshot_begin(void);
+/* Begins the making: from here on malloc takes from the arena. layout: a file that says where each block is to lie, or
+ * SPREAD, or NULL (snapshot_layout.c). */
+void snapshot_begin(const char *layout);
+#define SPREAD "--spread"
+
+/* Blocks that commands write to lie together, those of the same commands in the same zone; the last is for the rest. */
+enum { ZONES = 10, REST = ZONES - 1 };
+/* What is before each block: its size, the list of free ones that it goes to, and how many were taken before it. */
+struct snapshot_block { uint64_t size; uint32_t list, number; };
+/* Reads a layout: the room of each zone but the last goes to room, in bytes. Dies with a message. */
+void layout_begin(const char *layout, uint64_t room[REST]);
+unsigned layout_zone(uint32_t number);
+bool layout_is_spread(void);
+void layout_end(void);
+/* Tells who asks (TOUCHED) which blocks this process has written to, when the program is spread. */
+void layout_tell(bool child);
+/* Ends the allocator's work: the used end of the arena. */
+char *memory_end(void);
+/* The end of what commands are known to write to, ARENA for nothing. */
+char *memory_hot_end(void);
+/* Whether commands are known not to write to a block. */
+bool memory_is_cold(const void *block);
+void memory_begin(const uint64_t room[REST]);
 
 /* Writes this process down as a program at path: everything must be as a later start shall find it, but for what
  * snapshot_take makes anew. The process may only end after that. Dies with a message. */
 void snapshot_write(const char *path);
 
 /* Goes on from the snapshot of this program, if it fits: then whatever was in the program's data is what it was when
- * snapshot_write was called. Otherwise nothing has changed, and snapshot_refusal() says why, or is NULL without one. */
-bool snapshot_take(void);
+ * snapshot_write was called. Otherwise nothing has changed, and snapshot_refusal() says why, or is NULL without one.
+ * at_once: for a command that writes to most of what commands write to. program: a descriptor of its file. */
+bool snapshot_take(int program, bool at_once);
 const char *snapshot_refusal(void);
 
 /* Gives back what this process has written into the arena: nothing of it is needed any more. */

@@ -23,14 +23,29 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size);
 
 const struct snapshot_place snapshot_place __attribute__((section(".snapshot"))) = { .magic = "" };
 
-/* Before each block: its size, and so the list that it goes to. */
-struct head { size_t size, list; };
 enum { LISTS = 256, NO_LIST = LISTS };
 
-static void *lists[LISTS];      /* of free blocks; the first word of each is the next */
+/* From top to end there is room; of free blocks, the first word of each is the next. */
+static struct zone { char *top, *end; void *lists[LISTS]; } zones[ZONES];
+static uint32_t taken;          /* blocks, so far */
+
+void memory_begin(const uint64_t room[REST])
+{
+    char *at = ARENA;
+    for (unsigned i = 0; i < ZONES; i++) {
+        zones[i].top = at;
+        at = i < REST ? at + room[i] : ARENA + ARENA_ROOM;
+        zones[i].end = at;
+    }
+}
+
+char *memory_end(void)
+{
+    return zones[REST].top;
+}
 
 /* Sizes are multiples of 16 up to 1 KiB, and quarters of powers of two above. Not more than 2^32. */
-static size_t list_of(size_t *size)
+static uint32_t list_of(size_t *size)
 {
     if (*size <= 1024) {
         size_t units = *size ? (*size + 15) / 16 : 1;
@@ -43,9 +58,9 @@ static size_t list_of(size_t *size)
     return 64 + (log - 10) * 4 + steps;
 }
 
-static struct head *head_of(void *block)
+static struct snapshot_block *head_of(void *block)
 {
-    return (struct head *)block - 1;
+    return (struct snapshot_block *)block - 1;
 }
 
 static bool in_arena(const void *block)
@@ -53,15 +68,39 @@ static bool in_arena(const void *block)
     return (const char *)block >= ARENA && (const char *)block < ARENA + ARENA_ROOM;
 }
 
-static void *take(size_t size, size_t alignment, size_t list)
+static struct zone *zone_of(const void *block)
 {
-    char *block = (char *)(((uintptr_t)snapshot_state.top + sizeof(struct head) + alignment - 1) & -alignment);
-    if (size > ARENA_ROOM || block + size > ARENA + ARENA_ROOM) {
+    struct zone *zone = zones;
+    while (zone < zones + REST && (const char *)block >= zone->end)
+        zone++;
+    return zone;
+}
+
+char *memory_hot_end(void)
+{
+    return zones[REST - 1].end;
+}
+
+bool memory_is_cold(const void *block)
+{
+    return memory_hot_end() > ARENA && in_arena(block) && zone_of(block) == &zones[REST];
+}
+
+/* A new block. */
+static void *take(struct zone *zone, size_t size, size_t alignment, uint32_t list)
+{
+    uintptr_t top = (uintptr_t)zone->top, page = 4096;
+    if (layout_is_spread())             /* its head begins a page, or ends one where the block begins the next */
+        top = ((top + page - 1) & -page) + (alignment > 16 ? page - sizeof(struct snapshot_block) : 0);
+    char *block = (char *)((top + sizeof(struct snapshot_block) + alignment - 1) & -alignment);
+    if (size > ARENA_ROOM || block + size > zone->end) {
+        if (zone != &zones[REST])       /* not as it was when the layout was made */
+            return take(&zones[REST], size, alignment, list);
         errno = ENOMEM;
         return NULL;
     }
-    snapshot_state.top = block + size;
-    *head_of(block) = (struct head){ size, list };
+    zone->top = block + size;
+    *head_of(block) = (struct snapshot_block){ size, list, taken };
     return block;
 }
 
@@ -73,11 +112,13 @@ void *__wrap_malloc(size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    size_t list = list_of(&size);
-    void *block = lists[list];
+    uint32_t list = list_of(&size);
+    struct zone *zone = &zones[layout_zone(++taken)];
+    void *block = zone->lists[list];
     if (!block)
-        return take(size, 16, list);
-    memcpy(&lists[list], block, sizeof(void *));
+        return take(zone, size, 16, list);
+    memcpy(&zone->lists[list], block, sizeof(void *));
+    head_of(block)->number = taken;
     return memset(block, 0, size);              /* nothing that is forgotten goes into the file */
 }
 
@@ -87,14 +128,15 @@ void __wrap_free(void *block)
         __real_free(block);
         return;
     }
-    struct head *head = head_of(block);
+    struct snapshot_block *head = head_of(block);
     if (!snapshot_state.making)
         return;
     memset(block, 0, head->size);
     if (head->list == NO_LIST)
         return;
-    memcpy(block, &lists[head->list], sizeof(void *));
-    lists[head->list] = block;
+    struct zone *zone = zone_of(block);
+    memcpy(block, &zone->lists[head->list], sizeof(void *));
+    zone->lists[head->list] = block;
 }
 
 void *__wrap_calloc(size_t count, size_t size)
@@ -126,6 +168,7 @@ void *__wrap_realloc(void *block, size_t size)
 
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
-    return snapshot_state.making ? take(size, alignment < 16 ? 16 : alignment, NO_LIST)
-                                 : __real_aligned_alloc(alignment, size);
+    return snapshot_state.making
+               ? take(&zones[layout_zone(++taken)], size, alignment < 16 ? 16 : alignment, NO_LIST)
+               : __real_aligned_alloc(alignment, size);
 }

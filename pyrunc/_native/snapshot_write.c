@@ -22,17 +22,19 @@ enum { MOST_STACK = 64 << 20, MOST_MAPPINGS = 256, MOST_TOLD = 20, MAPS = 1 << 1
 struct range { uintptr_t from, to; };
 static struct { unsigned count; struct range list[MOST_MAPPINGS]; } foreign;
 
-void snapshot_begin(void)
+void snapshot_begin(const char *layout)
 {
-    char *room = mmap(ARENA, ARENA_ROOM, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
-    if (room != ARENA)
+    uint64_t room[REST];
+    char *arena = mmap(ARENA, ARENA_ROOM, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
+    if (arena != ARENA)
         die("no room for a snapshot");
     /* The C library's own heap shall not lie behind the program: its addresses there are so small that code looks like
      * them. Where the break cannot be moved it takes mappings. */
     mmap((void *)(((uintptr_t)sbrk(0) + 4095) & -4096UL), 4096, PROT_NONE,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    snapshot_state.top = ARENA;
+    layout_begin(layout, room);
+    memory_begin(room);
     snapshot_state.making = true;
 }
 
@@ -148,11 +150,13 @@ void snapshot_write(const char *path)
     if (snapshot_place.file_size || program < 0 || fstat(program, &status))
         die("a snapshot can be made of a program without one only");
     struct snapshot_part data = snapshot_data();
+    bool spread = layout_is_spread();
+    layout_end();
     find_foreign(data);
     keep_tls();
     struct snapshot_state *state = &snapshot_state;
     state->making = false;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), end = ((uintptr_t)state->top + page - 1) & -page;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), end = ((uintptr_t)memory_end() + page - 1) & -page;
     unsigned found = inspect(data.address, data.address + data.size, is_relocated);
     found += inspect((uintptr_t)ARENA, end, never);
     if (found || state->unfit) {
@@ -163,24 +167,25 @@ void snapshot_write(const char *path)
 
     size_t size = (size_t)status.st_size, padded = (size + page - 1) & -page, arena = end - (uintptr_t)ARENA;
     size_t whole = padded + data.size + arena;
-    char *file = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *file = mmap(NULL, whole - arena, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (file == MAP_FAILED || pread(program, file, size, 0) != (ssize_t)size)
         die("cannot read the program");
     data.offset = padded;
     struct snapshot_place place = {
-        .magic = SNAPSHOT_MAGIC, .file_size = whole, .page_size = page, .data = data, .key_count = state->key_count,
+        .magic = SNAPSHOT_MAGIC, .file_size = whole, .page_size = page, .spread = spread, .data = data, .hot = (uint64_t)(memory_hot_end() - ARENA),
+        .key_count = state->key_count,
         .arena = { .address = (uintptr_t)ARENA, .size = arena, .offset = padded + data.size },
     };
     memcpy(place.keys, state->keys, sizeof place.keys);
     memcpy(file + offset_of(file, (uintptr_t)&snapshot_place), &place, sizeof place);
     memcpy(file + padded, (void *)data.address, data.size);
-    memcpy(file + place.arena.offset, ARENA, arena);
-    /* In one go: of a file that was written in small pieces the kernel's cache is in small pieces, too, and each start
+    /* In large pieces: of a file that was written in small pieces the kernel's cache is in small pieces, too, and each start
      * maps it by them. */
     int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
     if (out < 0)
         die(path);
-    put(out, file, whole);
+    put(out, file, whole - arena);
+    put(out, ARENA, arena);
     if (close(out))
         die(path);
 }

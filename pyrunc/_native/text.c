@@ -2,6 +2,8 @@
  * without the rest of it: the process may have let go of it (raw.h). */
 #include "last_stage.h"
 
+#define QUOTED 400u             /* the most bytes that are quoted of a name */
+
 struct line line_in(char *buffer, size_t size)
 {
     *buffer = 0;
@@ -31,7 +33,11 @@ void say_quoted(struct line *line, const char *text)
 {
     static const char digits[] = "0123456789abcdef", from[] = "\a\b\t\n\v\f\r\"\\", to[] = "abtnvfr\"\\";
     put(line, '"');
-    for (; *text; text++) {
+    for (unsigned length = 0; *text; text++, length++) {
+        if (length >= QUOTED && (*text & 0xc0) != 0x80) {      /* what is wrong with it has to fit in behind it */
+            say(line, "...");
+            break;
+        }
         unsigned known = 0;
         while (from[known] && from[known] != *text)
             known++;

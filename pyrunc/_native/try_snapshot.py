@@ -11,7 +11,10 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TREE = Path(__file__).resolve().parent.parent.parent
 TIMEOUT = 120       # seconds of a command; it takes milliseconds
@@ -58,7 +61,7 @@ def library(place: Path) -> None:
 class Program:
     """A copy of a program, with the state of its containers."""
 
-    def __init__(self, program: Path, place: Path) -> None:
+    def __init__(self, program: Path, place: Path, change: Callable[[dict[str, Any]], None] | None = None) -> None:
         self.place, self.path = place, place / "bin/pyrunc"
         self.path.parent.mkdir(parents=True)
         shutil.copyfile(program, self.path)
@@ -66,14 +69,17 @@ class Program:
         library(place / "lib/pyrunc")
         self.bundle = place / "bundle"
         (self.bundle / "rootfs").mkdir(parents=True)
-        (self.bundle / "config.json").write_text(json.dumps(configuration(self.bundle / "rootfs")))
+        config = configuration(self.bundle / "rootfs")
+        if change:
+            change(config)
+        (self.bundle / "config.json").write_text(json.dumps(config))
 
-    def __call__(self, *words: str) -> tuple[int, str]:
-        """Status and output of a command, which has no environment but a name or two."""
+    def __call__(self, *words: str, keep: tuple[int, ...] = ()) -> tuple[int, str]:
+        """Status and output of a command, which has no environment but a name or two. keep: descriptors."""
         with tempfile.TemporaryFile("w+") as output:    # not a pipe, which a container would keep open
             status = subprocess.run([self.path, "--root", self.place / "state", *words], stdin=subprocess.DEVNULL,
                                     stdout=output, stderr=subprocess.STDOUT, env={"TRIED": "1"}, cwd="/",
-                                    timeout=TIMEOUT, check=False).returncode
+                                    timeout=TIMEOUT, check=False, pass_fds=keep).returncode
             output.seek(0)
             return status, output.read()
 

@@ -14,6 +14,7 @@ from pyrunc._native import lib
 from pyrunc.kernel.last_stage import OP_CHDIR, OP_SETUID, pack_strings
 from pyrunc.kernel.linux import Kernel
 
+from ..world import let_in
 from .stage import Op, Stage, execute, op, run
 
 
@@ -83,8 +84,7 @@ def test_argument_with_a_slash_is_relative_to_the_cwd(programs: Path) -> None:
 def test_look_up_as_the_user(programs: Path) -> None:
     """With the container's ids: what root could execute does not count."""
     (programs / "good").chmod(0o700)
-    for directory in (programs, programs.parent, programs.parent.parent):
-        directory.chmod(0o755)
+    let_in(programs)
     told = run([op(OP_SETUID, 1000), *execute(f"{programs}/good")])
     assert told.failure == (f'exec: "{programs}/good"', errno.EACCES)
 

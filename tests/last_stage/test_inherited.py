@@ -22,6 +22,7 @@ from pyrunc.kernel.last_stage import (
     pack_strings,
 )
 
+from ..world import let_in
 from .stage import Op, execute, op, run, shell
 
 
@@ -88,8 +89,7 @@ def test_cwd_that_only_root_may_enter(tmp_path: Path) -> None:
 
 def test_cwd_that_only_the_user_may_enter(tmp_path: Path) -> None:
     """Root without capabilities stands for root on a file system where it means nothing."""
-    tmp_path.parent.chmod(0o755)
-    tmp_path.parent.parent.chmod(0o755)
+    let_in(tmp_path.parent)
     os.chown(tmp_path, 1000, 1000)
     tmp_path.chmod(0o700)
     drop = op(OP_CAPSET, 1 << 7, 1 << 7, 0)                                   # keeps CAP_SETUID

@@ -41,9 +41,9 @@ def installed(staged: Path, private_world: None, place: Path) -> Iterator[Runtim
         runtime("delete", "--force", left.name)
 
 
-def test_make_install_leaves_a_program_by_two_names_a_library_and_a_page(staged: Path) -> None:
+def test_make_install_leaves_two_programs_one_by_two_names_a_library_and_a_page(staged: Path) -> None:
     assert {path.relative_to(staged).as_posix() for path in staged.glob("*/*")} == {
-        "bin/pyrunc", "bin/containerd-shim-pyrunc-v2", "lib/pyrunc", "share/man"}
+        "bin/pyrunc", "bin/containerd-shim-pyrunc-v2", "bin/runciter", "lib/pyrunc", "share/man"}
     assert (staged / "bin/pyrunc").samefile(staged / "bin/containerd-shim-pyrunc-v2")
     done = subprocess.run([staged / "bin/containerd-shim-pyrunc-v2", "-v"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("containerd-shim-pyrunc-v2:")

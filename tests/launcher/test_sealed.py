@@ -5,8 +5,12 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
+import subprocess
 import sys
 import sysconfig
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +76,11 @@ def test_exe_of_init_is_neither_the_hosts_file_nor_writable(
     else:
         assert os.readlink(exe) == f"/{host.name}"                  # of a mount that has no path
         assert os.fstatvfs(kept).f_flag & os.ST_RDONLY
+    parts = [part for part in Path(f"/proc/{init.pid}/map_files").iterdir() if os.readlink(part).endswith(host.name)]
+    assert parts or how == "memfd"
+    for part in parts:                                              # what is mapped is no other way to the host's file
+        with pytest.raises(OSError):
+            os.open(part, os.O_RDWR)
     driven.ok("kill", name, "KILL")
     init.wait()
     driven.ok("delete", name)
@@ -83,6 +92,9 @@ def test_exe_of_init_is_neither_the_hosts_file_nor_writable(
     assert digest(host) == before
 
 
+PYRUNC = Launcher(Path(sys.prefix, "bin/pyrunc"), "")
+#: The image is executed, or the process makes it its own program.
+SEALED = r" execveat\(.* = 0|PR_SET_MM_MAP, .* = 0"
 SEALING = [line.split() for line in """
     create x
     run x
@@ -119,9 +131,93 @@ NOT_SEALING = [line.split() for line in """
 
 @pytest.mark.parametrize("argv", SEALING + NOT_SEALING, ids=" ".join)
 def test_commands_that_make_a_process_of_a_container_are_sealed(argv: list[str]) -> None:
-    calls = Launcher(Path(sys.prefix, "bin/pyrunc"), "").traced(*argv, calls="execve,execveat")
+    calls = PYRUNC.traced(*argv, calls="execve,execveat,prctl")
     assert len(re.findall(r" execve\(", calls)) == 1
-    assert len(re.findall(r" execveat\(.* = 0", calls)) == (argv in SEALING)
+    assert len(re.findall(SEALED, calls)) == (argv in SEALING)
+    assert ('PR_SET_NAME, "pyrunc"' in calls) == (argv in SEALING)      # whatever it is called
+    # Nobody may look at it from before it is sealed; an execve makes it dumpable again.
+    assert re.search(r"PR_SET_DUMPABLE, SUID_DUMP_DISABLE\) = 0(.|\n)*(" + SEALED + ")", calls) or argv in NOT_SEALING
+    assert "DUMPABLE" in calls.rpartition(" execveat(")[2] and "SUID_DUMP_USER" not in calls
+
+
+def calls_of_sealing(*inject: str) -> tuple[list[str], str]:
+    """The system calls of a command that is sealed, and what it said in the end."""
+    with tempfile.NamedTemporaryFile("r") as log:
+        words: list[str | Path] = ["strace", "-qq", "-o", log.name, *inject, PYRUNC.path, "unheard-of"]
+        done = subprocess.run(words, env={}, capture_output=True, text=True, check=False)
+        return log.read().splitlines(), re.sub(r'time="[^"]*"', "", done.stderr)
+
+
+def test_whatever_fails_nothing_is_done_unsealed() -> None:
+    """Each system call of the sealing fails in turn, and then the image is executed, or it is over."""
+    calls, said = calls_of_sealing()
+    in_place = "start: snapshot" in PYRUNC("--version").stdout
+    assert "unheard-of" in said and in_place == any(re.search(r"PR_SET_MM_MAP, .* = 0", call) for call in calls)
+    counts: dict[str, int] = {}
+    over: dict[tuple[str, int], str] = {}
+    faults: list[tuple[str, int]] = []
+    sealing = False
+    for call in calls:
+        name = call.partition("(")[0]
+        counts[name] = counts.get(name, 0) + 1
+        sealing |= "SUID_DUMP_DISABLE" in call
+        source = '.py"' in call                     # of each it is asked whether it is what was frozen: one will do
+        if sealing and name not in ("close", "munmap", "brk") and not (source and "source" in counts):
+            faults.append((name, counts[name]))
+        if source:
+            counts["source"] = 1
+        if 'PR_SET_NAME, "pyrunc"' in call or name == "execveat":
+            break
+    assert len(faults) > (20 if in_place else 6)
+    for name, number in faults:
+        for error in ("EPERM", "ENOMEM"):
+            calls, then = calls_of_sealing("-e", f"inject={name}:error={error}:when={number}")
+            assert any("(INJECTED)" in call for call in calls), (name, number)
+            if then == said:
+                assert any(re.search(f"^execveat.* = 0|{SEALED}", call) for call in calls), (name, number, error)
+            else:
+                over[name, number] = then
+    assert set(over.values()) <= {f"pyrunc: {what}: {why}\n" for what in (
+        "cannot start from a sealed image of this program (CVE-2019-5736)", "cannot keep others from its memory")
+        for why in ("Operation not permitted", "Cannot allocate memory")}, over
+    assert len(over) <= 2                   # the rest goes another way
+
+
+@pytest.mark.parametrize("environment", [{}, {"A": "b", "C": "d" * 1000}], ids=["without", "with"])
+def test_its_words_and_environment_lie_where_they_did(environment: dict[str, str], private_world: None, place: Path,
+                                                      name: str) -> None:
+    """The kernel is told of them when a process makes the image its own program; ps(1) shows what lies there."""
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["sleep", "1000"]}))
+    runtime = Runtime(str(PYRUNC.path), place / "state")
+    running = runtime.popen("run", "--bundle", bundle, name, env=environment)
+    try:
+        while not (runtime.root / name / "state.json").exists():
+            assert running.poll() is None
+            time.sleep(0.01)
+        words = Path(f"/proc/{running.pid}/cmdline").read_bytes().split(b"\0")[1:-1]
+        assert words == [word.encode() for word in runtime.argv("run", "--bundle", bundle, name)[1:]]
+        found = Path(f"/proc/{running.pid}/environ").read_bytes()
+        assert found == b"".join(f"{key}={value}\0".encode() for key, value in environment.items())
+    finally:
+        runtime("delete", "--force", name)
+        running.wait()
+
+
+GONE = "import os, sys; fd = os.open(sys.argv[1], os.O_RDONLY); os.unlink(sys.argv[1]); os.execve(fd, sys.argv[1:], {})"
+
+
+def test_another_program_in_its_place_is_executed_and_not_mapped(tmp_path: Path) -> None:
+    """What lies at its path may be another one by then. Parts of that in the one that runs would be a crash."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/pyrunc").symlink_to(sysconfig.get_path("platlib"))
+    program = Path(sys.prefix, "bin/pyrunc")
+    running = place / "pyrunc"
+    for other in (place / "pyrunc (deleted)", running):         # so the kernel names a file that is gone
+        shutil.copy(program, other)
+    calls = Launcher(Path(sys.executable).resolve(), "").traced("-c", GONE, str(running), "run", calls="execveat,prctl")
+    assert len(re.findall(r" execveat\(.* = 0", calls)) == 2 and "PR_SET_MM_MAP" not in calls, calls
 
 
 BY_DESCRIPTOR = "import os, sys; os.execve(os.open(sys.argv[1], os.O_RDONLY), sys.argv[1:], {})"
@@ -138,7 +234,7 @@ def test_a_start_by_descriptor_does_not_pass_for_a_seal(private_world: None, tmp
     try:
         for path in (program, merged / "pyrunc"):
             calls = Launcher(Path(sys.executable).resolve(), "").traced(
-                "-c", BY_DESCRIPTOR, str(path), "run", calls="execveat")
-            assert len(re.findall(r" execveat\(", calls)) == 2, calls
+                "-c", BY_DESCRIPTOR, str(path), "run", calls="execveat,prctl")
+            assert len(re.findall(SEALED, calls)) == 2, calls
     finally:
         world.unmount(merged)

@@ -1,0 +1,122 @@
+"""Finds out which of a snapshot's objects commands write to, so that these can lie together (snapshot_layout.c).
+
+The commands of a container's life are run with a program whose snapshot is spread. Where no container can be made, less
+is known, and a start copies more pages.
+"""
+from __future__ import annotations
+
+import os
+import runpy
+import struct
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+HERE = Path(__file__).resolve().parent
+#: Where a process of a spread program tells what it has written to: pairs of a block's number and its size.
+TOUCHED = 100
+IN_CHILD = 1 << 31
+#: Larger blocks stay where they are: a command writes to a part of them.
+LARGEST = 16 << 10
+HEAD, PAGE = 16, 4096
+#: The zones (snapshot.h): what the first of these writes to, what else the second does, and so on. "child" is what a
+#: process of the container writes, before it becomes that.
+ZONES = ("state", "kill", "start", "delete", "exec", "create", "child", "features", "--version")
+REST = len(ZONES)
+#: What the file begins with: the room of each zone.
+HEADER = struct.Struct(f"={REST}Q")
+
+#: What engines let a container do, of every kind.
+CAPABILITIES = [f"CAP_{name}" for name in (
+    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
+    "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE")]
+MOUNTS = {
+    "/dev": ("tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
+    "/dev/pts": ("devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
+    "/dev/shm": ("tmpfs", "nosuid,noexec,nodev,mode=1777,size=65536k"),
+    "/dev/mqueue": ("mqueue", "nosuid,noexec,nodev"),
+    "/sys": ("sysfs", "nosuid,noexec,nodev,ro"),
+    "/sys/fs/cgroup": ("cgroup", "nosuid,noexec,nodev,ro"),
+}
+
+
+def like_an_engines(config: dict[str, Any]) -> None:
+    """Let a container be of the kind that engines ask for: more namespaces, mounts, limits, and a filter."""
+    config["mounts"] += [{"destination": place, "type": kind, "source": kind, "options": options.split(",")}
+                         for place, (kind, options) in MOUNTS.items()]
+    config["linux"]["namespaces"] += [{"type": "network"}, {"type": "cgroup"}]
+    config["linux"].update(
+        maskedPaths=["/proc/kcore", "/proc/keys", "/proc/acpi", "/sys/firmware"],
+        readonlyPaths=["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+        resources={"devices": [{"allow": False, "access": "rwm"}]},
+        seccomp={"defaultAction": "SCMP_ACT_ALLOW", "architectures": [],
+                 "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]})
+    config["process"].update(
+        noNewPrivileges=True, rlimits=[{"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 1024}],
+        capabilities=dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES))
+
+
+def touched(program: Any, words: Sequence[str]) -> tuple[int, dict[int, int], dict[int, int]]:
+    """Run a command: its status, and the sizes by number of what it has written to, and of what its child has."""
+    with tempfile.TemporaryFile() as told:
+        os.dup2(told.fileno(), TOUCHED)
+        try:
+            status, _ = program(*words, keep=(TOUCHED,))
+        finally:
+            os.close(TOUCHED)
+        told.seek(0)
+        own: dict[int, int] = {}
+        child: dict[int, int] = {}
+        for number, size in struct.iter_unpack("=2I", told.read()):
+            (child if number & IN_CHILD else own)[number & ~IN_CHILD] = size
+        return status, own, child
+
+
+def try_commands(program: Any, zones: dict[str, dict[int, int]]) -> int:
+    """A container's life; what it writes to is added. The status of its creation."""
+    name = f"layout-{os.getpid()}"
+    statuses = []
+    try:
+        for words in (["create", "--bundle", str(program.bundle), "--pid-file", str(program.place / "pid"), name],
+                      ["state", name], ["start", name], ["state", name], ["exec", name, "/bin/sh", "-c", "exit 3"],
+                      ["exec", name, "/bin/sh"], ["kill", name, "KILL"], ["delete", name], ["features"], ["--version"]):
+            status, own, child = touched(program, words)
+            zones[words[0]].update(own)
+            zones["child"].update(child)
+            statuses.append(status)
+        return statuses[0]
+    finally:
+        program("delete", "--force", name)
+
+
+def layout(spread: Path) -> bytes:
+    """The layout that a spread program tells by being used."""
+    tried: dict[str, Callable[..., Any]] = runpy.run_path(str(HERE / "try_snapshot.py"))
+    zones: dict[str, dict[int, int]] = {name: {} for name in ZONES}
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        place.chmod(0o755)
+        for name, change in (("engine", like_an_engines), ("simple", None)):
+            program = tried["Program"](spread, place / name, change)
+            if not try_commands(program, defaultdict(dict)):        # (the first compiles the filter, which others find)
+                try_commands(program, zones)
+        if not zones["create"]:                     # what commands write that find no container
+            try_commands(program, zones)
+    return packed(zones)
+
+
+def packed(zones: dict[str, dict[int, int]]) -> bytes:
+    """The file: the room of each zone, and then the zone of each block by its number."""
+    where: dict[int, int] = {}
+    room = [0] * REST
+    for kind, found in enumerate(zones.values()):
+        for block, size in found.items():
+            if size <= LARGEST and block not in where:
+                where[block] = kind
+                room[kind] += size + HEAD
+    room = [(size + PAGE - 1) // PAGE * PAGE for size in room]
+    return HEADER.pack(*room) + bytes(where.get(number, REST) for number in range(max(where, default=0) + 1))

@@ -1,0 +1,96 @@
+/* snapshot_layout.c: which of the snapshot's blocks lie together.
+ *
+ * A command writes to few of the objects that were imported, mostly to count its references to them, and a page that it
+ * writes to is copied: so those that commands write to shall lie together. Which they are is found out by trying
+ * (lay_out.py). In a program whose snapshot is spread, each block has a page of its own. A process of it tells at its end
+ * which of its pages the kernel has copied. The next program made of the same sources in the same way takes the same
+ * blocks in the same order, so they are known by their number. */
+#define _GNU_SOURCE
+#include "snapshot.h"
+#include "launcher.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TOUCHED = 100 };         /* the descriptor of who wants to be told, of a spread program */
+enum { PAGE = 4096, PAGES = 512, IN_CHILD = 1U << 31 };
+
+/* The file: how much room each zone needs, and then the zone of each block. */
+static struct { const struct layout { uint64_t room[REST]; unsigned char zones[]; } *file; size_t size; bool spread; } now;
+
+void layout_begin(const char *layout, uint64_t room[REST])
+{
+    memset(room, 0, REST * sizeof *room);
+    now.spread = layout && !strcmp(layout, SPREAD);
+    if (!layout || now.spread)
+        return;
+    struct stat status;
+    int fd = open(layout, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status))
+        die(layout);
+    now.size = (size_t)status.st_size;
+    now.file = mmap(NULL, now.size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (now.file == MAP_FAILED || now.size < sizeof *now.file)
+        die(layout);
+    close(fd);
+    memcpy(room, now.file->room, REST * sizeof *room);
+}
+
+unsigned layout_zone(uint32_t number)
+{
+    if (!now.file || number >= now.size - sizeof *now.file || now.file->zones[number] > REST)
+        return REST;
+    return now.file->zones[number];
+}
+
+bool layout_is_spread(void)
+{
+    return now.spread;
+}
+
+void layout_end(void)
+{
+    if (now.file)
+        munmap((void *)now.file, now.size);
+    memset(&now, 0, sizeof now);
+}
+
+/* Whether this process has its own copy of a page: it is neither the file's nor another process's (pagemap). */
+static bool is_copied(int pagemap, uintptr_t address)
+{
+    static struct { uintptr_t from; uint64_t list[PAGES]; } known = { .from = 1 };
+    if (address - known.from >= PAGES * PAGE) {
+        known.from = address & -(uintptr_t)(PAGES * PAGE);
+        memset(known.list, 0, sizeof known.list);
+        if (pread(pagemap, known.list, sizeof known.list, (off_t)(known.from / PAGE * sizeof *known.list)) < 0)
+            return false;
+    }
+    uint64_t entry = known.list[(address - known.from) / PAGE];
+    return entry >> 63 & 1 && !(entry >> 61 & 1);
+}
+
+void layout_tell(bool child)
+{
+    if (!snapshot_place.spread || fcntl(TOUCHED, F_GETFD) < 0)
+        return;
+    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    char *end = ARENA + snapshot_place.arena.size;
+    for (char *page = ARENA; pagemap >= 0 && page < end;) {
+        const struct snapshot_block *head = (const void *)page;
+        if (!head->size)
+            head = (const void *)(page + PAGE - sizeof *head);
+        uintptr_t last = ((uintptr_t)(head + 1) + head->size - 1) & -(uintptr_t)PAGE;
+        bool copied = false;
+        for (uintptr_t at = (uintptr_t)page; at <= last && !copied; at += PAGE)
+            copied = is_copied(pagemap, at);
+        uint32_t told[2] = { head->number | (child ? IN_CHILD : 0), (uint32_t)head->size };
+        if (copied && write(TOUCHED, told, sizeof told) != sizeof told)
+            break;
+        page = (char *)last + PAGE;
+    }
+    if (pagemap >= 0)
+        close(pagemap);
+}
