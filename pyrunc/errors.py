@@ -32,6 +32,13 @@ def strerror(number: int) -> str:
     return text[:1].lower() + text[1:]
 
 
+def shortened(text: str, most: int) -> str:
+    """text with at most so many characters: its beginning, and its end, where the cause and the place stand."""
+    if len(text) <= most:
+        return text
+    return f"{text[:most // 3]} ... {text[len(text) - (most - most // 3 - 5):]}"
+
+
 def describe(fault: OSError) -> str:
     """An OSError that no step has put into words: what it was about, and the C library's text."""
     if not fault.errno:          # a judgement of the runtime's own: the text says it all
@@ -65,6 +72,10 @@ class UsageError(PyruncError):
 
 class StateError(PyruncError):
     """The container is not in a state that allows the command."""
+
+
+class NoSuchContainer(StateError):
+    """There is no container of that id, or none any more."""
 
 
 class Refused(PyruncError):

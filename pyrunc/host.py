@@ -10,12 +10,13 @@ import posix
 
 from .cgroups.path import of_process
 from .engine.fields import Fields
-from .kernel.posix import lines
+from .kernel.posix import PosixKernel, lines
 from .paths import absolute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 #: As the kernel's own limit (path_resolution(7)).
 MAX_LINKS = 40
@@ -51,23 +52,14 @@ ABSENT = (errno.ENOENT, errno.ENOTDIR)
 
 
 def _read(path: str, absent: tuple[int, ...] = ()) -> str:
-    """The text of a file; "" where opening it fails with one of the errnos. Any other failure is an OSError that names
-    the path."""
+    """The text of a file; "" where that fails with one of the errnos. Any other failure is an OSError that names the
+    path."""
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        return PosixKernel().read_file(path)
     except OSError as fault:
         if fault.errno in absent:
             return ""
-        raise
-    try:
-        text = b""
-        while part := posix.read(fd, 1 << 16):      # procfs gives a page at a time
-            text += part
-        return text.decode(errors="surrogateescape")
-    except OSError as fault:
         raise OSError(fault.errno, fault.strerror, path) from None
-    finally:
-        posix.close(fd)
 
 
 def real_path(path: str) -> str:
@@ -102,6 +94,15 @@ def real_path(path: str) -> str:
     return rest
 
 
+def user_name(uid: int) -> str:
+    """The user's name; the number where there is none (docker run --user 1234)."""
+    import pwd
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def allows_setgroups(process: str) -> bool:
     """Whether setgroups(2) is open in the user namespace of a process: "self" or its pid (user_namespaces(7)).
 
@@ -131,6 +132,22 @@ def _permitted() -> int:
 
 def probe() -> Host:
     """Read the facts of the host this process runs on. No effects. OSError for what cannot be found out."""
+    return of_facts(facts())
+
+
+def of_facts(found: dict[str, Any]) -> Host:
+    """The host of these facts(). Paths are resolved when a plan asks for them, and then once for all of it."""
+    known: dict[str, str] = {}
+
+    def real(path: str) -> str:
+        if path not in known:
+            known[path] = real_path(path)
+        return known[path]
+    return Host(real=real, **found)
+
+
+def facts() -> dict[str, Any]:
+    """The fields of a Host but paths, which may change at any time."""
     permitted = _permitted()             # first: every process has it where a procfs is
     mount, hybrid, selinux, resctrl = "", False, False, ""
     for line in lines(_read("/proc/self/mounts")):
@@ -145,15 +162,8 @@ def probe() -> Host:
             resctrl = fields[1]
     own = of_process(_read("/proc/self/cgroup", ABSENT)) or "/"
     in_userns = _read("/proc/self/uid_map", ABSENT).split() not in ([], ["0", "0", "4294967295"])
-    known: dict[str, str] = {}
-
-    def real(path: str) -> str:          # the same answer in all of one plan
-        if path not in known:
-            known[path] = real_path(path)
-        return known[path]
-
-    return Host(euid=posix.geteuid(), egid=posix.getegid(),
-                in_userns=in_userns, setgroups=not in_userns or allows_setgroups("self"),
-                real=real, cgroup_mount=mount, cgroup_own=own, cgroup_hybrid=hybrid, resctrl=resctrl,
-                apparmor=_read("/sys/module/apparmor/parameters/enabled", ABSENT).startswith("Y"), selinux=selinux,
-                capabilities=permitted, last_capability=last_capability())
+    return {"euid": posix.geteuid(), "egid": posix.getegid(), "in_userns": in_userns,
+            "setgroups": not in_userns or allows_setgroups("self"), "cgroup_mount": mount, "cgroup_own": own,
+            "cgroup_hybrid": hybrid, "resctrl": resctrl,
+            "apparmor": _read("/sys/module/apparmor/parameters/enabled", ABSENT).startswith("Y"), "selinux": selinux,
+            "capabilities": permitted, "last_capability": last_capability()}

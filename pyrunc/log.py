@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import posix
 
-from .errors import UsageError, strerror
+from .errors import UsageError, shortened, strerror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 STDERR = 2
 FORMATS = ("text", "json")
+#: Bytes of a message in its record, which stays below 1 KiB: log collectors cut or split what is longer.
+LONGEST = 940
+#: Records that a log remembers: more than --debug has of one plan.
+REMEMBERED = 400
 
 
 def visible(text: str) -> str:
@@ -31,6 +35,34 @@ def visible(text: str) -> str:
                    else f"\\u{ord(letter):04x}" for letter in text)
 
 
+def utf8() -> bool:
+    """Whether the terminal takes UTF-8: by the locale, as other programs decide it (locale(7))."""
+    for name in (b"LC_ALL", b"LC_CTYPE", b"LANG"):
+        value = posix.environ.get(name)
+        if value:
+            return b"utf" in value.lower()
+    return False
+
+
+def encoded(text: str, fd: int) -> bytes:
+    """Text for a descriptor. On a terminal that takes no UTF-8 a letter is shown as its number: a byte of it might be
+    an order there, as 0x9b is in every ISO 8859."""
+    if text.isascii() or utf8() or not posix.isatty(fd):
+        return text.encode(errors="surrogateescape")
+    return text.replace("…", "~").encode("ascii", "backslashreplace")
+
+
+def fitted(message: str) -> str:
+    """The message, cut in the middle if its record would be too long: a path or a program's words may be."""
+    most = LONGEST
+    if len(message) * 6 <= most:             # an escape has at most so many characters
+        return message
+    from .formats.json_text import dumps
+    while len(dumps(cut := shortened(message, most))) > LONGEST:
+        most = most * 7 // 8
+    return cut
+
+
 class Log:
     """path "" is stderr. Opening comes first of all: a reason that nobody can read is no reason."""
 
@@ -38,6 +70,9 @@ class Log:
         self.fd, self.format, self.verbose = STDERR, "text", debug
         #: Warnings wait here (settle) while a command may still fail whose log an engine reads then; None: they do not.
         self.held: list[str] | None = None
+        #: The last records, for a report of a failure; and what was told by note(), wherever it went.
+        self.written: list[str] = []
+        self.noted: list[str] = []
         if path:
             try:
                 self.fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK
@@ -53,6 +88,7 @@ class Log:
 
     def error(self, message: str) -> None:
         """The one record of a failing command; if it goes to a file, the bare text goes to stderr as well."""
+        message = fitted(message)
         if self.fd == STDERR and self.format == "text" and posix.isatty(STDERR):
             own = "" if message.startswith("pyrunc") else "pyrunc: "
             self._write(STDERR, f"{own}{visible(message)}\n")
@@ -67,6 +103,7 @@ class Log:
 
     def warning(self, message: str) -> None:
         """Something worth knowing although the command goes on."""
+        message = fitted(message)
         if self.fd == STDERR and self.format == "text" and posix.isatty(STDERR):
             self._write(STDERR, f"pyrunc: warning: {visible(message)}\n")
         elif self.held is not None and not self.verbose:
@@ -76,6 +113,7 @@ class Log:
 
     def note(self, message: str) -> None:
         """A warning for the log file or a person; where standard error is the container's, too, only with --debug."""
+        self.noted.append(message)
         if self.fd != STDERR or self.verbose or posix.isatty(STDERR):
             self.warning(message)
 
@@ -86,7 +124,8 @@ class Log:
             self.warning(warning)
 
     def notice(self, message: str) -> None:
-        """What somebody has asked to be told, wherever he may look."""
+        """What a user has asked to be told, wherever that user looks."""
+        message = fitted(message)
         if self.fd != STDERR:
             self._write(self.fd, self._record("info", message))
         self._write(STDERR, f"pyrunc: {visible(message)}\n")
@@ -97,6 +136,12 @@ class Log:
             self._write(self.fd, self._record("debug", message))
 
     def _record(self, level: str, message: str, warnings: list[str] | None = None) -> str:
+        record = self._as_text(level, message, warnings)
+        self.written.append(record)
+        del self.written[:-REMEMBERED]
+        return record
+
+    def _as_text(self, level: str, message: str, warnings: list[str] | None) -> str:
         import time
 
         from .formats.json_text import dumps
@@ -112,6 +157,6 @@ class Log:
     @staticmethod
     def _write(fd: int, text: str) -> None:
         try:
-            posix.write(fd, text.encode(errors="backslashreplace"))
+            posix.write(fd, encoded(text, fd) if fd == STDERR else text.encode(errors="backslashreplace"))
         except OSError:      # nobody is left to be told
             pass

@@ -9,7 +9,7 @@ from __future__ import annotations
 RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 0x01, 0x02, 0x04
 RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x08, 0x10
 #: <linux/sched.h>
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_PARENT = 0x00020000, 0x10000000, 0x00008000
+CLONE_PARENT = 0x00008000            # those of namespaces: kernel/namespaces.py
 
 #: <linux/capability.h>: the position is the number.
 CAPABILITIES = (

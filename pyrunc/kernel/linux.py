@@ -10,7 +10,7 @@ import errno as _errno
 import posix
 
 from .._native import ffi, lib
-from .constants import CLONE_NEWNS, CLONE_NEWUSER, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
+from .constants import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from .mounts import Mounts
 from .native import cstr, fail
 from .posix import O_CLOEXEC
@@ -244,12 +244,12 @@ class Kernel(Mounts):
     # ---- namespaces of others ---------------------------------------------------------------------------
     def user_namespace(self, uid_map: str, gid_map: str) -> int:
         """A descriptor of a new user namespace with these maps; nobody is in it."""
-        return self._of_short_lived_child(CLONE_NEWUSER, "user", {"uid_map": uid_map, "gid_map": gid_map})
+        return self._of_short_lived_child(lib.CLONE_NEWUSER, "user", {"uid_map": uid_map, "gid_map": gid_map})
 
     def locked_mount_namespace(self) -> int:
         """A copy of this mount namespace, owned by a new user namespace: there the kernel has locked the flags
         that every mount has, and what is cloned from it keeps the locks (mount_namespaces(7))."""
-        return self._of_short_lived_child(CLONE_NEWUSER | CLONE_NEWNS, "mnt", {})
+        return self._of_short_lived_child(lib.CLONE_NEWUSER | lib.CLONE_NEWNS, "mnt", {})
 
     def _of_short_lived_child(self, flags: int, kind: str, maps: dict[str, str]) -> int:
         pid, pidfd = self.clone3(flags, -1, 9)
@@ -269,11 +269,11 @@ class Kernel(Mounts):
         own = self.open("/proc/self/ns/mnt", posix.O_RDONLY)
         root, cwd = self.open("/", O_PATH), self.open(".", O_PATH)
         try:
-            self.setns(mount_namespace, CLONE_NEWNS)
+            self.setns(mount_namespace, lib.CLONE_NEWNS)
             try:
                 return self.open_tree(path, flags)
             finally:
-                self.setns(own, CLONE_NEWNS)
+                self.setns(own, lib.CLONE_NEWNS)
                 posix.fchdir(root)
                 posix.chroot(".")
                 posix.fchdir(cwd)

@@ -5,6 +5,8 @@ the layout here with the compiler's.
 """
 from __future__ import annotations
 
+from ..errors import shortened
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -17,6 +19,8 @@ MEMBERS = ("magic", "version", "steps", "parent_step", "child_step", "phase", "e
 TEXT, TEXT_SIZE = 4 * len(MEMBERS), 2048
 #: In the text, between a step's place in config.json and the rest of the child's last words.
 PLACE = "\x01"
+#: So many letters of them, before a hint; the rest is for letters of more than one byte, and the hint.
+MOST_WORDS = 1200
 
 
 class Page:
@@ -43,7 +47,7 @@ def read(data: bytes) -> Page:
 
 def text_of(where: str, what: str, hint: str = "") -> bytes:
     """What a child that fails leaves in the page's text; the hint stands behind a NUL, as C has it."""
-    text = f"{where}{PLACE}{what}".encode(errors="replace")[:TEXT_SIZE - 1]
+    text = f"{where}{PLACE}{shortened(what, MOST_WORDS)}".encode(errors="replace")[:TEXT_SIZE - 1]
     return text + b"\0" + hint.encode(errors="replace")[:TEXT_SIZE - 2 - len(text)] if hint else text
 
 

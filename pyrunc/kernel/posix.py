@@ -26,7 +26,7 @@ def lines(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
-class Files:
+class PosixKernel:
     """Real effects, each raising OSError with the errno; see kernel.Kernel, which has these methods, too."""
 
     #: Whether this process is a child that clone3 has made: what then fails is not the runtime's to undo.
@@ -100,6 +100,10 @@ class Files:
         finally:
             posix.close(fd)
         posix.rename(part, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
+
+    def rename(self, name: str, new: str, dirfd: int) -> None:
+        """rename(2) of a file of ours within its directory."""
+        posix.rename(name, new, src_dir_fd=dirfd, dst_dir_fd=dirfd)
 
     def replace(self, name: str, data: bytes, mode: int, dirfd: int) -> None:
         """The same in a directory of the caller's: written under a name that nothing there can have, then renamed over
@@ -351,7 +355,7 @@ class Files:
         posix.kill(posix.getpid(), number)
 
     def kill_and_reap(self, pid: int, pidfd: int) -> None:
-        """SIGKILL a child of ours and wait for its end; one that is gone already is fine."""
+        """SIGKILL a child of ours, or of our parent's (Options.heir), and wait for its end; that may have been."""
         import _signal
         try:
             _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
@@ -360,23 +364,20 @@ class Files:
         try:
             posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED)
         except ChildProcessError:
-            pass
+            from .waiting import ended
+            ended(pidfd)
         posix.close(pidfd)
 
     def wait_status(self, pidfd: int) -> int:
         """Wait for the end of a child and leave it to be reaped: its exit status, or minus the signal.
 
-        Of one that another process has adopted (Options.heir) that process learns how it ended. -9 then: without last
-        words only a signal ends it, and most likely its container's end.
+        Of another process's child (Options.heir), waiting.UNKNOWN where the kernel does not tell (before Linux 6.15).
         """
         try:
             info = posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED | posix.WNOWAIT)
         except ChildProcessError:
-            import select
-            poll = select.poll()
-            poll.register(pidfd, select.POLLIN)
-            poll.poll()
-            return -9
+            from .waiting import status_of_another
+            return status_of_another(pidfd)
         if info is None:
             return 0
         return info.si_status if info.si_code == posix.CLD_EXITED else -info.si_status

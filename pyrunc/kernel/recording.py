@@ -28,7 +28,7 @@ class Recording(Kernel):
     programs   {path: (wait status, stdout, stderr)} that run_program answers; others succeed in silence
     errors     {method: [errno of the first call, of the second, ...]}, 0 = succeed; past the end calls succeed
 
-    cloned     as in Files: never; stopped as there
+    cloned     as in PosixKernel: never; stopped as there
     calls      what was called; queue and step as in Kernel; fds {open descriptor: what it was opened as}
     """
 

@@ -28,7 +28,7 @@ def tree(path: str) -> None:
                 name, inode = above.pop()
                 here = _replace(here, posix.open("..", DIRECTORY, dir_fd=here))
                 if posix.fstat(here).st_ino != inode:        # moved while we were in it: by whom, if all are dead
-                    raise OSError(errno.EBUSY, posix.strerror(errno.EBUSY), f"{path}: somebody works in it")
+                    raise OSError(errno.EBUSY, posix.strerror(errno.EBUSY), f"{path}: another process works in it")
                 posix.rmdir(name, dir_fd=here)
             else:
                 break
