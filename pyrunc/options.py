@@ -20,7 +20,7 @@ class Options(Fields):
     pid_file: str = ""
     cgroup: str = ""                     # exec --cgroup: a cgroup below the container's own
     joins: bool = False                  # exec: one more process in a container that exists
-    heir: int = 0                        # exec: the runtime's parent, a child subreaper, whose child it becomes
+    heir: int = 0                        # the runtime's parent, a child subreaper, whose child the process becomes
     init_pid: int = 0                    # exec: its first process, as the runtime sees it
     preserve_fds: int = 0
     listen_fds: int = 0                  # LISTEN_FDS, when LISTEN_PID was ours
@@ -28,6 +28,7 @@ class Options(Fields):
     no_pivot: bool = False
     no_new_keyring: bool = False
     detach: bool = True                  # create and run --detach; False for a foreground run
+    terminal_taken: bool = False         # in the foreground: the caller has the terminal's master afterwards
     systemd_cgroup: bool = False
     cgroup_manager: str = "cgroupfs"     # cgroupfs, systemd or disabled
     inspected: bool = False              # --break: the caller's user wants to look into the init between its steps

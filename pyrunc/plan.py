@@ -1,8 +1,8 @@
 """The order of container setup, and nothing else: read it as the table of contents.
 
-Each line yields the steps of one subject; what they are is decided by the planner functions in steps/ and
-cgroups/, from config.json, the options and the host, before anything exists. P, C and L say who acts: the
-runtime, the container's init (Python, on the host's files), or C from pivot_root to execve.
+Each line yields the steps of one subject. What they are is decided by the planner functions in steps/ from what is
+wanted (request.py: config.json, the options and the host), before anything exists. P, C and L are the sides parent,
+child and last: the runtime acts, the container's init (Python, on the host's files), or C from pivot_root to execve.
 """
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .engine.step import Step
     from .host import Host
     from .options import Options
+    from .request import Request
     from .state.container import Container
     from .steps import (
         capabilities,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         devices,
         hooks,
         identity,
+        init,
         intel_rdt,
         join,
         keyring,
@@ -36,13 +38,13 @@ if TYPE_CHECKING:
         mounts,
         namespaces,
         network,
-        notify,
         paths,
         personality,
         pidfd,
         process,
         root,
         scheduling,
+        sd_notify,
         seccomp,
         state,
         sysctl,
@@ -63,16 +65,17 @@ else:
     cgroup = Later("cgroup")
     devices = Later("devices")
     identity = Later("identity")
+    init = Later("init")
     join = Later("join")
     keyring = Later("keyring")
     mounts = Later("mounts")
     namespaces = Later("namespaces")
     network = Later("network")
-    notify = Later("notify")
     paths = Later("paths")
     process = Later("process")
     root = Later("root")
     scheduling = Later("scheduling")
+    sd_notify = Later("sd_notify")
     state = Later("state")
     terminal = Later("terminal")
     user = Later("user")
@@ -105,119 +108,123 @@ else:
 
 def create(config: Config, options: Options, host: Host) -> Plan:
     """The plan of `create`: from nothing to an init that waits for `start`. Raises ConfigError; no effects."""
-    return Plan("create", _create(config, options, host))
+    from .request import Request
+    return Plan("create", _create(Request(config, options, host)))
 
 
-def _create(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    config = notify.mounted(config, options)
+def _create(want: Request) -> Iterator[Step]:
+    want = sd_notify.mounted(want)
 
     # P: what must be there first, so that whatever happens from here on can be found and undone
-    yield from hooks.poststop_after_failure(config, options, host)
-    yield from state.reserve(config, options, host)
-    place = list(state.pid_place(config, options, host))
+    yield from hooks.poststop_after_failure(want)
+    yield from state.reserve(want)
+    place = list(state.pid_place(want))
     yield from place
-    yield from notify.folder(config, options, host)
-    yield from cgroup.create(config, options, host)
-    yield from root.check(config, options, host)
-    yield from seccomp.compile(config, options, host)
-    yield from mounts.sources(config, options, host)
-    yield from terminal.sources(config, options, host)
-    yield from hooks.output(config, options, host)
-    yield from cgroup.limits(config, options, host)
-    yield from intel_rdt.group(config, options, host)
+    yield from sd_notify.folder(want)
+    yield from cgroup.create(want)
+    yield from root.check(want)
+    yield from seccomp.compile(want)
+    yield from mounts.sources(want)
+    yield from terminal.sources(want)
+    yield from hooks.output(want)
+    yield from cgroup.limits(want)
+    yield from intel_rdt.group(want)
 
     # P, C: two processes
-    into_cgroup = cgroup.born_inside(config, options, host)
-    cloning = list(namespaces.clone(config, options, host, into_cgroup))
+    into_cgroup = cgroup.born_inside(want)
+    cloning = list(namespaces.clone(want, into_cgroup))
     yield from cloning
-    yield from mounts.release(config, options, host)
-    yield from cgroup.join(config, options, host)
-    yield from intel_rdt.join(config, options, host)
-    yield from scheduling.any_cpu(config, options, host)
-    yield from process.oom_score_adj(config, options, host)
-    yield from user.maps(config, options, host)
-    yield from network.devices(config, options, host)
-    yield from ready_for_child(config, options, host)
+    yield from mounts.release(want)
+    yield from cgroup.join(want)
+    yield from intel_rdt.join(want)
+    yield from scheduling.any_cpu(want)
+    yield from process.oom_score_adj(want)
+    yield from user.maps(want)
+    yield from network.devices(want)
+    yield from ready_for_child(want)
+
+    # P: what can be written while the init is at work
+    yield from state.prepare(want)
 
     # C: the init becomes root of its namespaces
-    yield from terminal.session(config, options, host)
-    yield from user.become_root(config, options, host)
-    yield from namespaces.inside(config, options, host)
-    yield from keyring.session(config, options, host)
-    yield from network.loopback(config, options, host)
+    yield from terminal.session(want)
+    yield from user.become_root(want)
+    yield from namespaces.inside(want)
+    yield from keyring.session(want)
+    yield from network.loopback(want)
     yield from namespaces.join_mount(cloning)
 
     # C: the container's file system, put together by descriptor below a root that is not "/" yet
-    yield from root.prepare(config, options, host)
-    yield from mounts.all(config, options, host)
-    yield from devices.all(config, options, host)
-    yield from paths.all(config, options, host)
-    yield from terminal.console(config, options, host)
+    yield from root.prepare(want)
+    yield from mounts.all(want)
+    yield from devices.all(want)
+    yield from paths.all(want)
+    yield from terminal.console(want)
 
     # P, C: the engine's say, before the root is switched
-    yield from hooks.create_runtime(config, options, host)
-    yield from hooks.create_container(config, options, host)
+    yield from hooks.create_runtime(want)
+    yield from hooks.create_container(want)
 
     # C: what is written by descriptor
-    yield from uts.all(config, options, host)
-    yield from sysctl.all(config, options, host)
-    yield from lsm.exec_labels(config, options, host)
-    yield from process.make_cwd(config, options, host)
-    yield from process.prepare(config, options, host)
-    yield from mounts.finish(config, options, host)
-    yield from root.finish(config, options, host)
-    yield from terminal.stdio(config, options, host)
+    yield from uts.all(want)
+    yield from sysctl.all(want)
+    yield from lsm.exec_labels(want)
+    yield from process.make_cwd(want)
+    yield from process.prepare(want)
+    yield from mounts.finish(want)
+    yield from root.finish(want)
+    yield from terminal.stdio(want)
 
     # L: one C function from here on
-    yield from root.switch(config, options, host)
-    yield from terminal.control(config, options, host)
-    yield from process.umask(config, options, host)
-    yield from process.no_new_privileges(config, options, host)
-    yield from scheduling.all(config, options, host)
-    yield from personality.all(config, options, host)
-    yield from memory_policy.all(config, options, host)
+    yield from root.switch(want)
+    yield from terminal.control(want)
+    yield from process.umask(want)
+    yield from process.no_new_privileges(want)
+    yield from scheduling.all(want)
+    yield from personality.all(want)
+    yield from memory_policy.all(want)
 
-    yield from process.signals(config, options, host)
+    yield from init.signals(want)
 
     # P: the last things that only the runtime may do
     yield Barrier(label="the container is set up", waits=PARENT)
-    yield from terminal.receive(config, options, host)
-    yield from pidfd.send(config, options, host)
-    yield from process.rlimits(config, options, host)
-    yield from state.save(config, options, host)
+    yield from terminal.receive(want)
+    yield from pidfd.send(want)
+    yield from process.rlimits(want)
+    yield from state.save(want)
     yield Barrier(label="limits and state are written", waits=CHILD)
-    yield from cgroup.late_limits(config, options, host)
+    yield from cgroup.late_limits(want)
 
     # L: privileges are given up, the filter is loaded, and the init waits
-    yield from _give_up_privileges(config, options, host)
-    yield from process.let_go(config, options, host)
+    yield from _give_up_privileges(want)
+    yield from init.let_go(want)
     yield Barrier(label="the init waits for start", waits=PARENT, parting=True)
     yield from state.pid_file(place)
-    yield from process.wait_start(config, options, host)
-    yield from hooks.start_container(config, options, host)
-    yield from process.execute(config, options, host)
+    yield from init.wait_start(want)
+    yield from hooks.start_container(want)
+    yield from process.execute(want)
 
 
-def ready_for_child(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def ready_for_child(want: Request) -> Iterator[Step]:
     """One barrier if the parent had anything to do for the new process before it may go on."""
-    linux = config.get("linux", {})
-    if (user.mapped(config) or cgroup.joins_later(config, options, host) or linux.get("netDevices")
+    linux = want.config.get("linux", {})
+    if (user.mapped(want.config) or cgroup.joins_later(want) or linux.get("netDevices")
             or linux.get("intelRdt") is not None):
         yield Barrier(label="the runtime has done its part", waits=CHILD)
 
 
-def _give_up_privileges(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def _give_up_privileges(want: Request) -> Iterator[Step]:
     """L: one order for the init and for every process of exec, so that no way in is weaker than the other."""
-    yield from process.directory(config, options, host)
-    yield from seccomp.load_early(config, options, host)
-    yield from capabilities.bound(config, options, host)
-    yield from identity.become(config, options, host)
-    yield from capabilities.set(config, options, host)
-    yield from identity.verify(config, options, host)
-    yield from process.find_executable(config, options, host)
-    yield from process.dumpable(config, options, host)
-    yield from process.outlive(config, options, host)
-    yield from seccomp.load_late(config, options, host)
+    yield from process.directory(want)
+    yield from seccomp.load_early(want)
+    yield from capabilities.bound(want)
+    yield from identity.become(want)
+    yield from capabilities.set(want)
+    yield from identity.verify(want)
+    yield from process.find_executable(want)
+    yield from init.dumpable(want)
+    yield from process.outlive(want)
+    yield from seccomp.load_late(want)
 
 
 def exec(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Plan:
@@ -226,59 +233,60 @@ def exec(config: Config, options: Options, host: Host, container: Mapping[str, A
     config      the container's, with `process` replaced by the new one
     container   state.json: the init's pid and start_time, the cgroup
     """
-    return Plan("exec", _exec(config, options, host, container))
+    from .request import Request
+    return Plan("exec", _exec(Request(config, options, host), container))
 
 
-def _exec(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
+def _exec(want: Request, container: Mapping[str, Any]) -> Iterator[Step]:
     # P: what is there already is opened, and proved to be the container's
     yield from state.page()
-    place = list(state.pid_place(config, options, host))
+    place = list(state.pid_place(want))
     yield from place
-    joining = list(join.cgroup(config, options, host, container))
+    joining = list(join.cgroup(want, container))
     yield from joining
-    yield from seccomp.compile(config, options, host)
-    yield from terminal.sources(config, options, host)
-    yield from scheduling.initial_affinity(config, options, host)
+    yield from seccomp.compile(want)
+    yield from terminal.sources(want)
+    yield from scheduling.initial_affinity(want)
 
     # P, C: the new process, born in the container's cgroup and namespaces
-    cloning = list(join.clone(config, options, host, container))
+    cloning = list(join.clone(want, container))
     yield from cloning
-    yield from join.enter(config, options, host, joining, container)
+    yield from join.enter(want, joining, container)
     yield from intel_rdt.enter(container)
-    yield from process.oom_score_adj(config, options, host)
+    yield from process.oom_score_adj(want)
     yield Barrier(label="the runtime has done its part", waits=CHILD)
-    yield from terminal.session(config, options, host)
-    yield from user.become_root(config, options, host)
-    yield from keyring.session(config, options, host)
-    yield from terminal.console(config, options, host, joining=True)
-    yield from root.proc(config, options, host)
-    yield from lsm.exec_labels(config, options, host)
-    yield from process.prepare(config, options, host)
-    yield from terminal.stdio(config, options, host)
+    yield from terminal.session(want)
+    yield from user.become_root(want)
+    yield from keyring.session(want)
+    yield from terminal.console(want, joining=True)
+    yield from root.proc(want)
+    yield from lsm.exec_labels(want)
+    yield from process.prepare(want)
+    yield from terminal.stdio(want)
 
     # L: from the mount namespace on, C
-    inside, known = join.clones(cloning), [*pidfd.send(config, options, host), *state.pid_file(place)]
-    yield from join.enter_late(config, options, host, joining, container)
+    inside, known = join.clones(cloning), [*pidfd.send(want), *state.pid_file(place)]
+    yield from join.enter_late(want, joining, container)
     yield from join.switch(cloning)
-    yield from terminal.control(config, options, host, inside)
-    yield from process.umask(config, options, host)
-    yield from process.no_new_privileges(config, options, host)
-    yield from scheduling.all(config, options, host, inside)
-    yield from personality.all(config, options, host)
-    yield from memory_policy.all(config, options, host)
+    yield from terminal.control(want, inside)
+    yield from process.umask(want)
+    yield from process.no_new_privileges(want)
+    yield from scheduling.all(want, inside)
+    yield from personality.all(want)
+    yield from memory_policy.all(want)
     yield Barrier(label="the process is set up", waits=PARENT)
-    yield from terminal.receive(config, options, host)
-    yield from process.rlimits(config, options, host, inside)
+    yield from terminal.receive(want)
+    yield from process.rlimits(want, inside)
     yield from () if inside else known
     yield Barrier(label="limits are set", waits=CHILD)
-    yield from _give_up_privileges(config, options, host)
+    yield from _give_up_privileges(want)
 
     # L, P: the pid namespace last of all, where the container's processes may seize it
-    yield from join.clone_inside(config, options, cloning)
-    yield from scheduling.after_clone(config, options, host, inside)
+    yield from join.clone_inside(want, cloning)
+    yield from scheduling.after_clone(want, inside)
     yield from known if inside else ()
     yield from join.go_on(cloning)
-    yield from process.execute(config, options, host)
+    yield from process.execute(want)
     yield Barrier(label="the process runs", waits=PARENT, parting=True, by_exec=True)
 
 
@@ -290,28 +298,30 @@ def checkpoint(config: Config, options: Options, container: Mapping[str, Any], c
 
 def restore(config: Config, options: Options, host: Host, choices: Choices) -> Plan:
     """The plan of `restore`, all P: criu makes the processes. PyruncError without criu; no effects."""
-    return Plan("restore", _restore(config, options, host, choices))
+    from .request import Request
+    return Plan("restore", _restore(Request(config, options, host), choices))
 
 
-def _restore(config: Config, options: Options, host: Host, choices: Choices) -> Iterator[Step]:
+def _restore(want: Request, choices: Choices) -> Iterator[Step]:
     from .steps.restore import Restore, reserve
-    criu = Restore(config, options, host, choices)
-    yield from hooks.poststop_after_failure(config, options, host)
-    yield from reserve(config, options, host)
-    place = list(state.pid_place(config, options, host))
+    criu = Restore(want, choices)
+    yield from hooks.poststop_after_failure(want)
+    yield from reserve(want)
+    place = list(state.pid_place(want))
     yield from place
     yield from criu.prepare()
-    yield from hooks.output(config, options, host)
-    yield from cgroup.create(config, options, host)
-    yield from cgroup.limits(config, options, host, at_once=True)
-    yield from intel_rdt.group(config, options, host)
+    yield from hooks.output(want)
+    yield from cgroup.create(want)
+    yield from cgroup.limits(want, at_once=True)
+    yield from intel_rdt.group(want)
     yield from criu.start()
-    yield from cgroup.join(config, options, host, at_once=True)
-    yield from intel_rdt.join(config, options, host)
+    yield from cgroup.join(want, at_once=True)
+    yield from intel_rdt.join(want)
     yield from criu.processes()
-    yield from state.save(config, options, host)
+    yield from state.prepare(want)
+    yield from state.save(want)
     yield from criu.run()
-    yield from pidfd.send(config, options, host)
+    yield from pidfd.send(want)
     yield from state.pid_file(place)
 
 
@@ -351,7 +361,7 @@ def update(new: Resources, saved: Resources, host: Host, container: Container, s
 
 def _update(new: Resources, saved: Resources, host: Host, container: Container,
             shares: Mapping[str, str]) -> Iterator[Step]:
-    yield from updating.left_out(new)
+    updating.check(new)
     yield from updating.open(container)
     yield from cgroup.check_usage(new.get("memory") or {}, updating.merged(saved, new))
     yield from updating.properties(new, saved, container)

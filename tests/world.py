@@ -39,7 +39,18 @@ def enter() -> None:
     if not (CGROUP / "cgroup.controllers").exists():
         _call("mount", b"cgroup2", str(CGROUP).encode(), b"cgroup2", 0, None)
         own_null()
+    one_procfs()
     _call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def one_procfs() -> None:
+    """Only that on /proc. With another, as a chroot has it, a user may mount a new one though /proc is covered
+    (mount_namespaces(7))."""
+    for line in lines("/proc/self/mountinfo"):
+        mounted, _, kind = line.partition(" - ")
+        point = mounted.split(" ")[4].encode().decode("unicode_escape")
+        if kind.startswith("proc ") and point != "/proc":
+            unmount(Path(point))
 
 
 def own_null() -> None:
@@ -183,6 +194,20 @@ def children() -> set[int]:
         except ChildProcessError:
             pids.discard(pid)
     return pids
+
+
+def let_in(folder: Path) -> None:
+    """Any user may search this temporary folder, and those of ours above it."""
+    for one in (folder, *folder.parents):
+        if one in (Path("/tmp"), Path(tempfile.gettempdir())):
+            return
+        one.chmod(one.stat().st_mode | 0o055)
+
+
+def modes() -> dict[str, tuple[int, int, int]]:
+    """Mode and owners of folders that every program uses, and that no test has a mount of its own on."""
+    found = {path: os.stat(path) for path in ("/", "/tmp", "/var/tmp", "/etc", "/usr")}
+    return {path: (one.st_mode, one.st_uid, one.st_gid) for path, one in found.items()}
 
 
 def below(top: Path) -> list[str]:

@@ -18,9 +18,10 @@ from tests.bundles import docker_like
 
 PICTURE = Path(__file__).parents[1] / "docs/zones.svg"
 LANES = {"parent": (20, "parent: Python, the host's rights", "#dbe9f6"),
-         "child": (345, "child: Python, new namespaces, the host's files", "#e3f1dc"),
-         "last": (670, "last: C alone, the container's root", "#f8e6d2")}
-WIDE, LINE, WIDTH = 300, 17, 990
+         "child": (380, "child: Python, the host's files", "#e3f1dc"),
+         "last": (740, "last: C alone, the container's root", "#f8e6d2")}
+#: Of a lane, a line of steps and the picture; and what a letter of a step's name takes, in any usual font.
+WIDE, LINE, WIDTH, LETTER = 340, 17, 1100, 6.8
 CLONE = "namespaces.clone"
 STYLE = ("text{font:13px sans-serif;fill:#1b1f24}.h{font-weight:bold}.s{font:11px monospace}.b{font-size:12px;"
          "fill:#6e3b00}")
@@ -50,17 +51,17 @@ def picture() -> str:
             y += 26
             continue
         x, _, fill = LANES[side]
-        for start in range(0, len(lines), 100):
-            rows = lines[start:start + 100]
-            columns = 2 if len(rows) > 8 else 1
-            high = -(-len(rows) // columns)
-            shapes.append(f'<rect x="{x}" y="{y}" width="{WIDE}" height="{high * LINE + 10}" rx="5" fill="{fill}" '
-                          'stroke="#8895a3"/>')
-            for number, line in enumerate(rows):
-                column, row = divmod(number, high)
-                shapes.append(f'<text class="s" x="{x + 8 + column * 152}" y="{y + 16 + row * LINE}">'
-                              f"{escape(line.replace('process.', 'process.'))}</text>")
-            y += high * LINE + 18
+        columns = 2 if len(lines) > 8 else 1
+        high, room = -(-len(lines) // columns), (WIDE - 8) // columns
+        shapes.append(f'<rect x="{x}" y="{y}" width="{WIDE}" height="{high * LINE + 10}" rx="5" fill="{fill}" '
+                      'stroke="#8895a3"/>')
+        for number, line in enumerate(lines):
+            column, row = divmod(number, high)
+            assert len(line) * LETTER < room, f"{line} is wider than its column"
+            shapes.append(f'<text class="s" x="{x + 8 + column * room}" y="{y + 16 + row * LINE}">'
+                          f"{escape(line)}</text>")
+        y += high * LINE + 18
+    middle = LANES["child"][0]
     heads = "".join(f'<text class="h" x="{x}" y="62">{escape(title)}</text>' for x, title, _ in LANES.values())
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 14}" width="{WIDTH}" role="img" '
             'aria-labelledby="title about"><title id="title">Two processes, three zones, and the barriers between '
@@ -69,7 +70,7 @@ def picture() -> str:
             "in C. At a dashed line one of them waits for the other.</desc>"
             f'<style>{STYLE}</style><rect width="100%" height="100%" fill="#fff"/>'
             '<text class="h" x="20" y="26">the runtime, which ends after create</text>'
-            f'<text class="h" x="345" y="26">the container\'s init, born by {CLONE}</text>{heads}'
+            f'<text class="h" x="{middle}" y="26">the container\'s init, born by {CLONE}</text>{heads}'
             f"{''.join(shapes)}</svg>\n")
 
 

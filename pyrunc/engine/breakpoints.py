@@ -21,12 +21,17 @@ from .step import CHILD, PARENT, Barrier, Plan, Step
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Protocol
 
     from ..errors import PyruncError
     from ..kernel.linux import Kernel
-    from ..log import Log
     from .facts import Facts
     from .run import Engine
+
+    class Notices(Protocol):
+        """What a stop is told to: a Log, say."""
+
+        def notice(self, message: str) -> None: ...
 
 #: Words for every step, and for a step that has failed, before anything is undone.
 EVERY, ERROR = "*", "error"
@@ -63,7 +68,7 @@ class Breakpoints(Observer):
     lenient   words that name no step of the plan are no mistake: they are for the plans of many containers
     """
 
-    def __init__(self, words: Sequence[str], log: Log, lenient: bool = False) -> None:
+    def __init__(self, words: Sequence[str], log: Notices, lenient: bool = False) -> None:
         self.log, self.lenient = log, lenient
         self.every, self.on_error = EVERY in words, ERROR in words
         self.words = [word for word in words if word not in (EVERY, ERROR)]
@@ -132,7 +137,7 @@ class Breakpoints(Observer):
         return ""
 
     def stands(self, stop: Stop) -> bool:
-        """Whether anybody wants to stop here."""
+        """Whether a stop here was asked for."""
         return self.next or (stop.wanted and (self.every or self._named(stop.before, stop.id, stop.number)))
 
     def reached(self, stop: Stop, facts: Facts) -> None:
@@ -140,13 +145,21 @@ class Breakpoints(Observer):
         facts.keep(("stopped", stop.id), True)
         place = f" ({stop.before.where})" if stop.before.where else ""
         order = self.halt(f"stopped before step {stop.number}, {stop.id}{place}: {stop.before.describe()}", facts,
-                          {"step": stop.id, "number": stop.number, "where": stop.before.where})
+                          {"step": stop.id, "number": stop.number, "where": stop.before.where,
+                           "ahead": self._ahead(stop)})
         self.next = order == NEXT
         if order == CONTINUE:
             self.every = False               # of --step: from here on only what --break names
         elif order == ABORT:
             from .run import Interrupted
             raise Interrupted(_signal.SIGTERM)
+
+    def _ahead(self, stop: Stop) -> dict[str, bool]:
+        """For each order, whether a stop comes after it unless the plan fails."""
+        steps = self.engine.steps if self.engine else []
+        later = [step for step in steps[steps.index(stop) + 1:] if isinstance(step, Stop)]
+        return {NEXT: bool(later), ABORT: False,
+                CONTINUE: any(step.wanted and self._named(step.before, step.id, step.number) for step in later)}
 
     def failed(self, run: Engine, error: PyruncError) -> None:
         from .run import Interrupted

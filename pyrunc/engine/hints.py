@@ -6,7 +6,6 @@ Docker or Podman report. Each entry names the thread or man page it comes from.
 from __future__ import annotations
 
 import errno
-import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,12 +130,9 @@ def _lsm(number: int) -> str:
     """Who else may have refused: an enforcing security module that confines the runtime itself."""
     if number not in (errno.EACCES, errno.EPERM):
         return ""
+    from ..kernel.small_file import read
     try:
-        fd = posix.open("/proc/self/attr/current", posix.O_RDONLY | posix.O_CLOEXEC)
-        try:
-            label = posix.read(fd, 200).rstrip(b"\0\n").decode(errors="replace")
-        finally:
-            posix.close(fd)
+        label = read("/proc/self/attr/current").rstrip("\0\n")
     except OSError:
         return ""
     return "" if label in ("", "unconfined") else f"the runtime itself is confined by {label}"

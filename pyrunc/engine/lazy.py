@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from ..request import Request
     from .step import Step
 
 
@@ -32,8 +33,8 @@ class Later:
 class Seldom(Later):
     """Stands for a module of pyrunc/steps, whose planner functions plan nothing without one of its properties.
 
-    properties   paths such as "linux.sysctl" in a planner's arguments: in dicts as config.json and state.json are, or
-                 names of an Options' attributes
+    properties   paths such as "linux.sysctl" in the planner's first argument, which is a Request or a state: of
+                 config.json, of state.json, or an attribute of the Options
     """
     __slots__ = ("properties",)
 
@@ -42,17 +43,23 @@ class Seldom(Later):
         self.properties = properties
 
     def __getattr__(self, planner: str) -> Callable[..., Iterable[Step]]:
-        def plan(*arguments: object) -> Iterable[Step]:
-            if not any(given(argument, path) for argument in arguments for path in self.properties):
+        def plan(asked: Request | dict[str, Any], *more: object) -> Iterable[Step]:
+            if not any(given(asked, path) for path in self.properties):
                 return ()
-            steps: Iterable[Step] = getattr(self.load(), planner)(*arguments)
+            steps: Iterable[Step] = getattr(self.load(), planner)(asked, *more)
             return steps
         return plan
 
 
-def given(argument: object, path: str) -> bool:
+def given(asked: Request | dict[str, Any], path: str) -> bool:
     """Whether the property is there; null, "" and 0 are as good as nothing."""
-    value: Any = argument if type(argument) is dict else getattr(argument, "__dict__", {})
+    if isinstance(asked, dict):
+        return found(asked, path)
+    return found(asked.config, path) or found(asked.options.__dict__, path)      # an error for what is neither
+
+
+def found(document: Any, path: str) -> bool:
+    """Whether a document has this property."""
     for name in path.split("."):
-        value = value.get(name) if type(value) is dict else None
-    return value is not None and value != "" and value != 0
+        document = document.get(name) if type(document) is dict else None
+    return document is not None and document != "" and document != 0

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from ..kernel.linux import Kernel
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
     from .observer import Observer
+
+
+#: What a step of the parent meets when the child has ended: a closed socket, or a pid whose parent has reaped it.
+NO_CHILD = BrokenPipeError, ProcessLookupError, FileNotFoundError
+
 
 class Interrupted(PyruncError):
     """A signal asked the runtime to stop; what it had done is undone. number is the signal's."""
@@ -71,6 +76,7 @@ class Engine:
     def run(self) -> None:
         """Do the plan. Raises ConfigError, StepError or Interrupted, with nothing left behind."""
         index = begun = -1                 # begun: the last step that was, for what was not is not undone
+        since = 0
         now = time.monotonic_ns
         before, after = watching(self.observers, "before_step"), watching(self.observers, "after_step")
         try:
@@ -95,8 +101,11 @@ class Engine:
         except BaseException as fault:
             if self.kernel.cloned:         # of the child, between the clone and its own walk
                 self._child_failed(self.steps[begun], fault)
+            ended = now()
             if isinstance(fault, (OSError, PyruncError)):
                 self.error = self._explain(index, fault)
+                if self.failed == begun and since:
+                    self.times[begun] = since, ended       # before anything is explained, looked at or undone
                 for tell in watching(self.observers, "failed"):
                     tell(self, self.error)
             self._undo(begun)
@@ -158,6 +167,7 @@ class Engine:
 
     def _lost(self) -> NoReturn:
         """The child is gone: its last words are in the page, or else how it died tells."""
+        from ..kernel.waiting import UNKNOWN
         page, facts = self.facts.page, self.facts
         held = facts.hold and page.phase == PHASE_FAILED         # it waits to be looked at, and does not end
         status = 0 if held else self.kernel.wait_status(facts.pidfd)
@@ -173,8 +183,9 @@ class Engine:
         if page.phase == PHASE_FAILED:
             where, what, hint = last_words(page)
             raise self._step_error(index, page.error, what or step.describe(), hint, where)
-        how = f"killed by signal {-status}" if status < 0 else f"exited with status {status}"
-        if status == -9 and self.kernel.oom_kills(facts.cgroup_fd):
+        how = "ended" if status == UNKNOWN else f"killed by signal {-status}" if status < 0 \
+            else f"exited with status {status}"
+        if status in (-9, UNKNOWN) and self.kernel.oom_kills(facts.cgroup_fd):
             from ..errors import OOM_KILLED
             how = OOM_KILLED
         doing = f'at the barrier "{step.label}"' if isinstance(step, Barrier) else f'in the step "{step.describe()}"'
@@ -189,8 +200,9 @@ class Engine:
                 self.failed = index
             return fault
         assert isinstance(fault, OSError)
-        if isinstance(fault, BrokenPipeError) and self.facts.pid and self.facts.page.phase == PHASE_FAILED:
-            try:                             # the step was to hear from the child, which knows better
+        if isinstance(fault, NO_CHILD) and self.facts.pid and (
+                self.facts.page.phase == PHASE_FAILED or self.kernel.readable(self.facts.pidfd)):
+            try:                             # the step had to do with the child, which knows better
                 self._lost()
             except StepError as lost:
                 return lost
@@ -304,11 +316,11 @@ class Engine:
         page.phase = PHASE_FAILED
 
 
-def execute(plan: Plan, kernel: Files, observers: Sequence[Observer] = (), facts: Facts | None = None) -> Facts:
+def execute(plan: Plan, kernel: PosixKernel, observers: Sequence[Observer] = (), facts: Facts | None = None) -> Facts:
     """Run any plan: signals that ask the runtime to stop undo it, where there is a handler that hands them on
     (kernel/stopping.py), and observers are told however it ends.
 
-    kernel   a Kernel; a Files is enough for a plan that neither clones nor mounts
+    kernel   a Kernel; a PosixKernel is enough for a plan that neither clones nor mounts
     facts    new unless they are handed on from another plan
     """
     for observer in observers:

@@ -37,7 +37,7 @@ class Step(Fields):
     name: ClassVar[str] = ""
     spec: ClassVar[str] = ""
     forks: ClassVar[bool] = False        # afterwards a second process walks the plan (namespaces.clone)
-    native: ClassVar[bool] = False       # of a plan that else does with files.Files: it needs a whole Kernel
+    native: ClassVar[bool] = False       # of a plan that else does with PosixKernel: it needs a whole Kernel
     side: str = PARENT
     where: str = ""
 
@@ -91,12 +91,12 @@ class Plan:
     command   "create", "exec", ...
     ids       given only for a plan that is made of another one
     """
-    __slots__ = ("_words", "command", "ids", "steps")
+    __slots__ = ("_rows", "command", "ids", "steps")
 
     def __init__(self, command: str, steps: Iterable[Step], ids: Sequence[str] = ()) -> None:
         self.command, self.steps = command, tuple(steps)
         self.ids = tuple(ids) or _numbered([step.name for step in self.steps])
-        self._words: list[str] = []
+        self._rows: list[tuple[str, str, str, str, str]] = []
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -110,11 +110,12 @@ class Plan:
     def __repr__(self) -> str:
         return f"<plan of {self.command}: {len(self.steps)} steps>"
 
-    def words(self) -> list[str]:
-        """What each step will do: described once, for plan.json and the trace."""
-        if not self._words:
-            self._words = [step.describe() for step in self.steps]
-        return self._words
+    def rows(self) -> list[tuple[str, str, str, str, str]]:
+        """(id, side, spec, where, what it will do) of each step: described once, for plan.json and the trace."""
+        if not self._rows:
+            self._rows = [(id, step.side, step.spec, step.where, step.describe())
+                          for id, step in zip(self.ids, self.steps)]
+        return self._rows
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Each step in words: index, id, side, step (its name), spec, where, what."""
@@ -132,9 +133,7 @@ class Plan:
 
     def saved(self) -> dict[str, Any]:
         """What is kept beside a container's state, so that an index in its journal has a meaning later."""
-        return {"version": 1, "command": self.command,
-                "steps": [(id, step.side, step.spec, step.where, what)
-                          for id, step, what in zip(self.ids, self.steps, self.words())]}
+        return {"version": 1, "command": self.command, "steps": self.rows()}
 
 
 def _numbered(names: Sequence[str]) -> tuple[str, ...]:

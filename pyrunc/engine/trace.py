@@ -4,8 +4,8 @@
      "step": "mounts.proc", "where": "mounts[0]", "outcome": "ok", "container": "c1", "command": "create", ...}
 
 time is UTC, duration is in microseconds, pid is the process as the runtime sees it, outcome is "ok", the error
-line of the step that failed, or "unfinished" for a step the process died in. docs/tracing.md shows what to do
-with it.
+line of the step that failed, or "unfinished" for a step the process died in. The last line of a run has its warnings,
+if there are any. docs/tracing.md shows what to do with it.
 """
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import time
 
 from .. import __version__
 from ..errors import strerror
+from ..formats._jsontext import lines
 from ..formats.json_text import dumps
 from ..formats.rfc3339 import stamp
 from .observer import Observer, warn
-from .step import BOTH, CHILD, LAST, PARENT
+from .step import BOTH, LAST, PARENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from .run import Engine
 
 STOPS = "stops"                  # key of Facts.results: breakpoints have put some into the plan
-OK, SECOND = '"ok"', 1_000_000_000
 PATIENCE = 1.0                   # seconds for a FIFO that is full
 
 
@@ -43,8 +43,7 @@ def ran(engine: Engine, childs: Sequence[int]) -> list[tuple[int, int, int]]:
     times = facts.page.times if facts.pid else ()     # before the clone the child has none
     found = [(begun, ended, index) for index, (begun, ended) in enumerate(engine.times) if begun]
     if times:
-        both = _numbers(times, len(engine.steps))
-        found += [(both[2 * index], both[2 * index + 1], index) for index in childs if both[2 * index]]
+        found += [(times[index].start, times[index].end, index) for index in childs if times[index].start]
     if failed >= 0 and not any(index == failed for _, _, index in found):
         now = time.monotonic_ns()
         found.append((now, now, failed))
@@ -54,14 +53,6 @@ def ran(engine: Engine, childs: Sequence[int]) -> list[tuple[int, int, int]]:
                  or facts.kept(("stopped", ids[entry[2]].partition(":")[2]), False)]
     found.sort()
     return found
-
-
-def _numbers(times: Any, count: int) -> Sequence[int]:
-    """Begin and end of each step, one after the other, of the page's array: to ask for each member costs ten times."""
-    if isinstance(times, list):                       # of a page that stands in (kernel/page.py)
-        return [number for slot in times for number in (slot.start, slot.end)]
-    from .._native import ffi
-    return memoryview(ffi.buffer(times, 16 * count)).cast("Q")
 
 
 def outcome_of(engine: Engine, ended: int, index: int) -> str:
@@ -93,33 +84,39 @@ def records(engine: Engine) -> Iterator[dict[str, Any]]:
 
 
 class Lines:
-    """The records of one run as the file has them, with the members of about. Whoever waits for a container waits for
-    this, too; so what is known before is written before: after the clone each look at a step would copy its page."""
+    """The records of one run as the file has them, with the members of about.
+
+    Whoever waits for a container waits for this, too. So what is known before is made before: after the clone each
+    object that is looked at costs a copy of its page. C writes the lines (_native/trace_lines.c): it makes none.
+    """
 
     def __init__(self, engine: Engine, about: dict[str, str]) -> None:
-        tail = dumps(about)[1:]
-        self.engine, self.childs = engine, children(engine)
-        self.parts = [
-            (step.side == PARENT, f'"side":"{PARENT if step.side == PARENT else CHILD}","zone":"{step.side}",'
-             f'"id":"{id}","step":"{step.name}","spec":"{step.spec}","where":{dumps(step.where)},"what":{dumps(what)},{tail}\n')
-            for step, id, what in zip(engine.steps, engine.plan.ids, engine.plan.words())]
+        self.tail = dumps(about)[1:]
+        self.engine, self.childs, self.rows = engine, children(engine), engine.plan.rows()
+        self.names = [step.name for step in engine.steps]
 
-    def text(self) -> str:
+    def text(self) -> bytes:
         """The lines, when the run has ended."""
-        engine, parts = self.engine, self.parts
-        own, child, offset = posix.getpid(), engine.facts.pid, time.time_ns() - time.monotonic_ns()
-        since, day, lines = -1, "", []
-        for begun, ended, index in ran(engine, self.childs):
-            now = begun + offset - since
-            if since < 0 or not 0 <= now < SECOND:
-                since = (begun + offset) // SECOND * SECOND
-                day, now = stamp(since)[:-1], begun + offset - since
-            told = OK if ended and index != engine.failed else dumps(outcome_of(engine, ended, index))
-            took = round((ended - begun) / 1000, 1) if ended else "null"
-            parents, part = parts[index]
-            lines.append(f'{{"time":"{day}.{now // 1000:06}Z","duration":{took},"pid":{own if parents else child},'
-                         f'"outcome":{told},{part}')
-        return "".join(lines)
+        engine, facts = self.engine, self.engine.facts
+        parents, childs = engine.times, self.childs
+        times = _raw(facts.page.times, len(self.names)) if facts.pid else b""
+        if facts.kept(STOPS, False):
+            left = [not id.startswith("stop.") or bool(facts.kept(("stopped", id.partition(":")[2]), False))
+                    for id in engine.plan.ids]
+            parents = [pair if keep else (0, 0) for pair, keep in zip(parents, left)]
+            childs = [index for index in childs if left[index]]
+        now = time.monotonic_ns()
+        return lines(self.rows, self.names, parents, childs if len(times) else [], times, stamp, time.time_ns() - now,
+                     posix.getpid(), facts.pid, engine.failed, str(engine.error) if engine.failed >= 0 else "",
+                     facts.page.child_step, now, self.tail)
+
+
+def _raw(times: Any, count: int) -> Any:
+    """Begin and end of each step in the page's array, as it lies there; b"" for none."""
+    if isinstance(times, list):                       # of a page that stands in (kernel/page.py)
+        return b"".join(number.to_bytes(8, "little") for slot in times for number in (slot.start, slot.end))
+    from .._native import ffi
+    return memoryview(ffi.buffer(times, 16 * count))
 
 
 def open_to_append(path: str) -> int:
@@ -133,18 +130,29 @@ class TraceFile(Observer):
     """Appends the trace of each run to a file. What has been done is done: a fault is a warning.
 
     container   the id of the container that the plans are about: several may write into one file
+    told        what there was to warn of before the first plan
     """
 
-    def __init__(self, path: str, container: str) -> None:
+    def __init__(self, path: str, container: str, told: Sequence[str] = ()) -> None:
         self.path, self.container, self.runs = path, container, 0
+        self.told = list(told)
 
     def before_plan(self, run: Engine) -> None:
         self.runs += 1
         self.lines = Lines(run, {"container": self.container, "command": run.plan.command,
                                  "plan": f"{posix.getpid():x}-{time.time_ns():x}-{self.runs}", "version": __version__})
 
+    def warning(self, text: str) -> None:
+        self.told.append(text)
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
     def after_plan(self, run: Engine) -> None:
-        data = self.lines.text().encode()
+        data = self.lines.text()
+        if self.told and data:               # of the whole run: in its last record
+            data = data[:-2] + b',"warnings":' + dumps(self.told).encode(errors="backslashreplace") + b"}\n"
+            self.told = []
         try:
             fd = open_to_append(self.path)
             try:

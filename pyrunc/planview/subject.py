@@ -45,13 +45,24 @@ class Subject:
         count = f"{len(every)} steps" if len(every) != 1 else "1 step"
         if words:
             count = f"{len(selection.chosen(every, words))} of {count}"
-        levels = [finding.level for finding in self.found]
+        levels = [finding.level for finding in self.seen(words)]
         wrong = [f"{number} {level}{'s' if number > 1 else ''}" for level in ("error", "warning")
                  if (number := levels.count(level))]
         return ": ".join((self.title, ", ".join([count, *([f"{' and '.join(wrong)} (see !)"] if wrong else [])]))) + (
             f"\nfor {visible(self.view.whom())}, on {visible(self.view.where())}"
             + (f", by {visible(self.view.file)}" if self.view.file else "") + f", state in {visible(self.root)}\n"
             + (f"bundle {visible(self.bundle)}\n" if self.bundle else "") + (f"{self.doubt}\n" if self.doubt else ""))
+
+    def seen(self, words: Sequence[str]) -> list[Finding]:
+        """What text() has to tell: all that was found, or what belongs to the chosen steps or to none."""
+        found: list[Finding] = []
+        left = list(self.found)
+        for plan in self.plans:
+            records = list(plan.records())
+            notes, left = placed(records, left)
+            for record in selection.chosen(records, words):
+                found += notes.get(record["index"], ())
+        return found + left
 
     def text(self, words: Sequence[str] = (), columns: int = 0, colour: bool = False) -> str:
         """The head, and a table for each plan."""

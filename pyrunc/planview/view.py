@@ -4,7 +4,7 @@ from __future__ import annotations
 import posix
 
 from ..errors import UsageError
-from ..host import Host
+from ..host import Host, user_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 ALL_OF_ROOT = "/run/pyrunc"
+#: What of a Host is written down, and what each is. Of the defaults, for a module in the program has no annotations.
+RECORDED = {name: type(default) for name, default in vars(Host).items()
+            if not name.startswith("_") and type(default) in (bool, int, str)}
 
 
 class View:
@@ -83,14 +86,6 @@ def state_root(view: View) -> str:
     return ALL_OF_ROOT if not view.rootless else f"/run/user/{view.host.euid}/pyrunc"
 
 
-def user_name(uid: int) -> str:
-    import pwd
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
 def _ids(who: str) -> tuple[int, int]:
     import pwd
     if who == "root":
@@ -115,12 +110,10 @@ def recorded(document: Mapping[str, Any], file: str) -> View:
     if type(facts) is not dict or type(known) is not dict:
         raise UsageError(f"{file}: it holds no facts of a host, as pyrunc doctor --format json prints them")
     given: dict[str, Any] = {}
-    for name, kind in Host.__annotations__.items():
-        if name == "real":
-            continue
+    for name, kind in RECORDED.items():
         value = known.get(name)
-        if type(value) is not {"int": int, "bool": bool, "str": str}[kind]:
-            why = "it is missing" if value is None else f"not of type {kind}"
+        if type(value) is not kind:
+            why = "it is missing" if value is None else f"not of type {kind.__name__}"
             raise UsageError(f"{file}: facts.host.{name}: {why}")
         given[name] = value
     words = {name: facts.get(name) for name in ("user", "name", "release")}
@@ -138,7 +131,7 @@ def plain(facts: Any) -> dict[str, Any]:
     """survey.Facts as JSON has them, with the host's name."""
     def simple(value: Any) -> Any:
         if isinstance(value, Host):
-            return {name: getattr(value, name) for name in Host.__annotations__ if name != "real"}
+            return {name: getattr(value, name) for name in RECORDED}
         if isinstance(value, (frozenset, set)):
             return sorted(value)
         if isinstance(value, tuple):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..engine.facts import Facts
     from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
     from ..rootfs.mount_options import MountOptions
 
 #: What is wrong with a source, and not with how it is taken.
@@ -259,17 +259,17 @@ class Change(Mount):
         kernel.close(place)
 
 
-def inside(config: Config, options: Options, host: Host, fields: dict[str, Any]) -> str:
+def inside(want: Request, fields: dict[str, Any]) -> str:
     """Where in the container's root the source of a bind mount lies, "" for one that is elsewhere. Links of the host
     are followed; what is not there yet counts by the part that is."""
-    source, root = absolute(fields["source"], options.bundle), absolute(config["root"]["path"], options.bundle)
+    source, root = absolute(fields["source"], want.options.bundle), want.rootfs
     parsed: MountOptions = fields["options"]
     if parsed.source_nofollow or parsed.copy_symlink:
         above, slash, name = source.rpartition("/")
-        real = host.real(above) + slash + name
+        real = want.host.real(above) + slash + name
     else:
-        real = host.real(source)
-    return below(source, root) or below(real, host.real(root))
+        real = want.host.real(source)
+    return below(source, root) or below(real, want.host.real(root))
 
 
 def below(path: str, top: str) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..engine.facts import Facts
     from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "config.md#linux-process"
 WHERE = "process.capabilities"
@@ -158,9 +158,9 @@ def given(config: Config, host: Host) -> Sets | None:
     return Sets(config, host) if "capabilities" in config.get("process", {}) else None
 
 
-def bound(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def bound(want: Request) -> Iterator[Step]:
     """LAST, before the change of user: it takes CAP_SETPCAP. The warnings are the runtime's."""
-    sets = given(config, host)
+    sets = given(want.config, want.host)
     if sets is None:
         return
     for where, reason in sets.left_out:
@@ -169,9 +169,9 @@ def bound(config: Config, options: Options, host: Host) -> Iterator[Step]:
     yield Keep(keep=True, where=WHERE)
 
 
-def set(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def set(want: Request) -> Iterator[Step]:
     """LAST, after the change of user."""
-    sets = given(config, host)
+    sets = given(want.config, want.host)
     if sets is None:
         return
     yield Keep(keep=False, where=WHERE)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..host import Host
     from ..kernel.linux import Kernel
     from ..options import Options
+    from ..request import Request
 
 SPEC = "config-linux.md#control-groups"
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -73,25 +74,10 @@ class Create(CgroupStep):
         if facts.cgroup_fd >= 0:
             kernel.close(facts.cgroup_fd)
             facts.cgroup_fd = -1
-        cgroup = Cgroup(self.path, self.mark, kernel)
-        try:
+        with Cgroup(self.path, self.mark, kernel) as cgroup:
             cgroup.kill()
             cgroup.wait_empty(END_SECONDS)
             cgroup.remove()
-        finally:
-            cgroup.close()
-
-
-class LeaveOut(CgroupStep):
-    """A warning: a limit that only cgroup v1 could hold. An error would end most containers of older engines."""
-    name = "cgroup.leave_out"
-    reason: str
-
-    def describe(self) -> str:
-        return f"ignore a limit: {self.reason}"
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        facts.warnings.append(f"{self.reason}: at {self.where} in config.json")
 
 
 class LikeSystemd(CgroupStep):
@@ -212,58 +198,57 @@ def of_process(kernel: Kernel, pid: int) -> str:
 
 
 # ---- planner functions ------------------------------------------------------------------------------------------
-def create(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def create(want: Request) -> Iterator[Step]:
     """PARENT, before anything that is charged to the container or has to be killed with it; well before the clone."""
-    path = place.directory(config, options, host)
-    wanted = limit.settings(_resources(config))
+    path = want.cgroup
+    wanted = limit.settings(_resources(want.config))
     for setting in wanted:
         if setting.file == "memory.max" and 0 <= limit.size(setting.value) < limit.LEAST:
             raise ConfigError(f"memory limit too low: no program starts with {setting.value} bytes, 1 MiB is enough "
                               f"for "
                               "a small one", setting.where)
-    for where, reason in limit.ignored(_resources(config)):
-        yield LeaveOut(reason=reason, where=where)
+    limit.check_convertible(_resources(want.config))
     required = [setting for setting in wanted if not setting.optional]
-    if path and not place.systemd_driver(options) and place.like_systemd(_cgroups_path(config)):
-        yield LikeSystemd(path=_cgroups_path(config), where=place.WHERE)
-    spare = _rootless(options, host) and not required and not _cgroups_path(config)
+    if path and not place.systemd_driver(want.options) and place.like_systemd(_cgroups_path(want.config)):
+        yield LikeSystemd(path=_cgroups_path(want.config), where=place.WHERE)
+    spare = _rootless(want.options, want.host) and not required and not _cgroups_path(want.config)
     if not path:
-        disabled = options.cgroup_manager == "disabled"
+        disabled = want.options.cgroup_manager == "disabled"
         without = "cgroups are disabled" if disabled else "no cgroup v2 hierarchy is mounted"
         if required:
             raise ConfigError(f"{required[0].file} cannot be set: {without}", required[0].where)
         if not disabled and not spare:
             # Without a cgroup nothing keeps a privileged container from the host's devices.
             raise ConfigError(f"{without}; --cgroup-manager disabled does without a cgroup", place.WHERE)
-    elif not place.systemd_driver(options):
-        yield Create(mount=host.cgroup_mount, path=path, own="" if host.privileged else host.cgroup_own,
-                     wanted=limit.controllers(wanted), mark=place.mark(options), spare=spare,
-                     where=place.WHERE if _cgroups_path(config) else required[0].where if required else "")
+    elif not place.systemd_driver(want.options):
+        yield Create(mount=want.host.cgroup_mount, path=path, own="" if want.host.privileged else want.host.cgroup_own,
+                     wanted=limit.controllers(wanted), mark=place.mark(want.options), spare=spare,
+                     where=place.WHERE if _cgroups_path(want.config) else required[0].where if required else "")
 
 
-def limits(config: Config, options: Options, host: Host, at_once: bool = False) -> Iterator[Step]:
+def limits(want: Request, at_once: bool = False) -> Iterator[Step]:
     """PARENT, before the clone: the init is born limited. at_once: late_limits() will not be called."""
-    path = place.directory(config, options, host)
-    if path and not place.systemd_driver(options):
-        yield from _limits(config, host, path, at_once)
+    path = want.cgroup
+    if path and not place.systemd_driver(want.options):
+        yield from _limits(want.config, want.host, path, at_once)
 
 
-def late_limits(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def late_limits(want: Request) -> Iterator[Step]:
     """PARENT, when the init has only C's memory left: the limits that the runtime's own would have broken.
 
     Until then it could have more than its limit, and so could its createContainer hooks; the program never can.
     """
-    path = place.directory(config, options, host)
-    if not path or not has_little(config):
+    path = want.cgroup
+    if not path or not has_little(want.config):
         return
-    settings = [setting for setting in limit.settings(_resources(config)) if limit.waits(setting)]
+    settings = [setting for setting in limit.settings(_resources(want.config)) if limit.waits(setting)]
     yield Barrier(label="the init has given the runtime's memory back", waits=PARENT)
-    yield from check_usage(_resources(config).get("memory") or {}, _resources(config))
-    if place.systemd_driver(options):
+    yield from check_usage(_resources(want.config).get("memory") or {}, _resources(want.config))
+    if place.systemd_driver(want.options):
         from .scope import set_late
-        yield from set_late(config, options, host, settings)
+        yield from set_late(want, settings)
     for setting in settings:
-        yield LateLimit(setting=setting, mount=host.cgroup_mount, path=path, where=setting.where)
+        yield LateLimit(setting=setting, mount=want.host.cgroup_mount, path=path, where=setting.where)
     yield Barrier(label="the limit of memory is in force", waits=CHILD)
 
 
@@ -272,22 +257,22 @@ def has_little(config: Config) -> bool:
     return any(limit.waits(setting) for setting in limit.of_memory(_resources(config)))
 
 
-def born_inside(config: Config, options: Options, host: Host) -> bool:
+def born_inside(want: Request) -> bool:
     """Whether the clone puts the init into facts.cgroup_fd (CLONE_INTO_CGROUP; -1 there: nowhere)."""
-    return bool(place.directory(config, options, host)) and not place.systemd_driver(options)
+    return bool(want.cgroup) and not place.systemd_driver(want.options)
 
 
-def joins_later(config: Config, options: Options, host: Host) -> bool:
+def joins_later(want: Request) -> bool:
     """Whether join() has steps, for which the init has to wait."""
-    return bool(place.directory(config, options, host)) and place.systemd_driver(options)
+    return bool(want.cgroup) and place.systemd_driver(want.options)
 
 
-def join(config: Config, options: Options, host: Host, at_once: bool = False) -> Iterator[Step]:
+def join(want: Request, at_once: bool = False) -> Iterator[Step]:
     """PARENT, right after the clone and before the init's cgroup namespace: systemd's scope starts with the init."""
-    if joins_later(config, options, host):
+    if joins_later(want):
         from .scope import start
-        yield from start(config, options, host, at_once)
-        yield from _limits(config, host, place.directory(config, options, host), at_once)
+        yield from start(want, at_once)
+        yield from _limits(want.config, want.host, want.cgroup, at_once)
 
 
 def _limits(config: Config, host: Host, path: str, at_once: bool) -> Iterator[Step]:

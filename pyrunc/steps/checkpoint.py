@@ -1,7 +1,7 @@
 """`checkpoint`: CRIU writes the processes of a container into image files, and ends them unless they shall go on."""
 from __future__ import annotations
 
-import posix
+import stat
 
 from ..config.namespaces import Namespaces
 from ..criu import images, mounts
@@ -74,16 +74,37 @@ class Mounts(Step):
 
 
 class Streams(Step):
-    """Which pipes the init's standard streams were, for the ones that take their place (criu(8), --inherit-fd)."""
+    """Which pipes the init's standard streams were, for the ones that take their place (criu(8), --inherit-fd).
+
+    A fifo or a file of the host's (a shim's, a log) is in no mount of the container, where CRIU would look for it: it
+    gets a name by which CRIU leaves it out (--external file[mount:inode]). The result: all the names.
+    """
     name = "checkpoint.streams"
     directories: Directories
     streams: list[str]
+    pid: int
 
     def describe(self) -> str:
         return f"write {images.DESCRIPTORS}: what the standard streams are"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        images.write_streams(kernel, facts.results[self.directories].fd, self.streams)
+        own = {line.partition(" ")[0] for line in kernel.read_file(f"/proc/{self.pid}/mountinfo").splitlines()}
+        names = [self._named(kernel, number, link, own) for number, link in enumerate(self.streams)]
+        images.write_streams(kernel, facts.results[self.directories].fd, names)
+        facts.keep(self, names)
+
+    def _named(self, kernel: Kernel, number: int, link: str, own: set[str]) -> str:
+        if not link.startswith("/"):
+            return link
+        try:
+            found = kernel.stat_path(f"/proc/{self.pid}/fd/{number}")
+            about = kernel.read_file(f"/proc/{self.pid}/fdinfo/{number}")
+        except FileNotFoundError:                        # closed since
+            return link
+        mount = next((line.split()[1] for line in about.splitlines() if line.startswith("mnt_id:")), "")
+        if not mount or mount in own or not (stat.S_ISFIFO(found.st_mode) or stat.S_ISREG(found.st_mode)):
+            return link
+        return f"{images.FILE}[{int(mount):x}:{found.st_ino:x}]"
 
 
 class Dump(Step):
@@ -92,6 +113,7 @@ class Dump(Step):
     program: str
     directories: Directories
     mounts: Mounts | None
+    streams: Streams | None
     pid: int
     choices: Choices
     outside: Sequence[str]               # types of namespaces that the container has joined
@@ -111,6 +133,8 @@ class Dump(Step):
             external.append(f"{word}[{inode}]:{key}")
         if self.mounts is not None:
             external += [f"mnt[{place}]:{name}" for place, name in facts.results[self.mounts]]
+        if self.streams is not None:
+            external += {name: None for name in facts.results[self.streams] if name.startswith(images.FILE + "[")}
         at: Opened = facts.results[self.directories]
         criu = Criu(self.program, at.work_fd, self.directories.log_place, LOG)
         criu.start(kernel)
@@ -118,33 +142,34 @@ class Dump(Step):
             criu.ask(PRE_DUMP if self.choices.pre_dump else DUMP, {
                 **self.given, "images_dir_fd": at.fd, "work_dir_fd": at.work_fd, "log_file": LOG, "pid": self.pid,
                 "external": external})
-            criu.until("", self._tell)
+            criu.until("", lambda response, fd: self._tell(kernel, response))
             criu.finish()
         finally:
             criu.end()
 
-    def _tell(self, response: Response, fd: int) -> None:
+    def _tell(self, kernel: Kernel, response: Response) -> None:
         """Lazy pages: whoever waits at --status-fd may begin to fetch them."""
         if response.script == "status-ready" and self.choices.status_fd >= 0:
-            posix.write(self.choices.status_fd, b"\0")
-            posix.close(self.choices.status_fd)
+            kernel.write(self.choices.status_fd, b"\0")
+            kernel.close(self.choices.status_fd)
 
 
 def dump(config: Config, options: Options, state: Mapping[str, Any], choices: Choices) -> Iterator[Step]:
     """All of checkpoint, PARENT. state: state.json of a container whose init runs. PyruncError without criu."""
     program, pid = find(), state["pid"]
     directories = Directories(path=choices.image_path, work_path=choices.work_path)
-    found = None
+    found = streams = None
     yield directories
     if not choices.pre_dump:
         found = Mounts(pid=pid, config=config, options=options)
         yield found
-        yield Streams(directories=directories, streams=list(state.get("streams", ())))
+        streams = Streams(directories=directories, streams=list(state.get("streams", ())), pid=pid)
+        yield streams
     given: dict[str, Value | Sequence[Value]] = {
         **common(choices, config), "root": state["rootfs"], "leave_running": choices.leave_running,
         "tcp_skip_in_flight": choices.tcp_skip_in_flight, "link_remap": choices.link_remap,
         "parent_img": choices.parent_path, "track_mem": bool(choices.parent_path), "freeze_cgroup": state["cgroup"]}
     if choices.page_server is not None:
         given["ps"] = pair(*choices.page_server)
-    yield Dump(program=program, directories=directories, mounts=found, pid=pid, choices=choices, given=given,
-               outside=[kind for kind in Namespaces(config).joined if kind in OUTSIDE])
+    yield Dump(program=program, directories=directories, mounts=found, streams=streams, pid=pid,
+               choices=choices, given=given, outside=[kind for kind in Namespaces(config).joined if kind in OUTSIDE])

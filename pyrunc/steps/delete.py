@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from ..engine.facts import Facts
     from ..kernel.linux import Kernel
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
     from ..state.container import Container
 
 SPEC = "runtime.md#delete"
 PATIENCE = 10.0           # seconds for a killed process to be gone
 
 
-def end(kernel: Files, who: Mapping[str, Any]) -> None:
+def end(kernel: PosixKernel, who: Mapping[str, Any]) -> None:
     """SIGKILL a process, if it still is that one, and wait for its end. StateError when it does not end."""
     try:
         fd = kernel.open_process(who, alive)
@@ -53,11 +53,8 @@ class Kill(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         if self.container.state["cgroup"]:
-            cgroup = self.container.cgroup(kernel)
-            try:
+            with self.container.cgroup(kernel) as cgroup:
                 cgroup.kill()
-            finally:
-                cgroup.close()
         end(kernel, self.container.state)
 
 
@@ -71,11 +68,8 @@ class Cgroup(Step):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         state = self.container.state
-        cgroup = self.container.cgroup(kernel)
-        try:
+        with self.container.cgroup(kernel) as cgroup:
             cgroup.remove()
-        finally:
-            cgroup.close()
         if "unit" in state:
             from ..cgroups.systemd.unit import Manager
             manager = Manager(state["user_manager"], kernel)

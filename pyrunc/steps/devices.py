@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "config-linux.md#devices"
 DEFAULT_SPEC = "config-linux.md#default-devices"
@@ -57,6 +56,8 @@ class Device(Step):
         return f"make {self.path} ({self.words()}), mode {self.mode:04o}, {owner}"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
+        if kernel.usual_node(facts.root_fd, self.path, self.kind | self.mode, self.number, self.uid, self.gid):
+            return
         directory, name = destination.parent(kernel, facts.root_fd, self.path)
         try:
             kernel.mknod(name, self.kind | self.mode, self.number, directory)
@@ -202,19 +203,18 @@ class Stdio(Step):
         kernel.close(place)
 
 
-def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def all(want: Request) -> Iterator[Step]:
     """CHILD, when the mounts are there. A /dev that is a bind mount is the host's business, and is left alone."""
-    bound = any(absolute(mount["destination"], "/") == "/dev" and {"bind", "rbind"} & {*(mount.get("options") or ())}
-                for mount in config.get("mounts") or ())
-    kind = Bound if Namespaces(config).private("user") or not host.privileged else Device
-    for path, device in wanted(config).items():
+    bound = any(parsed.bind and fields["path"] == "/dev" for parsed, fields in want.mounts)
+    kind = Bound if want.namespaces.private("user") or not want.host.privileged else Device
+    for path, device in wanted(want.config).items():
         if path != "/dev/ptmx" and not (bound and path.startswith("/dev/")):
             yield (Device if device["kind"] == S_IFIFO else kind)(path=path, **device)
     if not bound:
         yield Ptmx()
         yield Links()
         yield Core()
-        process = config.get("process")
+        process = want.config.get("process")
         if not (process and process.get("terminal")):
             yield Stdio()
 

@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
     from ..config.types import Config, Hook
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..kernel.posix import Files
-    from ..options import Options
+    from ..kernel.posix import PosixKernel
+    from ..request import Request
     from ..state.container import Container
 
     Kind = Literal["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
@@ -55,13 +54,13 @@ def output_paths(annotations: Mapping[str, str], bundle: str) -> tuple[str, str]
     return out, err
 
 
-def open_output(kernel: Files, paths: tuple[str, str]) -> tuple[int, int]:
+def open_output(kernel: PosixKernel, paths: tuple[str, str]) -> tuple[int, int]:
     """Descriptors of output_paths() to append to, the files made if need be; -1 for one that is not given."""
     out, err = (_open_output(kernel, path) if path else -1 for path in paths)
     return out, err
 
 
-def _open_output(kernel: Files, path: str) -> int:
+def _open_output(kernel: PosixKernel, path: str) -> int:
     """A FIFO that nobody reads is ENXIO, not a wait; hooks themselves wait when one is full."""
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOCTTY
     fd = kernel.open(path, flags | posix.O_NONBLOCK, 0o600)
@@ -118,8 +117,9 @@ def signal_name(number: int) -> str:
     return f"signal {number} ({names[0]})" if names else f"signal {number}"
 
 
-def oci_state(config: Config, options: Options, status: str) -> dict[str, Any]:
+def oci_state(want: Request, status: str) -> dict[str, Any]:
     """runtime.md#state while the container is made, as far as it is known: without the pid."""
+    config, options = want.config, want.options
     state: dict[str, Any] = {"ociVersion": config["ociVersion"], "id": options.id, "status": status,
                              "bundle": options.bundle}
     if config.get("annotations"):
@@ -272,46 +272,46 @@ def poststop(state: Mapping[str, Any], container: Container) -> Iterator[Step]:
         yield Poststop(container=container, index=index, where=f"hooks.poststop[{index}]")
 
 
-def poststop_after_failure(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def poststop_after_failure(want: Request) -> Iterator[Step]:
     """PARENT, of create."""
-    entries = list(_entries("poststop", config))
+    entries = list(_entries("poststop", want.config))
     if entries:
-        yield PoststopAfterFailure(hooks=entries, state=oci_state(config, options, "stopped"), where="hooks.poststop")
+        yield PoststopAfterFailure(hooks=entries, state=oci_state(want, "stopped"), where="hooks.poststop")
 
 
-def output(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def output(want: Request) -> Iterator[Step]:
     """PARENT, before the clone: the files that the annotations name."""
-    paths = output_paths(config.get("annotations") or {}, options.bundle)
-    if any(paths) and any(config["hooks"].values()):
+    paths = output_paths(want.config.get("annotations") or {}, want.options.bundle)
+    if any(paths) and any(want.config["hooks"].values()):
         yield Output(paths=paths, where="annotations")
 
 
-def create_runtime(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def create_runtime(want: Request) -> Iterator[Step]:
     """PARENT: prestart, then createRuntime, when the mounts are made and the root is not switched.
 
     prestart hooks are older than the status `creating`, which runtime.md#state has for step 2 of the lifecycle (they
     are step 3): they are written for a container that is `created`, and crun tells them so.
     """
-    state = oci_state(config, options, "creating")
-    steps = [*_runs("prestart", "hooks.prestart", PARENT, config, {**state, "status": "created"}),
-             *_runs("createRuntime", "hooks.create_runtime", PARENT, config, state)]
+    state = oci_state(want, "creating")
+    steps = [*_runs("prestart", "hooks.prestart", PARENT, want.config, {**state, "status": "created"}),
+             *_runs("createRuntime", "hooks.create_runtime", PARENT, want.config, state)]
     if steps:
         yield Barrier(label="the container's mounts are made", waits=PARENT)
         yield from steps
         yield Barrier(label="the hooks of the runtime have run", waits=CHILD)
 
 
-def create_container(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def create_container(want: Request) -> Iterator[Step]:
     """CHILD: the path is one of the host's, the namespaces are the container's."""
-    yield from _runs("createContainer", "hooks.create_container", CHILD, config, oci_state(config, options, "creating"))
+    yield from _runs("createContainer", "hooks.create_container", CHILD, want.config, oci_state(want, "creating"))
 
 
-def start_container(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def start_container(want: Request) -> Iterator[Step]:
     """LAST: after `start`, before the container's program."""
-    if not config.get("process"):
+    if not want.config.get("process"):
         return
-    environment, state = Environment(config, options), oci_state(config, options, "created")
-    for index, (where, hook) in enumerate(_entries("startContainer", config)):
+    environment, state = want.environment, oci_state(want, "created")
+    for index, (where, hook) in enumerate(_entries("startContainer", want.config)):
         yield RunLast(hook=hook, index=index, state=state, environment=environment, where=where)
 
 

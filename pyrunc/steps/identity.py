@@ -12,11 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..config.types import Config, Process
+    from ..config.types import Process
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "config.md#posix-platform-user"
 #: What OP_VERIFY calls when the filter is loaded already.
@@ -116,35 +115,35 @@ class Verify(Step):
         kernel.last(last_stage.OP_VERIFY, data=data)
 
 
-def become(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def become(want: Request) -> Iterator[Step]:
     """LAST: groups before gid before uid, for each takes the privilege that the next one gives up."""
-    process = config.get("process")
+    process = want.config.get("process")
     if process is None:
         return
     uid, gid = _ids(process)
     yield OwnStdio(uid=uid, where="process.user.uid")
-    groups = _groups(config, options, host)
+    groups = _groups(want)
     if groups is not None:
         yield Groups(groups=groups, where="process.user.additionalGids" if groups else "")
-    shown = shows(options, host)
+    shown = shows(want.options, want.host)
     yield Gid(gid=gid, shown=shown, where="process.user.gid")
     yield Uid(uid=uid, shown=shown, where="process.user.uid")
     yield Directory(cwd=process["cwd"], again=True, where="process.cwd")
     yield VerifyDirectory(where="process.cwd")
 
 
-def verify(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def verify(want: Request) -> Iterator[Step]:
     """LAST. Not where a filter loaded early would refuse the asking, or kill for it."""
-    process = config.get("process")
+    process = want.config.get("process")
     if process is None:
         return
     nnp = bool(process.get("noNewPrivileges"))
-    filtered = not nnp and bool(config.get("linux", {}).get("seccomp"))
+    filtered = not nnp and bool(want.config.get("linux", {}).get("seccomp"))
     if filtered:
         from ..seccomp.profile import allows
-        if not allows(config, VERIFY_CALLS):
+        if not allows(want.config, VERIFY_CALLS):
             return
-    yield Verify(ids=_ids(process), groups=_groups(config, options, host), sets=capabilities.given(config, host),
+    yield Verify(ids=_ids(process), groups=_groups(want), sets=capabilities.given(want.config, want.host),
                  no_new_privileges=nnp, filtered=filtered, where="process")
 
 
@@ -154,12 +153,12 @@ def _ids(process: Process) -> tuple[int, int]:
     return user.get("uid", 0), user.get("gid", 0)
 
 
-def _groups(config: Config, options: Options, host: Host) -> list[int] | None:
+def _groups(want: Request) -> list[int] | None:
     """The supplementary groups, each once, ascending; None where setgroups(2) is not open to the init."""
-    groups = sorted(set(config["process"].get("user", {}).get("additionalGids", ())))
-    if sets_groups(config, options, host):
+    groups = sorted(set(want.config["process"].get("user", {}).get("additionalGids", ())))
+    if sets_groups(want):
         return groups
-    if groups and KEEP_GROUPS not in (config.get("annotations") or {}):
+    if groups and KEEP_GROUPS not in (want.config.get("annotations") or {}):
         raise ConfigError("supplementary groups cannot be set in this user namespace: setgroups is denied",
                           "process.user.additionalGids")
     return None

@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..kernel.posix import Files
-    from ..options import Options
+    from ..kernel.posix import PosixKernel
+    from ..request import Request
 
 SPEC = "config-linux.md#intelrdt"
 
@@ -33,7 +31,7 @@ class RdtStep(Step):
     root: str                        # where resctrl is mounted
     path: str                        # the group's directory
 
-    def refused(self, kernel: Files, fault: OSError) -> OSError:
+    def refused(self, kernel: PosixKernel, fault: OSError) -> OSError:
         try:
             said = kernel.read_file(f"{self.root}/info/last_cmd_status").strip()
         except OSError:
@@ -65,7 +63,7 @@ class Make(RdtStep):
 
 
 class Find(RdtStep):
-    """closID without anything to set: somebody has prepared the group."""
+    """closID without anything to set: another program has prepared the group."""
     name = "intel_rdt.find"
 
     def describe(self) -> str:
@@ -116,7 +114,7 @@ class Share(RdtStep):
             return 1
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
-        # Somebody else may have come in meanwhile: removing the group would put them out.
+        # Another process may have come in since: removing the group would put them out.
         if facts.kept(self, False) and not kernel.read_file(f"{self.path}/tasks").strip():
             kernel.rmdir(self.path)
 
@@ -179,18 +177,18 @@ class Remove(Step):
             remove(kernel, path, self.mark)
 
 
-def group(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def group(want: Request) -> Iterator[Step]:
     """PARENT, before the clone: everything but the process is there."""
     # "If intelRdt is not set, the runtime MUST NOT manipulate any resctrl pseudo-filesystems."
-    rdt = config.get("linux", {}).get("intelRdt")
+    rdt = want.config.get("linux", {}).get("intelRdt")
     if rdt is None:
         return
-    made = groups(config, options, host)
+    made = groups(want.config, want.options, want.host)
     place = {"root": made["root"], "path": made["group"]}
     single = {key: text for key in ("l3CacheSchema", "memBwSchema") if (text := str(rdt.get(key) or ""))}
     lines = [*single.values(), *(rdt.get("schemata") or ())]
     if made["own"]:
-        yield Make(name="intel_rdt.group", **place, mark=mark(options), where=WHERE)
+        yield Make(name="intel_rdt.group", **place, mark=mark(want.options), where=WHERE)
     elif lines:
         for line in single.values():
             parse(line)
@@ -200,14 +198,14 @@ def group(config: Config, options: Options, host: Host) -> Iterator[Step]:
     if lines:
         yield Schemata(**place, lines=lines, where=WHERE)
     if made["monitor"]:
-        yield Make(name="intel_rdt.monitor", root=made["root"], path=made["monitor"], mark=mark(options),
+        yield Make(name="intel_rdt.monitor", root=made["root"], path=made["monitor"], mark=mark(want.options),
                    where=f"{WHERE}.enableMonitoring")
 
 
-def join(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def join(want: Request) -> Iterator[Step]:
     """PARENT, after the clone; the init waits until it is done."""
-    if config.get("linux", {}).get("intelRdt") is not None:
-        yield from enter({"resctrl": groups(config, options, host)})
+    if want.config.get("linux", {}).get("intelRdt") is not None:
+        yield from enter({"resctrl": groups(want.config, want.options, want.host)})
 
 
 def enter(container: Mapping[str, Any]) -> Iterator[Step]:

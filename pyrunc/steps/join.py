@@ -12,7 +12,6 @@ import posix
 from ..cgroups.create import may_enter
 from ..cgroups.path import of_process
 from ..config.mappings import init_ids, own_ids, unknown_ids
-from ..config.namespaces import Namespaces
 from ..engine.step import CHILD, LAST, PARENT, Barrier, Step
 from ..errors import NOT_RUNNING, StateError
 from ..kernel.constants import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
@@ -29,11 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "runtime.md#operations"
 #: With what last_tail.c calls clone(2): CLONE_PARENT, or SIGCHLD for a process that is handed on; CLONE_PARENT_SETTID.
@@ -94,6 +91,7 @@ class Cgroup(Step):
     mounted: str              # where the host has cgroup2
     own: str                  # the runtime's own cgroup; "" when it may move processes everywhere
     moved: bool               # systemd puts the process there when the runtime may not
+    made: bool                # create was not spared a cgroup
 
     def describe(self) -> str:
         return f"open cgroup {'/'.join(part for part in (self.path, self.subgroup, self.below) if part)}"
@@ -111,12 +109,17 @@ class Cgroup(Step):
         try:
             fd = kernel.open(self.path, directory | posix.O_NOFOLLOW)
         except FileNotFoundError:
+            from ..cgroups.v2 import hidden, refuse_hidden
+            if self.made:
+                refuse_hidden(kernel, self.path)
             if inner:
                 raise
+            if not self.made and hidden(kernel, self.path):
+                return self.path, -1         # nor has its init one
             found, spared = self.of_init(kernel), True
             try:
                 fd = kernel.open(found, directory)
-            except PermissionError:          # somebody has made it for himself alone
+            except PermissionError:          # another user has made it for their own use
                 if not self.own:
                     raise
                 return found, -1
@@ -173,7 +176,7 @@ class Chroot(Step):
         kernel.last(OP_CHROOT, facts.root_fd)
 
 
-class Last(Step):
+class EnterInC(Step):
     """Enter a namespace of the container in C: no Python runs with the container's files in reach."""
     name: str  # type: ignore[misc]  # join.<kind>
     spec = SPEC
@@ -187,17 +190,17 @@ class Last(Step):
         kernel.last(OP_SETNS, facts.kept(self.target, -1), NAMESPACES[self.target.kind][0])
 
 
-def clone(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
+def clone(want: Request, container: Mapping[str, Any]) -> Iterator[Step]:
     """From the init's namespaces to a new process in them. config.linux.namespaces tells which are private."""
     pid, start_time = container["pid"], container["start_time"]
-    into_cgroup = bool(container["cgroup"]) and not has_little(config)
-    spaces = Namespaces(config)
+    into_cgroup = bool(container["cgroup"]) and not has_little(want.config)
+    spaces = want.namespaces
     targets = [Open(kind=kind, path=f"/proc/{pid}/ns/{file}", where="linux.namespaces")
                for kind, (_, file) in NAMESPACES.items() if spaces.private(kind)]
     yield from targets
     yield Root(pid=pid)
     yield Verify(pid=pid, start_time=start_time)
-    if not spaces.private("user") and host.privileged:
+    if not spaces.private("user") and want.host.privileged:
         entered = [Enter(target=t, kind=t.kind, where=t.where) for t in targets if t.kind not in (*BY_CHILD, "pid")]
         yield from entered
         yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
@@ -206,13 +209,13 @@ def clone(config: Config, options: Options, host: Host, container: Mapping[str, 
         yield from join_cgroup(targets)
         return
     yield Clone(flags=0, into_cgroup=into_cgroup, kinds="")
-    yield from own_oom_score_adj(config, options, host)
-    yield Join(targets=[t for t in targets if t.kind not in ("mount", "pid")], ids=init_ids(config),
-               otherwise=own_ids(config) if unknown_ids(config) else init_ids(config),
-               drop_groups=spaces.private("user") and drops_groups(config, host), where="linux.namespaces")
+    yield from own_oom_score_adj(want)
+    yield Join(targets=[t for t in targets if t.kind not in ("mount", "pid")], ids=init_ids(want.config),
+               otherwise=own_ids(want.config) if unknown_ids(want.config) else init_ids(want.config),
+               drop_groups=spaces.private("user") and drops_groups(want.config, want.host), where="linux.namespaces")
 
 
-def cgroup(config: Config, options: Options, host: Host, container: Mapping[str, Any]) -> Iterator[Step]:
+def cgroup(want: Request, container: Mapping[str, Any]) -> Iterator[Step]:
     """PARENT: facts.cgroup_fd."""
     if not container["cgroup"]:
         return
@@ -220,33 +223,32 @@ def cgroup(config: Config, options: Options, host: Host, container: Mapping[str,
     if "unit" in container:
         from .scope import SUBGROUP
         subgroup = container["annotations"].get(SUBGROUP, "")
-    yield Cgroup(path=container["cgroup"], subgroup=subgroup, below=options.cgroup, pid=container["pid"],
-                 mounted=host.cgroup_mount, own="" if host.privileged else host.cgroup_own, moved="unit" in container)
+    yield Cgroup(path=container["cgroup"], subgroup=subgroup, below=want.options.cgroup, pid=container["pid"],
+                 mounted=want.host.cgroup_mount, own="" if want.host.privileged else want.host.cgroup_own,
+                 moved="unit" in container, made="cgroup_inode" in container)
 
 
-def enter(config: Config, options: Options, host: Host, joining: list[Step],
-          container: Mapping[str, Any]) -> Iterator[Step]:
+def enter(want: Request, joining: list[Step], container: Mapping[str, Any]) -> Iterator[Step]:
     """PARENT, after the clone: into the cgroup, of a process that is not born there. joining: the steps of cgroup().
 
     Not yet when it has little memory. CPUs count from the moment when it is there.
     """
-    if not has_little(config):
+    if not has_little(want.config):
         yield from attach(joining, container)
-        yield from final_affinity(config, options, host)
+        yield from final_affinity(want)
 
 
-def enter_late(config: Config, options: Options, host: Host, joining: list[Step],
-               container: Mapping[str, Any]) -> Iterator[Step]:
+def enter_late(want: Request, joining: list[Step], container: Mapping[str, Any]) -> Iterator[Step]:
     """PARENT, when only C's memory is left: what the process has had until then stays charged to the caller's cgroup.
 
-    It is in the container's before anybody in the container can see it.
+    It is in the container's before a process of the container can see it.
     """
-    if has_little(config):
+    if has_little(want.config):
         yield Barrier(label="the process has done with the runtime's memory", waits=PARENT, in_last=True)
         if joining:
             yield EnterCgroup()
         yield from attach(joining, container)
-        yield from final_affinity(config, options, host)
+        yield from final_affinity(want)
         yield Barrier(label="it is in the container's cgroup", waits=CHILD, in_last=True)
 
 
@@ -263,11 +265,11 @@ def switch(cloning: list[Step]) -> Iterator[Step]:
     """LAST: exec's way into the container's root, and then among its processes; cloning are the steps of clone()."""
     opened = {step.kind: step for step in cloning if isinstance(step, Open)}
     if "mount" in opened:
-        yield Last(name="join.mount", target=opened["mount"], where=opened["mount"].where)
+        yield EnterInC(name="join.mount", target=opened["mount"], where=opened["mount"].where)
     else:
         yield Chroot()
     if "pid" in opened:
-        yield Last(name="join.pid", target=opened["pid"], where=opened["pid"].where)
+        yield EnterInC(name="join.pid", target=opened["pid"], where=opened["pid"].where)
 
 
 def clones(cloning: list[Step]) -> bool:
@@ -275,24 +277,24 @@ def clones(cloning: list[Step]) -> bool:
     return any(isinstance(step, Open) and step.kind == "pid" for step in cloning)
 
 
-def clone_inside(config: Config, options: Options, cloning: list[Step]) -> Iterator[Step]:
+def clone_inside(want: Request, cloning: list[Step]) -> Iterator[Step]:
     """LAST, PARENT: the process among those of the container, where it waits; the runtime, or its parent, adopts it."""
     if not clones(cloning):
         return
-    process: Any = config.get("process") or {}
-    seccomp = config.get("linux", {}).get("seccomp")
+    process: Any = want.config.get("process") or {}
+    seccomp = want.config.get("linux", {}).get("seccomp")
     terminal = bool(process.get("terminal"))
     limits = [(limit["soft"], limit["hard"]) for limit in process.get("rlimits", ()) if limit["type"] == "RLIMIT_NPROC"]
     door = False
     if seccomp:
         from ..seccomp.profile import lets_pass
         needed = ["munmap", "setsid", *(["ioctl"] if terminal else []), *(["prlimit64"] if limits else [])]
-        flags = HANDED_ON if options.heir else SIBLING
+        flags = HANDED_ON if want.options.heir else SIBLING
         door = not (lets_pass(seccomp, "clone", flags) and all(lets_pass(seccomp, call) for call in needed))
     yield CloneInside(terminal=terminal, door=door, processes=limits[0] if limits else None,
-                      handed_on=bool(options.heir), where="linux.namespaces")
+                      handed_on=bool(want.options.heir), where="linux.namespaces")
     yield Barrier(label="the process is among the container's", waits=PARENT, by_end=True)
-    yield Adopt(heir=options.heir, where="linux.namespaces")
+    yield Adopt(heir=want.options.heir, where="linux.namespaces")
 
 
 def go_on(cloning: list[Step]) -> Iterator[Step]:

@@ -3,18 +3,15 @@ from __future__ import annotations
 
 import errno
 
-from ..config.namespaces import Namespaces
 from ..engine.step import CHILD, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "config.md#linux-process"
 #: <linux/keyctl.h>: found by processes of its owner, or of anybody. The container's user is not the owner's in a user
@@ -68,14 +65,14 @@ class Label(Step):
         kernel.write_file(KEYCREATE, self.label)
 
 
-def session(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def session(want: Request) -> Iterator[Step]:
     """CHILD, in the container's user namespace, which owns the keyring."""
-    if options.no_new_keyring:
+    if want.options.no_new_keyring:
         return
-    label = config.get("process", {}).get("selinuxLabel", "") if host.selinux else ""
-    private = Namespaces(config).private("user")
+    label = want.config.get("process", {}).get("selinuxLabel", "") if want.host.selinux else ""
+    private = want.namespaces.private("user")
     if label:
         yield Label(label=label, where="process.selinuxLabel")
-    yield Session(keyring=f"_ses.{options.id}", permission=KEY_OTH_SEARCH if private else KEY_USR_SEARCH)
+    yield Session(keyring=f"_ses.{want.options.id}", permission=KEY_OTH_SEARCH if private else KEY_USR_SEARCH)
     if label:
         yield Label(label="", where="process.selinuxLabel")

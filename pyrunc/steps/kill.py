@@ -5,14 +5,13 @@ import _signal
 
 from ..engine.step import Step
 from ..errors import NOT_RUNNING, StateError
-from ..kernel.pidfd import NO_PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..engine.facts import Facts
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
     from ..state.container import Container
 
 
@@ -38,7 +37,7 @@ class Send(Step):
             return f"send signal {self.number} to every process in {self.container.state['cgroup']}"
         return f"send signal {self.number} to process {self.container.pid}"
 
-    def apply(self, kernel: Files, facts: Facts) -> None:
+    def apply(self, kernel: PosixKernel, facts: Facts) -> None:
         try:
             if by_cgroup(self.container, self.number, self.all):
                 signal_cgroup(kernel, self.container, self.number)
@@ -49,32 +48,16 @@ class Send(Step):
                 raise
 
 
-def signal_cgroup(kernel: Files, container: Container, number: int) -> None:
+def signal_cgroup(kernel: PosixKernel, container: Container, number: int) -> None:
     """Signal every process below the container's cgroup; StateError when there is none."""
-    cgroup = container.cgroup(kernel)
-    try:
+    with container.cgroup(kernel) as cgroup:
         pids = cgroup.procs()
         if not pids:
             raise StateError(NOT_RUNNING)
         if number == _signal.SIGKILL:
-            cgroup.kill()
-            return
-        for pid in pids:
-            try:
-                fd = kernel.pidfd_open(pid)
-            except OSError as fault:
-                if fault.errno not in NO_PROCESS:
-                    raise
-                continue
-            try:
-                if pid in cgroup.procs():     # the pidfd is of the process that was listed, not of a later one
-                    kernel.pidfd_send_signal(fd, number)
-            except ProcessLookupError:
-                pass
-            finally:
-                kernel.close(fd)
-    finally:
-        cgroup.close()
+            cgroup.kill()            # also those that are being forked
+        else:
+            cgroup.signal(number, pids)
 
 
 def send(container: Container, number: int, all: bool) -> Iterator[Step]:

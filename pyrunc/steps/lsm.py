@@ -17,11 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "config.md#linux-process"
 #: For openat2(2); thread-self itself is a symbolic link.
@@ -87,18 +85,18 @@ def _refused(attribute: str, noted: str) -> OSError:
     return OSError(errno.EPERM, posix.strerror(errno.EPERM), f"attr/{attribute} says {noted!r}")
 
 
-def exec_labels(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def exec_labels(want: Request) -> Iterator[Step]:
     """CHILD, after the hooks that shall not be confined."""
-    process = config.get("process", {})
+    process = want.config.get("process", {})
     profile, label = process.get("apparmorProfile"), process.get("selinuxLabel")
     if profile:
-        if not host.apparmor:
+        if not want.host.apparmor:
             raise ConfigError(f"AppArmor is not enabled on this host, so the profile {quoted(profile)} cannot be "
                               f"applied",
                               "process.apparmorProfile")
         yield AppArmor(profile=profile, where="process.apparmorProfile")
     if label:
-        if not host.selinux:
+        if not want.host.selinux:
             raise ConfigError("selinux label is specified in config, but selinux is disabled or not supported",
                               "process.selinuxLabel")
         yield SELinux(label=label, where="process.selinuxLabel")

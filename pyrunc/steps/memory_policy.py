@@ -9,11 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 
 class Set(Step):
@@ -37,9 +35,9 @@ class Set(Step):
         kernel.last(OP_MEMPOLICY, mode, bits, data=mask)
 
 
-def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def all(want: Request) -> Iterator[Step]:
     """LAST."""
-    policy = config.get("linux", {}).get("memoryPolicy")
+    policy = want.config.get("linux", {}).get("memoryPolicy")
     if policy:
         from ..config.numbers import parse_numbers
         yield Set(mode=policy["mode"], flags=policy.get("flags", ()), nodes=parse_numbers(policy.get("nodes", "")),

@@ -17,6 +17,7 @@ from ..rootfs import destination
 from ..rootfs.mount_options import NAMES, PRIVATE, RDONLY, SLAVE, MountOptions
 from ..rootfs.mounting import (
     CREATE,
+    EMULATED,
     OPEN_TREE_CLONE,
     SET_FLAG,
     SET_STRING,
@@ -25,7 +26,7 @@ from ..rootfs.mounting import (
     set_attributes,
     set_below_and_propagation,
 )
-from ..rootfs.mounts import entries
+from ..rootfs.usual import COPY_MODE, IN_PROC, NO_LINKS, usual
 from . import binds, idmap
 
 TYPE_CHECKING = False
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from ..host import Host
     from ..kernel.linux import Kernel
     from ..options import Options
+    from ..request import Request
+    from ..rootfs.usual import Usual
 
 MS_REMOUNT = 32
 #: fsconfig(2) takes strings of at most this many bytes.
@@ -49,11 +52,17 @@ class FileSystem(Mount):
 
     label            SELinux context, "" for none
     readonly_later   it has to be filled first; mounts.readonly follows at the end
+    usual            how C makes it in one call; None if it is not of that kind
     """
     label: str = ""
     readonly_later: bool = False
+    usual: Usual | None = None
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
+        if self.usual is not None and (made := kernel.usual_mount(facts.root_fd, *self.usual)) >= 0:
+            if made:
+                facts.mount_fds[self.index] = made
+            return
         place, existed = self.place(kernel, facts)
         mount = self.make(kernel, facts, place if existed else -1)
         set_below_and_propagation(kernel, mount, self.options)
@@ -119,7 +128,7 @@ class FileSystem(Mount):
 
 
 class Trusted(FileSystem):
-    """One whose content everybody trusts: no link may lead it elsewhere (CVE-2019-19921, CVE-2023-27561,
+    """One whose content every program trusts: no link may lead it elsewhere (CVE-2019-19921, CVE-2023-27561,
     CVE-2025-54867)."""
 
     def place(self, kernel: Kernel, facts: Facts, as_directory: bool = True) -> tuple[int, bool]:
@@ -271,25 +280,25 @@ def with_messages(kernel: Kernel, fs: int, fault: OSError, what: str) -> OSError
     return OSError(fault.errno, fault.strerror, f"{what} ({said})" if said else what)
 
 
-def sources(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def sources(want: Request) -> Iterator[Step]:
     """PARENT, before the clone: the sources of bind mounts, where the runtime may take them."""
-    mappings = idmap.Mappings(config, host)
-    locked = Namespaces(config).private("user")
+    mappings = idmap.Mappings(want.config, want.host)
+    locked = want.namespaces.private("user")
     view: binds.View | None = None
     used: list[binds.View | idmap.Namespace] = []
-    for parsed, fields in entries(config):
+    for parsed, fields in want.mounts:
         if parsed.bind and (parsed.superblock or parsed.data):
             yield binds.LeaveOut(**fields)
-        if not host.privileged:
+        if not want.host.privileged:
             continue
         if parsed.bind and not parsed.remount:
-            if binds.inside(config, options, host, fields):
+            if binds.inside(want, fields):
                 continue
             if locked and view is None:
                 view = binds.View(where=fields["where"])
                 used.append(view)
                 yield view
-            yield source(config, options, fields, view, PARENT)
+            yield source(want.config, want.options, fields, view, PARENT)
         for step in mappings.steps(fields["index"], parsed, fields["source"]):
             if isinstance(step, idmap.Namespace):
                 used.append(step)
@@ -298,36 +307,36 @@ def sources(config: Config, options: Options, host: Host) -> Iterator[Step]:
         yield binds.Settle(used=used)
 
 
-def release(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def release(want: Request) -> Iterator[Step]:
     """PARENT, after the clone: the sources are the init's."""
-    if host.privileged and any({"bind", "rbind"} & {*(m.get("options") or ())} for m in config.get("mounts") or ()):
+    if want.host.privileged and any(parsed.bind for parsed, _ in want.mounts):
         yield binds.Release()
 
 
-def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def all(want: Request) -> Iterator[Step]:
     """CHILD: make and attach every mount, in the order of config.json."""
     # config.md#mounts: "The runtime MUST mount entries in the listed order."
-    spaces, mappings = Namespaces(config), idmap.Mappings(config, host)
-    label = config.get("linux", {}).get("mountLabel", "") if host.selinux else ""
-    for parsed, fields in entries(config):
-        if not host.privileged:
+    spaces, mappings = want.namespaces, idmap.Mappings(want.config, want.host)
+    label = want.config.get("linux", {}).get("mountLabel", "") if want.host.selinux else ""
+    for parsed, fields in want.mounts:
+        if not want.host.privileged:
             yield from mappings.steps(fields["index"], parsed, fields["source"])     # refuses, or has none
         if parsed.remount and parsed.bind:
             yield binds.Change(**fields)
         elif parsed.bind:
-            inside = binds.inside(config, options, host, fields)
-            if inside or not host.privileged:
-                yield source(config, options, fields, None, CHILD, inside)
-            if inside and host.privileged:
-                yield from binds.mapped_by_the_runtime(config, host, parsed, fields)
+            inside = binds.inside(want, fields)
+            if inside or not want.host.privileged:
+                yield source(want.config, want.options, fields, None, CHILD, inside)
+            if inside and want.host.privileged:
+                yield from binds.mapped_by_the_runtime(want.config, want.host, parsed, fields)
             yield (binds.CopyLink if parsed.copy_symlink else binds.Attach)(**fields)
         else:
-            yield file_system(fields, parsed, label, spaces, host)
+            yield file_system(fields, parsed, label, spaces, want.host)
 
 
-def finish(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def finish(want: Request) -> Iterator[Step]:
     """CHILD, when nothing is written below the mounts any more: those that had to be filled become read-only."""
-    for parsed, fields in entries(config):
+    for parsed, fields in want.mounts:
         if not parsed.bind and not parsed.remount and later(parsed, fields):
             yield ReadOnly(index=fields["index"], target=fields["target"], where=fields["where"])
 
@@ -347,15 +356,18 @@ def file_system(fields: dict[str, Any], parsed: MountOptions, label: str, spaces
     kind = fields["kind"]
     if parsed.remount:
         return Remount(**fields)
+    path, source = fields["path"], fields["source"]
     if kind in ("proc", "sysfs"):
-        return Proc(**fields) if kind == "proc" else Sysfs(**fields)
+        return (Proc if kind == "proc" else Sysfs)(**fields, usual=usual(path, kind, source, parsed, NO_LINKS))
+    in_proc = IN_PROC if path == "/proc" or path in EMULATED else 0
     if kind == "mqueue":
-        return Mqueue(**fields, root_label=label)
+        return Mqueue(**fields, root_label=label,
+                      usual=None if label else usual(path, kind, source, parsed, in_proc))
     if kind == "cgroup2":
         own = spaces.private("cgroup")
         seen = host.cgroup_mount and "mount" in spaces.new and not (own or parsed.data)
-        return (HostCgroup if seen else Cgroup)(**fields, mounted=host.cgroup_mount, own=own,
-                                                masked=not host.privileged)
+        fields = {**fields, "mounted": host.cgroup_mount, "own": own, "masked": not host.privileged}
+        return HostCgroup(**fields) if seen else Cgroup(**fields, usual=usual(path, kind, source, parsed, in_proc))
     if any(key == "context" for _, key, _ in parsed.data):
         label = ""
     fields = {**fields, "label": label, "readonly_later": later(parsed, fields)}
@@ -364,6 +376,10 @@ def file_system(fields: dict[str, Any], parsed: MountOptions, label: str, spaces
             raise ConfigError(f"an option of more than {LONGEST_OPTION} bytes needs a mount namespace",
                               f"{fields['where']}.options")
         return LongOptions(**fields, name=f"mounts.{kind}")
+    # What is made twice when it fails had better have no device and no server behind it.
+    if kind in ("tmpfs", "devpts"):
+        how = in_proc | (COPY_MODE if kind == "tmpfs" else 0)
+        fields["usual"] = usual(path, kind, source, parsed, how, label, fields["readonly_later"])
     return Tmpfs(**fields) if kind == "tmpfs" else OtherKind(**fields, name=f"mounts.{kind}")
 
 

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
     from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 #: Joined by the container's process itself, not by the runtime for it.
 BY_CHILD = ("cgroup", "mount")
@@ -49,12 +48,28 @@ class Open(Step):
         facts.keep(self, kernel.open(self.path, posix.O_RDONLY))
 
 
-class Enter(Step):
-    """The runtime enters the namespace, to let the init be born in it; Return undoes it after the clone."""
+class Foreign(Step):
+    """The runtime is in a namespace that is not its own until Return, or until an undo: whatever is taken back and
+    whatever hook runs then must not act on the container's. Its result: the runtime's own, open; -1 once it is back."""
+    kind: str
+
+    def leave(self, kernel: Kernel, facts: Facts) -> None:
+        """Return to the runtime's own; again is no error."""
+        own = facts.kept(self, -1)
+        if own >= 0:
+            kernel.setns(own, NAMESPACES[self.kind][0])
+            kernel.close(own)
+            facts.keep(self, -1)
+
+    def undo(self, kernel: Kernel, facts: Facts) -> None:
+        self.leave(kernel, facts)
+
+
+class Enter(Foreign):
+    """The runtime enters the namespace, to let the init be born in it."""
     name = "namespaces.enter"
     spec = "config-linux.md#namespaces"
     target: Open
-    kind: str
 
     def describe(self) -> str:
         return f"enter {self.target.kind} namespace {self.target.path} for the clone"
@@ -69,18 +84,16 @@ class Return(Step):
     """Back into the runtime's own namespace, before anything else (hooks, later containers) runs from here."""
     name = "namespaces.return"
     spec = "config-linux.md#namespaces"
-    entered: Enter | TimeOffsets
+    entered: Foreign
 
     def describe(self) -> str:
         return f"return to the runtime's own {self.entered.kind} namespace"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        own = facts.kept(self.entered, -1)
-        kernel.setns(own, NAMESPACES[self.entered.kind][0])
-        kernel.close(own)
+        self.entered.leave(kernel, facts)
 
 
-class TimeOffsets(Step):
+class TimeOffsets(Foreign):
     """A new time namespace with its offsets: they can only be written before a process is in it."""
     name = "namespaces.time"
     spec = "config-linux.md#offset-for-time-namespace"
@@ -106,6 +119,7 @@ class Clone(Step):
     into_cgroup: bool
     kinds: str
     dumpable: bool = False    # an unprivileged runtime may write the id maps only of a dumpable process
+    heir: int = 0             # whose child it is, if not the runtime's (Options.heir)
 
     def describe(self) -> str:
         born = " into its cgroup" if self.into_cgroup else ""
@@ -115,7 +129,7 @@ class Clone(Step):
         cgroup = facts.cgroup_fd if self.into_cgroup else -1
         ours, theirs = kernel.socketpair()
         kernel.prctl(PR_SET_DUMPABLE, int(self.dumpable))
-        facts.pid, facts.pidfd = kernel.clone3(self.flags, cgroup, SIGKILL)
+        facts.pid, facts.pidfd = kernel.clone3(self.flags | (CLONE_PARENT if self.heir else 0), cgroup, SIGKILL)
         facts.keep(self, facts.pid)
         if facts.pid and self.dumpable:
             kernel.prctl(PR_SET_DUMPABLE, 0)
@@ -134,7 +148,7 @@ class Clone(Step):
                 pidfd = kernel.pidfd_open(other)
             except ProcessLookupError:
                 return
-            if kernel.is_child(pidfd):
+            if parent_of(kernel, other) == self.heir if self.heir else kernel.is_child(pidfd):
                 kernel.kill_and_reap(other, pidfd)
             else:
                 kernel.close(pidfd)
@@ -286,9 +300,9 @@ class JoinMount(Step):
         kernel.setns(facts.kept(self.target, -1), NAMESPACES["mount"][0])
 
 
-def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> Iterator[Step]:
+def clone(want: Request, into_cgroup: bool) -> Iterator[Step]:
     """From the namespaces to be joined to the init's existence, both sides."""
-    spaces = Namespaces(config)
+    spaces = want.namespaces
     targets = [Open(kind=kind, path=path, where=where) for kind, (path, where) in spaces.joined.items()]
     yield from targets
     # A process born in a time namespace can no longer have its offsets set.
@@ -297,18 +311,19 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
     for kind in new:
         flags |= NAMESPACES[kind][0]
     kinds = ", ".join(new)
-    dumpable = "user" in spaces.new and not host.privileged
-    if "user" not in spaces.joined and (host.privileged or all(target.kind in BY_CHILD for target in targets)):
-        entered: list[Enter | TimeOffsets] = []
+    dumpable = "user" in spaces.new and not want.host.privileged
+    if "user" not in spaces.joined and (want.host.privileged or all(target.kind in BY_CHILD for target in targets)):
+        entered: list[Foreign] = []
         for target in targets:
             if target.kind not in BY_CHILD:
                 enter = Enter(target=target, where=target.where, kind=target.kind)
                 entered.append(enter)
                 yield enter
         if "time" in spaces.new:
-            entered.append(_time(config, spaces, PARENT))
+            entered.append(_time(want.config, spaces, PARENT))
             yield entered[-1]
-        yield Clone(flags=flags, into_cgroup=into_cgroup, kinds=kinds, where="linux.namespaces", dumpable=dumpable)
+        yield Clone(flags=flags, into_cgroup=into_cgroup, kinds=kinds, where="linux.namespaces", dumpable=dumpable,
+                    heir=want.options.heir)
         for entry in entered:
             yield Return(entered=entry, where=entry.where)
         yield from join_cgroup(targets)
@@ -316,15 +331,17 @@ def clone(config: Config, options: Options, host: Host, into_cgroup: bool) -> It
         # Root of a user namespace gets into those of its containers, but not back: the runtime's own belong to others.
         from .process import own_oom_score_adj
         from .user import drops_groups
-        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces", dumpable=dumpable)
-        yield from own_oom_score_adj(config, options, host)
-        yield Join(targets=[t for t in targets if t.kind != "mount"], ids=init_ids(config),
-                   otherwise=own_ids(config) if unknown_ids(config) else init_ids(config),
-                   drop_groups="user" in spaces.joined and drops_groups(config, host), where="linux.namespaces")
+        yield Clone(flags=0, into_cgroup=into_cgroup, kinds="", where="linux.namespaces", dumpable=dumpable,
+                    heir=want.options.heir)
+        yield from own_oom_score_adj(want)
+        yield Join(targets=[t for t in targets if t.kind != "mount"], ids=init_ids(want.config),
+                   otherwise=own_ids(want.config) if unknown_ids(want.config) else init_ids(want.config),
+                   drop_groups="user" in spaces.joined and drops_groups(want.config, want.host),
+                   where="linux.namespaces")
         if "time" in spaces.new:
-            yield _time(config, spaces, CHILD)
+            yield _time(want.config, spaces, CHILD)
         yield CloneAgain(flags=flags, kinds=kinds, where="linux.namespaces")
-        yield from adoption()
+        yield from adoption(want.options.heir)
 
 
 def join_cgroup(targets: list[Open]) -> Iterator[Step]:
@@ -335,10 +352,10 @@ def join_cgroup(targets: list[Open]) -> Iterator[Step]:
         yield Join(targets=found, where=found[0].where)
 
 
-def adoption() -> Iterator[Step]:
+def adoption(heir: int) -> Iterator[Step]:
     """After CloneAgain: the runtime takes over the init, which waits for it."""
     yield Barrier(label="the init exists", waits=PARENT)
-    yield Adopt(where="linux.namespaces")
+    yield Adopt(heir=heir, where="linux.namespaces")
     yield Barrier(label="the init is adopted", waits=CHILD)
 
 
@@ -348,9 +365,9 @@ def unshared(spaces: Namespaces) -> tuple[str, ...]:
     return tuple(kind for kind in late if kind in spaces.new)
 
 
-def inside(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def inside(want: Request) -> Iterator[Step]:
     """What only the init itself can do, once its ids are mapped."""
-    spaces = Namespaces(config)
+    spaces = want.namespaces
     for kind in unshared(spaces):
         yield Unshare(kind=kind, where=spaces.new[kind])
 

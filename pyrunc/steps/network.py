@@ -4,7 +4,6 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..config.namespaces import Namespaces
 from ..engine.step import CHILD, Step
 from ..errors import ConfigError
 
@@ -12,11 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 
 class Loopback(Step):
@@ -69,20 +66,20 @@ class Move(Step):
                 kernel.open(f"/proc/{facts.pid}/ns/net", posix.O_RDONLY))
 
 
-def loopback(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def loopback(want: Request) -> Iterator[Step]:
     """CHILD; a namespace that is joined is its owner's."""
-    if "network" in (new := Namespaces(config).new):
+    if "network" in (new := want.namespaces.new):
         yield Loopback(where=new["network"])
 
 
-def devices(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def devices(want: Request) -> Iterator[Step]:
     """PARENT, after the clone: only here are both namespaces in reach."""
-    wanted = config.get("linux", {}).get("netDevices")
+    wanted = want.config.get("linux", {}).get("netDevices")
     if not wanted:
         return
     from ..config.where import at
     for device, entry in wanted.items():
         where = at("linux.netDevices", device)
-        if not host.privileged:
+        if not want.host.privileged:
             raise ConfigError("network devices can only be moved by a privileged runtime", where)
         yield Move(device=device, inside=entry.get("name") or device, where=where)

@@ -16,11 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 
 class Path(Step):
@@ -58,6 +56,10 @@ class ReadOnly(Path):
     def describe(self) -> str:
         return f"make {self.path} read-only"
 
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        if not kernel.usual_readonly(facts.root_fd, self.path):
+            super().apply(kernel, facts)
+
     def root(self, kernel: Kernel, facts: Facts) -> None:
         kernel.mount_setattr(facts.root_fd, RDONLY)
 
@@ -90,6 +92,12 @@ class Masked(Path):
     def describe(self) -> str:
         return f"mask {self.path}"
 
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        covers = self.covers
+        if not kernel.usual_mask(facts.root_fd, self.path, facts.kept((covers, "null"), -1),
+                                 facts.kept((covers, "directory"), -1)):
+            super().apply(kernel, facts)
+
     def root(self, kernel: Kernel, facts: Facts) -> None:
         raise ConfigError(f"{self.path} is the root itself, which cannot be masked", self.where)
 
@@ -120,10 +128,10 @@ def null_device(kernel: Kernel, root_fd: int) -> int:
     return fd
 
 
-def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def all(want: Request) -> Iterator[Step]:
     """CHILD, when everything is mounted: first the read-only paths, then the masked ones, as runc does."""
-    linux = config.get("linux", {})
-    label = linux.get("mountLabel", "") if host.selinux else ""
+    linux = want.config.get("linux", {})
+    label = linux.get("mountLabel", "") if want.host.selinux else ""
     for path, where in places(linux.get("readonlyPaths") or (), "linux.readonlyPaths"):
         yield ReadOnly(path=path, where=where)
     covers = Covers(label)

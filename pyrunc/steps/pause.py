@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..engine.facts import Facts
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
     from ..state.container import Container
 
 
@@ -20,12 +20,9 @@ class Freeze(Step):
     def describe(self) -> str:
         return f"freeze {self.container.state['cgroup']}"
 
-    def apply(self, kernel: Files, facts: Facts) -> None:
-        cgroup = self.container.cgroup(kernel)
-        try:
+    def apply(self, kernel: PosixKernel, facts: Facts) -> None:
+        with self.container.cgroup(kernel) as cgroup:
             cgroup.freeze()
-        finally:
-            cgroup.close()
 
 
 def freeze(container: Container) -> Iterator[Step]:

@@ -9,11 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 
 class Set(Step):
@@ -34,8 +32,8 @@ class Set(Step):
         kernel.last(OP_PERSONALITY, persona)
 
 
-def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def all(want: Request) -> Iterator[Step]:
     """LAST."""
-    wanted = config.get("linux", {}).get("personality")
+    wanted = want.config.get("linux", {}).get("personality")
     if wanted:
         yield Set(domain=wanted["domain"], flags=wanted.get("flags", ()), where="linux.personality")

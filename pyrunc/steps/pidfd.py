@@ -7,11 +7,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 
 class Send(Step):
@@ -28,7 +26,7 @@ class Send(Step):
         kernel.send_fd(self.path, self.payload.encode(), facts.pidfd)
 
 
-def send(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def send(want: Request) -> Iterator[Step]:
     """PARENT, when the process is set up."""
-    if options.pidfd_socket:
-        yield Send(path=options.pidfd_socket, payload="setns" if options.joins else "standard")
+    if want.options.pidfd_socket:
+        yield Send(path=want.options.pidfd_socket, payload="setns" if want.options.joins else "standard")

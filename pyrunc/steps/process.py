@@ -6,7 +6,6 @@ user, or after; before the filter, or after.
 from __future__ import annotations
 
 from ..config.environment import Environment, home_in
-from ..config.namespaces import Namespaces
 from ..engine.step import CHILD, LAST, PARENT, Step
 from ..kernel import last_stage
 from ..kernel.constants import RLIMITS
@@ -17,11 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "config.md#process"
 POSIX_SPEC = "config.md#posix-process"
@@ -221,69 +218,6 @@ class Outlive(Step):
         kernel.last(last_stage.OP_NO_PDEATHSIG)
 
 
-class Dumpable(Step):
-    """/proc/PID of an init that is not dumpable belongs to root; an ordinary user's exec needs it (proc(5), ptrace(2)).
-
-    Only where the user has no more privilege than the container: nobody else gains a right by it.
-    """
-    name = "process.dumpable"
-    spec = "runtime.md#operations"
-    side = LAST
-
-    def describe(self) -> str:
-        return "make the init dumpable: an exec by the same user has to open its namespaces"
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last_stage.OP_DUMPABLE)
-
-
-class Signals(Step):
-    """Handlers, because a pid 1 without any would drop what `kill` sends it before `start` (pid_namespaces(7))."""
-    name = "process.signals"
-    spec = "runtime.md#kill"
-    side = LAST
-
-    def describe(self) -> str:
-        return "let SIGTERM and its like end the init until it executes the program"
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last_stage.OP_SIGNALS)
-
-
-class LetGo(Step):
-    """Of what is mapped from the host's files: whoever is in the init's pid namespace with CAP_SYS_PTRACE and
-    CAP_CHECKPOINT_RESTORE could open it for writing as /proc/PID/map_files, while the init waits for `start`.
-
-    Hooks need the C library: it stays, as a copy in memory.
-    """
-    name = "process.let_go"
-    spec = "runtime.md#lifecycle"
-    side = LAST
-    hooks: bool
-    door: bool                # the filter would refuse munmap(2)
-
-    def describe(self) -> str:
-        rest = ", but for a copy of the C library" if self.hooks else ""
-        door = ", through an exception in the filter" if self.door else ""
-        return f"unmap the host's libraries{rest}{door}"
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last_stage.OP_LET_GO, 0, int(self.door), int(self.hooks))
-
-
-class WaitStart(Step):
-    """The container is `created` until `start` writes to the fifo."""
-    name = "process.wait_start"
-    spec = "runtime.md#start"
-    side = LAST
-
-    def describe(self) -> str:
-        return "wait for start"
-
-    def apply(self, kernel: Kernel, facts: Facts) -> None:
-        kernel.last(last_stage.OP_WAIT_START, facts.fifo_fd)
-
-
 class CloseFrom(Step):
     """Nothing of the runtime is open in the program, only what the caller has asked to pass on."""
     name = "process.close_files"
@@ -321,113 +255,84 @@ def limit_text(value: int) -> str:
     return "unlimited" if value == RLIM_INFINITY else str(value)
 
 
-def oom_score_adj(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def oom_score_adj(want: Request) -> Iterator[Step]:
     """PARENT, right after the clone."""
-    process = config.get("process", {})
-    if "oomScoreAdj" in process and not _writes_own_score(config, options, host):
+    process = want.config.get("process", {})
+    if "oomScoreAdj" in process and not _writes_own_score(want):
         yield OOMScoreAdj(value=process["oomScoreAdj"], where="process.oomScoreAdj")
 
 
-def own_oom_score_adj(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def own_oom_score_adj(want: Request) -> Iterator[Step]:
     """CHILD, before it joins a user namespace."""
-    process = config.get("process", {})
-    if "oomScoreAdj" in process and _writes_own_score(config, options, host):
+    process = want.config.get("process", {})
+    if "oomScoreAdj" in process and _writes_own_score(want):
         yield OwnOOMScoreAdj(value=process["oomScoreAdj"], where="process.oomScoreAdj")
 
 
-def _writes_own_score(config: Config, options: Options, host: Host) -> bool:
-    spaces = Namespaces(config)
-    return host.euid != 0 and ("user" in spaces.joined or (options.joins and spaces.private("user")))
+def _writes_own_score(want: Request) -> bool:
+    spaces = want.namespaces
+    return want.host.euid != 0 and ("user" in spaces.joined or (want.options.joins and spaces.private("user")))
 
 
-def make_cwd(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def make_cwd(want: Request) -> Iterator[Step]:
     """CHILD, of create, before mounts and the root become read-only; exec finds the container as it is."""
-    process = config.get("process")
+    process = want.config.get("process")
     if process is not None and process["cwd"].strip("/"):
         yield MakeDirectory(cwd=process["cwd"], where="process.cwd")
 
 
-def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def prepare(want: Request) -> Iterator[Step]:
     """CHILD: what has to be looked up in the root while that can be done by descriptor."""
-    process = config.get("process")
-    if process is not None and Environment(config, options).needs_home:
+    process = want.config.get("process")
+    if process is not None and want.environment.needs_home:
         yield Home(uid=process.get("user", {}).get("uid", 0), where="process.env")
 
 
-def umask(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def umask(want: Request) -> Iterator[Step]:
     """LAST."""
-    mask = config.get("process", {}).get("user", {}).get("umask")
+    mask = want.config.get("process", {}).get("user", {}).get("umask")
     yield Umask(mask=UMASK if mask is None else mask, where="" if mask is None else "process.user.umask")
 
 
-def no_new_privileges(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def no_new_privileges(want: Request) -> Iterator[Step]:
     """LAST."""
-    if config.get("process", {}).get("noNewPrivileges"):
+    if want.config.get("process", {}).get("noNewPrivileges"):
         yield NoNewPrivileges(where="process.noNewPrivileges")
 
 
-def rlimits(config: Config, options: Options, host: Host, cloned_later: bool = False) -> Iterator[Step]:
+def rlimits(want: Request, cloned_later: bool = False) -> Iterator[Step]:
     """PARENT, one step each, while the init waits."""
-    for index, limit in enumerate(config.get("process", {}).get("rlimits", ())):
+    for index, limit in enumerate(want.config.get("process", {}).get("rlimits", ())):
         spare = cloned_later and limit["type"] == "RLIMIT_NPROC"
         soft, hard = (min(value + spare, RLIM_INFINITY) for value in (limit["soft"], limit["hard"]))
         yield Limit(kind=limit["type"], soft=soft, hard=hard, spare=spare, where=f"process.rlimits[{index}]")
 
 
-def directory(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def directory(want: Request) -> Iterator[Step]:
     """LAST, as root, and before a filter may refuse to tell where that is: C asks at once."""
-    process = config.get("process")
+    process = want.config.get("process")
     if process is not None:
         yield Directory(cwd=process["cwd"], where="process.cwd")
 
 
-def find_executable(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def find_executable(want: Request) -> Iterator[Step]:
     """LAST."""
-    process = config.get("process")
+    process = want.config.get("process")
     if process is not None:
-        yield FindExecutable(program=process["args"][0], path=Environment(config, options).path,
+        yield FindExecutable(program=process["args"][0], path=want.environment.path,
                              where="process.args[0]")
 
 
-def outlive(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def outlive(want: Request) -> Iterator[Step]:
     """LAST, the last privilege-free call before a filter that might refuse it."""
     yield Outlive()
 
 
-def signals(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """LAST, of create: a process of exec is no pid 1, and has nothing to wait for."""
-    yield Signals()
-
-
-def dumpable(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """LAST, of create, when all privileges are given up; before a filter may refuse the call."""
-    if host.euid != 0 and not options.joins:
-        yield Dumpable()
-
-
-def let_go(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """LAST. A copy of the C library would not go into little memory."""
-    from .cgroup import has_little
-    hooks = bool(config.get("process") and config.get("hooks", {}).get("startContainer"))
-    if hooks and has_little(config):
-        return
-    seccomp, door = config.get("linux", {}).get("seccomp"), False
-    if seccomp:
-        from ..seccomp.profile import lets_pass
-        door = not lets_pass(seccomp, "munmap")
-    yield LetGo(hooks=hooks, door=door)
-
-
-def wait_start(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    """LAST, of create."""
-    yield WaitStart()
-
-
-def execute(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def execute(want: Request) -> Iterator[Step]:
     """LAST: the end of every plan. Without a process the container can be created, and start refuses."""
-    yield CloseFrom(first=3 + options.listen_fds + options.preserve_fds)
-    process = config.get("process")
+    yield CloseFrom(first=3 + want.options.listen_fds + want.options.preserve_fds)
+    process = want.config.get("process")
     if process is None:
         yield Execute(args=["-"], environment=None)
     else:
-        yield Execute(args=process["args"], environment=Environment(config, options), where="process.args")
+        yield Execute(args=process["args"], environment=want.environment, where="process.args")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posix
 
-from ..config.namespaces import Namespaces
 from ..criu import images, mounts
 from ..criu.messages import RESTORE, Response, pair
 from ..criu.options import OUTSIDE, Choices, common
@@ -19,7 +18,6 @@ from ..errors import Refused, UsageError
 from ..kernel.namespaces import NAMESPACES
 from ..paths import absolute
 from ..rootfs import destination
-from ..rootfs.mounts import entries
 from ..state import intent
 from . import hooks, terminal
 from .cgroup import born_inside, of_process
@@ -33,9 +31,9 @@ if TYPE_CHECKING:
     from ..config.types import Config
     from ..engine.facts import Facts
     from ..formats.protobuf import Value
-    from ..host import Host
     from ..kernel.linux import Kernel
     from ..options import Options
+    from ..request import Request
 
 LOG = "restore.log"
 ROOT = "criu-root"                       # in the state directory: CRIU wants a root that is a mount point
@@ -148,7 +146,7 @@ class Begin(Step):
         criu.ask(RESTORE, {**self.given, "images_dir_fd": service.images_fd, "work_dir_fd": service.work_fd,
                            "log_file": LOG, "root": service.root, "inherit_fd": inherit,
                            "cg_root": [pair("", of_process(kernel, criu.pid))]})
-        facts.pid = criu.until("setup-namespaces", self.console.taking(facts)).pid
+        facts.pid = criu.until("setup-namespaces", self.console.taking(kernel, facts)).pid
 
 
 class Loopback(Step):
@@ -182,7 +180,7 @@ class Processes(Step):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         criu = facts.results[self.service].criu
         criu.go_on()
-        facts.pid = criu.until("post-restore", self.console.taking(facts)).pid
+        facts.pid = criu.until("post-restore", self.console.taking(kernel, facts)).pid
         facts.pidfd = kernel.pidfd_open(facts.pid)
 
     def undo(self, kernel: Kernel, facts: Facts) -> None:
@@ -217,7 +215,7 @@ class Run(Step):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         criu = facts.results[self.service].criu
         criu.go_on()
-        criu.until("", self.console.taking(facts))
+        criu.until("", self.console.taking(kernel, facts))
         criu.finish()
         kernel.rmdir(ROOT, facts.state_fd)
 
@@ -231,13 +229,13 @@ class Console(Step):
     def describe(self) -> str:
         return f"send the terminal's master to {self.receiver}"
 
-    def taking(self, facts: Facts) -> Callable[[Response, int], None]:
+    def taking(self, kernel: Kernel, facts: Facts) -> Callable[[Response, int], None]:
         """What is to be called with every notification: it keeps the master."""
         def take(response: Response, fd: int) -> None:
             if response.script == "orphan-pts-master" and fd >= 0:
                 facts.keep(self, fd)
             elif fd >= 0:
-                posix.close(fd)
+                kernel.close(fd)
         return take
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
@@ -254,41 +252,39 @@ class Console(Step):
 
 
 # ---- planner functions ------------------------------------------------------------------------------------------
-def reserve(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def reserve(want: Request) -> Iterator[Step]:
     """PARENT: the container's directory, without a fifo: nobody waits for `start`."""
-    yield Reserve(root=options.root, id=options.id)
-    yield Intent(intent=intent.intent(config, options, host))
+    yield Reserve(root=want.options.root, id=want.options.id)
+    yield Intent(intent=intent.intent(want))
 
 
 class Restore:
     """The steps of one restore, which share the images, CRIU and the terminal. PyruncError without criu."""
 
-    def __init__(self, config: Config, options: Options, host: Host, choices: Choices) -> None:
-        self.config, self.options, self.host, self.choices = config, options, host, choices
-        self.rootfs = intent.rootfs(config, options)
+    def __init__(self, want: Request, choices: Choices) -> None:
+        self.want, self.choices = want, choices
         self.images = Images(path=choices.image_path, work_path=choices.work_path)
-        self.spaces = Namespaces(config)
-        if "cgroup" in self.spaces.joined:
+        if "cgroup" in want.namespaces.joined:
             raise UsageError("a container that joins a cgroup namespace cannot be restored: criu cannot do that")
         self.service = Service(
-            program=find(), images=self.images, rootfs=self.rootfs, into_cgroup=born_inside(config, options, host),
-            inherit=[(OUTSIDE[kind][1], path) for kind, (path, _) in self.spaces.joined.items() if kind in OUTSIDE])
-        self.terminal = terminal.wants(config)
-        self.console = Console(receiver=options.console_socket or "the runtime", where="process.terminal")
+            program=find(), images=self.images, rootfs=want.rootfs, into_cgroup=born_inside(want),
+            inherit=[(OUTSIDE[kind][1], path) for kind, (path, _) in want.namespaces.joined.items() if kind in OUTSIDE])
+        self.terminal = terminal.wants(want.config)
+        self.console = Console(receiver=want.options.console_socket or "the runtime", where="process.terminal")
 
     def prepare(self) -> Iterator[Step]:
         """PARENT, before anything is made outside the container's directory."""
         yield self.images
-        if self.terminal and self.options.console_socket:
-            yield terminal.Connect(path=self.options.console_socket, where="process.terminal")
+        if self.terminal and self.want.options.console_socket:
+            yield terminal.Connect(path=self.want.options.console_socket, where="process.terminal")
         places: list[tuple[str, str]] = []
         covered: list[str] = []
-        for parsed, fields in entries(self.config):
+        for parsed, fields in self.want.mounts:
             path = fields["path"]
             if fields["kind"] != "cgroup2" and not any(path.startswith(f"{above}/") for above in covered):
-                places.append((path, absolute(fields["source"], self.options.bundle) if parsed.bind else ""))
+                places.append((path, absolute(fields["source"], self.want.options.bundle) if parsed.bind else ""))
             covered.append(path)
-        yield MountPoints(rootfs=self.rootfs, places=places)
+        yield MountPoints(rootfs=self.want.rootfs, places=places)
 
     def start(self) -> Iterator[Step]:
         """PARENT, when the cgroup is there."""
@@ -296,19 +292,20 @@ class Restore:
 
     def processes(self) -> Iterator[Step]:
         """PARENT, when CRIU is in the cgroup: to processes that stand still."""
-        joined = [encode_join(kind, path) for kind, (path, _) in self.spaces.joined.items() if kind not in OUTSIDE]
+        spaces = self.want.namespaces
+        joined = [encode_join(kind, path) for kind, (path, _) in spaces.joined.items() if kind not in OUTSIDE]
         yield Begin(service=self.service, images=self.images, console=self.console, given={
-            **common(self.choices, self.config), "evasive_devices": True, "rst_sibling": True,
+            **common(self.choices, self.want.config), "evasive_devices": True, "rst_sibling": True,
             "ext_mnt": [pair(mount.name, mount.source)
-                        for mount in mounts.external(self.config, self.options.bundle)],
+                        for mount in mounts.external(self.want.config, self.want.options.bundle)],
             "join_ns": joined, "lsm_profile": self.choices.lsm_profile,
             "lsm_mount_context": self.choices.lsm_mount_context})
-        if "network" in self.spaces.new:
+        if "network" in spaces.new:
             yield Loopback()
-        yield from (step for step in hooks.create_runtime(self.config, self.options, self.host)
+        yield from (step for step in hooks.create_runtime(self.want)
                     if isinstance(step, hooks.Run))       # without the barriers: there is no second walk of the plan
         yield Processes(service=self.service, console=self.console)
-        yield CheckMounts(config=self.config, options=self.options)
+        yield CheckMounts(config=self.want.config, options=self.want.options)
 
     def run(self) -> Iterator[Step]:
         """PARENT, when the state is saved."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..config.namespaces import Namespaces
 from ..engine.step import CHILD, LAST, Step
 from ..errors import ConfigError
 from ..kernel.last_stage import OP_CHROOT, OP_MOVE_ROOT, OP_PIVOT_ROOT, OP_PROPAGATION
@@ -24,17 +23,14 @@ from ..rootfs.mounting import (
     PROC_SUPER_MAGIC,
     empty_directory,
 )
-from ..state import intent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "config.md#root"
 PROPAGATION_SPEC = "config-linux.md#rootfs-mount-propagation"
@@ -289,19 +285,19 @@ class PropagationFinal(Step):
         kernel.last(OP_PROPAGATION, self.kind | (MS_REC if self.recursive else 0))
 
 
-def check(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def check(want: Request) -> Iterator[Step]:
     """PARENT: the root file system is there; and who clears up where no mount namespace does it."""
-    spaces = Namespaces(config)
+    spaces = want.namespaces
     if "mount" not in spaces.joined:         # else the path means something there, not here
-        yield Check(path=intent.rootfs(config, options), where="root.path")
+        yield Check(path=want.rootfs, where="root.path")
     if not spaces.private("mount"):
-        yield Unbind(path=intent.rootfs(config, options), where="root.path")
+        yield Unbind(path=want.rootfs, where="root.path")
 
 
-def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def prepare(want: Request) -> Iterator[Step]:
     """CHILD: facts.root_fd, and facts.proc_fd if something is going to be written below /proc."""
-    spaces, rootfs = Namespaces(config), intent.rootfs(config, options)
-    wanted = config.get("linux", {}).get("rootfsPropagation", "")
+    spaces, rootfs = want.namespaces, want.rootfs
+    wanted = want.config.get("linux", {}).get("rootfsPropagation", "")
     where, slave = "linux.rootfsPropagation" if wanted else "root.path", "slave" in wanted
     yield Umask()
     # A namespace that others live in, the runtime's own above all, keeps its propagation (runc 1.5.3).
@@ -312,30 +308,30 @@ def prepare(config: Config, options: Options, host: Host) -> Iterator[Step]:
         yield Parent(path=rootfs, kind=SLAVE if slave else PRIVATE, where=where)
     here = not spaces.private("mount")
     yield Bind(path=rootfs, private=here or not slave, shared=here, where="root.path")
-    yield from proc(config, options, host)
+    yield from proc(want)
 
 
-def proc(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def proc(want: Request) -> Iterator[Step]:
     """CHILD: facts.proc_fd, if something is going to be written below /proc."""
-    process = config.get("process")
+    process = want.config.get("process")
     labels = process and (process.get("apparmorProfile") or process.get("selinuxLabel"))
-    if labels or config.get("linux", {}).get("sysctl"):
+    if labels or want.config.get("linux", {}).get("sysctl"):
         yield Proc()
 
 
-def finish(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def finish(want: Request) -> Iterator[Step]:
     """CHILD, when nothing is written to the root any more."""
-    if config["root"].get("readonly"):
+    if want.config["root"].get("readonly"):
         yield ReadOnly(where="root.readonly")
 
 
-def switch(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def switch(want: Request) -> Iterator[Step]:
     """LAST: "/" changes. (With --no-pivot a CHILD step comes before: the last one that may use /proc.)"""
-    wanted = config.get("linux", {}).get("rootfsPropagation", "")
-    if not Namespaces(config).private("mount"):
+    wanted = want.config.get("linux", {}).get("rootfsPropagation", "")
+    if not want.namespaces.private("mount"):
         yield Switch(operation=OP_CHROOT, how="chroot to the root (no mount namespace)", where="root.path")
-    elif options.no_pivot:
-        yield HideProc(path=intent.rootfs(config, options), where="root.path")
+    elif want.options.no_pivot:
+        yield HideProc(path=want.rootfs, where="root.path")
         yield Switch(operation=OP_MOVE_ROOT, how="move the root over /, and chroot to it (--no-pivot)",
                      where="root.path")
     else:

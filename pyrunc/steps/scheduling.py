@@ -10,11 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..config.types import Config, Scheduler
+    from ..config.types import Scheduler
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "config.md#linux-process"
 #: More than any kernel has CPUs (CONFIG_NR_CPUS); it takes those bits of a mask that it has CPUs for.
@@ -91,9 +90,9 @@ class SetAffinity(Step):
             facts.warnings.append(f"{self.describe()}: {strerror(fault.errno or 0)}")
 
 
-def all(config: Config, options: Options, host: Host, cloned_later: bool = False) -> Iterator[Step]:
+def all(want: Request, cloned_later: bool = False) -> Iterator[Step]:
     """LAST: while the init still has the capabilities that real-time classes need."""
-    process = config.get("process", {})
+    process = want.config.get("process", {})
     if "scheduler" in process and not (cloned_later and _stays_behind(process["scheduler"])):
         yield SetScheduler(scheduler=process["scheduler"], where="process.scheduler")
     if "ioPriority" in process:
@@ -101,9 +100,9 @@ def all(config: Config, options: Options, host: Host, cloned_later: bool = False
         yield SetIOPriority(kind=wanted["class"], priority=wanted["priority"], where="process.ioPriority")
 
 
-def after_clone(config: Config, options: Options, host: Host, cloned: bool) -> Iterator[Step]:
+def after_clone(want: Request, cloned: bool) -> Iterator[Step]:
     """PARENT, of exec."""
-    scheduler = config.get("process", {}).get("scheduler")
+    scheduler = want.config.get("process", {}).get("scheduler")
     if cloned and scheduler and _stays_behind(scheduler):
         yield SetSchedulerOfClone(scheduler=scheduler, where="process.scheduler")
 
@@ -113,24 +112,24 @@ def _stays_behind(scheduler: Scheduler) -> bool:
     return scheduler["policy"] == "SCHED_DEADLINE" or "SCHED_FLAG_RESET_ON_FORK" in scheduler.get("flags", ())
 
 
-def any_cpu(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def any_cpu(want: Request) -> Iterator[Step]:
     """PARENT, of create, once the init is in its cgroup: an engine's own affinity is no business of the container."""
     yield SetAffinity(cpus="", own=False)
 
 
-def initial_affinity(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def initial_affinity(want: Request) -> Iterator[Step]:
     """PARENT, of exec, before the clone: execCPUAffinity.initial."""
-    initial = config.get("process", {}).get("execCPUAffinity", {}).get("initial")
+    initial = want.config.get("process", {}).get("execCPUAffinity", {}).get("initial")
     if initial:
         yield SetAffinity(cpus=initial, own=True, where="process.execCPUAffinity.initial")
 
 
-def final_affinity(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def final_affinity(want: Request) -> Iterator[Step]:
     """PARENT, of exec, when the process is in the container's cgroup: execCPUAffinity.final.
 
     With an initial one alone the kernel decides; with neither of them, any CPU of the cgroup, as for the init.
     """
-    affinity = config.get("process", {}).get("execCPUAffinity", {})
+    affinity = want.config.get("process", {}).get("execCPUAffinity", {})
     if affinity.get("final"):
         yield SetAffinity(cpus=affinity["final"], own=False, where="process.execCPUAffinity.final")
     elif not affinity.get("initial"):

@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from ..config.types import Config, Resources
+    from ..config.types import Resources
     from ..engine.facts import Facts
     from ..engine.step import Step
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
     from .join import Cgroup as Joined
 
 SUBGROUP = "run.oci.systemd.subgroup"
@@ -125,28 +124,28 @@ class Properties(CgroupStep):
             manager.close()
 
 
-def set_late(config: Config, options: Options, host: Host, settings: list[limit.Setting]) -> Iterator[Step]:
+def set_late(want: Request, settings: list[limit.Setting]) -> Iterator[Step]:
     """PARENT, before these are written into the cgroup."""
-    yield Properties(unit=Unit(config, options, host), settings=settings, where=settings[0].where)
+    yield Properties(unit=Unit(want.config, want.options, want.host), settings=settings, where=settings[0].where)
 
 
-def start(config: Config, options: Options, host: Host, at_once: bool) -> Iterator[Step]:
+def start(want: Request, at_once: bool) -> Iterator[Step]:
     """PARENT, right after the clone: the unit, with what systemd has properties for. at_once: all limits, now."""
-    unit = Unit(config, options, host)
-    resources: Resources = config.get("linux", {}).get("resources") or {}
-    annotations = config.get("annotations") or {}
+    unit = Unit(want.config, want.options, want.host)
+    resources: Resources = want.config.get("linux", {}).get("resources") or {}
+    annotations = want.config.get("annotations") or {}
     asked: dict[str, tuple[str, Any]] = {
         "Slice": ("s", unit.slice), "Delegate": ("b", True), "DefaultDependencies": ("b", False),
         **{f"{name}Accounting": ("b", True) for name in ("CPU", "Memory", "IO", "Tasks")}}
-    if host.privileged and not unit.user:
+    if want.host.privileged and not unit.user:
         asked.update(properties.of_devices(devices_bpf.exceptions(resources.get("devices") or [])))
     asked.update(properties.of_annotations(annotations))
     settings = limit.settings(resources)
     properties.of_settings(settings, 0)          # so that a value systemd cannot take is told before the clone
     if not at_once:
         settings = [setting for setting in settings if not limit.waits(setting)]
-    yield Start(unit=unit, properties=asked, settings=settings, mount=host.cgroup_mount, mark=place.mark(options),
-                where=place.WHERE)
+    yield Start(unit=unit, properties=asked, settings=settings, mount=want.host.cgroup_mount,
+                mark=place.mark(want.options), where=place.WHERE)
     subgroup = annotations.get(SUBGROUP) or ""
     if subgroup:
         if clean(subgroup) != subgroup or "/" in subgroup:

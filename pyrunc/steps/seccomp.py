@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from ..config.types import Config, Seccomp
+    from ..config.types import Seccomp
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "config-linux.md#seccomp"
 WHERE = "linux.seccomp"
@@ -112,27 +111,27 @@ class Notify(Step):
             kernel.close(listener)
 
 
-def compile(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def compile(want: Request) -> Iterator[Step]:
     """PARENT: before there is anything to undo."""
-    seccomp = config.get("linux", {}).get("seccomp")
+    seccomp = want.config.get("linux", {}).get("seccomp")
     if seccomp:
-        yield Compile(seccomp=seccomp, root=options.root, where=WHERE)
+        yield Compile(seccomp=seccomp, root=want.options.root, where=WHERE)
 
 
-def load_early(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def load_early(want: Request) -> Iterator[Step]:
     """LAST, while the init still has CAP_SYS_ADMIN: without noNewPrivileges."""
-    if not config.get("process", {}).get("noNewPrivileges"):
-        yield from _load(config, options, host)
+    if not want.config.get("process", {}).get("noNewPrivileges"):
+        yield from _load(want)
 
 
-def load_late(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def load_late(want: Request) -> Iterator[Step]:
     """LAST, when nothing is left to do but to wait and to execute: with noNewPrivileges."""
-    if config.get("process", {}).get("noNewPrivileges"):
-        yield from _load(config, options, host)
+    if want.config.get("process", {}).get("noNewPrivileges"):
+        yield from _load(want)
 
 
-def _load(config: Config, options: Options, host: Host) -> Iterator[Step]:
-    seccomp = config.get("linux", {}).get("seccomp")
+def _load(want: Request) -> Iterator[Step]:
+    seccomp = want.config.get("linux", {}).get("seccomp")
     if not seccomp:
         return
     from ..seccomp import profile
@@ -141,10 +140,10 @@ def _load(config: Config, options: Options, host: Host) -> Iterator[Step]:
         return
     from .hooks import oci_state
     # Taking a descriptor out of a process that is not dumpable is a right of root.
-    listener = LISTENER if host.euid == 0 else PASSED_ON
+    listener = LISTENER if want.host.euid == 0 else PASSED_ON
     notify = Notify(path=seccomp["listenerPath"], metadata=seccomp.get("listenerMetadata", ""),
-                    state=oci_state(config, options, "running" if options.joins else "creating"),
-                    init_pid=options.init_pid, passed_on=listener == PASSED_ON, where=f"{WHERE}.listenerPath")
+                    state=oci_state(want, "running" if want.options.joins else "creating"),
+                    init_pid=want.options.init_pid, passed_on=listener == PASSED_ON, where=f"{WHERE}.listenerPath")
     there = Barrier(label="the filter's listener is there", waits=PARENT)
     yield Load(flags=profile.flags(seccomp), listener=listener, where=WHERE)
     yield from [notify, there] if notify.passed_on else [there, notify]

@@ -61,7 +61,13 @@ class Release(Step):
         finally:
             kernel.close(fd)
         if page.phase != PHASE_EXEC:
-            raise Interrupted(interrupted) if interrupted else ended(self.container, page)
+            if interrupted:
+                raise Interrupted(interrupted)
+            try:                         # who is told finds the container stopped, and can delete it
+                self.container.ends(kernel)
+            except OSError:              # no descriptor to wait with
+                pass
+            raise ended(self.container, page)
         if interrupted:           # too late for us: the program runs. A caller that keeps signals for it gets this one
             kernel.raise_signal(interrupted)
         kernel.unlink(fifo)

@@ -7,7 +7,7 @@
     journal       the page both processes write their step into, by its index there (native.h page_t)
     exec.fifo     what the init waits on for `start`; gone once started
     config.json   the configuration as created: exec and delete do not need the bundle
-    state.json    written last, when the container is `created`
+    state.json    there at last, when the container is `created`; before that it is called state.next
 """
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
     from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "runtime.md#state"
 #: What an undo takes at most at one time: a directory within a directory to be emptied (each is open twice), the pipes
 #: of a poststop hook and a pidfd.
 SPARE = 6
+#: What becomes state.json.
+NEXT = "state.next"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 #: <linux/stat.h>
 FIFO, CHARACTER_DEVICE, DIRECTORY, LINK = 0o010000, 0o020000, 0o040000, 0o120000
@@ -43,7 +44,7 @@ SPECIAL = (FIFO, CHARACTER_DEVICE)
 
 
 class Reserve(Step):
-    """mkdir decides which of two creates of one id wins; the lock tells the others that somebody is at work."""
+    """mkdir decides which of two creates of one id wins; the lock tells the others that a command is at work."""
     name = "state.reserve"
     spec = SPEC
     root: str
@@ -137,22 +138,49 @@ class Fifo(Step):
         facts.fifo_fd = kernel.open(store.FIFO, posix.O_RDWR, 0, facts.state_fd)
 
 
+class Prepare(Step):
+    """config.json, and state.json under another name: for what is written while the init sets itself up, it need not
+    wait later. Where there is no room for them, it is left to state.save."""
+    name = "state.prepare"
+    spec = SPEC
+    config: Config
+
+    def describe(self) -> str:
+        return "write config.json, and state.json under another name"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        try:
+            kernel.write_new(store.CONFIG, dumps(self.config).encode(), 0o600, facts.state_fd)
+            kernel.write_new(NEXT, dumps(record(kernel, facts)).encode(), 0o600, facts.state_fd)
+            facts.keep(Prepare, True)
+        except OSError as fault:
+            if fault.errno not in NO_ROOM:
+                raise
+
+
+def record(kernel: Kernel, facts: Facts) -> dict[str, Any]:
+    """state.json, with what is only known when there is an init."""
+    noted: dict[str, Any] = facts.results[Intent]
+    state = created(noted, facts.pid, facts.start_time or start_time(kernel, facts.pid),
+                    kernel.stat(facts.cgroup_fd) if facts.cgroup_fd >= 0 else None)
+    return state if facts.kept(Journal, False) else {**state, "late_steps": facts.plan.late()}
+
+
 class Save(Step):
-    """The container is `created`: state.json, atomically, with what only now is known."""
+    """The container is `created`: state.json, atomically."""
     name = "state.save"
     spec = SPEC
     config: Config
 
     def describe(self) -> str:
-        return "write state.json"
+        return "rename it to state.json: the container is created"
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
-        noted: dict[str, Any] = facts.results[Intent]
-        state = created(noted, facts.pid, facts.start_time or start_time(kernel, facts.pid),
-                        kernel.stat(facts.cgroup_fd) if facts.cgroup_fd >= 0 else None)
+        if facts.kept(Prepare, False):
+            kernel.rename(NEXT, store.STATE, facts.state_fd)
+            return
         self._write(kernel, facts, store.CONFIG, lambda: self.config)
-        self._write(kernel, facts, store.STATE, lambda: state if facts.kept(Journal, False)
-                    else {**state, "late_steps": facts.plan.late()})
+        self._write(kernel, facts, store.STATE, lambda: record(kernel, facts))
 
     def _write(self, kernel: Kernel, facts: Facts, name: str, record: Callable[[], object]) -> None:
         """Where there is no room for it, the plan goes, which takes more than all else and only explains."""
@@ -246,12 +274,17 @@ class PidFile(Step):
                 pass
 
 
-def reserve(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def reserve(want: Request) -> Iterator[Step]:
     """PARENT: the first steps of all."""
-    yield Reserve(root=options.root, id=options.id)
-    yield Intent(intent=intent(config, options, host))
+    yield Reserve(root=want.options.root, id=want.options.id)
+    yield Intent(intent=intent(want))
     yield Journal()
     yield Fifo()
+
+
+def prepare(want: Request) -> Iterator[Step]:
+    """PARENT, while the init sets itself up: what takes longer than to rename it."""
+    yield Prepare(config=want.config)
 
 
 def page() -> Iterator[Step]:
@@ -259,15 +292,15 @@ def page() -> Iterator[Step]:
     yield Page()
 
 
-def save(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def save(want: Request) -> Iterator[Step]:
     """PARENT, at the barrier where the init is set up but still the runtime's."""
-    yield Save(config=config)
+    yield Save(config=want.config)
 
 
-def pid_place(config: Config, options: Options, host: Host) -> Iterator[PidPlace]:
+def pid_place(want: Request) -> Iterator[PidPlace]:
     """PARENT: the first step, if the caller wants the pid."""
-    if options.pid_file:
-        yield PidPlace(path=options.pid_file)
+    if want.options.pid_file:
+        yield PidPlace(path=want.options.pid_file)
 
 
 def pid_file(place: Sequence[PidPlace]) -> Iterator[Step]:

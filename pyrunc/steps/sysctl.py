@@ -10,11 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 #: For openat2(2): the file is procfs's own, and where it seems.
 STRAIGHT = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
@@ -40,9 +38,9 @@ class Set(Step):
             kernel.close(fd)
 
 
-def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def all(want: Request) -> Iterator[Step]:
     """CHILD, one step each, in the config's order."""
-    parameters = config.get("linux", {}).get("sysctl")
+    parameters = want.config.get("linux", {}).get("sysctl")
     if not parameters:
         return
     from ..config.rules.sysctl import path

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 SPEC = "config.md#process"
 DEVPTS_SUPER_MAGIC = 0x1CD1
@@ -196,10 +195,24 @@ class Release(Step):
         facts.console_socket = -1
 
 
-class Receive(Release):
+class Take(Release):
+    """The caller in the same process, a shim or a manager, says itself how lines end, as an engine does that has the
+    master over a socket: containerd's own shim and conmon leave ONLCR set."""
+    name = "terminal.take"
+
+    def describe(self) -> str:
+        return "receive the terminal's master"
+
+    def apply(self, kernel: Kernel, facts: Facts) -> None:
+        super().apply(kernel, facts)
+        ours, facts.console_fd = facts.console_fd, kernel.receive_on(facts.console_fd)
+        kernel.close(ours)
+
+
+class Receive(Take):
     """Take the master in; the CLI copies between it and the caller's terminal, whose size the program finds from its
     first instruction on. Its lines end in LF: what is printed may go to a file, and the caller's own terminal adds the
-    CR if it is shown. An engine that has the master says itself how its lines end (conmon leaves ONLCR set)."""
+    CR if it is shown."""
     name = "terminal.receive"
 
     def describe(self) -> str:
@@ -207,8 +220,6 @@ class Receive(Release):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         super().apply(kernel, facts)
-        ours, facts.console_fd = facts.console_fd, kernel.receive_on(facts.console_fd)
-        kernel.close(ours)
         kernel.pty_plain_newlines(facts.console_fd)
         kernel.pty_size_of_caller(facts.console_fd)
 
@@ -218,55 +229,56 @@ def wants(config: Config) -> bool:
     return bool(process and process.get("terminal"))
 
 
-def sources(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def sources(want: Request) -> Iterator[Step]:
     """PARENT, before the clone: where the master will go.
 
-    A terminal needs somebody to hold its other end: the command itself, or whoever listens on the console socket.
+    A terminal needs a process to hold its other end: the command itself, or whoever listens on the console socket.
     Raises UsageError in runc's words, to the letter.
     """
-    if options.detach and wants(config) and not options.console_socket:
+    if want.options.detach and wants(want.config) and not want.options.console_socket:
         raise UsageError("cannot allocate tty if runc will detach without setting console socket: set process.terminal "
                          "in config.json to false, or give --console-socket")
-    if options.console_socket and not (options.detach and wants(config)):
+    if want.options.console_socket and not (want.options.detach and wants(want.config)):
         raise UsageError("cannot use console socket if runc will not detach or allocate tty")
-    if options.console_socket:
-        yield Connect(path=options.console_socket, where="process.terminal")
-    elif wants(config):
+    if want.options.console_socket:
+        yield Connect(path=want.options.console_socket, where="process.terminal")
+    elif wants(want.config):
         yield Pair(path="", where="process.terminal")
 
 
-def session(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def session(want: Request) -> Iterator[Step]:
     """CHILD, first of all."""
     yield Session()
 
 
-def console(config: Config, options: Options, host: Host, joining: bool = False) -> Iterator[Step]:
+def console(want: Request, joining: bool = False) -> Iterator[Step]:
     """CHILD, when /dev/pts is mounted below facts.root_fd. joining: a process of exec has no say about /dev/console."""
-    if not wants(config):
+    if not wants(want.config):
         return
     # config.md#process: "Runtimes MUST ignore consoleSize if terminal is false or unset."
-    size = config["process"].get("consoleSize")
+    size = want.config["process"].get("consoleSize")
     opened = Open(height=size["height"] if size else 0, width=size["width"] if size else 0,
                   where="process.consoleSize" if size else "process.terminal")
     yield opened
     if not joining:
         yield Console(where="process.terminal")
-    yield Send(opened=opened, receiver=options.console_socket or "the runtime", where="process.terminal")
+    yield Send(opened=opened, receiver=want.options.console_socket or "the runtime", where="process.terminal")
 
 
-def stdio(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def stdio(want: Request) -> Iterator[Step]:
     """CHILD, its last act before the last stage."""
-    if wants(config):
+    if wants(want.config):
         yield Stdio(where="process.terminal")
 
 
-def control(config: Config, options: Options, host: Host, cloned_later: bool = False) -> Iterator[Step]:
+def control(want: Request, cloned_later: bool = False) -> Iterator[Step]:
     """LAST, in the process that is going to be the container's."""
-    if wants(config) and not cloned_later:
+    if wants(want.config) and not cloned_later:
         yield Control(where="process.terminal")
 
 
-def receive(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def receive(want: Request) -> Iterator[Step]:
     """PARENT, at a barrier after `console`: the master is on its way."""
-    if wants(config):
-        yield (Release if options.console_socket else Receive)(where="process.terminal")
+    if wants(want.config):
+        kind = Release if want.options.console_socket else Take if want.options.terminal_taken else Receive
+        yield kind(where="process.terminal")

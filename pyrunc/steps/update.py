@@ -8,7 +8,7 @@ from ..cgroups.update import merged as merged
 from ..cgroups.v2 import Cgroup
 from ..engine.step import Step
 from ..errors import Refused
-from .cgroup import CgroupStep, LeaveOut
+from .cgroup import CgroupStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..engine.facts import Facts
     from ..host import Host
     from ..kernel.linux import Kernel
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
     from ..state.container import Container
 
 
@@ -36,7 +36,8 @@ class Open(CgroupStep):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         facts.cgroup_fd = Cgroup(self.path, self.mark, kernel, *self.known).fd
         if facts.cgroup_fd < 0:
-            raise Refused(f"cgroup {self.path} is gone or no longer the container's")
+            raise Refused(f"cgroup {self.path} is gone or no longer the container's" if self.known[0] else
+                          "the container has no cgroup")
 
 
 class Change(CgroupStep):
@@ -63,7 +64,7 @@ class Change(CgroupStep):
             if not self.put_off or fault.errno != errno.EINVAL:
                 raise
 
-    def undo(self, kernel: Files, facts: Facts) -> None:
+    def undo(self, kernel: PosixKernel, facts: Facts) -> None:
         nothing: list[tuple[str, str]] = []
         for file, value in facts.kept(self, nothing):
             kernel.write_file(file, value, facts.cgroup_fd)
@@ -86,7 +87,7 @@ class Properties(CgroupStep):
     def undo(self, kernel: Kernel, facts: Facts) -> None:
         self._set(kernel, self.saved)
 
-    def _set(self, kernel: Files, settings: list[resources.Setting]) -> None:
+    def _set(self, kernel: PosixKernel, settings: list[resources.Setting]) -> None:
         from ..cgroups.systemd import properties
         from ..cgroups.systemd.unit import Manager
         manager = Manager(self.user, kernel)
@@ -97,10 +98,9 @@ class Properties(CgroupStep):
             manager.close()
 
 
-def left_out(new: Resources) -> Iterator[Step]:
-    """PARENT: warnings."""
-    for where, reason in resources.ignored(new):
-        yield LeaveOut(reason=reason, where=where)
+def check(new: Resources) -> None:
+    """ConfigError for a value that only cgroup v1 can hold."""
+    resources.check_convertible(new)
 
 
 def open(container: Container) -> Iterator[Step]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..host import Host
     from ..kernel.linux import Kernel
     from ..options import Options
+    from ..request import Request
 
 SPEC = "config-linux.md#user-namespace-mappings"
 #: crun.1: the caller's supplementary groups stay, to reach files that only they open; additionalGids are not set.
@@ -92,13 +93,13 @@ class BecomeRoot(Step):
         kernel.prctl(PR_SET_DUMPABLE, int(self.shown))
 
 
-def maps(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def maps(want: Request) -> Iterator[Step]:
     """PARENT steps right after the clone; the init waits for them at the barrier that follows."""
-    if "user" not in Namespaces(config).new:
+    if "user" not in want.namespaces.new:
         return
-    linux = config["linux"]
+    linux = want.config["linux"]
     uids, gids = linux.get("uidMappings") or [], linux.get("gidMappings") or []
-    if denies_setgroups(config, host):
+    if denies_setgroups(want.config, want.host):
         yield DenySetgroups(where="linux.gidMappings")
     yield Map(file="uid_map", text=map_text(uids), helper="newuidmap", where="linux.uidMappings")
     yield Map(file="gid_map", text=map_text(gids), helper="newgidmap", where="linux.gidMappings")
@@ -120,16 +121,16 @@ def drops_groups(config: Config, host: Host) -> bool:
     return host.euid == 0 and host.setgroups and not keeps_groups(config)
 
 
-def sets_groups(config: Config, options: Options, host: Host) -> bool:
+def sets_groups(want: Request) -> bool:
     """Whether setgroups(2) is open to the init, and not kept from it by the annotation."""
-    if keeps_groups(config):
+    if keeps_groups(want.config):
         return False
-    spaces = Namespaces(config)
-    if options.joins and spaces.private("user"):
-        return allows_setgroups(str(options.init_pid))
+    spaces = want.namespaces
+    if want.options.joins and spaces.private("user"):
+        return allows_setgroups(str(want.options.init_pid))
     if "user" in spaces.new:
-        return host.setgroups and not denies_setgroups(config, host)
-    return host.setgroups and host.euid == 0
+        return want.host.setgroups and not denies_setgroups(want.config, want.host)
+    return want.host.setgroups and want.host.euid == 0
 
 
 def mapped(config: Config) -> bool:
@@ -142,10 +143,10 @@ def shows(options: Options, host: Host) -> bool:
     return options.inspected and host.euid != 0
 
 
-def become_root(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def become_root(want: Request) -> Iterator[Step]:
     """CHILD: the first thing the init does with its new identity."""
-    spaces = Namespaces(config)
-    ids = init_ids(config) if spaces.private("user") else (0, 0)
-    yield BecomeRoot(ids=ids, otherwise=own_ids(config) if unknown_ids(config) else ids,
-                     groups=sets_groups(config, options, host), shown=shows(options, host),
+    spaces = want.namespaces
+    ids = init_ids(want.config) if spaces.private("user") else (0, 0)
+    yield BecomeRoot(ids=ids, otherwise=own_ids(want.config) if unknown_ids(want.config) else ids,
+                     groups=sets_groups(want), shown=shows(want.options, want.host),
                      where=spaces.new.get("user", ""))

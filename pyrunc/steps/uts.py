@@ -7,11 +7,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..config.types import Config
     from ..engine.facts import Facts
-    from ..host import Host
     from ..kernel.linux import Kernel
-    from ..options import Options
+    from ..request import Request
 
 
 class Hostname(Step):
@@ -42,9 +40,9 @@ class Domainname(Step):
         kernel.setdomainname(self.domainname)
 
 
-def all(config: Config, options: Options, host: Host) -> Iterator[Step]:
+def all(want: Request) -> Iterator[Step]:
     """CHILD. An empty name asks for nothing, as in runc: there is no host without one."""
-    if config.get("hostname"):
-        yield Hostname(hostname=config["hostname"], where="hostname")
-    if config.get("domainname"):
-        yield Domainname(domainname=config["domainname"], where="domainname")
+    if want.config.get("hostname"):
+        yield Hostname(hostname=want.config["hostname"], where="hostname")
+    if want.config.get("domainname"):
+        yield Domainname(domainname=want.config["domainname"], where="domainname")

@@ -14,6 +14,7 @@ from pyrunc import plan
 from pyrunc.engine.lazy import Seldom, given
 from pyrunc.host import Host
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.state.container import Container
 from tests.bundles import docker_like
 from tests.named_bundles import BUNDLES, hooks
@@ -28,7 +29,7 @@ RICH = docker_like(hooks=hooks(), annotations={"run.oci.hooks.stdout": "/file"},
     "intelRdt": {"closID": "c"}, "memoryPolicy": {"mode": "MPOL_LOCAL"}, "personality": {"domain": "LINUX32"},
     "seccomp": small(), "sysctl": {"net.core.somaxconn": "9"}})
 #: The other place of the filter: without noNewPrivileges.
-ALLOWED = docker_like(linux={"seccomp": small()})
+ALLOWED: Any = docker_like(linux={"seccomp": small()})
 RICH_STATE = {"resctrl": {"root": "/sys/fs/resctrl", "group": "/sys/fs/resctrl/c", "own": True, "monitor": ""},
               "mark": "c:n", "hooks": hooks(), "ociVersion": "1.3.0", "bundle": "/bundle", "annotations": {}}
 CONTAINER = Container("/root", "c", RICH_STATE, True)
@@ -49,8 +50,8 @@ def every_argument(planner: str) -> Iterator[tuple[Any, ...]]:
     elif planner in ("poststart", "poststop"):
         yield from ((PLAIN_STATE, CONTAINER), (RICH_STATE, CONTAINER))
     else:
-        configs = [RICH, ALLOWED, *BUNDLES.values()]
-        yield from ((config, options, HOST) for config in configs for options in (PLAIN, SOCKET))
+        configs: list[Any] = [RICH, ALLOWED, *BUNDLES.values()]
+        yield from ((Request(config, options, HOST),) for config in configs for options in (PLAIN, SOCKET))
 
 
 @pytest.mark.parametrize(("module", "planner"), sorted(planners()))
@@ -64,10 +65,20 @@ def test_what_is_not_imported_has_nothing_to_plan(module: str, planner: str) -> 
 
 
 def test_properties() -> None:
-    assert given({"a": {"b": {}}}, "a.b") and given({"a": {"b": [1]}}, "a") and given(SOCKET, "pidfd_socket")
-    nothing: list[object] = [{}, {"a": None}, {"a": {"b": None}}, {"a": {"b": ""}}, {"a": []}, None, PLAIN]
-    for argument in nothing:
-        assert not given(argument, "a.b") and not given(argument, "pidfd_socket")
+    assert given({"a": {"b": {}}}, "a.b") and given({"a": {"b": [1]}}, "a")
+    nothing: list[Any] = [{}, {"a": None}, {"a": {"b": None}}, {"a": {"b": ""}}, {"a": []}]
+    for document in nothing:
+        assert not given(document, "a.b") and not given(Request(document, SOCKET, HOST), "a.b")
+    assert given(Request({"a": {"b": 1}}, PLAIN, HOST), "a.b")                 # type: ignore[typeddict-unknown-key, typeddict-item]
+    assert given(Request(ALLOWED, SOCKET, HOST), "pidfd_socket")
+    assert not given(Request(ALLOWED, PLAIN, HOST), "pidfd_socket")
+
+
+@pytest.mark.parametrize("asked", [None, PLAIN, HOST, CONTAINER, ()])
+def test_what_is_neither_a_request_nor_a_state_is_an_error(asked: Any) -> None:
+    """And not an answer, by which a plan would be without its seccomp filter."""
+    with pytest.raises(AttributeError):
+        SELDOM["seccomp"].compile(asked)
 
 
 def test_an_ordinary_plan_imports_none() -> None:

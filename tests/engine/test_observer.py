@@ -46,6 +46,7 @@ def test_of_steps_with_one_name_only_the_one_that_failed_is_traced_as_failed(whi
     traced = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
     assert [(line["id"], line["outcome"]) for line in traced] == [
         *((f"cgroup.limit#{number}", "ok") for number in range(1, which)), (f"cgroup.limit#{which}", str(caught.value))]
+    assert [line.get("warnings") for line in traced] == [None] * (which - 1) + [["warned of 1"]]
     assert caught.value.id == f"cgroup.limit#{which}" and caught.value.step == "cgroup.limit"
     assert traced[-1]["where"] == f"limits[{which}]"
 

@@ -10,6 +10,7 @@ from pyrunc.host import Host
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.kernel.recording import PID
 from pyrunc.options import Options
+from pyrunc.request import Request
 
 Planner = Callable[..., Iterator[Step]]
 
@@ -25,7 +26,7 @@ def config(**parts: Any) -> dict[str, Any]:
 
 def plan(planner: Planner, wanted: dict[str, Any], *, host: Host | None = None, **options: Any) -> list[Step]:
     given = Options(**{"id": "c1", "bundle": "/bundle", "root": "/state", **options})
-    return list(planner(wanted, given, host or Host()))
+    return list(planner(Request(wanted, given, host or Host())))  # type: ignore[arg-type]
 
 
 def facts() -> Facts:

@@ -15,6 +15,7 @@ from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.kernel.recording import CHARACTER_DEVICE, FILE
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.rootfs.devices import is_device
 from pyrunc.steps import devices
 
@@ -26,7 +27,7 @@ FUSE = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}
 
 
 def planned(wanted: Any, host: Host = ROOT) -> list[Any]:
-    return list(devices.all(wanted, Options(id="t", bundle="/b"), host))
+    return list(devices.all(Request(wanted, Options(id="t", bundle="/b"), host)))
 
 
 def nodes() -> dict[str, tuple[str, int, int, str]]:

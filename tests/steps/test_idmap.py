@@ -15,6 +15,7 @@ from pyrunc.host import Host
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.steps import mounts
 
 from ..forked import forked
@@ -30,7 +31,7 @@ def entry(*options: str, **mappings: Any) -> dict[str, Any]:
 
 
 def plan(wanted: Any, host: Host = ROOT) -> list[Any]:
-    return list(mounts.sources(wanted, Options(id="t", bundle="/b"), host))
+    return list(mounts.sources(Request(wanted, Options(id="t", bundle="/b"), host)))
 
 
 @pytest.fixture
@@ -69,6 +70,7 @@ def test_one_namespace_for_equal_mappings(tmp_path: Path) -> None:
     assert [step.where for step in made if step.name == "idmap.apply"] == [f"mounts[{i}].options[1]" for i in range(3)]
 
 
+@pytest.mark.spec("config.md#linux-mount-options", "idmap without mappings takes the user namespace's")
 def test_without_mappings_the_containers_user_namespace_is_the_mapping(tmp_path: Path) -> None:
     # config.md#linux-mount-options: "If they are not specified, the runtime MAY use the container's user namespace
     # mapping"
@@ -91,7 +93,7 @@ def test_refused(tmp_path: Path) -> None:
     for host in (Host(euid=1000), Host(in_userns=True)):
         wanted: Any = config(tmp_path, [entry("idmap", **maps)])
         with pytest.raises(ConfigError, match="privilege") as caught:
-            list(mounts.all(wanted, Options(id="t", bundle="/b"), host))
+            list(mounts.all(Request(wanted, Options(id="t", bundle="/b"), host)))
         assert caught.value.where == "mounts[0].options[1]"
     with pytest.raises(ConfigError, match="only a bind mount") as caught:
         plan(config(tmp_path, [{"destination": "/t", "type": "tmpfs", **maps}]))
@@ -152,7 +154,7 @@ def test_a_mapped_source_of_a_container_with_a_user_namespace_keeps_its_locks(tm
         return None
     wanted: Any = config(tmp_path, [entry("idmap", uidMappings=UIDS, gidMappings=GIDS)], namespaces=("mount", "user"),
                          uidMappings=UIDS, gidMappings=GIDS)
-    plan_here = list(mounts.sources(wanted, Options(id="t", bundle=str(tmp_path)), ROOT))
+    plan_here = list(mounts.sources(Request(wanted, Options(id="t", bundle=str(tmp_path)), ROOT)))
     assert forked(act, CLONE_NEWNS) == (0, MS_RDONLY)
 
 

@@ -15,6 +15,7 @@ from pyrunc.errors import ConfigError
 from pyrunc.host import Host
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.kernel.recording import PID
+from pyrunc.request import Request
 from pyrunc.steps import intel_rdt
 from tests.resctrl import ROOT_SCHEMATA, Resctrl, fill
 
@@ -179,7 +180,7 @@ def test_what_delete_removes(rdt: dict[str, Any], gone: list[str], root: Path) -
     from pyrunc.options import Options
     host, options = Host(resctrl=str(root)), Options(id="c1", nonce="n")
     before = {path for path in root.rglob("*") if path.is_dir()}
-    for step in intel_rdt.group(wanted(**rdt), options, host):           # type: ignore[arg-type]
+    for step in intel_rdt.group(Request(wanted(**rdt), options, host)):           # type: ignore[arg-type]
         step.apply(Resctrl(), facts())
     made = {str(path.relative_to(root)) for path in {p for p in root.rglob("*") if p.is_dir()} - before}
     assert set(gone) <= made

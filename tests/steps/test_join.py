@@ -9,6 +9,7 @@ import pytest
 from pyrunc import plan as plans
 from pyrunc.engine.facts import Facts
 from pyrunc.engine.step import Barrier, Step
+from pyrunc.errors import Refused
 from pyrunc.host import Host
 from pyrunc.kernel.constants import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
 from pyrunc.kernel.recorder import Recorder
@@ -27,7 +28,7 @@ def state(**parts: Any) -> dict[str, Any]:
 
 
 def planned(container: dict[str, Any], **given: Any) -> list[Step]:
-    return plan(lambda config, options, host: join.cgroup(config, options, host, container), config(), **given)
+    return plan(lambda want: join.cgroup(want, container), config(), **given)
 
 
 class Join:
@@ -79,13 +80,22 @@ def test_one_that_takes_no_process_is_left_for_the_inits() -> None:
 def test_create_was_spared_a_cgroup() -> None:
     joined = Join(state(), modes={OUTER: None}, host=USER, init="0::/user/other\n")
     assert (joined.found, joined.born) == ("/sys/fs/cgroup/user/other", True)
-    joined = Join(state(), modes={OUTER: None}, host=USER, errors={"open": [0, 0, 0, errno.EACCES]})
+    joined = Join(state(), modes={OUTER: None}, host=USER, errors={"open": [0, 0, 0, 0, errno.EACCES]})
     assert not joined.born                        # the caller's own will do: there is none to escape from
-    assert not Join(state(), modes={OUTER: None}, host=USER, errors={"open": [0, errno.EACCES]}).born
+    assert not Join(state(), modes={OUTER: None}, host=USER, errors={"open": [0, 0, errno.EACCES]}).born
     with pytest.raises(FileNotFoundError):
         Join(state(), modes={OUTER: None}, below="a")
     with pytest.raises(FileNotFoundError, match="cgroup of process 7"):
         Join(state(), modes={OUTER: None}, init="4:memory:/x\n")
+
+
+def test_no_cgroup_can_be_seen() -> None:
+    """The cgroup file system is covered, or not mounted any more."""
+    covered: dict[str, int | None] = {OUTER: None, **{f"{above}/cgroup.controllers": None for above in (
+        "/sys/fs/cgroup", "/sys/fs", "/sys")}}
+    assert not Join(state(), modes=covered, host=USER).born         # there is none to escape from
+    with pytest.raises(Refused, match="cgroup v2 is not mounted there, or covered by another mount"):
+        Join(state(cgroup_inode=7, cgroup_made=True), modes=covered)
 
 
 def test_whether_the_caller_may_put_a_process_there() -> None:
@@ -135,7 +145,7 @@ def test_systemd_is_asked_for_the_cgroup_that_was_found(annotation: str, init: s
 
 def test_attach_comes_after_the_clone_and_only_where_a_unit_is() -> None:
     def steps(**parts: Any) -> list[Step]:
-        return plan(lambda config, options, host: iter(plans.exec(config, options, host, state(**parts))), config())
+        return plan(lambda want: iter(plans.exec(want.config, want.options, want.host, state(**parts))), config())
 
     names = [step.name for step in steps(**SCOPE)]
     assert names.index("join.cgroup") < names.index("namespaces.clone") < names.index("scope.attach")
@@ -149,7 +159,7 @@ def test_where_memory_is_little_the_process_enters_the_cgroup_without_the_runtim
     def steps(limit: int, **parts: Any) -> list[Step]:
         wanted = config(linux={"resources": {"memory": {"limit": limit}},
                                "namespaces": [{"type": "pid"}, {"type": "mount"}]})
-        return plan(lambda config, options, host: iter(plans.exec(config, options, host, state(**parts))), wanted)
+        return plan(lambda want: iter(plans.exec(want.config, want.options, want.host, state(**parts))), wanted)
 
     names = [step.name for step in steps(1 << 20, **SCOPE)]
     entering = names.index("join.enter_cgroup")
@@ -175,8 +185,8 @@ def test_where_memory_is_little_the_process_enters_the_cgroup_without_the_runtim
 def test_who_could_not_return_from_a_namespace_leaves_it_to_the_child(host: Host, entered: bool) -> None:
     """Root of a user namespace may enter those that are made in it, not the ones it came with."""
     given = config(linux={"namespaces": [{"type": "network", "path": "/proc/9/ns/net"}, {"type": "mount"}]})
-    create = plan(lambda config, options, host: namespaces.clone(config, options, host, False), given, host=host)
-    execute = plan(lambda config, options, host: join.clone(config, options, host, state()), given, host=host)
+    create = plan(lambda want: namespaces.clone(want, False), given, host=host)
+    execute = plan(lambda want: join.clone(want, state()), given, host=host)
     for steps in (create, execute):
         names = [step.name for step in steps if not isinstance(step, Barrier)]
         assert ("namespaces.enter" in names, "namespaces.return" in names) == (entered, entered), names
@@ -191,7 +201,7 @@ def test_the_pid_namespace_comes_last() -> None:
                                  **process},
                         linux={"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"},
                                "namespaces": [{"type": "pid"}, {"type": "mount"}]})
-        steps = plan(lambda config, options, host: iter(plans.exec(config, options, host, state())), wanted)
+        steps = plan(lambda want: iter(plans.exec(want.config, want.options, want.host, state())), wanted)
         return [step.name for step in steps]
 
     for process in ({}, {"noNewPrivileges": True}):
@@ -219,6 +229,6 @@ def test_the_pid_namespace_comes_last() -> None:
          "args": [{"index": 0, "value": 17, "op": "SCMP_CMP_EQ"}]}]}, True)])
 def test_a_door_only_in_a_filter_that_would_refuse_it(seccomp: dict[str, Any], door: bool) -> None:
     wanted = config(linux={"seccomp": seccomp, "namespaces": [{"type": "pid"}, {"type": "mount"}]})
-    steps = plan(lambda config, options, host: iter(plans.exec(config, options, host, state())), wanted)
+    steps = plan(lambda want: iter(plans.exec(want.config, want.options, want.host, state())), wanted)
     [inside] = [step for step in steps if step.name == "namespaces.clone_inside"]
     assert ("through an exception" in inside.describe()) == door

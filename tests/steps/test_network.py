@@ -16,6 +16,7 @@ from pyrunc.host import Host
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.steps import network
 
 from ..forked import forked
@@ -32,17 +33,18 @@ def config(*namespaces: dict[str, str], **devices: Any) -> Any:
 
 def test_lo_goes_up_in_a_new_namespace_only() -> None:
     new, joined = {"type": "network"}, {"type": "network", "path": "/run/netns/x"}
-    (step,) = network.loopback(config({"type": "pid"}, new), Options(), ROOT)
+    (step,) = network.loopback(Request(config({"type": "pid"}, new), Options(), ROOT))
     assert (step.name, step.side, step.where) == ("network.loopback", "child", "linux.namespaces[1]")
     kernel = Recorder()
     step.apply(kernel, Facts())
     assert kernel.calls == [("loopback_up",)]
-    assert [*network.loopback(config(joined), Options(), ROOT), *network.loopback(config(), Options(), ROOT)] == []
+    for without in (config(joined), config()):
+        assert [*network.loopback(Request(without, Options(), ROOT))] == []
 
 
 def test_each_device_is_a_step_that_can_be_undone() -> None:
     given = config({"type": "network"}, eth0={"name": "inside"}, eth1={}, **{"a-b": {"name": ""}})
-    made = list(network.devices(given, Options(), ROOT))
+    made = list(network.devices(Request(given, Options(), ROOT)))
     assert [(step.name, step.side, step.where) for step in made] == [
         ("network.device", "parent", "linux.netDevices.eth0"), ("network.device", "parent", "linux.netDevices.eth1"),
         ("network.device", "parent", 'linux.netDevices["a-b"]')]
@@ -63,7 +65,7 @@ def test_each_device_is_a_step_that_can_be_undone() -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENODEV, errno.ESRCH])
 def test_an_undo_after_the_init_is_gone_is_fine(number: int) -> None:
-    (step,) = network.devices(config({"type": "network"}, eth0={}), Options(), ROOT)
+    (step,) = network.devices(Request(config({"type": "network"}, eth0={}), Options(), ROOT))
     kernel, facts = Recorder(errors={"move_network_device": [0, number]}), Facts()
     step.apply(kernel, facts)
     step.undo(kernel, facts)
@@ -72,7 +74,7 @@ def test_an_undo_after_the_init_is_gone_is_fine(number: int) -> None:
 def test_only_a_privileged_runtime_moves_devices() -> None:
     for host in (Host(euid=1000), Host(in_userns=True)):
         with pytest.raises(ConfigError, match="privileged") as caught:
-            list(network.devices(config({"type": "network"}, eth0={}), Options(), host))
+            list(network.devices(Request(config({"type": "network"}, eth0={}), Options(), host)))
         assert caught.value.where == "linux.netDevices.eth0"
 
 

@@ -14,7 +14,7 @@ from pyrunc.kernel import last_stage as last
 from pyrunc.kernel.last_stage import pack_exec, pack_strings
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.kernel.recording import FILE, PID
-from pyrunc.steps import process
+from pyrunc.steps import init, process
 
 from .planned import applied, config, done, facts, plan, story
 
@@ -153,10 +153,8 @@ def test_executable(env: list[str], args: list[str], path: str, text: str) -> No
     assert done(process.find_executable, wanted) == [queued(last.OP_FIND_EXECUTABLE, 0, pack_strings([args[0], path]))]
 
 
-def test_waiting_for_start() -> None:
+def test_it_outlives_the_runtime() -> None:
     assert done(process.outlive, config()) == [queued(last.OP_NO_PDEATHSIG)]
-    assert story(plan(process.wait_start, config())) == [("process.wait_start", "", "wait for start")]
-    assert done(process.wait_start, config()) == [queued(last.OP_WAIT_START, facts().fifo_fd)]
 
 
 @pytest.mark.parametrize("options, first",
@@ -185,6 +183,6 @@ def test_without_a_process_there_is_an_init_that_waits_all_the_same() -> None:
     none: list[Any] = []
     for planner in (process.directory, process.find_executable, process.no_new_privileges, process.rlimits):
         assert plan(planner, wanted) == none
-    assert [step.name for step in plan(process.wait_start, wanted)] == ["process.wait_start"]
+    assert [step.name for step in plan(init.wait_start, wanted)] == ["init.wait_start"]
     assert story(plan(process.execute, wanted))[-1] == (
         "process.exec", "", "execute nothing: config.json has no process, so start fails")

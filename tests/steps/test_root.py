@@ -15,6 +15,7 @@ from pyrunc.kernel.last_stage import OP_CHROOT, OP_MOVE_ROOT, OP_PIVOT_ROOT, OP_
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.steps import root
 from pyrunc.steps.root import bound_over_itself, full_mounts
 
@@ -27,8 +28,8 @@ UNBINDABLE, PRIVATE, SLAVE, SHARED, REC = 1 << 17, 1 << 18, 1 << 19, 1 << 20, 1 
 
 
 def plan(wanted: Any, **options: Any) -> list[Step]:
-    given = wanted, Options(id="t", bundle="/b", **options), ROOT
-    return [*root.check(*given), *root.prepare(*given), *root.finish(*given), *root.switch(*given)]
+    given = Request(wanted, Options(id="t", bundle="/b", **options), ROOT)
+    return [*root.check(given), *root.prepare(given), *root.finish(given), *root.switch(given)]
 
 
 def names(wanted: Any, **options: Any) -> list[str]:
@@ -85,8 +86,8 @@ def test_the_switch(tmp_path: Path) -> None:
     for options, operation in (({}, OP_PIVOT_ROOT), ({"no_pivot": True}, OP_MOVE_ROOT)):
         kernel, facts = Recorder(files={"/proc/self/mountinfo": ""}), Facts()
         facts.root_fd = 99
-        given = config(tmp_path), Options(id="t", bundle="/b", **options), ROOT
-        apply(root.switch(*given), kernel, facts)  # type: ignore[arg-type]
+        given = Request(config(tmp_path), Options(id="t", bundle="/b", **options), ROOT)  # type: ignore[arg-type]
+        apply(root.switch(given), kernel, facts)
         assert [queued[:3] for queued in kernel.queue] == [(operation, 0, 99)]
 
 
@@ -298,7 +299,7 @@ def test_no_pivot_hides_the_hosts_procfs_and_sysfs(tmp_path: Path) -> None:
     def act() -> Any:
         kernel, facts = Kernel(), Facts()
         apply(steps(wanted, tmp_path), kernel, facts)
-        apply([step for step in root.switch(wanted, Options(id="t", bundle=str(tmp_path), no_pivot=True), ROOT)
+        apply([step for step in root.switch(Request(wanted, Options(id="t", bundle=str(tmp_path), no_pivot=True), ROOT))
                if step.side != "last"], kernel, facts)
         left = kernel.read_file("proc/self/mountinfo", facts.root_fd)
         return [line for line in left.splitlines() if line.split(" - ")[1].split(" ")[0] in ("proc", "sysfs")]

@@ -42,13 +42,13 @@ def test_compiled_once_and_found_again_afterwards() -> None:
 
 
 def test_a_hit_compiles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyrunc.kernel.posix import Files
-    entry = cache.Entry(Files(), str(tmp_path), PROFILE)  # type: ignore[arg-type]
+    from pyrunc.kernel.posix import PosixKernel
+    entry = cache.Entry(PosixKernel(), str(tmp_path), PROFILE)  # type: ignore[arg-type]
     entry.keep(b"12345678")
     [step] = plan(seccomp.compile, filtered(PROFILE), root=str(tmp_path))
     monkeypatch.setitem(__import__("sys").modules, "pyrunc.seccomp.compile", None)      # an import would fail
     known = facts()
-    step.apply(Files(), known)  # type: ignore[arg-type]
+    step.apply(PosixKernel(), known)  # type: ignore[arg-type]
     assert known.seccomp == b"12345678"
 
 

@@ -21,6 +21,7 @@ from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.kernel.recording import DIRECTORY, FILE
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.steps import terminal
 
 from ..forked import forked
@@ -49,8 +50,8 @@ def wanted(bundle: Path, **process: Any) -> Any:
 
 def planned(given: Any, joining: bool = False, **options: Any) -> list[Any]:
     wish = Options(id="t", bundle="/b", **options)
-    return [*terminal.sources(given, wish, ROOT), *terminal.console(given, wish, ROOT, joining),
-            *terminal.stdio(given, wish, ROOT), *terminal.receive(given, wish, ROOT)]
+    return [*terminal.sources(Request(given, wish, ROOT)), *terminal.console(Request(given, wish, ROOT), joining),
+            *terminal.stdio(Request(given, wish, ROOT)), *terminal.receive(Request(given, wish, ROOT))]
 
 
 # ---- the plan -----------------------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ def test_no_terminal_no_steps_but_a_session(tmp_path: Path) -> None:
         given: Any = {**config(tmp_path), "process": process}
         assert planned(given) == []
     assert planned(config(tmp_path)) == []
-    assert [step.name for step in terminal.session(wanted(tmp_path), Options(), ROOT)] == ["terminal.session"]
+    assert [step.name for step in terminal.session(Request(wanted(tmp_path), Options(), ROOT))] == ["terminal.session"]
 
 
 @pytest.mark.parametrize(("process", "options", "text"), [
