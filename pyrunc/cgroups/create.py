@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
 
 #: Controllers that also work below a cgroup that holds processes (cgroups(7), "Thread mode").
 THREADED = ("cpu", "cpuset", "perf_event", "pids")
@@ -19,7 +19,7 @@ MODE = 0o755 | STICKY
 TRIES = 64
 
 
-def make(kernel: Files, mount: str, path: str, wanted: Sequence[str], mark: str) -> int:
+def make(kernel: PosixKernel, mount: str, path: str, wanted: Sequence[str], mark: str) -> int:
     """Make the cgroup and the missing ones above it, mark it, and return its descriptor (a directory).
 
     mount    where the hierarchy is mounted
@@ -47,7 +47,7 @@ def make(kernel: Files, mount: str, path: str, wanted: Sequence[str], mark: str)
     return fd
 
 
-def check_mount(kernel: Files, mount: str) -> None:
+def check_mount(kernel: PosixKernel, mount: str) -> None:
     """A refusal where the hierarchy is mounted, as /proc/self/mounts has it, but covered by something else."""
     try:
         kernel.close(kernel.open(f"{mount}/cgroup.controllers", posix.O_PATH))
@@ -56,14 +56,14 @@ def check_mount(kernel: Files, mount: str) -> None:
                       "without a cgroup") from None
 
 
-def take(kernel: Files, mount: str, path: str, wanted: Sequence[str], mark: str) -> int:
-    """The same for a cgroup that somebody else made for the container, whose init is in it already."""
+def take(kernel: PosixKernel, mount: str, path: str, wanted: Sequence[str], mark: str) -> int:
+    """The same for a cgroup that another program made for the container, whose init is in it already."""
     fd, _ = _try_to_descend(kernel, mount, path[len(mount):].strip("/").split("/"), wanted, False)
     _mark(kernel, fd, mark, False)
     return fd
 
 
-def _try_to_descend(kernel: Files, mount: str, names: Sequence[str], wanted: Sequence[str],
+def _try_to_descend(kernel: PosixKernel, mount: str, names: Sequence[str], wanted: Sequence[str],
                     threaded: bool) -> tuple[int, bool]:
     for _ in range(TRIES):
         try:
@@ -76,7 +76,7 @@ def _try_to_descend(kernel: Files, mount: str, names: Sequence[str], wanted: Seq
     raise last
 
 
-def _descend(kernel: Files, mount: str, names: Sequence[str], wanted: Sequence[str],
+def _descend(kernel: PosixKernel, mount: str, names: Sequence[str], wanted: Sequence[str],
              threaded: bool) -> tuple[int, bool]:
     """(descriptor of the cgroup that the last name is, whether it is new)."""
     fd, made = kernel.open(mount, DIRECTORY), False
@@ -101,7 +101,7 @@ def _descend(kernel: Files, mount: str, names: Sequence[str], wanted: Sequence[s
     return fd, made
 
 
-def _pass_on(kernel: Files, fd: int, wanted: Sequence[str]) -> None:
+def _pass_on(kernel: PosixKernel, fd: int, wanted: Sequence[str]) -> None:
     """Enable what the cgroup has for those below it, as far as the kernel allows; a limit that then lacks its
     controller says so itself."""
     has = kernel.read_file("cgroup.controllers", fd).split()
@@ -127,7 +127,7 @@ def _pass_on(kernel: Files, fd: int, wanted: Sequence[str]) -> None:
             pass
 
 
-def _check(kernel: Files, fd: int, path: str) -> None:
+def _check(kernel: PosixKernel, fd: int, path: str) -> None:
     # config-linux.md#control-groups: "A runtime MAY ... check if the container cgroup is fit for purpose, and MUST
     # generate an error if such a check fails. For example, a frozen cgroup or a non-empty cgroup."
     state = events(kernel, fd)
@@ -139,7 +139,7 @@ def _check(kernel: Files, fd: int, path: str) -> None:
         raise Refused(f"container's cgroup unexpectedly frozen: {path}")
 
 
-def _mark(kernel: Files, fd: int, mark: str, made: bool) -> None:
+def _mark(kernel: PosixKernel, fd: int, mark: str, made: bool) -> None:
     """Say whose it is. An empty one that another container had used before changes hands."""
     trusted, user = MARKS
     if not made and marked(kernel, fd):
@@ -151,7 +151,7 @@ def _mark(kernel: Files, fd: int, mark: str, made: bool) -> None:
         kernel.setxattr(fd, user, mark.encode())
 
 
-def may_enter(kernel: Files, mount: str, own: str, path: str) -> None:
+def may_enter(kernel: PosixKernel, mount: str, own: str, path: str) -> None:
     """Check that this process may put its child there: cgroup.procs of the nearest common ancestor must be writable.
 
     That is what clone3(CLONE_INTO_CGROUP) asks, only there it would be too late to do without (cgroups(7)).

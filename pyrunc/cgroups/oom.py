@@ -12,12 +12,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
 
 LONGEST_POLL = 2**31 - 1         # poll(2) counts milliseconds in an int
 
 
-def kills(kernel: Files, fd: int, interval: float = 0) -> Iterator[int]:
+def kills(kernel: PosixKernel, fd: int, interval: float = 0) -> Iterator[int]:
     """Yield the number of new OOM kills each time there are some; end when the cgroup is empty or gone.
 
     interval   seconds after which 0 is yielded, again and again; 0 for never

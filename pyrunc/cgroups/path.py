@@ -65,5 +65,5 @@ def of_process(text: str) -> str:
 
 
 def mark(options: Options) -> str:
-    """What is written on the cgroup, so that a later command never acts on one that somebody else made there."""
+    """What is written on the cgroup, so that a later command never acts on one that another program made there."""
     return f"{options.id}:{options.nonce}"

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
     from ..config.types import Config, IntelRdt
     from ..host import Host
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
     from ..options import Options
 
 WHERE = "linux.intelRdt"
 
 
-def remove(kernel: Files, path: str, mark: str) -> None:
+def remove(kernel: PosixKernel, path: str, mark: str) -> None:
     """Remove a group that has the mark, or has none yet because its making was cut short; nobody else's."""
     try:
         fd = kernel.open(path, DIRECTORY)

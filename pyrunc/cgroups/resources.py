@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WHERE = "linux.resources"
 UNLIMITED = "max"
 DEFAULT_PERIOD = 100000              # us; the kernel's own default of cpu.max
-#: Files that act on processes rather than limit them; writing one would move, stop or kill somebody.
+#: Files that act on processes rather than limit them; writing one would move, stop or kill another process.
 NOT_SETTINGS = ("cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", "cgroup.type")
 #: Longer lists of CPUs and memory nodes than this are written in the shortest way.
 LONG_LIST = 256
@@ -267,13 +267,24 @@ def _unified(resources: Resources) -> Iterator[Setting]:
 
 
 # ---- what cgroup v2 does not have -------------------------------------------------------------------------------
-def ignored(resources: Resources) -> Iterator[tuple[str, str]]:
-    """(JSON path, why) of every property that only cgroup v1 can hold: accepted and without effect, as in runc."""
+def check_convertible(resources: Resources) -> None:
+    """ConfigError for the first value that only cgroup v1 can hold.
+
+    config-linux.md#unified: "If the conversion is not possible the runtime MUST generate an error." crun does it, too,
+    so engines do not send such values to a host with cgroup v2 unless their user asks for one.
+    """
+    for where, why in inconvertible(resources):
+        raise ConfigError(why, where)
+
+
+def inconvertible(resources: Resources) -> Iterator[tuple[str, str]]:
+    """(JSON path, why) of every value that only cgroup v1 can hold; what means nothing there is left aside."""
     memory, cpu = resources.get("memory") or {}, resources.get("cpu") or {}
-    if memory.get("kernel") is not None:
-        yield f"{WHERE}.memory.kernel", "cgroup v2 counts kernel memory as memory"
-    if memory.get("kernelTCP") is not None:
-        yield f"{WHERE}.memory.kernelTCP", "cgroup v2 counts the buffers as memory"
+    if not _within(memory.get("kernel"), memory.get("limit")):
+        yield f"{WHERE}.memory.kernel", "cgroup v2 counts kernel memory as memory, and has no limit of its own for it"
+    if not _within(memory.get("kernelTCP"), memory.get("limit")):
+        yield (f"{WHERE}.memory.kernelTCP",
+               "cgroup v2 counts the buffers of TCP as memory, and has no limit of its own for them")
     if memory.get("swappiness") is not None:
         yield f"{WHERE}.memory.swappiness", "cgroup v2 has no swappiness of its own"
     if memory.get("disableOOMKiller"):
@@ -295,3 +306,9 @@ def ignored(resources: Resources) -> Iterator[tuple[str, str]]:
         yield f"{WHERE}.network.classID", "cgroup v2 has no net_cls controller"
     if network.get("priorities"):
         yield f"{WHERE}.network.priorities", "cgroup v2 has no net_prio controller"
+
+
+def _within(part: int | None, limit: int | None) -> bool:
+    """Whether a limit of a part of memory says nothing that memory.max does not: it is none, or not below that. 0 is
+    none, too: Docker sends it with each update."""
+    return part is None or part <= 0 or (limit is not None and 0 < limit <= part)

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
 
 NO_LIMIT = (1 << 64) - 1
 ABSENT = (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP)
@@ -27,14 +27,14 @@ CPUSET_V1 = ("cpu_exclusive", "mem_hardwall", "mem_exclusive", "memory_migrate",
              "memory_spread_slab", "memory_pressure", "sched_load_balance", "sched_relax_domain_level")
 
 
-def stats(kernel: Files, fd: int) -> dict[str, Any]:
+def stats(kernel: PosixKernel, fd: int) -> dict[str, Any]:
     """The parts cpu, cpuset, memory, pids, blkio and hugetlb of an event's data, read from the cgroup fd."""
     return {"cpu": _cpu(kernel, fd), "cpuset": _cpuset(kernel, fd), "memory": _memory(kernel, fd),
             "pids": _pids(kernel, fd), "blkio": _blkio(kernel, fd), "hugetlb": _hugetlb(kernel, fd)}
 
 
 # ---- files --------------------------------------------------------------------------------------------------------
-def read_text(kernel: Files, fd: int, file: str) -> str:
+def read_text(kernel: PosixKernel, fd: int, file: str) -> str:
     """A file of the cgroup fd; "" without it."""
     try:
         return kernel.read_file(file, fd)
@@ -44,7 +44,7 @@ def read_text(kernel: Files, fd: int, file: str) -> str:
         raise
 
 
-def read_number(kernel: Files, fd: int, file: str) -> int:
+def read_number(kernel: PosixKernel, fd: int, file: str) -> int:
     """A file with one number, NO_LIMIT for "max"; 0 without the file."""
     text = read_text(kernel, fd, file).strip()
     return NO_LIMIT if text == "max" else int(text or 0)
@@ -68,7 +68,7 @@ def pressure(text: str) -> dict[str, dict[str, float | int]]:
     return found
 
 
-def _with_pressure(kernel: Files, fd: int, file: str, data: dict[str, Any]) -> dict[str, Any]:
+def _with_pressure(kernel: PosixKernel, fd: int, file: str, data: dict[str, Any]) -> dict[str, Any]:
     psi = pressure(read_text(kernel, fd, file))
     if psi:
         data["psi"] = psi
@@ -76,7 +76,7 @@ def _with_pressure(kernel: Files, fd: int, file: str, data: dict[str, Any]) -> d
 
 
 # ---- one function per part ----------------------------------------------------------------------------------------
-def _cpu(kernel: Files, fd: int) -> dict[str, Any]:
+def _cpu(kernel: PosixKernel, fd: int) -> dict[str, Any]:
     stat = flat(read_text(kernel, fd, "cpu.stat"))
     return _with_pressure(kernel, fd, "cpu.pressure", {
         "usage": {"total": stat.get("usage_usec", 0) * 1000, "kernel": stat.get("system_usec", 0) * 1000,
@@ -85,7 +85,7 @@ def _cpu(kernel: Files, fd: int) -> dict[str, Any]:
                        "throttledTime": stat.get("throttled_usec", 0) * 1000}})
 
 
-def _cpuset(kernel: Files, fd: int) -> dict[str, Any]:
+def _cpuset(kernel: PosixKernel, fd: int) -> dict[str, Any]:
     data: dict[str, Any] = dict.fromkeys(CPUSET_V1, 0)
     for key in ("cpus", "mems"):
         found = parse_numbers(read_text(kernel, fd, f"cpuset.{key}.effective"))
@@ -94,7 +94,7 @@ def _cpuset(kernel: Files, fd: int) -> dict[str, Any]:
     return data
 
 
-def _memory(kernel: Files, fd: int) -> dict[str, Any]:
+def _memory(kernel: PosixKernel, fd: int) -> dict[str, Any]:
     raw = flat(read_text(kernel, fd, "memory.stat"))
     use, limit = read_number(kernel, fd, "memory.current"), read_number(kernel, fd, "memory.max")
     hit = flat(read_text(kernel, fd, "memory.events")).get("max", 0)
@@ -108,7 +108,7 @@ def _memory(kernel: Files, fd: int) -> dict[str, Any]:
         "raw": raw})
 
 
-def _pids(kernel: Files, fd: int) -> dict[str, Any]:
+def _pids(kernel: PosixKernel, fd: int) -> dict[str, Any]:
     text = read_text(kernel, fd, "pids.current")
     if not text:
         return {"current": len(members(kernel, ".", fd)), "limit": 0}
@@ -116,7 +116,7 @@ def _pids(kernel: Files, fd: int) -> dict[str, Any]:
     return {"current": int(text), "limit": 0 if limit == NO_LIMIT else limit}
 
 
-def _blkio(kernel: Files, fd: int) -> dict[str, Any]:
+def _blkio(kernel: PosixKernel, fd: int) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for line in read_text(kernel, fd, "io.stat").splitlines():
         device, *fields = line.split()
@@ -132,7 +132,7 @@ def _blkio(kernel: Files, fd: int) -> dict[str, Any]:
     return _with_pressure(kernel, fd, "io.pressure", data)
 
 
-def _hugetlb(kernel: Files, fd: int) -> dict[str, Any]:
+def _hugetlb(kernel: PosixKernel, fd: int) -> dict[str, Any]:
     """{"2MB": {...}}: reservations where the kernel counts them, which is what is limited then."""
     data: dict[str, Any] = {}
     for file in kernel.list_dir(fd):

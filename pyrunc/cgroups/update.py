@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import CPU, Memory, Resources
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
 
 #: Nested-keyed and default-keyed files -> what a device's line that is not there means.
 DEFAULTS = {"io.max": "rbps=max wbps=max riops=max wiops=max", "io.weight": "default", "io.bfq.weight": "default",
@@ -70,7 +70,7 @@ def _memory(saved: Memory, new: Memory) -> Memory:
     return memory
 
 
-def previous(kernel: Files, fd: int, setting: resources.Setting) -> list[tuple[str, str]]:
+def previous(kernel: PosixKernel, fd: int, setting: resources.Setting) -> list[tuple[str, str]]:
     """(file, value) that write back what the cgroup has now, in the order in which to write them.
 
     Empty for a file that is not there, and for an unknown file's line that is not: nothing can be written back then.
@@ -89,7 +89,7 @@ def previous(kernel: Files, fd: int, setting: resources.Setting) -> list[tuple[s
     return kept
 
 
-def _line(kernel: Files, fd: int, file: str, value: str) -> str:
+def _line(kernel: PosixKernel, fd: int, file: str, value: str) -> str:
     """The file's text as it can be written; of a file with a line for each device, the line of value's."""
     try:
         lines = kernel.read_file(file, fd).splitlines()

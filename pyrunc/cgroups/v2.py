@@ -1,6 +1,6 @@
 """An existing cgroup of a container: what runs in it, freezing, killing, removing (cgroups(7); the kernel's cgroup-v2).
 
-Only a cgroup that carries the container's mark is ever acted on: the path alone may by now belong to somebody else.
+Only a cgroup that carries the container's mark is ever acted on: the path alone may belong to another program by now.
 The mark is an extended attribute with the container's id and the nonce of its creation. Directories that pyrunc made
 have besides the sticky bit, set by mkdir(2) itself: it says that an empty one without a mark, a parent or one whose
 creation was cut short before marking, may be removed. A cgroup that was there before keeps its directory
@@ -14,24 +14,24 @@ import time
 from _signal import SIGKILL
 
 from ..errors import Refused
+from ..kernel.pidfd import NO_PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
 
 #: Attributes that hold the mark. The first needs CAP_SYS_ADMIN, and no process of the container can change it.
 MARKS = ("trusted.pyrunc", "user.pyrunc")
 STICKY = 0o1000
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW
-NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)   # of pidfd_open(2): it has ended, or is a thread by now
 GONE = (errno.ENOENT, errno.ENODEV)  # what the files of a cgroup answer that has been removed
 FREEZE_SECONDS = 10.0
 REMOVE_TRIES = 12                    # 1, 2, 4 ... ms between them: 4 s in all
 
 
-def events(kernel: Files, fd: int) -> dict[str, bool]:
+def events(kernel: PosixKernel, fd: int) -> dict[str, bool]:
     """cgroup.events of the cgroup: {"populated": ..., "frozen": ...}."""
     return _state(kernel.read_file("cgroup.events", fd))
 
@@ -41,7 +41,7 @@ def _state(text: str) -> dict[str, bool]:
     return {key: value != "0" for key, value in zip(words[::2], words[1::2])}
 
 
-def wait_event(kernel: Files, fd: int, event: str, wanted: bool, seconds: float) -> bool:
+def wait_event(kernel: PosixKernel, fd: int, event: str, wanted: bool, seconds: float) -> bool:
     """Wait until cgroup.events says so; False when the time is over."""
     end = time.monotonic() + seconds
     watched = kernel.open("cgroup.events", posix.O_RDONLY, 0, fd)
@@ -57,7 +57,7 @@ def wait_event(kernel: Files, fd: int, event: str, wanted: bool, seconds: float)
         kernel.close(watched)
 
 
-def members(kernel: Files, name: str, dirfd: int) -> list[int]:
+def members(kernel: PosixKernel, name: str, dirfd: int) -> list[int]:
     """Processes directly in the cgroup: pids as this process sees them, without those of other pid namespaces."""
     try:
         text = kernel.read_file(f"{name}/cgroup.procs", dirfd)
@@ -72,7 +72,7 @@ def members(kernel: Files, name: str, dirfd: int) -> list[int]:
     return [pid for pid in map(int, text.split()) if pid]
 
 
-def _leader(kernel: Files, thread: int) -> int:
+def _leader(kernel: PosixKernel, thread: int) -> int:
     try:
         for line in kernel.read_file(f"/proc/{thread}/status").split("\n"):
             if line.startswith("Tgid:"):
@@ -82,7 +82,7 @@ def _leader(kernel: Files, thread: int) -> int:
     return 0
 
 
-def below(kernel: Files, top: int) -> Iterator[tuple[int, str]]:
+def below(kernel: PosixKernel, top: int) -> Iterator[tuple[int, str]]:
     """Every cgroup below the directory top, leaves first: (descriptor of its parent, its name).
 
     One descriptor and no recursion, however deep: with a delegated cgroup the container decides how deep.
@@ -114,18 +114,35 @@ def below(kernel: Files, top: int) -> Iterator[tuple[int, str]]:
             kernel.close(here)
 
 
-def marked(kernel: Files, fd: int) -> bytes:
+def marked(kernel: PosixKernel, fd: int) -> bytes:
     """The mark that a cgroup carries; empty when it is no container's own."""
     return next(filter(None, (kernel.getxattr(fd, name) for name in MARKS)), b"")
 
 
-def remove_mark(kernel: Files, fd: int, name: str) -> None:
+def remove_mark(kernel: PosixKernel, fd: int, name: str) -> None:
     """Take one of MARKS away, if it is there and this user's to take."""
     try:
         kernel.removexattr(fd, name)
     except OSError as fault:
         if fault.errno not in (errno.ENODATA, errno.EPERM, errno.EOPNOTSUPP):
             raise
+
+
+def hidden(kernel: PosixKernel, path: str) -> bool:
+    """Whether no cgroup v2 is to be seen above the path: it is not mounted any more, or covered by another mount."""
+    while path := path.rpartition("/")[0]:
+        try:
+            kernel.close(kernel.open(f"{path}/cgroup.controllers", posix.O_PATH))
+            return False
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return True
+
+
+def refuse_hidden(kernel: PosixKernel, path: str) -> None:
+    """For a cgroup that is not found, though the container has one: a refusal where that cannot be seen."""
+    if hidden(kernel, path):
+        raise Refused(f"cgroup {path} cannot be seen: cgroup v2 is not mounted there, or covered by another mount")
 
 
 class Cgroup:
@@ -139,15 +156,18 @@ class Cgroup:
     The inode is known once the container exists. From then on it decides, too: a process of the container with the
     right to may take the mark away, or put another in its place (xattr(7)), and give its directory another mode.
     fd is -1 when there is no such cgroup, or one that is not the container's. Every method then does nothing.
+    Refused when the inode is known and no cgroup can be seen there: it may well be there, with the processes in it.
     """
 
-    def __init__(self, path: str, mark: str, kernel: Files, inode: int = 0, made: bool = False) -> None:
+    def __init__(self, path: str, mark: str, kernel: PosixKernel, inode: int = 0, made: bool = False) -> None:
         self.path, self.kernel = path, kernel
         self.fd = -1
         self.made = False            # by pyrunc: its directory goes too
         try:
             fd = kernel.open(path, DIRECTORY) if path else -1
         except (FileNotFoundError, NotADirectoryError):
+            if inode:
+                refuse_hidden(kernel, path)
             return
         if fd < 0:
             return
@@ -201,13 +221,22 @@ class Cgroup:
             raise
 
     def freeze(self) -> None:
-        """Stop every process; returns when they are. One that does not within 10 s: all run again, and ETIMEDOUT."""
+        """Stop every process; returns when they are. One that does not within 10 s: ETIMEDOUT. When it fails, what it
+        has stopped runs again: by the descriptor that is open, for more of them may be what is missing."""
         if self.fd < 0:
             raise Refused("the container has no cgroup to freeze")
-        self.kernel.write_file("cgroup.freeze", "1", self.fd)
-        if not wait_event(self.kernel, self.fd, "frozen", True, FREEZE_SECONDS):
-            self.kernel.write_file("cgroup.freeze", "0", self.fd)
-            raise OSError(errno.ETIMEDOUT, posix.strerror(errno.ETIMEDOUT), f"freeze {self.path}")
+        switch = self.kernel.open("cgroup.freeze", posix.O_RDWR, 0, self.fd)
+        try:
+            before = self.kernel.read(switch, 1)
+            self.kernel.write(switch, b"1")
+            try:
+                if not wait_event(self.kernel, self.fd, "frozen", True, FREEZE_SECONDS):
+                    raise OSError(errno.ETIMEDOUT, posix.strerror(errno.ETIMEDOUT), f"freeze {self.path}")
+            except BaseException:
+                self.kernel.write(switch, before)
+                raise
+        finally:
+            self.kernel.close(switch)
 
     def thaw(self) -> None:
         """Let them run again. A frozen ancestor keeps them stopped; that is not waited for."""
@@ -232,28 +261,32 @@ class Cgroup:
 
     def _kill_each(self) -> None:
         """Without cgroup.kill: nobody forks while frozen, so one pass reaches all; frozen processes die of SIGKILL."""
-        kernel = self.kernel
         try:
             self.freeze()
         except (OSError, Refused):
             pass                     # an unfreezable one is killed all the same, when it can be
         try:
-            for pid in self.procs():
-                try:
-                    pidfd = kernel.pidfd_open(pid)
-                except OSError as fault:
-                    if fault.errno not in NO_PROCESS:
-                        raise
-                    continue
-                try:
-                    if pid in self.procs():     # still that one: the descriptor cannot have got a successor's
-                        kernel.pidfd_send_signal(pidfd, SIGKILL)
-                except ProcessLookupError:
-                    pass
-                finally:
-                    kernel.close(pidfd)
+            self.signal(SIGKILL, self.procs())
         finally:
             self.thaw()
+
+    def signal(self, number: int, pids: Sequence[int]) -> None:
+        """Send a signal to these of its processes; one that has ended or left meanwhile gets none."""
+        kernel = self.kernel
+        for pid in pids:
+            try:
+                pidfd = kernel.pidfd_open(pid)
+            except OSError as fault:
+                if fault.errno not in NO_PROCESS:
+                    raise
+                continue
+            try:
+                if pid in self.procs():         # still that one: the descriptor cannot have got a successor's
+                    kernel.pidfd_send_signal(pidfd, number)
+            except ProcessLookupError:
+                pass
+            finally:
+                kernel.close(pidfd)
 
     def wait_empty(self, seconds: float) -> bool:
         """Wait until no process is left in it; False when the time is over."""

@@ -8,11 +8,11 @@ from ..kernel.posix import lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
     from .resources import Setting
 
 
-def why(kernel: Files, setting: Setting, mount: str, path: str) -> Refused:
+def why(kernel: PosixKernel, setting: Setting, mount: str, path: str) -> Refused:
     """What to raise for a setting whose file does not exist in the cgroup at path.
 
     Of linux.resources.unified, with the words of runc: its errors are searched for them.
@@ -53,18 +53,18 @@ def _meant(file: str, path: str) -> str:
         return ""
 
 
-def _text(kernel: Files, path: str) -> str:
+def _text(kernel: PosixKernel, path: str) -> str:
     try:
         return kernel.read_file(path)
     except OSError:
         return ""
 
 
-def _has(kernel: Files, path: str, controller: str, file: str) -> bool:
+def _has(kernel: PosixKernel, path: str, controller: str, file: str) -> bool:
     return controller in _text(kernel, f"{path}/{file}").split()
 
 
-def _in_v1(kernel: Files, controller: str) -> bool:
+def _in_v1(kernel: PosixKernel, controller: str) -> bool:
     """/proc/self/cgroup lists cgroup v1 hierarchies as "4:memory:/path" (cgroups(7)). The names differ for one."""
     old = "blkio" if controller == "io" else controller
     text = _text(kernel, "/proc/self/cgroup")

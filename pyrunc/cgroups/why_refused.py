@@ -9,14 +9,14 @@ import errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
 
 #: Microseconds (tg_set_cfs_bandwidth)
 LEAST_PERIOD, MOST_PERIOD, LEAST_QUOTA = 1000, 1_000_000, 1000
 SIZES = ("memory.max", "memory.high", "memory.low", "memory.min", "memory.swap.max", "memory.swap.high")
 
 
-def advice(kernel: Files, file: str, value: str, where: str, number: int) -> tuple[str, str]:
+def advice(kernel: PosixKernel, file: str, value: str, where: str, number: int) -> tuple[str, str]:
     """(clause for a hint, JSON path) for a value that was refused with an errno; "" for no clause."""
     if file == "cpu.max" and number == errno.EINVAL:
         return of_cpu_max(value, where)

@@ -7,11 +7,11 @@ from ..errors import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
     from .resources import Setting
 
 
-def put(kernel: Files, fd: int, setting: Setting, mount: str, path: str) -> None:
+def put(kernel: PosixKernel, fd: int, setting: Setting, mount: str, path: str) -> None:
     """Write the setting into the cgroup fd, which is at path below the hierarchy's mount point.
 
     Raises OSError, and Refused for a missing controller or file, which says who does not have it.
@@ -37,7 +37,7 @@ def put(kernel: Files, fd: int, setting: Setting, mount: str, path: str) -> None
     raise advise(at(OSError(refused.errno, refused.strerror, setting.file), where), hint) from None
 
 
-def check_usage(kernel: Files, fd: int, limit: int, swap: int) -> None:
+def check_usage(kernel: PosixKernel, fd: int, limit: int, swap: int) -> None:
     """linux.resources.memory.checkBeforeUpdate: refuse a limit that is not above what is in use already.
 
     limit, swap   bytes, as in config.json: swap counts memory too; 0 and -1 are no limits

@@ -12,7 +12,7 @@ import pytest
 
 from pyrunc.cgroups import create
 from pyrunc.cgroups.v2 import Cgroup
-from pyrunc.kernel.posix import Files
+from pyrunc.kernel.posix import PosixKernel
 
 MOUNT = Path("/sys/fs/cgroup")
 MARK = "c1:0123456789abcdef"
@@ -23,7 +23,7 @@ class Tree:
 
     def __init__(self, mount: Path, name: str) -> None:
         self.mount, self.top = mount, mount / name
-        self.kernel = Files()
+        self.kernel = PosixKernel()
         self.processes: list[subprocess.Popen[bytes]] = []
         self.found: list[Cgroup] = []
 

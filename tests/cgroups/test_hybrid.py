@@ -13,6 +13,7 @@ from pyrunc.errors import StepError
 from pyrunc.host import Host
 from pyrunc.kernel.linux import Kernel
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.steps import cgroup
 
 from .. import world
@@ -33,7 +34,7 @@ def test_set_or_refused(tree: Tree, tmp_path: Path, controller: str) -> None:
     try:
         data = config(WANTED[controller], cgroups_path=f"/{tree.top.name}/c")
         options, host = Options(id="c1", nonce="n"), Host(cgroup_mount=str(unified))
-        steps = [*cgroup.create(data, options, host), *cgroup.limits(data, options, host)]
+        steps = [*cgroup.create(Request(data, options, host)), *cgroup.limits(Request(data, options, host))]
         engine = Engine(steps, Kernel())
         if controller in world.controllers():
             engine.run()
@@ -58,8 +59,8 @@ def test_set_or_refused(tree: Tree, tmp_path: Path, controller: str) -> None:
 
 def test_the_device_filter_works_without_any_controller(tree: Tree) -> None:
     data = config({}, cgroups_path=f"/{tree.top.name}/c")
-    options, host = Options(id="c1", nonce="n"), Host()
-    engine = Engine([*cgroup.create(data, options, host), *cgroup.limits(data, options, host)], Kernel())
+    want = Request(data, Options(id="c1", nonce="n"), Host())
+    engine = Engine([*cgroup.create(want), *cgroup.limits(want)], Kernel())
     engine.run()
     assert len(Kernel().bpf_query(engine.facts.cgroup_fd)) == 1
     os.close(engine.facts.cgroup_fd)

@@ -15,10 +15,11 @@ from pyrunc.cgroups.v2 import Cgroup
 from pyrunc.config.types import Config
 from pyrunc.engine.facts import Facts
 from pyrunc.engine.run import Engine
-from pyrunc.errors import StepError
+from pyrunc.errors import ConfigError, StepError
 from pyrunc.host import Host, probe
 from pyrunc.kernel.linux import Kernel
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.steps import cgroup
 from tests.world import rdma_device
 
@@ -38,8 +39,8 @@ class Container:
         linux = {"resources": resources, "cgroupsPath": cgroups_path, **data.pop("linux", {})}
         config = typing.cast(Config, {"ociVersion": "1.3.0", "linux": linux, **data})
         self.options = Options(id="c1", nonce="n")
-        host = host or probe()
-        steps = [*cgroup.create(config, self.options, host), *cgroup.limits(config, self.options, host)]
+        want = Request(config, self.options, host or probe())
+        steps = [*cgroup.create(want), *cgroup.limits(want)]
         self.path = tree.top / (path or "c")
         self.engine = Engine(steps, Kernel())
         self.facts: Facts = self.engine.facts
@@ -121,18 +122,22 @@ def test_every_controller_of_the_host_is_passed_on(tree: Tree) -> None:
 @pytest.mark.spec("config-linux.md#network", "network", "classID", "priorities", "priorities.name",
                   "priorities.priority")
 @pytest.mark.spec("config-linux.md#unified", "what cannot be converted from cgroup v1 is an error")
-def test_v1_only_properties_are_accepted(tree: Tree) -> None:
-    device = {"major": 8, "minor": 0, "leafWeight": 500}
-    made = container(tree, {"memory": {"kernel": MIB, "kernelTCP": MIB, "swappiness": 5, "disableOOMKiller": True,
-                                       "useHierarchy": True},
-                            "cpu": {"realtimeRuntime": 5, "realtimePeriod": 10},
-                            "blockIO": {"leafWeight": 500, "weightDevice": [device]},
-                            "network": {"classID": 1, "priorities": [{"name": "lo", "priority": 1}]}})
-    warned = {warning.partition(": at linux.resources.")[2].removesuffix(" in config.json")
-              for warning in made.facts.warnings}
-    assert warned == {"memory.kernel", "memory.kernelTCP", "memory.swappiness", "memory.disableOOMKiller",
-                      "cpu.realtimeRuntime", "cpu.realtimePeriod", "blockIO.leafWeight",
-                      "blockIO.weightDevice[0].leafWeight", "network.classID", "network.priorities"}
+@pytest.mark.parametrize(("where", "value"), [
+    ("memory.kernel", MIB), ("memory.kernelTCP", MIB), ("memory.swappiness", 5), ("memory.disableOOMKiller", True),
+    ("memory.useHierarchy", False), ("cpu.realtimeRuntime", 5), ("cpu.realtimePeriod", 10),
+    ("blockIO.leafWeight", 500), ("network.classID", 1), ("network.priorities", [{"name": "lo", "priority": 1}]),
+    ("blockIO.weightDevice", [{"major": 8, "minor": 0, "leafWeight": 500}])])
+def test_v1_only_properties_are_refused(tree: Tree, where: str, value: object) -> None:
+    name, _, key = where.partition(".")
+    with pytest.raises(ConfigError, match="cgroup v2 "):
+        container(tree, {name: {key: value}})
+
+
+@pytest.mark.spec("config-linux.md#unified", "what cannot be converted from cgroup v1 is an error")
+def test_what_means_nothing_in_v1_is_accepted(tree: Tree) -> None:
+    made = container(tree, {"memory": {"kernel": -1, "kernelTCP": -1, "disableOOMKiller": False, "useHierarchy": True},
+                            "cpu": {"realtimeRuntime": 0, "realtimePeriod": 0}, "blockIO": {"leafWeight": 0},
+                            "network": {"classID": 0, "priorities": []}})
     assert made.read("memory.max") == "max" and made.read("cpu.max") == "max 100000"
 
 

@@ -280,20 +280,33 @@ def test_empty_is_nothing() -> None:
 
 @pytest.mark.spec("config-linux.md#block-io", "leafWeight", "weightDevice.leafWeight")
 @pytest.mark.spec("config-linux.md#unified", "what cannot be converted from cgroup v1 is an error")
-def test_v1_only_properties_are_named_and_not_written() -> None:
+def test_v1_only_properties_are_named() -> None:
     data: dict[str, typing.Any] = {
         "memory": {"kernel": 1, "kernelTCP": 1, "swappiness": 60, "disableOOMKiller": True, "useHierarchy": False},
         "cpu": {"realtimeRuntime": 1, "realtimePeriod": 1},
         "blockIO": {"leafWeight": 10, "weightDevice": [{"major": 1, "minor": 1, "leafWeight": 10}]},
         "network": {"classID": 1, "priorities": [{"name": "lo", "priority": 1}]}}
-    assert written(data) == []
-    assert [where.removeprefix("linux.resources.") for where, _ in resources.ignored(typing.cast(Resources, data))] == [
+    wanted = typing.cast(Resources, data)
+    assert [where.removeprefix("linux.resources.") for where, _ in resources.inconvertible(wanted)] == [
         "memory.kernel", "memory.kernelTCP", "memory.swappiness", "memory.disableOOMKiller", "memory.useHierarchy",
         "cpu.realtimeRuntime", "cpu.realtimePeriod", "blockIO.leafWeight", "blockIO.weightDevice[0].leafWeight",
         "network.classID", "network.priorities"]
+    for where in ("memory.kernel", "network.priorities"):
+        with pytest.raises(ConfigError, match="cgroup v2 "):
+            name, key = where.split(".")
+            resources.check_convertible(typing.cast(Resources, {name: {key: data[name][key]}}))
 
 
-def test_what_engines_send_to_mean_nothing_is_not_reported() -> None:
+def test_what_engines_send_to_mean_nothing_is_no_error() -> None:
     data = {"memory": {"disableOOMKiller": False, "useHierarchy": True}, "cpu": {"realtimePeriod": 0},
             "blockIO": {"leafWeight": 0}, "network": {"classID": 0, "priorities": []}}
-    assert list(resources.ignored(typing.cast(Resources, data))) == []
+    resources.check_convertible(typing.cast(Resources, data))
+
+
+@pytest.mark.parametrize(("memory", "refused"), [
+    ({"kernel": -1, "kernelTCP": -1}, []),
+    ({"limit": 100, "kernel": 0, "kernelTCP": 0}, []), ({"limit": 100, "kernel": 100, "kernelTCP": 200}, []),
+    ({"limit": 100, "kernel": 99}, ["kernel"]), ({"limit": -1, "kernelTCP": 99}, ["kernelTCP"])])
+def test_a_part_of_memory_has_the_limit_of_memory(memory: dict[str, int], refused: list[str]) -> None:
+    found = resources.inconvertible(typing.cast(Resources, {"memory": memory}))
+    assert [where.rpartition(".")[2] for where, _ in found] == refused

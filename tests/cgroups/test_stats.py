@@ -183,6 +183,6 @@ def test_watching_leaves_no_descriptor(tree: Tree) -> None:
 
 def test_of_no_cgroup() -> None:
     assert subprocess.run([sys.executable, "-c", "from pyrunc.cgroups import oom; import os; "
-                           "from pyrunc.kernel.posix import Files; "
-                           "print(list(oom.kills(Files(), os.open('/', os.O_RDONLY))))"],
+                           "from pyrunc.kernel.posix import PosixKernel; "
+                           "print(list(oom.kills(PosixKernel(), os.open('/', os.O_RDONLY))))"],
                           capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -14,6 +14,7 @@ from pyrunc.errors import ConfigError, Refused
 from pyrunc.host import Host
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.steps import cgroup
 
 ROOT = Host(euid=0)
@@ -35,7 +36,8 @@ def options(**given: typing.Any) -> Options:
 
 
 def plan(data: Config, host: Host = ROOT, **given: typing.Any) -> list[Step]:
-    return [*cgroup.create(data, options(**given), host), *cgroup.limits(data, options(**given), host)]
+    want = Request(data, options(**given), host)
+    return [*cgroup.create(want), *cgroup.limits(want)]
 
 
 def described(steps: list[Step]) -> list[tuple[str, str, str]]:
@@ -73,21 +75,12 @@ def test_one_step_for_each_value() -> None:
         ("cgroup.devices", "linux.resources.devices", "attach a device filter: deny everything, with 11 exceptions")]
 
 
-# config-linux.md#unified: "If the conversion is not possible the runtime MUST generate an error." For these, runc and
-# the validation suite have it otherwise: engines send them to every host.
-def test_what_only_v1_has_is_left_out_with_a_warning() -> None:
-    data = config({"memory": {"kernel": 5, "swappiness": 1}, "pids": {"limit": 5}})
-    steps = plan(data)
-    assert described(steps)[:2] == [
-        ("cgroup.leave_out", "linux.resources.memory.kernel",
-         "ignore a limit: cgroup v2 counts kernel memory as memory"),
-        ("cgroup.leave_out", "linux.resources.memory.swappiness",
-         "ignore a limit: cgroup v2 has no swappiness of its own")]
-    facts = Facts()
-    steps[0].apply(Recorder(), facts)
-    assert facts.warnings == [
-        "cgroup v2 counts kernel memory as memory: at linux.resources.memory.kernel in config.json"]
-    assert [step.name for step in steps[2:]] == ["cgroup.create", "cgroup.limit", "cgroup.devices"]
+# config-linux.md#unified: "If the conversion is not possible the runtime MUST generate an error."
+def test_what_only_v1_has_is_an_error() -> None:
+    for resources in ({"memory": {"kernel": 5, "swappiness": 1}, "pids": {"limit": 5}}, {"memory": {"kernel": 5}}):
+        with pytest.raises(ConfigError) as caught:
+            plan(config(resources))
+        assert caught.value.where == "linux.resources.memory.kernel"
 
 
 def test_privileged_and_unprivileged_need_no_device_filter() -> None:
@@ -100,9 +93,9 @@ def test_privileged_and_unprivileged_need_no_device_filter() -> None:
 @pytest.mark.parametrize(("given", "born", "later"), [
     ({}, True, False), ({"cgroup_manager": "disabled"}, False, False)])
 def test_where_the_init_gets_in(given: dict[str, str], born: bool, later: bool) -> None:
-    assert cgroup.born_inside(config(), options(**given), ROOT) is born
-    assert cgroup.joins_later(config(), options(**given), ROOT) is later
-    assert list(cgroup.join(config(), options(**given), ROOT)) == []
+    assert cgroup.born_inside(Request(config(), options(**given), ROOT)) is born
+    assert cgroup.joins_later(Request(config(), options(**given), ROOT)) is later
+    assert list(cgroup.join(Request(config(), options(**given), ROOT))) == []
 
 
 def test_disabled() -> None:
@@ -346,7 +339,8 @@ def test_what_the_kernel_refuses_is_said_with_its_errno() -> None:
 ])
 def test_check_before_update(memory: dict[str, int], files: dict[str, str], text: str) -> None:
     data = config({"memory": {**memory, "checkBeforeUpdate": True}})
-    [step] = [step for step in [*plan(data), *cgroup.late_limits(data, options(), ROOT)] if step.name == "cgroup.usage"]
+    steps = [*plan(data), *cgroup.late_limits(Request(data, options(), ROOT))]
+    [step] = [step for step in steps if step.name == "cgroup.usage"]
     if not text:
         applied(step, Recorder(files=files))
         return
@@ -369,14 +363,15 @@ def test_check_before_update(memory: dict[str, int], files: dict[str, str], text
 def test_little_memory_is_set_when_the_runtime_s_has_been_given_back(resources: dict[str, typing.Any],
                                                                      late: list[str]) -> None:
     data = config(resources)
-    early, then = plan(data), list(cgroup.late_limits(data, options(), ROOT))
+    early, then = plan(data), list(cgroup.late_limits(Request(data, options(), ROOT)))
     assert [step.describe() for step in then if step.name == "cgroup.late_limit"] == late
     assert [step.name for step in then] == (["barrier", *["cgroup.late_limit"] * len(late), "barrier"] if late else [])
     assert cgroup.has_little(data) == bool(late)
     written = [step.describe() for step in early if step.name == "cgroup.limit"]
     # Nothing is lost, nor written twice, and a restore sets everything at once.
     assert sorted(written + late) == sorted(
-        step.describe() for step in cgroup.limits(data, options(), ROOT, at_once=True) if step.name == "cgroup.limit")
+        step.describe() for step in cgroup.limits(Request(data, options(), ROOT), at_once=True)
+        if step.name == "cgroup.limit")
 
 
 @pytest.mark.parametrize(("resources", "where"), [
@@ -400,7 +395,7 @@ class Overfull(Recorder):
 
 def test_a_limit_that_the_init_does_not_fit_into() -> None:
     data = config({"memory": {"limit": 1 << 16}})
-    [step] = [step for step in cgroup.late_limits(data, options(), ROOT) if step.name == "cgroup.late_limit"]
+    [step] = [step for step in cgroup.late_limits(Request(data, options(), ROOT)) if step.name == "cgroup.late_limit"]
     assert applied(step)[-2:] == [("write_file", "memory.max", "65536", 50), ("oom_kills", 50)]
     with pytest.raises(Refused) as caught:
         applied(step, Overfull(files={"memory.current": "212992\n"}))

@@ -23,8 +23,9 @@ from pyrunc.engine.step import Barrier, Step
 from pyrunc.errors import StepError
 from pyrunc.host import Host, probe
 from pyrunc.kernel.linux import Kernel
-from pyrunc.kernel.posix import Files
+from pyrunc.kernel.posix import PosixKernel
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.state.container import Container as Owner
 from pyrunc.steps import cgroup, join
 
@@ -66,7 +67,7 @@ class Container:
         self.host = host or probe()
         self.unit = unit.Unit(self.config, self.options, self.host)
         self.path = MOUNT / self.unit.cgroup
-        self.engine = Engine([*cgroup.join(self.config, self.options, self.host), *(extra or [])], Kernel())
+        self.engine = Engine([*cgroup.join(Request(self.config, self.options, self.host)), *(extra or [])], Kernel())
         self.init = subprocess.Popen(["sleep", "1000"])
         self.engine.facts.pid = self.init.pid
         self.mark = f"{name}:n"
@@ -79,11 +80,11 @@ class Container:
         return (self.path / file).read_text().strip()
 
     def delete(self) -> None:
-        found = Cgroup(str(self.path), self.mark, Files())
+        found = Cgroup(str(self.path), self.mark, PosixKernel())
         found.kill()
         found.remove()
         found.close()
-        manager = Manager(self.unit.user, Files())
+        manager = Manager(self.unit.user, PosixKernel())
         manager.stop(self.unit.name, self.mark)
         manager.close()
 
@@ -147,7 +148,7 @@ def test_little_memory_is_set_late_and_stays(made: Make) -> None:
     """systemd knows it, too: otherwise it would take it back when it writes what it knows."""
     container = made({"memory": {"limit": 4 * MIB}, "pids": {"limit": 17}}).create()
     assert (container.read("memory.max"), container.read("pids.max")) == ("max", "17")
-    for step in cgroup.late_limits(container.config, container.options, container.host):
+    for step in cgroup.late_limits(Request(container.config, container.options, container.host)):
         if not isinstance(step, Barrier):
             step.apply(Kernel(), container.engine.facts)
     subprocess.run(["systemctl", "daemon-reload"], check=True)
@@ -177,7 +178,7 @@ def test_annotations(made: Make) -> None:
 def test_subgroup(made: Make) -> None:
     container = made(annotations={"run.oci.systemd.subgroup": "inner"}).create()
     assert Path(f"/proc/{container.init.pid}/cgroup").read_text() == f"0::/{container.unit.cgroup}/inner\n"
-    found = Cgroup(str(container.path), container.mark, Files())
+    found = Cgroup(str(container.path), container.mark, PosixKernel())
     assert found.procs() == [container.init.pid]
 
 
@@ -242,7 +243,7 @@ def test_delete_after_a_creation_that_was_cut_short(made: Make) -> None:
 
 def test_another_s_unit_is_not_stopped(made: Make) -> None:
     container = made().create()
-    manager = Manager(False, Files())
+    manager = Manager(False, PosixKernel())
     manager.stop(container.unit.name, f"{container.options.id}:other")
     manager.stop("no-such-unit.scope", "x:y")
     manager.close()
@@ -254,7 +255,7 @@ def attach(container: Container, pid: int, subgroup: str = "") -> str:
     facts = Facts()
     facts.pid = pid
     joined = join.Cgroup(path=str(container.path), subgroup=subgroup, below="", pid=container.init.pid,
-                         mounted=str(MOUNT), own="", moved=True)
+                         mounted=str(MOUNT), own="", moved=True, made=True)
     kernel = Kernel()
     joined.apply(kernel, facts)
     kernel.close(facts.cgroup_fd)
@@ -303,7 +304,7 @@ def test_the_message_bus_where_systemd_itself_cannot_be_reached(made: Make, monk
 
 def test_systemd_re_executing_itself_meanwhile(made: Make) -> None:
     """The connection breaks; the next call finds the new systemd."""
-    manager = Manager(False, Files())
+    manager = Manager(False, PosixKernel())
     assert manager.version() >= 245
     subprocess.run(["systemctl", "daemon-reexec"], check=True)
     manager.set_properties("system.slice", {"TasksMax": ("t", 7777)})
@@ -367,7 +368,7 @@ def test_rootless(user: int, name: str) -> None:
         assert Path(f"/proc/{container.init.pid}/cgroup").read_text() == f"0::/{container.unit.cgroup}\n"
         assert container.read("pids.max") == "9" and container.read("memory.max") == str(64 * MIB)
         assert os.getxattr(container.path, "user.pyrunc") == container.mark.encode()
-        manager = Manager(True, Files())
+        manager = Manager(True, PosixKernel())
         assert str(manager.get("ControlGroup")).endswith(f"user@{user}.service")
         manager.close()
         with sleeping() as pid:

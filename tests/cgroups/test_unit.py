@@ -14,6 +14,7 @@ from pyrunc.engine.step import PARENT
 from pyrunc.errors import ConfigError
 from pyrunc.host import Host
 from pyrunc.options import Options
+from pyrunc.request import Request
 from pyrunc.steps import cgroup, scope
 
 from .test_steps import config
@@ -85,10 +86,10 @@ def test_where_the_managers_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_there(tmp_path: typing.Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyrunc.kernel.posix import Files
+    from pyrunc.kernel.posix import PosixKernel
     monkeypatch.setattr(posix, "environ", {b"XDG_RUNTIME_DIR": str(tmp_path).encode()})
     with pytest.raises(ConnectionRefusedError) as caught:
-        systemd.Manager(True, Files()).version()
+        systemd.Manager(True, PosixKernel()).version()
     assert caught.value.filename == "connect to the user's systemd"
 
 
@@ -98,9 +99,9 @@ OPTIONS = Options(id="c1", nonce="n", systemd_cgroup=True)
 
 def plan(data: Config, host: Host | None = None) -> list[tuple[str, str, str]]:
     host = host or Host()
-    assert list(cgroup.create(data, OPTIONS, host)) == list(cgroup.limits(data, OPTIONS, host)) == []
-    assert not cgroup.born_inside(data, OPTIONS, host) and cgroup.joins_later(data, OPTIONS, host)
-    steps = list(cgroup.join(data, OPTIONS, host))
+    assert list(cgroup.create(Request(data, OPTIONS, host))) == list(cgroup.limits(Request(data, OPTIONS, host))) == []
+    assert not cgroup.born_inside(Request(data, OPTIONS, host)) and cgroup.joins_later(Request(data, OPTIONS, host))
+    steps = list(cgroup.join(Request(data, OPTIONS, host)))
     assert all(step.side == PARENT for step in steps)
     return [(step.name, step.where, step.describe()) for step in steps]
 
@@ -120,7 +121,7 @@ def test_path() -> None:
 def test_properties_of_the_unit() -> None:
     data = config({"memory": {"limit": 1 << 30}}, ":p:n")
     data["annotations"] = {"org.systemd.property.CollectMode": "'inactive'", "org.systemd.property.TasksMax": "7"}
-    (start, *_) = cgroup.join(data, OPTIONS, Host())
+    (start, *_) = cgroup.join(Request(data, OPTIONS, Host()))
     assert isinstance(start, scope.Start)
     asked = {name: value for name, (_, value) in start.properties.items() if name != "DeviceAllow"}
     assert asked == {"Slice": "system.slice", "Delegate": True, "DefaultDependencies": False, "CPUAccounting": True,
@@ -131,14 +132,15 @@ def test_properties_of_the_unit() -> None:
 
 def test_little_memory_is_a_property_when_it_is_set() -> None:
     data = config({"memory": {"limit": 1 << 20}, "pids": {"limit": 5}}, ":p:n")
-    (start, *_), late = cgroup.join(data, OPTIONS, Host()), list(cgroup.late_limits(data, OPTIONS, Host()))
+    want = Request(data, OPTIONS, Host())
+    (start, *_), late = cgroup.join(want), list(cgroup.late_limits(want))
     assert isinstance(start, scope.Start) and [setting.file for setting in start.settings] == ["pids.max"]
     assert [(step.name, step.describe()) for step in late[1:-1]] == [
         ("scope.properties", "set MemoryMax of p-n.scope"), ("cgroup.late_limit", "memory.max = 1048576")]
 
 
 def test_a_user_s_unit_has_no_device_policy() -> None:
-    (start, *_) = cgroup.join(config(cgroups_path=""), OPTIONS, Host(euid=1000, cgroup_own=SESSION))
+    (start, *_) = cgroup.join(Request(config(cgroups_path=""), OPTIONS, Host(euid=1000, cgroup_own=SESSION)))
     assert isinstance(start, scope.Start) and "DevicePolicy" not in start.properties
 
 
@@ -154,7 +156,7 @@ def test_subgroup_refused(name: str) -> None:
     data = config(cgroups_path=":p:n")
     data["annotations"] = {"run.oci.systemd.subgroup": name}
     with pytest.raises(ConfigError, match="is not the name of a cgroup"):
-        list(cgroup.join(data, OPTIONS, Host()))
+        list(cgroup.join(Request(data, OPTIONS, Host())))
 
 
 @pytest.mark.parametrize(("annotations", "unified"), [({"org.systemd.property.ExecStart": "'x'"}, {}),
@@ -163,4 +165,4 @@ def test_refused_before_the_clone(annotations: dict[str, str], unified: dict[str
     data = config({"unified": unified}, ":p:n")
     data["annotations"] = annotations
     with pytest.raises(ConfigError):
-        list(cgroup.join(data, OPTIONS, Host()))
+        list(cgroup.join(Request(data, OPTIONS, Host())))

@@ -16,6 +16,7 @@ from pyrunc.errors import ConfigError, StepError
 from pyrunc.host import Host
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
+from pyrunc.state import process_id
 from pyrunc.state.container import Container
 from pyrunc.steps import update as steps
 
@@ -106,9 +107,9 @@ def test_previous(setting: tuple[str, str], files: dict[str, str], expected: lis
     assert update.previous(Recorder(files=files), 5, resources.Setting(*setting, where="")) == expected
 
 
-def owner(path: str, mark: str = "c1:n") -> Container:
+def owner(path: str, mark: str = "c1:n", **more: typing.Any) -> Container:
     """The container that has a cgroup."""
-    return Container("/root", "c1", {"cgroup": path, "mark": mark}, True)
+    return Container("/root", "c1", {"cgroup": path, "mark": mark, **more}, True)
 
 
 # ---- the plan -------------------------------------------------------------------------------------------------------
@@ -134,9 +135,11 @@ def test_burst_is_tried_before_and_after_the_quota() -> None:
     assert plan({}, {"cpu": {"burst": 5000}})[1:] == ["update.limit: cpu.max.burst = 5000"]
 
 
-def test_what_only_v1_has_is_left_out() -> None:
-    assert plan({}, {"memory": {"kernel": 5}})[0] == \
-        "cgroup.leave_out: ignore a limit: cgroup v2 counts kernel memory as memory"
+def test_what_only_v1_has_is_refused_when_it_is_asked_for() -> None:
+    with pytest.raises(ConfigError, match=r"no swappiness of its own: at linux\.resources\.memory\.swappiness"):
+        plan({}, {"memory": {"swappiness": 5}})
+    # A container that an older pyrunc made may have one.
+    assert plan({"memory": {"swappiness": 5}}, {"pids": {"limit": 5}})[1:] == ["update.limit: pids.max = 5"]
 
 
 def test_only_einval_is_put_off() -> None:
@@ -150,9 +153,13 @@ def test_only_einval_is_put_off() -> None:
 def test_a_foreign_cgroup_is_not_opened(tree: Tree) -> None:
     tree.make("x", "c2:other").close()
     data = typing.cast(Resources, {"unified": {"cgroup.max.depth": "1"}})
-    engine = Engine(plans.update(data, {}, Host(), owner(tree.path("x")), {}), Kernel())
-    with pytest.raises(StepError, match="is gone or no longer the container's"):
-        engine.run()
+    had = {"cgroup_inode": 1, "cgroup_made": True, "boot_id": process_id.boot_id()}
+    cases: list[tuple[str, dict[str, typing.Any], str]] = [
+        ("x", had, "is gone or no longer the container's"), ("no-such", {}, "has no cgroup")]
+    for path, more, words in cases:
+        engine = Engine(plans.update(data, {}, Host(), owner(tree.path(path), **more), {}), Kernel())
+        with pytest.raises(StepError, match=words):
+            engine.run()
     assert tree.read("x/cgroup.max.depth") == "max"
 
 

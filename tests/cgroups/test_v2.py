@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -306,12 +307,34 @@ def test_freezing_gives_up_and_lets_run(tree: Tree, monkeypatch: pytest.MonkeyPa
     cgroup = tree.make("x")
     tree.sleep("x")
     monkeypatch.setattr(v2, "FREEZE_SECONDS", 0.2)
-    monkeypatch.setattr(tree.kernel, "write_file", lambda path, data, dirfd: asked.append((path, data)))
+    monkeypatch.setattr(tree.kernel, "write", lambda fd, data: asked.append((os.readlink(f"/proc/self/fd/{fd}"), data)))
     began = time.monotonic()
     with pytest.raises(TimeoutError) as caught:
         cgroup.freeze()
     assert 0.19 < time.monotonic() - began < 60 and caught.value.filename == f"freeze {cgroup.path}"
-    assert asked == [("cgroup.freeze", "1"), ("cgroup.freeze", "0")]
+    assert asked == [(f"{cgroup.path}/cgroup.freeze", b"1"), (f"{cgroup.path}/cgroup.freeze", b"0")]
+
+
+@pytest.mark.parametrize("before", ["0", "1"])
+@pytest.mark.parametrize("call", ["open", "read_again", "wait_changed"])
+def test_freezing_that_fails_leaves_it_as_it_was(tree: Tree, monkeypatch: pytest.MonkeyPatch, call: str,
+                                                 before: str) -> None:
+    cgroup = tree.make("x")
+    tree.sleep("x")
+    (tree.top / "x/cgroup.freeze").write_text(before)
+    real = getattr(tree.kernel, call)
+
+    def fail(*args: Any) -> Any:
+        if call == "open" and args[0] != "cgroup.events":
+            return real(*args)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(tree.kernel, call, fail)
+    if call == "wait_changed":
+        monkeypatch.setattr(v2, "_state", lambda text: {"frozen": False})
+    with pytest.raises(OSError, match="Too many open files"):
+        cgroup.freeze()
+    assert tree.read("x/cgroup.freeze") == before
 
 
 def test_kill_reaches_all_also_frozen_ones(tree: Tree) -> None:

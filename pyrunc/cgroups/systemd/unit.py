@@ -1,7 +1,7 @@
 """The systemd driver: the container is a unit of systemd, which makes and removes its cgroup.
 
 org.freedesktop.systemd1(5) for the calls, systemd.scope(5) for what a scope is: a cgroup around processes that
-somebody else started, so that it can only be made with the container's init already there. Every wait ends after
+another process started, so that it can only be made with the container's init already there. Every wait ends after
 30 s (an overloaded systemd otherwise leaves the init waiting for ever).
 """
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ...config.types import Config
     from ...host import Host
-    from ...kernel.posix import Files
+    from ...kernel.posix import PosixKernel
     from ...options import Options
     from .properties import Properties
 
@@ -79,8 +79,8 @@ def _user_root(host: Host) -> str:
     for index, part in enumerate(parts):
         if part.startswith("user-") and part.endswith(".slice"):
             return "/".join([*parts[:index + 1], f"user@{part[5:-6]}.service"])
-    from ...kernel.posix import Files
-    manager = Manager(True, Files())
+    from ...kernel.posix import PosixKernel
+    manager = Manager(True, PosixKernel())
     try:
         return str(manager.get("ControlGroup")).strip("/")
     finally:
@@ -113,7 +113,7 @@ def describe(mark: str) -> str:
 class Manager:
     """systemd's manager, of the system or of the user. Raises OSError: without errno, what systemd answered."""
 
-    def __init__(self, user: bool, kernel: Files) -> None:
+    def __init__(self, user: bool, kernel: PosixKernel) -> None:
         self.user, self.kernel = user, kernel
         self.bus: Bus | None = None
 
