@@ -4,7 +4,8 @@ from __future__ import annotations
 import errno
 import posix
 
-from ..errors import DOES_NOT_EXIST, NOT_RUNNING, StateError
+from ..errors import DOES_NOT_EXIST, NOT_RUNNING, NoSuchContainer, StateError
+from ..kernel import small_file
 from . import process_id, store
 
 TYPE_CHECKING = False
@@ -12,10 +13,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroups.v2 import Cgroup
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
 
 # runtime.md#state: the runtime may define more; "paused" is runc's.
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
+#: Seconds from letting go of its files and namespaces to the end of a process, at most.
+ENDING = 2.0
 
 
 class Container:
@@ -34,7 +37,7 @@ class Container:
             return cls(root, id, state, True)
         state = store.read(root, id, store.INTENT)
         if state is None:
-            raise StateError(f"{DOES_NOT_EXIST}: {id} in {root}")
+            raise NoSuchContainer(f"{DOES_NOT_EXIST}: {id} in {root}")
         return cls(root, id, state, False)
 
     def path(self, name: str) -> str:
@@ -59,23 +62,27 @@ class Container:
             return PAUSED
         return CREATED if self.waiting() else RUNNING
 
-    def cgroup(self, kernel: Files | None = None) -> Cgroup:
+    def cgroup(self, kernel: PosixKernel | None = None) -> Cgroup:
         """Its cgroup; one that is no longer there, or no longer the container's, does nothing."""
         from ..cgroups.v2 import Cgroup
-        from ..kernel.posix import Files
-        return Cgroup(self.state["cgroup"], self.state["mark"], kernel or Files(), *self.cgroup_known())
+        from ..kernel.posix import PosixKernel
+        return Cgroup(self.state["cgroup"], self.state["mark"], kernel or PosixKernel(), *self.cgroup_known())
 
     def cgroup_known(self) -> tuple[int, bool]:
         """(inode of its cgroup, 0 when it is not known; whether pyrunc made that)."""
         inode = self.state.get("cgroup_inode", 0)
         return (inode, self.state["cgroup_made"]) if inode and process_id.same_boot(self.state) else (0, False)
 
+    def had_cgroup(self) -> bool:
+        """It was given one: create was not told to do without, nor spared one that it may not make."""
+        return "cgroup_inode" in self.state
+
     def frozen(self) -> bool:
         """Whether every process of its cgroup is stopped by the freezer (cgroup-v2.rst, cgroup.events)."""
         if not self.state["cgroup"]:
             return False
         try:
-            return "frozen 1" in process_id.read(f"{self.state['cgroup']}/cgroup.events")
+            return "frozen 1" in small_file.read(f"{self.state['cgroup']}/cgroup.events")
         except OSError as fault:
             # Removed under us, or not ours to read: not frozen by us.
             if fault.errno in (errno.ENOENT, errno.ENODEV, errno.EACCES, errno.EPERM):
@@ -103,7 +110,19 @@ class Container:
         except (ProcessLookupError, KeyError):
             raise StateError(f"{NOT_RUNNING}: {self.id}") from None
 
-    def signal(self, number: int, kernel: Files | None = None) -> None:
+    def ends(self, kernel: PosixKernel) -> bool:
+        """Whether the init has ended, or does within ENDING: one that exits lets go of its files and namespaces first.
+        OSError when that cannot be seen."""
+        try:
+            fd = kernel.open_process(self.state, process_id.alive)
+        except (ProcessLookupError, KeyError):
+            return True
+        try:
+            return kernel.wait_end(fd, ENDING)
+        finally:
+            kernel.close(fd)
+
+    def signal(self, number: int, kernel: PosixKernel | None = None) -> None:
         """Send a signal to the init, and to nobody who got its pid later. StateError when it does not run."""
         import _signal
         try:

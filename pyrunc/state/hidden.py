@@ -69,8 +69,9 @@ def _is_in_cgroup(who: Mapping[str, Any]) -> bool:
     if not who.get("cgroup"):
         return False
     from ..cgroups.v2 import Cgroup
-    from ..kernel.posix import Files
-    cgroup = Cgroup(who["cgroup"], who["mark"], Files(), who.get("cgroup_inode", 0), who.get("cgroup_made", False))
+    from ..kernel.posix import PosixKernel
+    cgroup = Cgroup(who["cgroup"], who["mark"], PosixKernel(), who.get("cgroup_inode", 0),
+                    who.get("cgroup_made", False))
     try:
         return who["pid"] in cgroup.procs()
     finally:

@@ -6,46 +6,37 @@ import time
 
 from ..cgroups import path
 from ..cgroups.v2 import STICKY
-from ..config.namespaces import Namespaces
 from ..formats.rfc3339 import go_nano
-from ..paths import absolute
 from . import process_id, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..config.types import Config
-    from ..host import Host
-    from ..kernel.posix import Files
-    from ..options import Options
+    from ..kernel.posix import PosixKernel
+    from ..request import Request
 
 #: Hooks that run after create, when config.json may have changed or be gone (runtime.md#create: later changes of
 #: config.json have no effect on the container).
 LATER_HOOKS = ("poststart", "poststop")
 
 
-def rootfs(config: Config, options: Options) -> str:
-    """The root file system's absolute path on the host; root.path counts from the bundle (config.md#root)."""
-    return absolute(config["root"]["path"], options.bundle)
-
-
-def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
+def intent(want: Request) -> dict[str, Any]:
     """What create is about to make and who is at it: all that delete needs to find everything."""
-    namespaces = Namespaces(config)
+    config, options, namespaces = want.config, want.options, want.namespaces
     hooks: Any = config.get("hooks") or {}
     record = {
         "version": store.VERSION,
         "id": options.id,
         "ociVersion": config["ociVersion"],
         "bundle": options.bundle,
-        "rootfs": rootfs(config, options),
+        "rootfs": want.rootfs,
         "annotations": config.get("annotations") or {},
         "created": go_nano(time.time_ns()),
         "creator": {**process_id.own(), "lock": f"{options.root}/{options.id}/{store.LOCK}"},
         "options": dict(options.__dict__),       # with config.json, the plan can be made again
         "boot_id": process_id.boot_id(),
-        "cgroup": path.directory(config, options, host),
+        "cgroup": want.cgroup,
         "mark": path.mark(options),
         # One of its own, not joined: then SIGKILL to its init takes every process of the container along.
         "pid_namespace": "pid" in namespaces.new,
@@ -58,10 +49,10 @@ def intent(config: Config, options: Options, host: Host) -> dict[str, Any]:
     }
     if config.get("linux", {}).get("intelRdt") is not None:
         from ..cgroups import resctrl
-        record["resctrl"] = resctrl.groups(config, options, host)
+        record["resctrl"] = resctrl.groups(config, options, want.host)
     if path.systemd_driver(options):
         from ..cgroups.systemd.unit import Unit
-        unit = Unit(config, options, host)
+        unit = Unit(config, options, want.host)
         record["unit"], record["user_manager"] = unit.name, unit.user
     return record
 
@@ -78,12 +69,12 @@ def streams() -> list[str]:
     return found
 
 
-def start_time(kernel: Files, pid: int) -> int:
-    """Field 22 of /proc/PID/stat, in clock ticks since boot: with the boot id it makes a pid somebody."""
+def start_time(kernel: PosixKernel, pid: int) -> int:
+    """Field 22 of /proc/PID/stat, in clock ticks since boot: with the boot id a pid is one certain process."""
     return process_id.parse_stat(kernel.read_file(f"/proc/{pid}/stat"))[1]
 
 
-def parent_of(kernel: Files, pid: int) -> int:
+def parent_of(kernel: PosixKernel, pid: int) -> int:
     """Field 4 of /proc/PID/stat."""
     text = kernel.read_file(f"/proc/{pid}/stat")
     return int(text[text.rindex(")") + 2:].split(" ", 2)[1])

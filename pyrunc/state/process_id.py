@@ -9,6 +9,7 @@ import errno
 import posix
 
 from ..kernel import pidfd
+from ..kernel.small_file import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,15 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 DEAD = "ZXx"          # zombie, dead, dead as ps shows it (proc_pid_stat(5))
-
-
-def read(path: str, limit: int = 4096) -> str:
-    """What one read(2) of a small file of procfs or cgroupfs gives; a process may have a name that is no UTF-8."""
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        return posix.read(fd, limit).decode(errors="surrogateescape")
-    finally:
-        posix.close(fd)
+_known: list[str] = []
 
 
 def parse_stat(text: str) -> tuple[str, int]:
@@ -39,12 +32,24 @@ def parse_stat(text: str) -> tuple[str, int]:
 def boot_id() -> str:
     """The kernel's random name for this boot (random(4)); "" where /proc/sys is hidden: procfs mounted with subset=pid
     (proc(5)), or something mounted over it."""
+    if _known:
+        return _known[-1]
     try:
         return read("/proc/sys/kernel/random/boot_id").rstrip()
     except OSError as fault:
         if fault.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM):
             return ""
         raise
+
+
+def remember_boot() -> None:
+    """Ask for it once, for a command that looks at many containers, until forget_boot(). (At its import no module may
+    do so: what is known then is in the program's snapshot, and of the boot in which that was built.)"""
+    _known.append(boot_id())
+
+
+def forget_boot() -> None:
+    _known.clear()
 
 
 def same_boot(who: Mapping[str, Any]) -> bool:

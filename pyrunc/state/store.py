@@ -15,7 +15,7 @@ import errno
 import posix
 
 from ..config.load import MAX_SIZE, loads, read_all
-from ..errors import DOES_NOT_EXIST, EMPTY_ID, INVALID_ID, ConfigError, StateError, UsageError
+from ..errors import DOES_NOT_EXIST, EMPTY_ID, INVALID_ID, ConfigError, NoSuchContainer, StateError, UsageError
 from ..kernel.own_files import check_owner, lock, open_file, unlock
 from ..paths import absolute
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.types import Config
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
 
 VERSION = 1
 INTENT, STATE, CONFIG, LOCK, FIFO, JOURNAL = "intent.json", "state.json", "config.json", "lock", "exec.fifo", "journal"
@@ -54,11 +54,11 @@ def default_root() -> str:
 
 def _foreign_root() -> bool:
     """Root only of a user namespace, on behalf of a user: rootless Podman runs its runtime so."""
-    from .process_id import read
+    from ..kernel.small_file import read
     return posix.environ.get(b"USER") != b"root" and read("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
 
 
-def make_root(root: str, kernel: Files) -> None:
+def make_root(root: str, kernel: PosixKernel) -> None:
     """Make the state root (0700) and what is missing above it; StateError if it is not the caller's own."""
     missing = root
     while True:
@@ -115,7 +115,7 @@ def read_config(root: str, id: str) -> Config:
     """The configuration that the container was created from. StateError when there is none (any more), or not ours."""
     config: Config | None = read(root, id, CONFIG)
     if config is None:
-        raise StateError(f"{DOES_NOT_EXIST}: {id} in {root}")
+        raise NoSuchContainer(f"{DOES_NOT_EXIST}: {id} in {root}")
     return config
 
 
@@ -132,23 +132,23 @@ def exists(root: str, id: str) -> bool:
 def write(root: str, id: str, name: str, record: object) -> None:
     """Replace a JSON file of a container as a whole; the caller holds the lock."""
     from ..formats.json_text import dumps
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
     directory = posix.open(f"{root}/{id}", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
     try:
-        Files().write_new(name, dumps(record).encode(), 0o600, directory)
+        PosixKernel().write_new(name, dumps(record).encode(), 0o600, directory)
     finally:
         posix.close(directory)
 
 
 class Busy(StateError):
-    """Somebody else keeps the container's lock."""
+    """Another command keeps the container's lock."""
 
 
 class Lock:
     """The container's lock, held from here to close() or the end of a with block.
 
     seconds   how long to try; make: also where there is no lock file (yet), for delete
-    Raises Busy when somebody else keeps it, StateError when the container is gone (by then).
+    Raises Busy when another command keeps it, StateError when the container is gone (by then).
     """
     __slots__ = ("fd",)
 
@@ -161,7 +161,7 @@ class Lock:
             try:
                 self.fd = posix.open(path, flags, 0o600)
             except FileNotFoundError:
-                raise StateError(f"{DOES_NOT_EXIST}: {id} in {root}") from None
+                raise NoSuchContainer(f"{DOES_NOT_EXIST}: {id} in {root}") from None
             try:
                 lock(self.fd)
             except OSError as fault:
@@ -182,8 +182,11 @@ class Lock:
             posix.close(self.fd)      # of a container that was deleted while we waited: look again
 
     def close(self) -> None:
-        """Give it back."""
-        unlock(self.fd)
+        """Give it back. The close does that as well, but where another process has inherited the descriptor."""
+        try:
+            unlock(self.fd)
+        except OSError:               # nothing that a command which has done its work could fail for
+            pass
         posix.close(self.fd)
 
     def __enter__(self) -> Lock:
@@ -207,7 +210,7 @@ def read_count(root: str, id: str, name: str) -> int:
         posix.close(fd)
 
 
-def remove(root: str, id: str, kernel: Files) -> None:
+def remove(root: str, id: str, kernel: PosixKernel) -> None:
     """Remove the container's directory; what says that there was one goes last, so a killed remove can be resumed."""
     path = f"{root}/{id}"
     last = (INTENT, LOCK)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pyrunc.kernel import small_file
 from pyrunc.state import process_id, store
 
 DEAD = {"pid": 2 ** 22 + 1, "start_time": 1, "boot_id": "no boot"}
@@ -24,8 +25,7 @@ os.read(fd, 1)
 page = os.open(journal, os.O_RDWR)
 os.pwrite(page, int(phase).to_bytes(4, sys.byteorder), 20)
 os.close(fd)
-if stay == "stay":
-    time.sleep(600)
+time.sleep(float(stay))
 """
 
 
@@ -46,7 +46,7 @@ class World:
         return self.of(self.process("sleep", "600"))
 
     def of(self, process: subprocess.Popen[str]) -> dict[str, Any]:
-        start_time = process_id.parse_stat(process_id.read(f"/proc/{process.pid}/stat"))[1]
+        start_time = process_id.parse_stat(small_file.read(f"/proc/{process.pid}/stat"))[1]
         return {"pid": process.pid, "start_time": start_time, "boot_id": process_id.boot_id()}
 
     def reap(self) -> None:
@@ -83,13 +83,14 @@ class World:
     def stopped(self, id: str, **more: Any) -> Path:
         return self.running(id, DEAD, **more)
 
-    def created(self, id: str, phase: int = 4, stay: bool = True, **more: Any) -> Path:
-        """A container whose init waits at the fifo; phase is what it then writes into the journal (native.h)."""
+    def created(self, id: str, phase: int = 4, stay: float = 600, **more: Any) -> Path:
+        """A container whose init waits at the fifo; phase is what it then writes into the journal (native.h). It ends
+        when it has let go of the fifo for `stay` seconds."""
         directory = self.running(id, DEAD, **more)
         fifo = directory / store.FIFO
         os.mkfifo(fifo, 0o600)
         init = self.process(sys.executable, "-I", "-S", "-c", INIT, str(fifo), str(directory / store.JOURNAL),
-                            str(phase), "stay" if stay else "end")
+                            str(phase), str(stay))
         assert init.stdout is not None and init.stdout.readline() == "ready\n"
         (directory / store.STATE).write_text(json.dumps({**self.record(id, **more), **self.of(init)}))
         return directory

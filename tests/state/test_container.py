@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.errors import PyruncError, StateError, UsageError
+from pyrunc.kernel import small_file
 from pyrunc.state import process_id, store
 from pyrunc.state.container import Container
 
@@ -53,7 +54,7 @@ def test_stopped_when_the_init_is_gone_a_zombie_or_somebody_else(made: World) ->
 
     zombie = made.process("true")
     made.running("zombie", made.of(zombie))
-    while process_id.parse_stat(process_id.read(f"/proc/{zombie.pid}/stat"))[0] != "Z":
+    while process_id.parse_stat(small_file.read(f"/proc/{zombie.pid}/stat"))[0] != "Z":
         time.sleep(0.01)
     assert status(made, "zombie") == "stopped"
 

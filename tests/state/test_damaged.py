@@ -192,7 +192,7 @@ def test_a_damaged_count_of_hooks(made: World, tmp_path: Path, capfd: pytest.Cap
     '{"steps": [["a", "b", "c", [], {}]]}', '{"version": 1, "command": "create", "steps": []}'])
 def test_a_damaged_journal(plan: str | None, journal: bytes, made: World, capfd: pytest.CaptureFixture[str]) -> None:
     """start reads there what became of the init, and in the plan, or if need be in the configuration, at what step."""
-    directory = made.created("bad", phase=5, stay=False)
+    directory = made.created("bad", phase=5, stay=0)
     if plan is not None:
         (directory / store.PLAN).write_text(plan)
         (directory / store.PLAN).chmod(0o600)

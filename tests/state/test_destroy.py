@@ -159,7 +159,7 @@ def test_a_delete_killed_in_a_hook_goes_on_with_that_hook(made: World, tmp_path:
 @pytest.mark.parametrize("call", ["mkdir", "open", "lock"])
 def test_a_delete_between_the_name_and_the_lock_of_create(call: str, made: World) -> None:
     """create says so, and leaves alone what has the name by then."""
-    class Files(files.Files):
+    class Deleting(files.PosixKernel):
         def mkdir(self, path: str, mode: int, dirfd: int = files.AT_FDCWD) -> None:
             super().mkdir(path, mode, dirfd)
             self.deleted("mkdir")
@@ -180,7 +180,7 @@ def test_a_delete_between_the_name_and_the_lock_of_create(call: str, made: World
                     (made.root / "c").mkdir()
 
     with pytest.raises(StateError, match=r"^container c was deleted while it was being created$"):
-        execute(Plan("create", [state.Reserve(root=str(made.root), id="c")]), Files())
+        execute(Plan("create", [state.Reserve(root=str(made.root), id="c")]), Deleting())
     assert (made.root / "c").exists() == (call != "mkdir")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pyrunc.kernel import own_files
-from pyrunc.kernel.posix import Files
+from pyrunc.kernel import own_files, small_file
+from pyrunc.kernel.posix import PosixKernel
 from pyrunc.state import process_id, store
 from pyrunc.state.container import Container
 
@@ -43,16 +43,31 @@ def test_a_process_that_cannot_be_looked_at_is_not_gone(made: World, monkeypatch
 def test_a_container_that_cannot_be_looked_at_is_not_running(made: World, monkeypatch: pytest.MonkeyPatch, number: int
                                                              ) -> None:
     made.running("c", cgroup="/sys/fs/cgroup/there")
-    container, real = Container.load(str(made.root), "c"), process_id.read
+    container, real = Container.load(str(made.root), "c"), small_file.read
 
     def read(path: str, limit: int = 4096) -> str:
         if path.endswith("cgroup.events"):
             raise OSError(number, os.strerror(number), path)
         return real(path, limit)
 
-    monkeypatch.setattr(process_id, "read", read)
+    monkeypatch.setattr(small_file, "read", read)
     with pytest.raises(OSError, match=r"cgroup\.events"):
         container.status()
+
+
+@pytest.mark.parametrize("number", [*FAULTS, errno.ENOLCK, errno.EPERM])
+def test_a_lock_is_given_back_though_the_unlock_fails(made: World, monkeypatch: pytest.MonkeyPatch, number: int
+                                                      ) -> None:
+    """It stayed with the process, which then waited for itself: `run` could not delete its container."""
+    made.running("c")
+    before = set(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "unlock", failing(number))
+        store.Lock(str(made.root), "c").close()
+        with store.Lock(str(made.root), "c", 0):
+            pass
+    store.Lock(str(made.root), "c", 0).close()
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize("nth", range(1, 9))
@@ -74,7 +89,7 @@ def test_what_is_opened_and_cannot_be_looked_at_is_closed(made: World, monkeypat
         with store.Lock(root, "c", seconds=0):                  # one
             place = os.open(made.root, os.O_PATH)
             try:
-                os.close(Files().reopen(place, os.O_RDONLY))    # two
+                os.close(PosixKernel().reopen(place, os.O_RDONLY))    # two
             finally:
                 os.close(place)
 

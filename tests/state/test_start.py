@@ -62,7 +62,7 @@ def test_without_a_process(made: World) -> None:
 
 
 def test_an_init_that_was_killed_at_the_fifo(made: World) -> None:
-    made.created("c", phase=2, stay=False)
+    made.created("c", phase=2, stay=0)
     with pytest.raises(StateError, match="was killed before it could exec the configured program"):
         begin(made, "c")
 
@@ -71,7 +71,7 @@ def test_an_init_that_was_killed_at_the_fifo(made: World) -> None:
 def test_an_init_that_is_killed_while_start_is_at_work(before: str, made: World,
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     """delete --force does not wait for start: nobody has the fifo open any more, or nobody reads what is written."""
-    class Files(posix.Files):
+    class PosixKernel(posix.PosixKernel):
         def open(self, path: str, *args: Any, **kwargs: Any) -> int:
             if before == "open" and path.endswith(store.FIFO):
                 end()
@@ -92,7 +92,7 @@ def test_an_init_that_is_killed_while_start_is_at_work(before: str, made: World,
         made.processes[-1].wait()
 
     made.created("c", phase=2)
-    monkeypatch.setattr(start, "Files", Files)
+    monkeypatch.setattr(start, "PosixKernel", PosixKernel)
     with pytest.raises(StateError, match="was killed before it could exec the configured program"):
         begin(made, "c")
 
@@ -100,7 +100,7 @@ def test_an_init_that_is_killed_while_start_is_at_work(before: str, made: World,
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_the_init_s_last_words(index: int, made: World) -> None:
     """The step is the one of the plan that the container was created by, whatever was put into it (--break)."""
-    directory = made.created("c", phase=5, stay=False)
+    directory = made.created("c", phase=5, stay=0)
     steps = [["barrier#7", "parent", "", "", "wait"], ["stop.here:process.exec", "parent", "", "process.args", "stop"],
              ["process.exec", "last", "config.md#process", "process.args", "execute /app"]]
     steps.insert(index, steps.pop())
@@ -120,10 +120,19 @@ def test_the_init_s_last_words(index: int, made: World) -> None:
     assert (directory / store.STATE).exists()            # stopped, for the engine to delete
 
 
+@pytest.mark.parametrize("phase", [2, 5])
+def test_it_is_stopped_when_start_tells_why(phase: int, made: World) -> None:
+    """An init lets go of the fifo a moment before it has ended."""
+    made.created("c", phase=phase, stay=0.4)
+    with pytest.raises((StateError, StepError)):
+        begin(made, "c")
+    assert Container.load(str(made.root), "c").status() == "stopped"
+
+
 @pytest.mark.parametrize("plan", ["", "{}", "[]", '{"steps": []}', '{"steps": [[1, 2, 3, 4, 5]]}',
                                   '{"steps": ["abcde"]}'])
 def test_a_damaged_plan(plan: str, made: World) -> None:
-    directory = made.created("c", phase=5, stay=False)
+    directory = made.created("c", phase=5, stay=0)
     (directory / store.PLAN).write_text(plan)
     with pytest.raises((StateError, StepError)):
         begin(made, "c")
@@ -131,12 +140,12 @@ def test_a_damaged_plan(plan: str, made: World) -> None:
 
 def test_a_signal_just_before_the_wait(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A startContainer hook may hang: the wait ends for signals that came before it, too."""
-    class Files(posix.Files):
+    class PosixKernel(posix.PosixKernel):
         def write(self, fd: int, data: bytes) -> None:
             os.kill(os.getpid(), signal.SIGTERM)        # and the init gets nothing: it stays at the fifo
 
     made.created("c")
-    monkeypatch.setattr(start, "Files", Files)
+    monkeypatch.setattr(start, "PosixKernel", PosixKernel)
     with pytest.raises(Interrupted, match="interrupted by signal 15"):
         begin(made, "c")
     assert Container.load(str(made.root), "c").status() == "created"

@@ -13,7 +13,7 @@ import pytest
 
 from pyrunc.errors import StateError
 from pyrunc.kernel import own_files
-from pyrunc.kernel.posix import Files
+from pyrunc.kernel.posix import PosixKernel
 from pyrunc.state import store
 
 from .made import World
@@ -72,7 +72,7 @@ def test_one_process_excludes_itself(made: World) -> None:
                 store.Lock(str(made.root), "c", 0)
             os.close(os.open(made.root / "c" / store.LOCK, os.O_RDWR))
         with pytest.raises(BlockingIOError):
-            Files().lock(os.open(made.root / "c" / store.LOCK, os.O_RDWR))
+            PosixKernel().lock(os.open(made.root / "c" / store.LOCK, os.O_RDWR))
     hold(made, "c")
 
 
@@ -82,7 +82,8 @@ def test_who_has_locked_it(made: World) -> None:
     made.stopped("c")
     path = str(made.root / "c" / store.LOCK)
     assert own_files.signer(path) == 0
-    script = ("import os, sys\nfrom pyrunc.kernel.posix import Files\nFiles().lock(os.open(sys.argv[1], os.O_RDWR))\n"
+    script = ("import os, sys\nfrom pyrunc.kernel.posix import PosixKernel\n"
+              "PosixKernel().lock(os.open(sys.argv[1], os.O_RDWR))\n"
               "print('held', flush=True)\nsys.stdin.read()")
     creator = subprocess.Popen([sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                text=True)
@@ -116,7 +117,7 @@ def test_lock_of_a_container_that_is_gone(made: World) -> None:
     waiter = threading.Thread(target=wait)
     waiter.start()
     time.sleep(0.1)
-    store.remove(str(made.root), "c", Files())
+    store.remove(str(made.root), "c", PosixKernel())
     holder.kill()
     waiter.join()
     assert results == [f"container does not exist: c in {made.root}"]
@@ -125,8 +126,8 @@ def test_lock_of_a_container_that_is_gone(made: World) -> None:
 @pytest.mark.parametrize("missing", ["", "/a/b"])
 def test_make_root(tmp_path: Path, missing: str) -> None:
     root = f"{tmp_path}{missing}/state"
-    store.make_root(root, Files())
-    store.make_root(root, Files())
+    store.make_root(root, PosixKernel())
+    store.make_root(root, PosixKernel())
     assert os.stat(root).st_mode & 0o7777 == 0o700
 
 
@@ -136,7 +137,7 @@ def test_a_root_that_others_can_write_is_refused(mode: int, tmp_path: Path) -> N
     root.mkdir()
     root.chmod(mode)
     with pytest.raises(StateError, match=rf"can be written by others: owner \d+, mode {mode:04o}"):
-        store.make_root(str(root), Files())
+        store.make_root(str(root), PosixKernel())
     for use in (store.exists, lambda root, id: store.read(root, id, store.STATE), store.read_config):
         with pytest.raises(StateError, match=r"state root .* can be written by others"):
             use(str(root), "c")
@@ -147,7 +148,7 @@ def test_a_root_that_others_can_only_pass_or_read_is_fine(mode: int, made: World
     """containerd's is 0711, CRI-O's 0755, and a rootless user's is sticky."""
     made.stopped("c")
     made.root.chmod(mode)
-    store.make_root(str(made.root), Files())
+    store.make_root(str(made.root), PosixKernel())
     assert store.exists(str(made.root), "c") and store.read(str(made.root), "c", store.STATE)["id"] == "c"
 
 
@@ -155,7 +156,7 @@ def test_a_root_that_others_can_only_pass_or_read_is_fine(mode: int, made: World
 def test_a_root_of_somebody_else_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path, 12345, 0)
     with pytest.raises(StateError, match="can be written by others: owner 12345"):
-        store.make_root(str(tmp_path), Files())
+        store.make_root(str(tmp_path), PosixKernel())
 
 
 def test_write_replaces_as_a_whole(made: World) -> None:
@@ -177,5 +178,5 @@ def test_remove_can_be_resumed(made: World) -> None:
         for file in sorted(directory.iterdir())[:left]:
             if file.is_file() and file.name not in (store.INTENT, store.LOCK):
                 file.unlink()
-        store.remove(str(made.root), directory.name, Files())
+        store.remove(str(made.root), directory.name, PosixKernel())
         assert not directory.exists()
