@@ -44,6 +44,8 @@ class Reader:
         line, column = self.text.count("\n", 0, i) + 1, i - self.text.rfind("\n", 0, i)
         rest = self.text[i:i + 20].partition("\n")[0]
         near = f" near {quoted(rest)}" if rest else " at the end of the line" if self.text[i:] else ""
+        if ".env" in self.where.lower():             # a value of an environment variable is nobody else's business
+            near = ""
         raise ConfigError(f"invalid JSON: {what}: line {line}, column {column}{near}", self.where, self.document)
 
     def next(self) -> str:

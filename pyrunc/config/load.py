@@ -3,7 +3,7 @@
 Refused beyond what Python's json refuses: a byte order mark, other encodings, duplicate keys, NaN and Infinity,
 NUL in a string (C would cut there), lone surrogates, integers of thousands of digits, deep nesting, objects with
 thousands of members, huge files.
-_native/json.c does the work (the json package would cost more to import than the rest of the hot world);
+_native/json_read.c does the work (the json package would cost more to import than the rest of the hot world);
 whatever it stumbles over is given to diagnosis.py, which finds line, column and JSON path.
 """
 from __future__ import annotations

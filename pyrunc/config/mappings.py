@@ -19,7 +19,7 @@ def host_id(mappings: Sequence[IDMapping], id: int) -> int | None:
 def init_ids(config: Config) -> tuple[int, int]:
     """(uid, gid) of the init while it sets the container up: 0, and where nobody is 0 those of the process, as crun.
 
-    It has all capabilities in its new user namespace under any id; but what it makes must belong to somebody.
+    It has all capabilities in its new user namespace under any id; but what it makes must belong to an id.
     """
     linux, user = config.get("linux", {}), config.get("process", {}).get("user", {})
     return (_init_id(linux.get("uidMappings") or (), user.get("uid", 0)),

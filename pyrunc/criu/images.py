@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: A JSON array of the links of descriptors 0, 1 and 2 of the init as it was created; runc's name for it.
 DESCRIPTORS = "descriptors.json"
+#: What CRIU's names of files begin with that are left out of the images, before "[mount:inode]", both hexadecimal.
+FILE = "file"
 PARENT = "parent"
 LAZY_PAGES = "lazy-pages.socket"
 STATISTICS = ("stats-dump", "stats-restore")
@@ -97,9 +99,10 @@ def write_streams(kernel: Kernel, directory: int, streams: list[str]) -> None:
 
 
 def inherited(directory: int, place: str) -> Mapping[str, int]:
-    """{what CRIU calls a pipe: the number of the descriptor of ours that takes its place}, of a restore.
+    """{what CRIU calls a pipe, or a file outside: the number of the descriptor of ours that takes its place}, of a
+    restore.
 
-    Anything but a pipe CRIU finds again by itself, or says why not.
+    Anything else CRIU finds again by itself, or says why not.
     Raises Refused when there is nothing to restore, or the file is not ours.
     """
     try:
@@ -119,4 +122,10 @@ def inherited(directory: int, place: str) -> Mapping[str, int]:
         kind, _, rest = name.partition("[")
         if kind == "pipe:" and rest.endswith("]") and rest[:-1].isdecimal():
             names.setdefault(name, number)
+        if kind == FILE and rest.endswith("]") and all(map(_is_hexadecimal, rest[:-1].split(":", 1))):
+            names.setdefault(name, number)
     return names
+
+
+def _is_hexadecimal(text: str) -> bool:
+    return 0 < len(text) <= 16 and set("0123456789abcdef").issuperset(text)

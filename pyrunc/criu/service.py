@@ -6,14 +6,15 @@ two of them. It dies with this process, and when the socket closes before the en
 from __future__ import annotations
 
 import _socket
+import errno
 import fcntl
 import posix
-from _signal import SIGKILL
+from _signal import SIGKILL, pidfd_send_signal
 from sys import byteorder
 
 from .. import programs
 from ..errors import PyruncError, Refused, strerror
-from . import log
+from . import cgroup_options, log
 from .messages import NOTIFY, PRE_DUMP, Response, acknowledgement, request
 
 TYPE_CHECKING = False
@@ -44,6 +45,8 @@ class Criu:
         self.program, self.work_fd, self.place, self.log = program, work_fd, place, log
         self.pid, self.pidfd, self.kind = 0, -1, 0
         self.socket: _socket.socket | None = None
+        self.kernel: Kernel | None = None
+        self.options: list[str] = []
 
     def start(self, kernel: Kernel, flags: int = 0, cgroup_fd: int = -1, streams: bool = False,
               extra: Sequence[int] = (), prepare: Callable[[], None] | None = None) -> None:
@@ -52,6 +55,7 @@ class Criu:
         ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
         told, tell = posix.pipe2(posix.O_CLOEXEC)
         self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, ours.detach())
+        self.kernel, self.options = kernel, cgroup_options.read(kernel)
         self.pid, self.pidfd = kernel.clone3(flags, cgroup_fd, SIGKILL)
         if self.pid == 0:
             self._become(kernel, its.fileno(), tell, streams, extra, prepare)
@@ -87,8 +91,8 @@ class Criu:
 
     def ask(self, kind: int, given: Mapping[str, Value | Sequence[Value]]) -> None:
         """Send the request: messages.DUMP, PRE_DUMP or RESTORE, and its options."""
-        self.kind = kind
         self._send(request(kind, given))
+        self.kind = kind
 
     def go_on(self) -> None:
         """Answer the notification that `until` has returned with."""
@@ -120,8 +124,9 @@ class Criu:
         assert self.socket is not None
         try:
             self.socket.send(data)
-        except OSError:
-            raise self.failure("it is gone") from None
+        except OSError as fault:
+            gone = fault.errno in (errno.EPIPE, errno.ECONNRESET)
+            raise self.failure("it is gone" if gone else f"send to it: {strerror(fault.errno or 0)}") from None
 
     def _receive(self) -> tuple[Response, int]:
         assert self.socket is not None
@@ -152,24 +157,32 @@ class Criu:
             self.socket = None
         if self.pid:
             _, status = posix.waitpid(self.pid, 0)
-            posix.close(self.pidfd)
-            self.pid = 0
+            self._has_ended()
             if status and self.kind != PRE_DUMP:
                 raise self.failure(f"it ended with wait status {status}")
 
     def end(self) -> None:
-        """Let go of one that failed, or is not wanted any more: it undoes what it has begun, and ends. Repeatable."""
+        """Let go of one that failed, or is not wanted any more: it undoes what it has begun, and ends. Repeatable.
+
+        One that was asked for nothing has nothing to undo, and would say on our standard error that nobody asks."""
+        if self.pid and not self.kind:
+            pidfd_send_signal(self.pidfd, SIGKILL)
         if self.socket is not None:
             self.socket.close()
             self.socket = None
         if self.pid:
             from ..kernel.pidfd import wait_end
             if not wait_end(self.pidfd, PATIENCE):
-                posix.kill(self.pid, SIGKILL)
+                pidfd_send_signal(self.pidfd, SIGKILL)
             try:
                 posix.waitpid(self.pid, 0)
             except ChildProcessError:
                 pass
-            posix.close(self.pidfd)
-            self.pid = 0
+            self._has_ended()
+
+    def _has_ended(self) -> None:
+        posix.close(self.pidfd)
+        self.pid = 0
+        assert self.kernel is not None
+        cgroup_options.put_back(self.kernel, self.options)
 

@@ -50,15 +50,16 @@ def read(id: str, bundle: str, file: str = "config.json", start: bool = False, c
     return found
 
 
-def create(config: Config, options: Options, observers: Sequence[Observer] = ()) -> Facts:
+def create(config: Config, options: Options, observers: Sequence[Observer] = (), host: Host | None = None) -> Facts:
     """Run the plan of create. The container is `created` afterwards; facts.pid and facts.pidfd are its init's, which
     is a child of the caller. The lock and the reader of the fifo stay with the caller (run.let_go).
 
     config      from read(); options.bundle is absolute and the present directory
+    host        if the caller knows it already
     The process must have one thread: clone3(2) of one with more fails with EDEADLK (_native/module/clone.c).
     Raises ConfigError, StateError, StepError or engine.Interrupted, with everything undone.
     """
-    return execute(planned(config, options), Kernel(), observers)
+    return execute(planned(config, options, host), Kernel(), observers)
 
 
 def planned(config: Config, options: Options, host: Host | None = None) -> Plan:

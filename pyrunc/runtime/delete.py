@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from .. import plan as plans
 from ..engine.run import execute
-from ..errors import DOES_NOT_EXIST, PyruncError, StateError
-from ..kernel.posix import Files
+from ..errors import DOES_NOT_EXIST, NoSuchContainer, PyruncError, StateError
+from ..kernel.posix import PosixKernel
 from ..state import store
 from ..state.container import CREATED, CREATING, STOPPED, Container
 from ..steps.delete import end
@@ -27,19 +27,19 @@ def delete(root: str, id: str, force: bool, observers: Sequence[Observer] = ()) 
     if not store.exists(root, id):
         if force:
             return
-        raise StateError(f"{DOES_NOT_EXIST}: {id} in {root}")
+        raise NoSuchContainer(f"{DOES_NOT_EXIST}: {id} in {root}")
     try:
         lock = _lock(root, id, force)
     except store.Busy:
         raise StateError(f"cannot delete container {id}: another command is working on it") from None
-    except StateError as fault:
-        if force and str(fault).startswith(DOES_NOT_EXIST):     # another delete was faster
+    except NoSuchContainer:
+        if force:                                               # another delete was faster
             return
         raise
     with lock:
         container = _load(root, id, force)
         if container is None:
-            store.remove(root, id, Files())
+            store.remove(root, id, PosixKernel())
             return
         if not force and (status := container.status()) not in (STOPPED, CREATED, CREATING):
             raise StateError(f"cannot delete container {id} that is not stopped: {status}")
@@ -55,7 +55,7 @@ def _lock(root: str, id: str, force: bool) -> store.Lock:
         if container is not None and not container.made and not force:
             raise StateError(f"cannot delete container {id} that is not stopped: {CREATING}") from None
         if container is not None and force:
-            end(Files(), container.state if container.made else container.state["creator"])
+            end(PosixKernel(), container.state if container.made else container.state["creator"])
         return store.Lock(root, id, make=True)
 
 
@@ -66,9 +66,9 @@ def _load(root: str, id: str, force: bool) -> Container | None:
     """
     try:
         return Container.load(root, id)
-    except PyruncError as fault:
-        if str(fault).startswith(DOES_NOT_EXIST):
-            return None
+    except NoSuchContainer:
+        return None
+    except PyruncError:
         if not force:
             raise
     try:
@@ -84,7 +84,7 @@ def destroy(container: Container, observers: Sequence[Observer] = ()) -> None:
     May be repeated when it was cut short or raised. runtime.md#lifecycle 12 and 13.
     """
     plan = plans.delete(container)
-    kernel = Files()
+    kernel = PosixKernel()
     if any(step.native for step in plan):
         from ..kernel.linux import Kernel
         kernel = Kernel()

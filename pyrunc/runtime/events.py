@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..cgroups.oom import kills
 from ..cgroups.stats import stats
 from ..errors import StateError
-from ..kernel.posix import Files
+from ..kernel.posix import PosixKernel
 from ..state.container import STOPPED, Container
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def usage(root: str, id: str) -> dict[str, Any]:
     """What it uses now (cgroups/stats.py): times in ns, sizes in bytes. StateError unless it runs and has a cgroup."""
     with _cgroup(root, id) as cgroup:
-        return stats(Files(), cgroup.fd)
+        return stats(PosixKernel(), cgroup.fd)
 
 
 def watch(root: str, id: str, interval: float) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -28,9 +28,9 @@ def watch(root: str, id: str, interval: float) -> Iterator[tuple[str, dict[str, 
     StateError unless it runs and has a cgroup.
     """
     with _cgroup(root, id) as cgroup:
-        for new in kills(Files(), cgroup.fd, interval):
+        for new in kills(PosixKernel(), cgroup.fd, interval):
             if not new:
-                yield "stats", stats(Files(), cgroup.fd)
+                yield "stats", stats(PosixKernel(), cgroup.fd)
             for _ in range(new):
                 yield "oom", {}
 

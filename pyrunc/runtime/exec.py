@@ -1,14 +1,11 @@
 """One more process in a container: for the command line, the library and the shim."""
 from __future__ import annotations
 
-import posix
-
 from .. import plan
 from ..engine.run import execute
 from ..errors import NOT_RUNNING, StateError, StepError
 from ..host import probe
 from ..kernel.linux import Kernel
-from ..kernel.pidfd import wait_end
 from ..options import Options
 from ..state import store
 from ..state.container import PAUSED, STOPPED, Container
@@ -30,7 +27,6 @@ OF_CONTAINER = ("join.", "namespaces.", "scope.", "intel_rdt.")
 LABELS = ("apparmorProfile", "selinuxLabel")
 INHERITED = (*LABELS, "capabilities", "env", "execCPUAffinity", "ioPriority", "noNewPrivileges", "oomScoreAdj",
              "rlimits", "scheduler")
-ENDING = 2.0                     # seconds from letting go of the namespaces to the end of a process, at most
 
 
 def found(root: str, id: str, paused: bool = False, hint: str = "") -> tuple[Container, Config]:
@@ -41,12 +37,17 @@ def found(root: str, id: str, paused: bool = False, hint: str = "") -> tuple[Con
     Raises StateError unless it can take one more process.
     """
     container = Container.load(root, id)
+    ready(container, paused, hint)
+    return container, store.read_config(root, id)
+
+
+def ready(container: Container, paused: bool = False, hint: str = "") -> None:
+    """Raise StateError unless it can take one more process now; paused, hint: as found() has them."""
     status = container.status()
     if status == STOPPED or not container.pid:
         raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}")
     if status == PAUSED and not paused:
         raise StateError(f"cannot exec in a paused container{hint}")
-    return container, store.read_config(root, id)
 
 
 def completed(process: Any, containers: Any) -> Process:
@@ -83,17 +84,24 @@ def planned(container: Container, config: Config, process: Process, options: Opt
 
 def exec(container: Container, config: Config, process: Process, options: Options,
          observers: Sequence[Observer] = ()) -> Facts:
-    """Run one more process in a container, as planned() has it. No lock is taken: any number may be made at a time.
+    """Run one more process in a container, as planned() has it; what it returns and raises is run()'s, and ConfigError.
+    """
+    return run(container, planned(container, config, process, options), observers, options.cgroup)
 
-    facts.pid and facts.pidfd are the new process's, which is a child of the caller. Raises StateError, StepError,
-    ConfigError or engine.Interrupted, with everything undone.
+
+def run(container: Container, plan: Plan, observers: Sequence[Observer] = (), cgroup: str = "") -> Facts:
+    """Run a plan of planned(). No lock is taken: any number may be made at a time.
+
+    cgroup   the caller's own choice, Options.cgroup
+    facts.pid and facts.pidfd are the new process's, which is a child of the caller. Raises StateError, StepError or
+    engine.Interrupted, with everything undone.
     """
     try:
-        return execute(planned(container, config, process, options), Kernel(), observers)
+        return execute(plan, Kernel(), observers)
     except StepError as fault:
         killed = fault.what.startswith("killed by signal 9")        # as all processes of a container are that ends
-        named = fault.step == "join.cgroup" and options.cgroup and container.cgroup().exists()   # --cgroup is at fault
-        if not ((killed or fault.step.startswith(OF_CONTAINER)) and not named and _ends(container)):
+        named = fault.step == "join.cgroup" and cgroup and container.cgroup().exists()   # --cgroup is at fault
+        if not ((killed or fault.step.startswith(OF_CONTAINER)) and not named and container.ends(Kernel())):
             raise
         # What it then misses says nothing; engines take "no such file" for a missing program.
         raise StateError(f"cannot exec in a stopped container: {NOT_RUNNING}: it ended during exec") from None
@@ -102,15 +110,3 @@ def exec(container: Container, config: Config, process: Process, options: Option
 def end(facts: Facts) -> None:
     """Kill what exec() has made, and reap it."""
     Kernel().kill_and_reap(facts.pid, facts.pidfd)
-
-
-def _ends(container: Container) -> bool:
-    """Whether the init has ended, or is about to: a process that exits lets go of its namespaces a little earlier."""
-    try:
-        fd = container.pidfd()
-    except StateError:
-        return True
-    try:
-        return wait_end(fd, ENDING)
-    finally:
-        posix.close(fd)

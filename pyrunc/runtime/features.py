@@ -5,7 +5,7 @@ Nothing is listed twice: the names come from the tables that the planner itself 
 from __future__ import annotations
 
 from .. import __version__
-from ..config.shape import SECCOMP_ARCHITECTURE
+from .._native import lib
 from ..kernel.constants import (
     CAPABILITIES,
     MPOL_FLAGS,
@@ -16,6 +16,7 @@ from ..kernel.constants import (
 )
 from ..kernel.namespaces import NAMESPACES
 from ..rootfs.mount_options import NAMES
+from ..seccomp.library import facts
 from ..version import SPEC, commit
 
 TYPE_CHECKING = False
@@ -36,8 +37,7 @@ def features() -> dict[str, Any]:
                    "org.opencontainers.runc.checkpoint.enabled": "true" if built("cli.checkpoint") else "false"}
     seccomp = _seccomp()
     if seccomp["enabled"]:
-        from ..seccomp.compile import version
-        annotations["io.github.seccomp.libseccomp.version"] = version()
+        annotations["io.github.seccomp.libseccomp.version"] = facts()[0]
     return {
         "ociVersionMin": OLDEST,
         "ociVersionMax": SPEC,
@@ -64,7 +64,7 @@ def features() -> dict[str, Any]:
 
 def _seccomp() -> dict[str, Any]:
     try:
-        from .._native._seccomp import lib
+        _, architectures = facts()
     except ImportError:
         return {"enabled": False}
     known = {name: number for name, number in SECCOMP_FLAGS.items() if name not in INTERNAL_FLAGS}
@@ -73,8 +73,7 @@ def _seccomp() -> dict[str, Any]:
         "enabled": True,
         "actions": sorted(SECCOMP_ACTIONS),
         "operators": sorted(SECCOMP_OPERATORS),
-        "archs": sorted(name for name in SECCOMP_ARCHITECTURE[1]
-                        if lib.seccomp_arch_resolve_name(name.removeprefix("SCMP_ARCH_").lower().encode())),
+        "archs": sorted(architectures),
         "knownFlags": sorted(known),
         # TSYNC asks for what one thread has anyway.
         "supportedFlags": sorted(name for name, number in known.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 from .. import plan
 from ..engine.run import execute
 from ..errors import NOT_PAUSED, NOT_RUNNING, StateError
-from ..kernel.posix import Files
+from ..kernel.posix import PosixKernel
 from ..state.container import CREATED, PAUSED, RUNNING, Container
 from ..state.store import Lock
 
@@ -21,7 +21,7 @@ def pause(root: str, id: str, observers: Sequence[Observer] = ()) -> None:
     with Lock(root, id):
         if container.status() not in (CREATED, RUNNING):
             raise StateError(NOT_RUNNING)
-        execute(plan.pause(container), Files(), observers)
+        execute(plan.pause(container), PosixKernel(), observers)
 
 
 def resume(root: str, id: str, observers: Sequence[Observer] = ()) -> None:
@@ -30,4 +30,4 @@ def resume(root: str, id: str, observers: Sequence[Observer] = ()) -> None:
     with Lock(root, id):
         if container.status() != PAUSED:
             raise StateError(NOT_PAUSED)
-        execute(plan.resume(container), Files(), observers)
+        execute(plan.resume(container), PosixKernel(), observers)

@@ -25,5 +25,5 @@ def kill(root: str, id: str, number: int, all: bool = False, observers: Sequence
         return
     from .. import plan
     from ..engine.run import execute
-    from ..kernel.posix import Files
-    execute(plan.kill(container, number, all), Files(), observers)
+    from ..kernel.posix import PosixKernel
+    execute(plan.kill(container, number, all), PosixKernel(), observers)

@@ -10,8 +10,9 @@ def processes(root: str, id: str) -> list[int]:
 
     StateError where they are not known: the cgroup was removed with the last process, or there never was one.
     """
-    with Container.load(root, id).cgroup() as cgroup:
+    container = Container.load(root, id)
+    with container.cgroup() as cgroup:
         if not cgroup.exists():
-            raise StateError(f"{NOT_RUNNING}: cgroup {cgroup.path} is gone" if cgroup.path else
+            raise StateError(f"{NOT_RUNNING}: cgroup {cgroup.path} is gone" if container.had_cgroup() else
                              f"container {id} has no cgroup, so its processes are not known")
         return cgroup.procs()

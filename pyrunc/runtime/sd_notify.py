@@ -59,7 +59,7 @@ class Proxy:
         self.manager: _socket.socket | None = None
 
     def listen(self) -> None:
-        """Make the container's socket, which everybody in it may write to. OSError when there is one already."""
+        """Make the container's socket, which every process in it may write to. OSError when there is one already."""
         folder = posix.open(self.folder, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
         try:
             self.socket = _datagrams()

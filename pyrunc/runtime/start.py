@@ -6,7 +6,7 @@ from ..engine.facts import Facts
 from ..engine.observer import warn
 from ..engine.run import execute
 from ..errors import PyruncError, StateError, StepError, describe
-from ..kernel.posix import Files
+from ..kernel.posix import PosixKernel
 from ..state.container import CREATED, RUNNING, STOPPED, Container
 from ..state.store import Lock
 
@@ -43,7 +43,7 @@ def start(root: str, id: str, observers: Sequence[Observer] = (), notify: Proxy 
         if notify is not None:
             notify.listen()
         plan = plans.start(container)
-        kernel = Files()
+        kernel = PosixKernel()
         if any(step.native for step in plan):
             from ..kernel.linux import Kernel
             kernel = Kernel()

@@ -7,7 +7,7 @@ from ..config.check import check_resources
 from ..engine.run import execute
 from ..errors import NOT_RUNNING, StateError
 from ..host import probe
-from ..kernel.posix import Files
+from ..kernel.posix import PosixKernel
 from ..state import store
 from ..state.container import STOPPED, Container
 
@@ -41,7 +41,7 @@ def update(root: str, id: str, resources: Resources, observers: Sequence[Observe
         config: Any = store.read_config(root, id)
         linux = config.setdefault("linux", {})
         saved: Any = linux.get("resources") or {}
-        execute(_planned(container, saved, resources, shares), Files(), observers)
+        execute(_planned(container, saved, resources, shares), PosixKernel(), observers)
         if shares:
             linux["intelRdt"].update(shares)
         linux["resources"] = merged(saved, resources)

@@ -20,7 +20,7 @@ from .. import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..config.types import Seccomp
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
 
 DIRECTORY = "@seccomp"
 SLOTS = 61                           # a prime
@@ -36,7 +36,7 @@ MARSHAL_VERSION = 2
 class Entry:
     """The place of one profile's program."""
 
-    def __init__(self, kernel: Files, root: str, seccomp: Seccomp) -> None:
+    def __init__(self, kernel: PosixKernel, root: str, seccomp: Seccomp) -> None:
         try:
             libraries = kernel.stat_path(LINKER_CACHE).st_mtime
         except OSError:
@@ -49,7 +49,7 @@ class Entry:
         self.name = str(int.from_bytes(self.key, "little") % SLOTS)
 
     def find(self) -> bytes | None:
-        """The program, or None when it is not there or could have been written by somebody else."""
+        """The program, or None when it is not there or could have been written by another user."""
         try:
             fd = self.kernel.open(f"{self.directory}/{self.name}", posix.O_RDONLY | posix.O_NOFOLLOW)
         except OSError:

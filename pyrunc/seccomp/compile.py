@@ -94,10 +94,9 @@ def version() -> str:
     return f"{found.major}.{found.minor}.{found.micro}"
 
 
-def supported_flags() -> int:
-    """SECCOMP_FILTER_FLAG_* that the running kernel takes."""
-    flags: int = lib.pr_seccomp_flags()
-    return flags
+def knows(architecture: str) -> bool:
+    """Whether libseccomp has an architecture of config.json's."""
+    return bool(lib.seccomp_arch_resolve_name(architecture.removeprefix("SCMP_ARCH_").lower().encode()))
 
 
 def _architectures(profile: Profile) -> list[tuple[str, int]]:

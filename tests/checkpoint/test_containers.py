@@ -146,9 +146,9 @@ def test_a_dump_adds_to_a_pre_dump(runtime: Runtime, place: Path, name: str) -> 
     runtime.ok("checkpoint", "--pre-dump", "--image-path", one.images / "pre", name)
     assert runtime.status(name) == "running" and not (one.images / "pre/descriptors.json").exists()
     outcome = runtime("checkpoint", "--parent-path", str(one.images), "--image-path", one.images / "rest", name)
-    assert outcome.status == 1 and "--parent-path must be relative" in outcome.stderr
+    assert outcome.status == 1 and "parent-path must be relative" in outcome.stderr
     outcome = runtime("checkpoint", "--parent-path", "../none", "--image-path", one.images / "rest", name)
-    assert outcome.status == 1 and "invalid --parent-path" in outcome.stderr
+    assert outcome.status == 1 and "invalid parent-path" in outcome.stderr
     before = one.images
     one.images = before / "rest"
     last = checkpoint(one, "--parent-path", "../pre")
@@ -243,6 +243,27 @@ def test_restore_without_images(runtime: Runtime, place: Path, name: str) -> Non
     outcome = runtime("restore", "--image-path", place / "none", "--bundle", bundle, name)
     assert outcome.status == 1 and "holds no checkpoint" in outcome.stderr
     assert not list(runtime.root.iterdir())
+
+
+def cgroup_options() -> list[str]:
+    """Of the file system, not of a mount: they hold for the whole machine."""
+    line = next(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - cgroup2 " in line)
+    return sorted(line.split()[-1].split(","))
+
+
+@pytest.mark.parametrize("how", ["", "--leave-running", "--pre-dump"])
+def test_the_options_of_the_machines_cgroups_stay(how: str, runtime: Runtime, place: Path, name: str) -> None:
+    """CRIU mounts a cgroup2 without options, which takes nsdelegate from every container."""
+    before = cgroup_options()
+    assert "nsdelegate" in before
+    made = counter(runtime, place, name)
+    runtime.ok("checkpoint", *([how] if how else []), "--image-path", made.images, name)
+    assert cgroup_options() == before
+    if not how:
+        runtime("delete", "--force", name)
+        made.restore()
+        assert cgroup_options() == before
+    runtime.ok("delete", "--force", name)
 
 
 def test_only_what_runs_can_be_checkpointed(runtime: Runtime, place: Path, name: str) -> None:

@@ -1,6 +1,7 @@
 """What is said to CRIU and heard from it, without one: the protocol, its log, its images, the names of mounts."""
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -27,7 +28,7 @@ from pyrunc.host import Host
 from pyrunc.kernel.linux import Kernel
 from pyrunc.kernel.recorder import Recorder
 from pyrunc.options import Options
-from pyrunc.steps.checkpoint import Opened
+from pyrunc.steps.checkpoint import Directories, Opened, Streams
 from tests.bundles import MOUNTS, docker_like
 from tests.runtimes import find
 
@@ -129,6 +130,31 @@ def test_a_failure_names_its_cause_first_and_then_the_log(fake: Any, tmp_path: P
     assert criu.pid == 0
 
 
+def test_one_that_was_asked_for_nothing_says_nothing(fake: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """A step fails between its start and the request. (The stand-in says what it thinks of the socket's end.)"""
+    criu = fake("pass")
+    criu.start(Kernel(), streams=True)
+    criu.end()
+    assert criu.pid == 0 and capfd.readouterr() == ("", "")
+
+
+def test_one_that_cannot_be_asked(fake: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    class Full:
+        def send(self, data: bytes) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def close(self) -> None:
+            real.close()
+
+    criu = fake("pass")
+    criu.start(Kernel(), streams=True)
+    real = criu.socket
+    criu.socket = Full()
+    with pytest.raises(Refused, match=r"^criu failed: send to it: no space left on device: log file"):
+        criu.ask(DUMP, {})
+    assert criu.pid == 0 and capfd.readouterr() == ("", "")
+
+
 def test_no_criu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "criu").mkdir()                      # what has the name, and is no program
     monkeypatch.setattr(programs, "PATH", str(tmp_path))
@@ -211,6 +237,34 @@ def test_streams_are_pipes_and_nothing_that_the_images_make_up(tmp_path: Path) -
     assert images.inherited(fd, "images") == {"pipe:[7]": 1}
 
 
+def test_streams_of_the_host_are_left_out_of_the_images(tmp_path: Path) -> None:
+    """A shim's fifo and a log are in no mount of the container; what is, CRIU finds again."""
+    os.mkfifo(tmp_path / "fifo")
+    fifo, log = os.open(tmp_path / "fifo", os.O_RDWR), os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT)
+    pair = os.pipe()
+    files = [(Path(f"/proc/self/fdinfo/{fd}").read_text(), os.stat(fd)) for fd in (fifo, log)]
+
+    class Process(Kernel):
+        def read_file(self, path: str, dirfd: int = -100, limit: int = 1 << 20) -> str:
+            return "7 1 8:1 / / rw - ext4 /dev/sda1 rw\n" if "mountinfo" in path else files[int(path[-1])][0]
+
+        def stat_path(self, path: str, follow: bool = True) -> os.stat_result:
+            return files[int(path[-1])][1]
+    links = [f"{tmp_path}/fifo", f"{tmp_path}/log", f"pipe:[{pair[0]}]"]
+    directories = Directories(path="/images", work_path="")
+    step = Streams(directories=directories, pid=77, streams=links)
+    facts = Facts()
+    facts.keep(directories, Opened(fd=os.open(tmp_path, os.O_RDONLY), work_fd=-1))
+    step.apply(Process(), facts)
+    mount = files[0][0].split("mnt_id:")[1].split()[0]
+    wanted = [f"file[{int(mount):x}:{files[number][1].st_ino:x}]" for number in (0, 1)]
+    assert facts.results[step] == [*wanted, f"pipe:[{pair[0]}]"]
+    assert images.inherited(os.open(tmp_path, os.O_RDONLY), "images") == {
+        wanted[0]: 0, wanted[1]: 1, f"pipe:[{pair[0]}]": 2}
+    (tmp_path / "descriptors.json").write_text(json.dumps(["file[]", "file[1:x]", "file[1:2]/etc"]))
+    assert images.inherited(os.open(tmp_path, os.O_RDONLY), "images") == {}
+
+
 def test_directories_are_made_for_root_alone(tmp_path: Path) -> None:
     images.make(Kernel(), str(tmp_path / "a/b"))
     assert stat.S_IMODE((tmp_path / "a/b").stat().st_mode) == 0o700
@@ -277,10 +331,10 @@ def test_the_plan_of_checkpoint(criu: None) -> None:
     choices = Choices(image_path="/images")
     steps = plan.checkpoint(config(), Options(id="c", bundle="/bundle"), STATE, choices)
     assert names(steps) == ["checkpoint.directories", "checkpoint.mounts", "checkpoint.streams", "checkpoint.dump"]
-    recorder, facts = Recorder(), Facts()
+    recorder, facts = Recorder(files={"/proc/77/mountinfo": "101 1 8:1 / / rw - ext4 /dev/sda1 rw\n"}), Facts()
     facts.keep(steps[0], Opened(fd=7, work_fd=8))
     steps[2].apply(recorder, facts)
-    assert [call[0] for call in recorder.calls] == ["replace"]
+    assert [call[1] for call in recorder.calls if call[0] == "replace"] == ["descriptors.json"]
     choices.pre_dump = True
     assert names(plan.checkpoint(config(), Options(id="c"), STATE, choices)) == [
         "checkpoint.directories", "checkpoint.dump"]
@@ -291,8 +345,8 @@ def test_the_plan_of_restore(criu: None) -> None:
     planned = names(plan.restore(config(hooks={"createRuntime": [hook]}), Options(id="c", bundle="/bundle",
                                  pid_file="/pid"), Host(), Choices(image_path="/images")))
     order = ["state.reserve", "state.intent", "restore.images", "cgroup.create", "restore.criu", "restore.begin",
-             "hooks.create_runtime", "restore.processes", "restore.check_mounts", "state.save", "restore.run",
-             "state.pid_file"]
+             "hooks.create_runtime", "restore.processes", "restore.check_mounts", "state.prepare", "state.save",
+             "restore.run", "state.pid_file"]
     assert [name for name in planned if name in order] == order
     assert "state.fifo" not in planned                                # nobody waits for `start`
     joined = config(linux={"namespaces": [{"type": "cgroup", "path": "/proc/1/ns/cgroup"}]})

@@ -67,6 +67,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.spec("glossary.md#json", "config.json is UTF-8", "no name stands twice in an object")
 @pytest.mark.parametrize(("text", "where", "what"), REFUSED, ids=[f"{text[:24]!r}" for text, _, _ in REFUSED])
 def test_refused_with_line_column_and_path(text: bytes, where: str, what: str) -> None:
     with pytest.raises(ConfigError) as caught:

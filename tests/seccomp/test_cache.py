@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pyrunc.kernel.posix import Files
+from pyrunc.kernel.posix import PosixKernel
 from pyrunc.seccomp import cache
 from pyrunc.seccomp.cache import Entry
 
@@ -16,7 +16,7 @@ PROFILE: dict[str, Any] = {"defaultAction": "SCMP_ACT_ERRNO",
 
 
 def entry(root: Path, seccomp: dict[str, Any] = PROFILE) -> Entry:
-    return Entry(Files(), str(root), seccomp)  # type: ignore[arg-type]
+    return Entry(PosixKernel(), str(root), seccomp)  # type: ignore[arg-type]
 
 
 def file(root: Path) -> Path:

@@ -2,14 +2,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyrunc._native import lib
 from pyrunc.errors import ConfigError
-from pyrunc.seccomp import compile, profile
+from pyrunc.seccomp import compile, library, profile
+from tests import runtimes
 from tests.seccomp_profile import engine_sized, small
 
 from . import oracle
@@ -214,4 +221,34 @@ def test_what_makes_no_instruction_does_not_count(rule: dict[str, Any]) -> None:
 
 def test_versions_and_flags_for_features() -> None:
     assert compile.version().split(".")[0] == "2"
-    assert compile.supported_flags() & 0b111 == 0b111
+    assert lib.pr_seccomp_flags() & 0b111 == 0b111
+
+
+# ---- what the build was told of the library is told again, while the library is the same ----
+
+def test_the_library_is_not_loaded_while_it_is_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "libseccomp.so.9"
+    file.write_text("x")
+    told = (str(file), 1, file.stat().st_mtime_ns, "9.8.7", ["SCMP_ARCH_X86"])
+    monkeypatch.setitem(sys.modules, "pyrunc.built", SimpleNamespace(LIBSECCOMP=told))
+    assert library.facts() == ("9.8.7", ["SCMP_ARCH_X86"])
+    for change in (lambda: file.write_text("xx"), lambda: os.utime(file, ns=(1, 1)), file.unlink):
+        file.write_text("x")
+        os.utime(file, ns=(told[2], told[2]))
+        assert library.facts()[0] == "9.8.7"
+        change()
+        assert library.facts()[0] == compile.version()
+        assert "SCMP_ARCH_X86_64" in library.facts()[1]
+
+
+def test_a_build_that_was_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for built in (SimpleNamespace(LIBSECCOMP=None), SimpleNamespace(), None):
+        monkeypatch.setitem(sys.modules, "pyrunc.built", built)
+        assert library.facts()[0] == compile.version()
+
+
+def test_an_installed_program_answers_without_loading_anything() -> None:
+    for words in ("--version", "features"):
+        calls = subprocess.run(["strace", "-f", "-e", "trace=openat", runtimes.find(), words], capture_output=True,
+                               text=True, check=True).stderr
+        assert "libm.so" in calls and not any(word in calls for word in ("libseccomp", "_cffi", "/encodings")), calls
