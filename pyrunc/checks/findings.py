@@ -124,7 +124,7 @@ def _here(config: Config, bundle: str, options: Options | None, host: Host,
         found = [*here.findings(config, bundle, host), *limits.findings(config, host),
                  *privilege.findings(config, host), *cgroup_values.findings(config, options, host)]
     else:
-        found = [*limits.controllers(config, host, set(elsewhere)), *limits.without_effect(config)]
+        found = [*limits.controllers(config, host, set(elsewhere)), *limits.of_cgroup_v1(config)]
     return found + list(_plan(config, options, host, {finding.where for finding in found}))
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Container
 
 
 class Hidden(Exception):
@@ -16,7 +16,7 @@ DIRECTORY, FILE, MISSING, BELOW_A_FILE, LOOP = "directory", "file", "missing", "
 MAX_LINKS = 40
 
 
-def walk(root: str, path: str, mounts: Collection[str] = ()) -> tuple[str, str]:
+def walk(root: str, path: str, mounts: Container[str] = ()) -> tuple[str, str]:
     """(what path, absolute, is in the container; the place where the walk ended, as a path below root).
 
     mounts are the destinations of the container's mounts. Raises Hidden below one of them, OSError for what cannot be
@@ -52,7 +52,7 @@ def walk(root: str, path: str, mounts: Collection[str] = ()) -> tuple[str, str]:
     return DIRECTORY, "/" + "/".join(done)
 
 
-def find(root: str, path: str, mounts: Collection[str] = ()) -> str | None:
+def find(root: str, path: str, mounts: Container[str] = ()) -> str | None:
     """The host's path of what path (absolute) is in the container, None when there is nothing to be seen.
 
     mounts are the destinations of the container's mounts. Raises Hidden below one of them.
@@ -64,7 +64,7 @@ def find(root: str, path: str, mounts: Collection[str] = ()) -> str | None:
     return os.path.join(root, place[1:]) if kind in (DIRECTORY, FILE) else None
 
 
-def find_program(root: str, name: str, search: str, mounts: Collection[str]) -> tuple[str | None, list[str]]:
+def find_program(root: str, name: str, search: str, mounts: Container[str]) -> tuple[str | None, list[str]]:
     """The executable that name stands for in the container, by its PATH, and what is there but cannot be executed.
 
     Both as paths of the host. Raises Hidden when a mount may have it.

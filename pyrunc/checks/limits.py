@@ -2,17 +2,18 @@
 from __future__ import annotations
 
 import os
-import pwd
-import re
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING, Any
 
-from ..cgroups.resources import ignored, settings
+from ..cgroups.resources import inconvertible, settings
+from ..config import shape
 from ..config.numbers import LIMIT, parse_numbers
 from ..config.rules.linux import namespace
 from ..errors import ConfigError
-from .findings import Finding, error, warning
+from ..host import user_name
+from . import host_files
+from .findings import Finding, error
 
 if TYPE_CHECKING:
     from ..cgroups.resources import Setting
@@ -20,33 +21,27 @@ if TYPE_CHECKING:
     from ..host import Host
 
 CAP_SYS_RESOURCE = 24
+ARG_MAX = 128 << 10                # what there always is room for
 
 
 def findings(config: Config, host: Host) -> Iterator[Finding]:
     """config is sound in itself."""
-    yield from controllers(config, host, _available(host))
-    yield from without_effect(config)
+    yield from controllers(config, host, host_files.controllers(host))
+    yield from of_cgroup_v1(config)
     yield from _cpus(config)
     yield from _pages(config)
     yield from _rlimits(config, host)
     yield from _subordinate_ids(config, host)
+    yield from _strings(config)
 
 
-def without_effect(config: Config) -> Iterator[Finding]:
-    """Limits that cgroup v2 has not."""
-    for where, why in ignored(config.get("linux", {}).get("resources", {})):
-        yield warning(where, f"no effect: {why}")
+def of_cgroup_v1(config: Config) -> Iterator[Finding]:
+    """Limits that cgroup v2 has not: the plan tells the first one only."""
+    for where, why in inconvertible(config.get("linux", {}).get("resources", {})):
+        yield error(where, why)
 
 
-def _available(host: Host) -> set[str]:
-    try:
-        with open(f"{host.cgroup_mount}/cgroup.controllers") as file:
-            return set(file.read().split())
-    except OSError:
-        return set()
-
-
-def controllers(config: Config, host: Host, available: set[str]) -> Iterator[Finding]:
+def controllers(config: Config, host: Host, available: Set[str]) -> Iterator[Finding]:
     """A limit whose controller is not in the cgroup v2 hierarchy cannot be set: the first of each is named."""
     missing: set[str] = set()
     try:
@@ -78,11 +73,7 @@ def _absent_device(setting: Setting) -> str:
 
 def _online(kind: str) -> set[int]:
     """The numbers of the CPUs ("cpu") or memory nodes ("node")."""
-    try:
-        with open(f"/sys/devices/system/{kind}/online") as file:
-            return set(parse_numbers(file.read().strip()))
-    except OSError:
-        return {0}                                         # a kernel without NUMA has one node
+    return set(parse_numbers(host_files.text(f"/sys/devices/system/{kind}/online").strip() or "0"))    # no NUMA: one
 
 
 def _cpus(config: Config) -> Iterator[Finding]:
@@ -139,31 +130,50 @@ def _rlimits(config: Config, host: Host) -> Iterator[Finding]:
                                                           "CAP_SYS_RESOURCE: operation not permitted")
 
 
+def _strings(config: Config) -> Iterator[Finding]:
+    """Arguments and environment of each program, which execve(2) refuses with E2BIG from some length on."""
+    process: Any = config.get("process", {})
+    own = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    yield from _too_long("process", process, next((limit["soft"] for limit in process.get("rlimits", ())
+                                                   if limit["type"] == "RLIMIT_STACK"), own))
+    hooks: Any = config.get("hooks", {})
+    for kind in shape.CONFIG[1]["hooks"][1]:
+        for index, hook in enumerate(hooks.get(kind, ())):
+            yield from _too_long(f"hooks.{kind}[{index}]", hook, own)
+
+
+def _too_long(where: str, program: Any, stack: int) -> Iterator[Finding]:
+    """fs/exec.c, bprm_stack_limits() and valid_arg_len(): a string may have 32 pages with its NUL; all of them, with a
+    pointer to each, a quarter of RLIMIT_STACK, but not less than 128 KiB nor more than 6 MiB."""
+    one, sums = 32 * resource.getpagesize(), {}
+    for name in ("args", "env"):
+        texts = list(program.get(name, ()))
+        last = {text.partition("=")[0]: index for index, text in enumerate(texts)}      # of one name the last counts
+        sizes = {index: len(texts[index].encode()) + 1
+                 for index in (last.values() if name == "env" else range(len(texts)))}
+        sums[name] = sum(sizes.values()) + 8 * len(sizes)
+        for index, size in sizes.items():
+            if size > one:
+                yield error(f"{where}.{name}[{index}]",
+                            f"{size - 1} bytes, and the kernel takes {one - 1} in a string: argument list too long")
+    most = 6 << 20 if stack in (resource.RLIM_INFINITY, (1 << 64) - 1) else max(ARG_MAX, min(6 << 20, stack // 4))
+    total = sum(sums.values())
+    if total > most:
+        longest = "env" if sums["env"] > sums["args"] else "args"
+        yield error(f"{where}.{longest}", f"arguments and environment have {total} bytes, and the kernel takes {most}: "
+                    "argument list too long", "a quarter of RLIMIT_STACK, at most 6 MiB")
+
+
 def _subordinate_ids(config: Config, host: Host) -> Iterator[Finding]:
     """An ordinary user may map itself, and what subuid(5) and subgid(5) give to it."""
     if host.privileged or host.euid == 0 or namespace(config, "user") is None:
         return
-    linux, user = config.get("linux", {}), _name(host.euid)
+    linux, user = config.get("linux", {}), user_name(host.euid)
     for key, mappings, own in (("uidMappings", linux.get("uidMappings", []), host.euid),
                                ("gidMappings", linux.get("gidMappings", []), host.egid)):
-        granted = [(own, 1)]
-        try:
-            with open(f"/etc/sub{key[:3]}") as file:
-                granted += [(int(first), int(count)) for name, first, count in
-                            re.findall(r"^([^:\n]+):(\d+):(\d+)$", file.read(), re.MULTILINE)
-                            if name in (user, str(host.euid))]
-        except OSError:
-            pass
+        granted = [(own, 1), *host_files.subordinate(key[:3], user, host.euid)]
         for index, mapping in enumerate(mappings):
             first, last = mapping["hostID"], mapping["hostID"] + mapping["size"]
             if not any(start <= first and last <= start + count for start, count in granted):
                 yield error(f"linux.{key}[{index}].hostID", f"{first} to {last - 1} are not granted to {user}",
                             f"/etc/sub{key[:3]} must grant them")
-
-
-def _name(uid: int) -> str:
-    """The user's name; a uid need not have one (docker run --user 1234)."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..config.rules.linux import namespace
@@ -55,9 +55,10 @@ def _place(root: str, destination: str, where: str, directory: bool, before: dic
            bundle: str) -> Iterator[Finding]:
     """The mount point is there, or can be made. directory: it has to be one (of bind mounts, on_this_host tells)."""
     top, inside, base = root, destination, ""
-    above = [place for place in before if destination.startswith(f"{place}/")]
-    if above:                         # it is made in another mount: only of a bind mount is there anything to be seen
-        base = max(above, key=len)
+    above = destination
+    while not base and (above := above.rpartition("/")[0]):
+        base = above if above in before else ""
+    if base:                          # it is made in another mount: only of a bind mount is there anything to be seen
         outer = before[base]
         options = {*outer.get("options", ())}
         if not {"bind", "rbind"} & options:
@@ -69,7 +70,7 @@ def _place(root: str, destination: str, where: str, directory: bool, before: dic
     else:
         read_only = False
     try:
-        kind, place = walk(top, inside, [mount[len(base):] for mount in before])
+        kind, place = walk(top, inside, Within(base, before))
     except Hidden:
         return
     if kind == LOOP:
@@ -80,9 +81,19 @@ def _place(root: str, destination: str, where: str, directory: bool, before: dic
     elif kind == MISSING and (read_only or _read_only(top)):
         yield error(f"{where}.destination", f"the mount point {quoted(destination)} does not exist and cannot be made: "
                     "read-only file system", "make it in the image, or in what is mounted above it")
-    elif kind == FILE and directory and not above:
+    elif kind == FILE and directory and not base:
         yield error(f"{where}.destination", f"{quoted(destination)} in the root is a file, and this can only be "
                                             "mounted on a directory: not a directory")
+
+
+class Within:
+    """The places of mounts as they are seen from below one of them."""
+
+    def __init__(self, base: str, mounts: Container[str]) -> None:
+        self.base, self.mounts = base, mounts
+
+    def __contains__(self, place: object) -> bool:
+        return f"{self.base}{place}" in self.mounts
 
 
 def _read_only(path: str) -> bool:

@@ -13,7 +13,7 @@ from ..engine.hints import of_filter
 from ..errors import ConfigError, strerror
 from ..kernel.namespaces import NAMESPACES
 from ..paths import absolute
-from . import mount_points, program
+from . import host_files, mount_points, program
 from .findings import Finding, error, warning
 from .in_root import Hidden, find
 
@@ -39,7 +39,7 @@ def findings(config: Config, bundle: str, host: Host) -> Iterator[Finding]:
     yield from _hooks(config)
     yield from _security(config, host)
     yield from _seccomp(config)
-    yield from _kernel(config)
+    yield from _kernel(config, host)
 
 
 def _version(config: Config) -> Iterator[Finding]:
@@ -79,9 +79,8 @@ def _namespaces(config: Config) -> Iterator[Finding]:
 
 
 def _mounts(config: Config, bundle: str, root: str) -> Iterator[Finding]:
-    with open("/proc/filesystems") as file:
-        known = {line.split()[-1] for line in file}
-    before: list[str] = []
+    known = {line.split()[-1] for line in host_files.text("/proc/filesystems").splitlines()}
+    before: set[str] = set()
     for index, mount in enumerate(config.get("mounts", ())):
         where, options = f"mounts[{index}]", mount.get("options", ())
         destination = absolute(mount["destination"], "/")
@@ -93,12 +92,12 @@ def _mounts(config: Config, bundle: str, root: str) -> Iterator[Finding]:
                 yield error(f"{where}.source", f"{quoted(source)} does not exist: no such file or directory")
             else:
                 yield from _same_sort(source, root, destination, before, where)
-        elif (kind := mount.get("type", "")) not in known | {"cgroup"} and "remount" not in options:
+        elif (kind := mount.get("type", "")) not in known | {"cgroup"} and known and "remount" not in options:
             yield warning(f"{where}.type", f"{quoted(kind)} is not in /proc/filesystems: it needs a kernel module")
-        before.append(destination)
+        before.add(destination)
 
 
-def _same_sort(source: str, root: str, destination: str, before: list[str], where: str) -> Iterator[Finding]:
+def _same_sort(source: str, root: str, destination: str, before: set[str], where: str) -> Iterator[Finding]:
     """A directory can only be mounted on a directory, anything else only on something else."""
     try:
         place = find(root, destination, before)
@@ -201,7 +200,7 @@ def _seccomp(config: Config) -> Iterator[Finding]:
         yield warning(strange[0][1], f"libseccomp does not know these system calls, skipped: {names[:200]}")
 
 
-def _kernel(config: Config) -> Iterator[Finding]:
+def _kernel(config: Config, host: Host) -> Iterator[Finding]:
     linux = config.get("linux", {})
     for name in linux.get("sysctl", {}):
         if not os.path.exists(f"/proc/sys/{sysctl_path(name)}"):
@@ -209,8 +208,6 @@ def _kernel(config: Config) -> Iterator[Finding]:
     for name in linux.get("netDevices", {}):
         if not os.path.exists(f"/sys/class/net/{name}"):
             yield error(at("linux.netDevices", name), "there is no such network device in this network namespace")
-    if "intelRdt" in linux:
-        with open("/proc/self/mounts") as file:
-            if not any(line.split(" ")[2] == "resctrl" for line in file):
-                yield error("linux.intelRdt", "intelRdt is specified in config, but Intel RDT is not enabled: "
-                                              "resctrl is not mounted")
+    if "intelRdt" in linux and not host.resctrl:
+        yield error("linux.intelRdt", "intelRdt is specified in config, but Intel RDT is not enabled: resctrl is not "
+                                      "mounted")

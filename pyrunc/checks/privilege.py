@@ -8,6 +8,7 @@ from ..config.rules.linux import namespace
 from ..config.rules.sysctl import path as sysctl_path
 from ..config.where import at, quoted
 from .findings import Finding, error
+from .host_files import text
 
 if TYPE_CHECKING:
     from ..config.types import Config
@@ -32,11 +33,7 @@ def _score(config: Config, host: Host) -> Iterator[Finding]:
     wanted = config.get("process", {}).get("oomScoreAdj")
     if wanted is None or (host.capabilities >> CAP_SYS_RESOURCE & 1 and not host.in_userns):
         return
-    try:
-        with open("/proc/self/oom_score_adj") as file:
-            own = int(file.read())
-    except OSError:
-        return
+    own = int(text("/proc/self/oom_score_adj") or wanted)
     if wanted < own:
         yield error("process.oomScoreAdj", f"{wanted} is below the {own} of this process: permission denied",
                     "that needs CAP_SYS_RESOURCE")
@@ -45,16 +42,10 @@ def _score(config: Config, host: Host) -> Iterator[Finding]:
 def _sysctls(config: Config) -> Iterator[Finding]:
     """A parameter that is a number, or several, takes nothing else."""
     for name, value in config.get("linux", {}).get("sysctl", {}).items():
-        file = f"/proc/sys/{sysctl_path(name)}"
-        try:
-            with open(file) as opened:
-                now = opened.read().split()
-        except (OSError, UnicodeDecodeError):
-            continue
+        now = text(f"/proc/sys/{sysctl_path(name)}").split()
         if now and all(map(_number, now)) and not all(map(_number, value.split() or ["x"])):
             yield error(at("linux.sysctl", name), f"{quoted(value)} is no number, as {quoted(' '.join(now))} is: "
-                                                  f"invalid "
-                                                  "argument")
+                                                  "invalid argument")
 
 
 def _number(word: str) -> bool:

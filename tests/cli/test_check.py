@@ -196,8 +196,8 @@ def test_a_right_value_in_a_wrong_place_is_not_its_own_near_miss(root: pathlib.P
         assert (found.where, found.level, found.hint) == (where, ERROR, "")
 
 
-def test_limits_without_effect(root: pathlib.Path) -> None:
-    """All that create warns of."""
+def test_limits_of_cgroup_v1(root: pathlib.Path) -> None:
+    """Each that create would refuse, not the first one only."""
     memory = {"kernel": 1 << 20, "kernelTCP": 1 << 20, "swappiness": 60, "disableOOMKiller": True,
               "useHierarchy": False}
     block = {"leafWeight": 100, "weightDevice": [{"major": 8, "minor": 0, "leafWeight": 100}]}
@@ -205,11 +205,11 @@ def test_limits_without_effect(root: pathlib.Path) -> None:
     resources = {"memory": memory, "blockIO": block, "network": network,
                  "cpu": {"realtimeRuntime": 1000, "realtimePeriod": 5000}}
     found = look(root, plain(linux={"resources": resources}))
-    assert {finding.where for finding in found if finding.what.startswith("no effect: cgroup v2 ")} == {
+    assert {finding.where for finding in found if finding.what.startswith("cgroup v2 ")} == {
         f"linux.resources.{name}" for name in (
             *(f"memory.{key}" for key in memory), "blockIO.leafWeight", "blockIO.weightDevice[0].leafWeight",
             "network.classID", "network.priorities", "cpu.realtimeRuntime", "cpu.realtimePeriod")}
-    assert {finding.level for finding in found} == {WARNING}
+    assert {finding.level for finding in found} == {ERROR}
 
 
 def test_devices_whose_place_is_taken(tmp_path: pathlib.Path) -> None:
@@ -241,9 +241,12 @@ def test_hooks_that_cannot_be_run(root: pathlib.Path, tmp_path: pathlib.Path) ->
     (tmp_path / "plain").write_text("#!/bin/sh\n")
     hooks = {"prestart": [{"path": "/bin/true"}, {"path": f"{tmp_path}/absent"}],
              "poststop": [{"path": f"{tmp_path}/plain"}],
-             "createRuntime": [{"path": str(tmp_path)}], "startContainer": [{"path": "/only/in/the/container"}]}
+             "createRuntime": [{"path": str(tmp_path)}, {"path": "/bin/true", "env": ["V=" + "x" * 200000]}],
+             "startContainer": [{"path": "/only/in/the/container"}]}
     found = {finding.where: finding.what for finding in look(root, plain(hooks=hooks))}
-    assert found.keys() == {"hooks.prestart[1].path", "hooks.poststop[0].path", "hooks.createRuntime[0].path"}
+    assert found.keys() == {"hooks.prestart[1].path", "hooks.poststop[0].path", "hooks.createRuntime[0].path",
+                            "hooks.createRuntime[1].env[0]"}
+    assert "argument list too long" in found["hooks.createRuntime[1].env[0]"]
     assert "no such file or directory" in found["hooks.prestart[1].path"]
     assert "permission denied" in found["hooks.poststop[0].path"]
 

@@ -84,8 +84,8 @@ CASES: list[tuple[dict[str, Any], str, str, bool]] = [
     ({"io_weights": False}, "io weights", "linux.resources.blockIO.weight", True),
     ({"pressure": False}, "pressure", "psi in events", True),
     ({"numa": False}, "NUMA", "linux.memoryPolicy", True),
-    ({"systemd": 0}, "the system's systemd answers", "--systemd-cgroup", True),
-    ({"systemd": 0, "host": USER}, "the user's systemd answers", "--systemd-cgroup", True),
+    ({"systemd": 0}, "the system's systemd", "--systemd-cgroup", True),
+    ({"systemd": 0, "host": USER}, "the user's systemd", "--systemd-cgroup", True),
     ({"host": Host(apparmor=True, selinux=True)}, "resctrl", "linux.intelRdt", True),
     ({"seccomp_actions": frozenset()}, "seccomp", "linux.seccomp", True),
     ({"libseccomp": ""}, "libseccomp", "linux.seccomp", True),
@@ -134,6 +134,17 @@ def test_what_only_root_can_find_out_is_not_missing() -> None:
     found = examine(changed(idmap={"ext4": UNKNOWN}, host=USER))
     [finding] = [finding for finding in found if "ext4" in finding.name]
     assert finding.state == UNKNOWN and "as root" in finding.remedy and able(found)
+
+
+def test_what_proc_does_not_show_is_not_missing() -> None:
+    """Mounted with subset=pid, it has none of the kernel's own files."""
+    hidden: dict[str, Any] = {"filesystems": frozenset(), "seccomp_actions": frozenset(), "keys": False,
+                              "pressure": False, "idmap": {"ext4": NO}}
+    assert {"seccomp", "file system tmpfs", "keyrings"} <= set(missing(changed(**hidden)))
+    found = examine(changed(**hidden, only_processes=True))
+    assert not [finding for finding in found if finding.state == NO] and able(found)
+    assert {finding.remedy for finding in found if finding.state == UNKNOWN} == {
+        "a /proc without subset=pid to find out"}
 
 
 def test_engines_are_only_told() -> None:

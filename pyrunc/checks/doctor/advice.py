@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...errors import strerror
 from ...kernel.constants import CAPABILITIES, SECCOMP_FLAGS
@@ -15,7 +15,8 @@ CONFINED = "or a seccomp profile of the outer container that allows it"
 
 @dataclass(frozen=True)
 class Finding:
-    """state: YES, NO or UNKNOWN (only root can find out). costs and remedy are empty where nothing is missing.
+    """state: YES, NO or UNKNOWN (only root can find out, or nobody here). costs and remedy are empty where
+    nothing is missing.
 
     area     what it belongs to; name: what is asked for; detail: a version, a value, a reason
     needed   no container runs without it
@@ -38,6 +39,10 @@ USUAL = ("cgroup v2", "controller cpu", "controller memory", "controller pids", 
          "network", "pid", "cgroup")
 
 
+#: Names, or their beginnings, of what a /proc says that has more than processes in it.
+IN_PROC = ("file system", "id-mapped mounts", "pressure", "seccomp", "seccomp actions", "keyrings")
+
+
 def rank(finding: Finding) -> int:
     """The place in RANKS."""
     if finding.needed and finding.state == NO:
@@ -52,8 +57,11 @@ def usual(finding: Finding) -> int:
 
 def examine(facts: Facts) -> list[Finding]:
     """All findings, area by area."""
-    return [*_kernel(facts), *_namespaces(facts), *_users(facts), *_mounts(facts), *_cgroups(facts), *_security(facts),
-            *_programs(facts)]
+    found = [*_kernel(facts), *_namespaces(facts), *_users(facts), *_mounts(facts), *_cgroups(facts),
+             *_security(facts), *_programs(facts)]
+    return [replace(finding, state=UNKNOWN, remedy="a /proc without subset=pid to find out")
+            if facts.only_processes and finding.state == NO and finding.name.startswith(IN_PROC) else finding
+            for finding in found]
 
 
 def able(found: Iterable[Finding]) -> bool:
@@ -173,7 +181,7 @@ def _mounts(facts: Facts) -> Iterator[Finding]:
 
 UNIFIED = "systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
 COSTS_OF_CONTROLLERS = {
-    "cpu": "linux.resources.cpu but cpus and mems", "cpuset": "linux.resources.cpu.cpus and mems",
+    "cpu": "linux.resources.cpu, except cpus and mems", "cpuset": "linux.resources.cpu.cpus and mems",
     "memory": "linux.resources.memory; events cannot report an OOM kill", "pids": "linux.resources.pids",
     "io": "linux.resources.blockIO", "hugetlb": "linux.resources.hugepageLimits", "rdma": "linux.resources.rdma",
 }
@@ -202,7 +210,7 @@ def _cgroups(facts: Facts) -> Iterator[Finding]:
                    "linux.resources.devices cannot be enforced", "a kernel with CONFIG_CGROUP_BPF, and CAP_BPF",
                    strerror(facts.device_filter) if facts.device_filter else "")
     whose = "system's" if host.privileged else "user's"
-    yield _ask(area, f"the {whose} systemd answers", bool(facts.systemd), "--systemd-cgroup",
+    yield _ask(area, f"the {whose} systemd", bool(facts.systemd), "--systemd-cgroup",
                "boot with systemd, and D-Bus" if host.privileged else
                "log in through PAM, so that XDG_RUNTIME_DIR/bus is there (loginctl enable-linger)",
                str(facts.systemd or ""))

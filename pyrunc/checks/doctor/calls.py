@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ...kernel.constants import CLONE_NEWNS, CLONE_NEWUSER
+from ...kernel.namespaces import NAMESPACES
 
 if TYPE_CHECKING:
     from ...kernel.linux import Kernel
@@ -72,8 +72,8 @@ def _judge(number: int, privileged: bool) -> str:
 def user_namespace() -> int:
     """errno of making a user namespace and, as root of it, a mount namespace: by a child that ends at once."""
     def attempt(kernel: Kernel) -> None:
-        kernel.unshare(CLONE_NEWUSER)
-        kernel.unshare(CLONE_NEWNS)
+        kernel.unshare(NAMESPACES["user"][0])
+        kernel.unshare(NAMESPACES["mount"][0])
     return _in_child(attempt)
 
 

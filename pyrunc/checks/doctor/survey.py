@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -12,10 +11,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ... import programs
-from ...host import Host, probe
+from ..._native import lib
+from ...host import Host, probe, user_name
 from ...kernel.constants import SECCOMP_FLAGS
 from ...kernel.namespaces import NAMESPACES
 from ...rootfs.mountinfo import Mount, parse
+from ...seccomp.library import facts
+from .. import host_files
+from ..host_files import subordinate, text
 from . import calls as doctor_calls
 from .calls import UNKNOWN, YES
 
@@ -46,6 +49,7 @@ class Facts:
     subordinate          "uid", "gid" -> how many are granted to the caller
     idmap                file system -> YES, NO, UNKNOWN
     covered              what is mounted below /proc
+    only_processes       /proc is mounted with subset=pid
     engines              name -> path
     """
     host: Host = field(default_factory=Host)
@@ -60,6 +64,7 @@ class Facts:
     filesystems: frozenset[str] = frozenset({"proc", "sysfs", "tmpfs", "devpts", "mqueue", "overlay", "resctrl"})
     idmap: Mapping[str, str] = field(default_factory=lambda: {"ext4": YES, "tmpfs": YES})
     covered: tuple[str, ...] = ()
+    only_processes: bool = False
     controllers: frozenset[str] = frozenset(CONTROLLERS)
     old: frozenset[str] = frozenset()
     delegated: frozenset[str] = frozenset(CONTROLLERS)
@@ -84,36 +89,30 @@ class Facts:
 def look() -> Facts:
     """The facts of this host, as this caller sees it."""
     host, built = probe(), _built()
-    user = _user(host.euid)
+    user = user_name(host.euid)
     controllers, old = _controllers(host)
     seccomp_flags, libseccomp = _seccomp()
     return Facts(
         host=host, built=built, release=os.uname().release, user=user,
         calls=doctor_calls.calls(), into_cgroup=doctor_calls.clone_into_cgroup(),
         namespaces=frozenset(os.listdir("/proc/self/ns")), userns=doctor_calls.user_namespace() if built else 0,
-        sysctls={name: text for name in SYSCTLS if (text := _read(f"/proc/sys/{name}").strip())},
-        filesystems=frozenset(line.split()[-1] for line in _read("/proc/filesystems").splitlines()),
+        sysctls={name: value for name in SYSCTLS if (value := text(f"/proc/sys/{name}").strip())},
+        filesystems=frozenset(line.split()[-1] for line in text("/proc/filesystems").splitlines()),
         idmap=_idmap(host) if built else {},
         covered=tuple(sorted({mount.point for mount in _mounts() if mount.point.startswith("/proc/")})),
+        only_processes=not os.path.exists("/proc/filesystems"),
         controllers=controllers, old=old, delegated=_delegated(host, controllers),
         io_weights=_io_weights(host), pressure=os.path.exists("/proc/pressure"),
         numa=os.path.exists("/proc/self/numa_maps"), systemd=_systemd(host),
         device_filter=doctor_calls.device_filter() if built else 0,
-        lsms=tuple(filter(None, _read("/sys/kernel/security/lsm").split(","))),
+        lsms=tuple(filter(None, text("/sys/kernel/security/lsm").split(","))),
         apparmor_tool=shutil.which("apparmor_parser", path=_path()) is not None,
-        selinux={"0": "permissive", "1": "enforcing"}.get(_read("/sys/fs/selinux/enforce"), "") if host.selinux else "",
-        seccomp_actions=frozenset(_read("/proc/sys/kernel/seccomp/actions_avail").split()),
+        selinux={"0": "permissive", "1": "enforcing"}.get(text("/sys/fs/selinux/enforce"), "") if host.selinux else "",
+        seccomp_actions=frozenset(text("/proc/sys/kernel/seccomp/actions_avail").split()),
         seccomp_flags=seccomp_flags, libseccomp=libseccomp, keys=os.path.exists("/proc/keys"), criu=_criu(),
         helpers={name: _helper(name) for name in HELPERS},
         subordinate={kind: _granted(kind, user, host.euid) for kind in ("uid", "gid")},
         engines={name: path for name in ENGINES if (path := shutil.which(name, path=_path()))})
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def _path() -> str:
@@ -125,20 +124,13 @@ def _built() -> bool:
     return find_spec("pyrunc._native._native") is not None
 
 
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
 def _mounts() -> list[Mount]:
-    return list(parse(_read("/proc/self/mountinfo")).values())
+    return list(parse(text("/proc/self/mountinfo")).values())
 
 
 def _idmap(host: Host) -> dict[str, str]:
     """The root's file system and those on disks, each at the first place where it is mounted; and what can be made."""
-    virtual = {line.split()[-1] for line in _read("/proc/filesystems").splitlines() if line.startswith("nodev")}
+    virtual = {line.split()[-1] for line in text("/proc/filesystems").splitlines() if line.startswith("nodev")}
     places: dict[str, str] = {}
     for mount in sorted(_mounts(), key=lambda mount: mount.point != "/"):
         if mount.point == "/" or mount.kind not in virtual:
@@ -150,10 +142,9 @@ def _idmap(host: Host) -> dict[str, str]:
 
 def _controllers(host: Host) -> tuple[frozenset[str], frozenset[str]]:
     """Those of cgroup v2, and those of cgroup v1: /proc/self/cgroup has them as "4:memory:/path" (cgroups(7))."""
-    old = {name for line in _read("/proc/self/cgroup").splitlines() for name in line.split(":")[1].split(",")
+    old = {name for line in text("/proc/self/cgroup").splitlines() for name in line.split(":")[1].split(",")
            if name and not name.startswith("name=")}
-    current = _read(f"{host.cgroup_mount}/cgroup.controllers") if host.cgroup_mount else ""
-    return frozenset(current.split()), frozenset("io" if name == "blkio" else name for name in old)
+    return host_files.controllers(host), frozenset("io" if name == "blkio" else name for name in old)
 
 
 def _delegated(host: Host, controllers: frozenset[str]) -> frozenset[str]:
@@ -163,21 +154,21 @@ def _delegated(host: Host, controllers: frozenset[str]) -> frozenset[str]:
         return controllers
     own = f"{host.cgroup_mount}{host.cgroup_own}".rstrip("/")
     if os.access(own, os.W_OK) and os.access(f"{own}/cgroup.procs", os.W_OK):
-        return frozenset(_read(f"{own}/cgroup.controllers").split())
+        return frozenset(text(f"{own}/cgroup.controllers").split())
     manager = re.match(r"(.*/user@\d+\.service)(/|$)", own)
-    return frozenset(_read(f"{manager[1]}/cgroup.controllers").split()) if manager else frozenset()
+    return frozenset(text(f"{manager[1]}/cgroup.controllers").split()) if manager else frozenset()
 
 
 def _io_weights(host: Host) -> bool:
     """A weight needs the iocost policy of the kernel, whose files are in the root cgroup, or a disk with BFQ."""
     return (os.path.exists(f"{host.cgroup_mount}/io.cost.qos")
-            or any("[bfq]" in _read(str(path)) for path in Path("/sys/block").glob("*/queue/scheduler")))
+            or any("[bfq]" in text(str(path)) for path in Path("/sys/block").glob("*/queue/scheduler")))
 
 
 def _systemd(host: Host) -> int:
     from ...cgroups.systemd.unit import Manager
-    from ...kernel.posix import Files
-    manager = Manager(not host.privileged, Files())
+    from ...kernel.posix import PosixKernel
+    manager = Manager(not host.privileged, PosixKernel())
     try:
         return manager.version()
     except OSError:
@@ -188,11 +179,11 @@ def _systemd(host: Host) -> int:
 
 def _seccomp() -> tuple[frozenset[str], str]:
     try:
-        from ...seccomp.compile import supported_flags, version
+        version, _ = facts()
     except ImportError:
         return frozenset(), ""
-    supported = supported_flags()
-    return frozenset(name for name, bit in SECCOMP_FLAGS.items() if supported & bit), version()
+    supported = lib.pr_seccomp_flags()
+    return frozenset(name for name, bit in SECCOMP_FLAGS.items() if supported & bit), version
 
 
 def _criu() -> str:
@@ -222,5 +213,4 @@ def _helper(name: str) -> str:
 
 def _granted(kind: str, user: str, uid: int) -> int:
     """How many subordinate ids are the caller's (subuid(5))."""
-    lines = re.findall(r"^([^:\n]+):\d+:(\d+)$", _read(f"/etc/sub{kind}"), re.MULTILINE)
-    return sum(int(count) for name, count in lines if name in (user, str(uid)))
+    return sum(count for _, count in subordinate(kind, user, uid))
