@@ -44,12 +44,13 @@ __all__ = ["PIPE", "ConfigError", "Container", "Observer", "Plan", "Process", "P
            "StepError", "UsageError", "check", "explain", "plan", "spec"]
 
 
-def __getattr__(name: str) -> object:
-    if name == "plan":               # the module that has every order, which can be called, too
-        return __import__("pyrunc.plan", None, None, ["*"])
-    for module, names in _PUBLIC.items():
-        if name in names:
-            value: object = getattr(__import__(f"pyrunc.{module}", None, None, ["*"]), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'pyrunc' has no attribute {name!r}")
+if not TYPE_CHECKING:                # else any name would do for mypy
+    def __getattr__(name: str) -> object:
+        if name == "plan":               # the module that has every order, which can be called, too
+            return __import__("pyrunc.plan", None, None, ["*"])
+        for module, names in _PUBLIC.items():
+            if name in names:
+                value: object = getattr(__import__(f"pyrunc.{module}", None, None, ["*"]), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module 'pyrunc' has no attribute {name!r}")

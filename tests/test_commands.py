@@ -5,11 +5,13 @@ import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from pyrunc import plan
 from pyrunc.cli.explain import as_text
+from pyrunc.criu.options import Choices
 from pyrunc.engine.facts import Facts
 from pyrunc.engine.run import Engine, execute
 from pyrunc.engine.step import Plan
@@ -46,7 +48,25 @@ def execed(**process: Any) -> Plan:
     return plan.exec(config, options, Host(), container().state)
 
 
+def checkpointed(**choices: Any) -> Plan:
+    with patch("pyrunc.steps.checkpoint.find", lambda: "/usr/sbin/criu"):
+        config: Any = docker_like()
+        return plan.checkpoint(config, Options(id="ID", bundle="/bundle", root=ROOT), container().state,
+                               Choices(image_path="/images", **choices))
+
+
+def restored(**options: Any) -> Plan:
+    with patch("pyrunc.steps.restore.find", lambda: "/usr/sbin/criu"):
+        config: Any = docker_like(hooks={"createRuntime": [HOOK]}, process={"terminal": bool(options)})
+        return plan.restore(config, Options(id="ID", bundle="/bundle", root=ROOT, nonce="NONCE", **options), Host(),
+                            Choices(image_path="/images"))
+
+
 PLANS: dict[str, Callable[[], Plan]] = {
+    "checkpoint": checkpointed,
+    "checkpoint_pre_dump": lambda: checkpointed(pre_dump=True, work_path="/work"),
+    "restore": restored,
+    "restore_terminal": lambda: restored(console_socket="/run/console.sock", pid_file="/run/pid"),
     "start": lambda: plan.start(container()),
     "start_hooks": lambda: plan.start(container(hooks={"poststart": [HOOK, HOOK]},
                                                 annotations={"run.oci.hooks.stdout": "out"})),
@@ -102,7 +122,7 @@ ACTS: dict[str, list[tuple[str, Any]]] = {
     "kill": [("pidfd_send_signal", 15)],
     "kill_all": [("pidfd_send_signal", 15), ("pidfd_send_signal", 15)],
     "kill_shared": [("write_file", "cgroup.kill")],
-    "pause": [("write_file", "cgroup.freeze")],
+    "pause": [("open", "cgroup.freeze"), ("write", b"1")],
     "resume": [("write_file", "cgroup.freeze")],
     "delete": [("write_file", "cgroup.kill"), ("pidfd_send_signal", 9), ("rmdir", CGROUP), ("unlink", "intent.json"),
                ("unlink", "lock"), ("rmdir", f"{ROOT}/ID")],

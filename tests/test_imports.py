@@ -21,8 +21,8 @@ from tests.runtimes import Runtime
 #: Every command takes these: main, flags, the log, a container's state.
 OUTSIDE = {"errno"}
 INSIDE = {"cli", "cli.flags", "cli.main", "config", "config.load", "errors", "formats", "formats._jsontext",
-          "kernel", "kernel.own_files", "kernel.pidfd", "kernel.stopping", "log", "paths", "state", "state.container",
-          "state.intact", "state.process_id", "state.store"}
+          "kernel", "kernel.own_files", "kernel.pidfd", "kernel.small_file", "kernel.stopping", "log", "paths",
+          "state", "state.container", "state.intact", "state.process_id", "state.store"}
 #: What runs a short plan that only touches files.
 FILES = {"engine", "engine.facts", "engine.fields", "engine.lazy", "engine.observer", "engine.run", "engine.step",
          "kernel.page", "kernel.posix", "plan", "runtime", "steps"}

@@ -16,6 +16,7 @@ LAYERS = (
     ("config",),
     ("cgroups", "rootfs", "seccomp"),
     ("host",),
+    ("request",),
     ("state",),
     ("criu", "ttrpc"),
     ("steps",),

@@ -37,6 +37,8 @@ def prepare(call: Call, detach: bool, start: bool) -> tuple[Config, Options]:
     Raises UsageError, ConfigError.
     """
     options = options_of(call, detach)
+    if call.given("config"):             # it counts from where the caller is
+        call.values["config"] = absolute(call.text("config"))
     create.enter(options.bundle)
     config = read(call, options, start)
     if "root" not in call.settings and call.root != "/run/pyrunc":

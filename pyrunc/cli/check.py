@@ -7,7 +7,7 @@ from ..formats.json_text import dumps
 from ..log import visible
 from ..paths import absolute
 from .flags import Command, Flag
-from .output import emit
+from .pager import page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def run(call: Call) -> int:
     from ..checks.findings import ERROR, examine
     bundle = absolute(call.text("bundle")) if call.text("bundle") else posix.getcwd()
     found = examine(bundle, absolute(call.text("config")) if call.text("config") else "config.json")
-    emit(as_json(found) if call.text("format") == "json" else as_text(found))
+    page(as_json(found) if call.text("format") == "json" else as_text(found))
     return int(any(finding.level == ERROR for finding in found))
 
 

@@ -5,7 +5,7 @@ import posix
 
 from ..criu.messages import CGROUP_MODES
 from ..criu.options import Choices
-from ..errors import UsageError, describe, strerror
+from ..errors import UsageError, strerror
 from ..paths import absolute
 from ..runtime.checkpoint import checkpoint, planned
 from ..state.container import Container
@@ -31,7 +31,7 @@ COMMON = (
     Flag("auto-dedup", bool, "punch holes where a later image has the same memory"),
     Flag("manage-cgroups-mode", str, "which properties of the cgroups are restored", value="MODE", default="soft",
          choices=tuple(CGROUP_MODES)),
-    Flag("empty-ns", list, "leave out the content of this namespace: network, which always is",
+    Flag("empty-ns", list, "leave out the content of this namespace: only network is taken, and it is always left out",
          value="TYPE"),
     Flag("parent-path", str, "directory of the pre-dump to add to, relative to --image-path", value="DIR"),
 )
@@ -64,7 +64,6 @@ def of_dump(call: Call) -> Choices:
     choices.leave_running, choices.pre_dump = call.on("leave-running"), call.on("pre-dump")
     choices.tcp_skip_in_flight, choices.link_remap = call.on("tcp-skip-in-flight"), call.on("link-remap")
     choices.status_fd, choices.page_server = status_fd(call), page_server(call)
-    check_parent(choices)
     return choices
 
 
@@ -78,19 +77,6 @@ def choices_of(call: Call) -> Choices:
         **given, image_path=absolute(call.text("image-path") or "checkpoint"), parent_path=call.text("parent-path"),
         work_path=absolute(call.text("work-path")) if call.text("work-path") else "",
         manage_cgroups_mode=call.text("manage-cgroups-mode"))
-
-
-def check_parent(choices: Choices) -> None:
-    """--parent-path names images that are there, seen from where these will be: CRIU puts a link to them."""
-    parent = choices.parent_path
-    if not parent:
-        return
-    if parent.startswith("/"):
-        raise UsageError("--parent-path must be relative")
-    try:
-        posix.listdir(absolute(parent, choices.image_path))
-    except OSError as fault:
-        raise UsageError(f"invalid --parent-path: {describe(fault)}") from None
 
 
 def status_fd(call: Call) -> int:

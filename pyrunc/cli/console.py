@@ -40,6 +40,7 @@ class Console:
         self.saved = ffi.new("unsigned char[]", TERMIOS)
         self.raw: int = lib.pr_tty_raw(self.terminal, self.saved, TERMIOS)
         self.typed, self.printed = b"", b""
+        self.lost: OSError | None = None             # why something that was printed could not be passed on
         self.input_open = self.master_open = True
         self.resize()
 
@@ -102,11 +103,12 @@ class Console:
             raise
         return data, bool(data)
 
-    @staticmethod
-    def _write(fd: int, data: bytes) -> int:
+    def _write(self, fd: int, data: bytes) -> int:
         try:
             return posix.write(fd, data[:CHUNK])
         except BlockingIOError:
             return 0
-        except OSError:                       # the reader is gone: what it does not want is dropped
+        except OSError as fault:              # the reader is gone: what it does not want is dropped
+            if fd == STDOUT and fault.errno not in (errno.EPIPE, errno.EIO):
+                self.lost = self.lost or fault
             return len(data)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..formats.json_text import dumps
 from .flags import Command, Flag
-from .output import emit
+from .pager import page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def run(call: Call) -> int:
     from ..checks.doctor.survey import look
     facts = look()
     found = examine(facts)
-    emit(as_json(found, facts) if call.text("format") == "json" else as_text(found))
+    page(as_json(found, facts) if call.text("format") == "json" else as_text(found))
     return int(not able(found))
 
 

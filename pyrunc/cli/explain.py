@@ -177,11 +177,12 @@ def others() -> tuple[str, ...]:
 def afterwards(call: Call) -> list[Plan]:
     """What `run` does besides create: start, and delete in the end, unless the container is to stay."""
     from .. import plan
+    from ..request import Request
     from ..state.container import Container
     from ..state.intent import intent
     from .bundle import explained
     config, options = explained(call, call.on("detach"), start=True)
-    made = Container(call.root, call.id, intent(config, options, call.planned_for()), True)
+    made = Container(call.root, call.id, intent(Request(config, options, call.planned_for())), True)
     plans = [plan.start(made)]
     if not (call.on("detach") or call.on("keep")):
         plans.append(plan.delete(made))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 def show(call: Call) -> int:
     """Print the ten lines of `why`, and the plan with the time of each step. StateError for what is no report."""
-    from ..checks.why import load, table
+    from ..checks.kept import load
+    from ..checks.why import table
     page(table(load(absolute(call.text("report")))))
     return 0

@@ -2,7 +2,7 @@
 
 `-flag` and `--flag` are the same; a value follows as `--flag=value` or `--flag value`; a switch may say
 `--flag=true` or `=false`; a repeated flag overrides, or adds when it is a list; nothing splits at commas.
-Flags may stand after arguments, unless the command hands the rest to somebody else (exec, kill, ps).
+Flags may stand after arguments, unless the command hands the rest to another program (exec, kill, ps).
 """
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ class Command:
 
 class Call:
     """A parsed command line: the values of the command's flags, its arguments, and the global choices."""
-    __slots__ = ("_trace", "arguments", "command", "holds_trace", "host", "log", "root", "settings", "stops", "values")
+    __slots__ = ("_trace", "arguments", "command", "holds_trace", "host", "log", "root", "settings", "stops", "values",
+                 "watched")
 
     def __init__(self, command: Command, values: dict[str, Any], arguments: list[str], settings: dict[str, Any],
                  root: str, log: Log, trace: str, stops: Sequence[str] = ()) -> None:
@@ -71,6 +72,7 @@ class Call:
         self.log = log
         self._trace, self.holds_trace = trace, False
         self.stops = list(stops)          # words for steps of create, run, exec and restore to stop before
+        self.watched = False              # a plan has been traced already
         self.host: Host | None = None     # of explain: another host, or user, than those that are here
 
     def observers(self, stops: bool = False) -> list[Observer]:
@@ -79,14 +81,15 @@ class Call:
         found: list[Observer] = [LogLines(self.log)]
         if self.trace:
             from ..engine.trace import TraceFile
-            found.append(TraceFile(self.trace, self.id))
+            found.append(TraceFile(self.trace, self.id, self.log.noted if not self.watched else ()))
+            self.watched = True
         if stops and self.settings.get("pdb"):
             from ..engine.debugger import Debugger
             found.append(Debugger(self.settings["pdb"]))
         if stops and self.stops:
-            from .stopping import Halts
-            found.append(Halts(self.stops, self.log, bool(self.settings.get("break-by-switch")), self.root, self.id,
-                               self.command.name))
+            from .stopping import Asks
+            found.append(Asks(self.stops, self.log, bool(self.settings.get("break-by-switch")), self.root, self.id,
+                              self.command.name))
         return found
 
     @property

@@ -11,6 +11,7 @@ import posix
 import select
 
 from .._native import lib
+from ..errors import describe
 from ..kernel.native import fail
 from ..kernel.pidfd import wait_end
 from ..kernel.stopping import STOPPING, hand_on
@@ -88,6 +89,8 @@ def stay(facts: Facts, log: Log, notify: Proxy | None = None) -> int:
     finally:
         if console is not None:
             console.close()
+            if console.lost is not None:
+                log.warning(f"write what the container prints to the standard output: {describe(console.lost)}")
 
 
 def forward(signals: int, pidfd: int, console: Console | None, log: Log) -> None:

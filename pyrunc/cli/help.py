@@ -30,9 +30,10 @@ def text(command: Command) -> str:
         lines += [f"  {name:<12} {module(name).COMMAND.about}" for name in COMMANDS]
         lines += ["", "Global flags (before the command):", *_flags(GLOBALS)]
         return "\n".join([*lines, "", "pyrunc COMMAND --help tells more.", ""])
-    usage = f"Usage: pyrunc {command.name} [flags] {command.arguments}".rstrip()
+    shown = _flags(command.flags)
+    usage = f"Usage: pyrunc {command.name} {'[flags] ' if shown else ''}{command.arguments}".rstrip()
     lines = [f"pyrunc {command.name}: {command.about}", "", usage]
-    if shown := _flags(command.flags):
+    if shown:
         lines += ["", "Flags:", *shown]
     return "\n".join([*lines, ""])
 

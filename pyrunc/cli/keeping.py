@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .flags import Call
 
-#: Whose failures somebody will ask about. Those of kill or state are the caller's own.
+#: Commands whose failures a user will ask about. Those of kill or state are the caller's own.
 OF_A_BUNDLE = ("create", "run", "restore")
 KEPT = (*OF_A_BUNDLE, "start", "exec")
 
@@ -20,7 +20,7 @@ KEPT = (*OF_A_BUNDLE, "start", "exec")
 def keep(call: Call, fault: BaseException, message: str, argv: Sequence[str]) -> None:
     """Never raises, whatever happens: the error has been told."""
     name = call.command.name
-    if name not in KEPT or getattr(fault, "number", None):          # interrupted: somebody has wanted it
+    if name not in KEPT:
         return
     try:
         from ..checks import failures
@@ -29,6 +29,7 @@ def keep(call: Call, fault: BaseException, message: str, argv: Sequence[str]) ->
         if name in OF_A_BUNDLE:
             bundle = posix.getcwd()                              # bundle.prepare() has gone there
             file = absolute(call.text("config")) if call.given("config") else "config.json"
-        failures.keep(call.root, call.id, name, fault, message, argv, bundle, file, ran=ran)
+        failures.keep(call.root, call.id, name, fault, message, argv, bundle, file, ran=ran, log=call.log.written,
+                      noted=call.log.noted)
     except BaseException:
         return

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import posix
 
-from ..errors import DOES_NOT_EXIST, PyruncError, StateError, UsageError, describe
+from ..errors import NoSuchContainer, PyruncError, UsageError, describe
 from ..formats.json_text import dumps
 from ..log import visible
 from ..state.container import Container
+from ..state.process_id import forget_boot, remember_boot
 from ..state.store import check_root
 from .flags import Command, Flag
 from .output import emit
@@ -31,7 +32,11 @@ def run(call: Call) -> int:
     format = call.text("format")
     if format not in FORMATS and not call.on("quiet"):
         raise UsageError("invalid format option")
-    containers = list(_containers(call))
+    remember_boot()
+    try:
+        containers = list(_containers(call))
+    finally:
+        forget_boot()
     if call.on("quiet"):
         emit("".join(f"{container['id']}\n" for container in containers))
     elif format == "json":
@@ -52,20 +57,23 @@ def _containers(call: Call) -> Iterator[dict[str, Any]]:
         if "root" in call.settings:
             raise
         return                       # the default root: nobody has made a container yet
+    owners: dict[int, str] = {}      # each is searched for in all of /etc/passwd
     for id in ids:
         try:
-            yield Container.load(call.root, id).described(_owner(f"{call.root}/{id}"))
-        except (NotADirectoryError, UsageError):     # beside the containers: "@trace", "@seccomp"
+            container = Container.load(call.root, id)
+            uid = posix.stat(f"{call.root}/{id}").st_uid
+            if uid not in owners:
+                owners[uid] = _name(uid)
+            yield container.described(owners[uid])
+        except (NotADirectoryError, UsageError, NoSuchContainer):   # beside the containers: "@trace"; deleted meanwhile
             continue
         except (OSError, PyruncError) as fault:
-            if not (isinstance(fault, StateError) and str(fault).startswith(DOES_NOT_EXIST)):   # deleted meanwhile
-                call.log.warning(f"load container {id}: {describe(fault) if isinstance(fault, OSError) else fault}")
+            call.log.warning(f"load container {id}: {describe(fault) if isinstance(fault, OSError) else fault}")
 
 
-def _owner(directory: str) -> str:
-    """The name of the user whom the container's directory belongs to, or #uid."""
+def _name(uid: int) -> str:
+    """The name of a user, or #uid."""
     import pwd
-    uid = posix.stat(directory).st_uid
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -66,7 +66,9 @@ def main(argv: list[str]) -> int:
         reporter.keep(fault, argv)
         return status
     except OSError as fault:
-        return reporter.report(describe(fault))
+        status = reporter.report(describe(fault))
+        reporter.keep(fault, argv)
+        return status
     except Stopped as stop:
         return reporter.report(f"interrupted by signal {stop.args[0]}", 128 + stop.args[0])
     except MemoryError:
@@ -194,8 +196,8 @@ def trace_file(settings: dict[str, Any], root: str) -> str:
         posix.lstat(f"{root}/@trace")
     except OSError:
         return ""
-    from .tracing import switched
-    chosen, annotation = switched(root)
+    from ..state.switches import trace
+    chosen, annotation = trace(root)
     if annotation:
         settings["trace-annotation"] = annotation
     return chosen
@@ -214,8 +216,8 @@ def stops(settings: dict[str, Any], root: str) -> list[str]:
         posix.lstat(f"{root}/@break")
     except OSError:
         return []
-    from .stopping import switched
-    asked, annotation = switched(root)
+    from ..state import switches
+    asked, annotation = switches.stops(root)
     settings["break-by-switch"] = True
     if annotation:
         settings["break-annotation"] = annotation

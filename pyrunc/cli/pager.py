@@ -4,6 +4,7 @@ from __future__ import annotations
 import _signal
 import posix
 
+from ..log import encoded
 from .output import emit
 
 #: less(1): leave if all fits on the screen, show colours, leave the text there.
@@ -32,9 +33,14 @@ def columns(otherwise: int) -> int:
 
 
 def page(text: str) -> None:
-    """Write the text to standard output; through $PAGER, or less(1), where it is longer than the terminal."""
-    if not terminal() or text.count("\n") < posix.get_terminal_size(1).lines or not _paged(text):
-        emit(text)
+    """Write the text to standard output; through $PAGER, or less(1), where it is longer than the terminal. When the
+    reader is gone (`| head`), the process ends by SIGPIPE without a word, as other programs do."""
+    try:
+        if not terminal() or text.count("\n") < posix.get_terminal_size(1).lines or not _paged(text):
+            emit(text)
+    except BrokenPipeError:
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
+        posix.kill(posix.getpid(), _signal.SIGPIPE)
 
 
 def _paged(text: str) -> bool:
@@ -51,5 +57,5 @@ def _paged(text: str) -> bool:
         environment["LESSSECURE"] = "1"          # who may explain as root may not run a shell as root (less(1))
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as pager:
         _signal.signal(_signal.SIGINT, _signal.SIG_IGN)      # from here on it is the pager's own matter
-        pager.communicate(text.encode(errors="surrogateescape"))
+        pager.communicate(encoded(text, 1))
     return True

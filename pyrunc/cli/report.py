@@ -23,7 +23,7 @@ COMMAND = Command(
 
 def run(call: Call) -> int:
     """Of the newest failure that is kept, or of the container that is named."""
-    from ..checks.why import find
+    from ..checks.kept import find
     report = find(call.arguments[0] if call.arguments else "", call.root if "root" in call.settings else "")
     data = dict(report.data)
     if not call.on("no-doctor"):
@@ -31,7 +31,7 @@ def run(call: Call) -> int:
         from ..checks.doctor.survey import look
         data["doctor"] = [vars(finding) for finding in examine(look()) if finding.state != "yes"]
     text = dumps(data, 1) + "\n"
-    name = call.text("output") or f"pyrunc-report-{data.get('container') or 'container'}.json"
+    name = call.text("output") or f"pyrunc-report-{report.container.replace('/', '_') or 'container'}.json"
     if name == "-":
         emit(text)
         return 0

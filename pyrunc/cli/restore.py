@@ -1,8 +1,7 @@
 """restore: make a container again from the images of a checkpoint, and run it."""
 from __future__ import annotations
 
-from .. import plan
-from ..runtime.restore import restore
+from ..runtime.restore import planned, restore
 from ..runtime.run import adopt_orphans, forget, let_go
 from .bundle import FLAGS, explained, prepare
 from .checkpoint import COMMON, choices_of
@@ -50,7 +49,8 @@ def run(call: Call) -> int:
 
 def plan_of(call: Call) -> Plan:
     """For `explain`."""
-    return plan.restore(*explained(call, call.on("detach"), start=True), call.planned_for(), of_restore(call))
+    config, options = explained(call, call.on("detach"), start=True)
+    return planned(config, options, of_restore(call), call.planned_for())
 
 
 def of_restore(call: Call) -> Choices:

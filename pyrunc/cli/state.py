@@ -33,5 +33,5 @@ def stops(root: str, id: str) -> list[dict[str, Any]]:
             return []
     except OSError:                          # deleted meanwhile
         return []
-    from .stopping import shown, stopped
+    from ..runtime.stopped import shown, stopped
     return [shown(record) for record in stopped(root, id)]

@@ -7,12 +7,13 @@ import time
 
 from ..engine.breakpoints import ABORT, CONTINUE, NEXT
 from ..errors import StateError, UsageError
+from ..kernel import small_file
 from ..log import visible
+from ..runtime.stopped import ORDER, PREFIX, stopped
 from ..state import process_id
 from ..state.store import check_id, check_root
 from .flags import Command, Flag
 from .output import emit
-from .stopping import ORDER, PREFIX, stopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 WORDS = (NEXT, CONTINUE, ABORT, "shell")
 PATIENCE = 10.0                  # seconds for a step
-AFTER = 0.5                      # seconds in which one that goes on may stop again
+AFTER = 0.5                      # seconds in which one that nothing stops any more may end
 COMMAND = Command(
     "step", "tell where --break has stopped a command, and let it go on",
     (Flag("pid", int, "the command's process, if several have stopped", value="PID"),),
@@ -42,7 +43,7 @@ def run(call: Call) -> int:
         emit(told(record))
         return 0
     order(call, record, word)
-    emit(outcome(call, record))
+    emit(outcome(call, record, word))
     return 0
 
 
@@ -74,7 +75,7 @@ def order(call: Call, record: dict[str, Any], word: str) -> None:
     fd = process_id.open_pidfd(record["runtime"])
     try:
         deadline = time.monotonic() + PATIENCE
-        while not record["prompts"] and process_id.parse_stat(process_id.read(f"/proc/{pid}/stat"))[0] not in "Tt":
+        while not record["prompts"] and process_id.parse_stat(small_file.read(f"/proc/{pid}/stat"))[0] not in "Tt":
             if time.monotonic() > deadline:
                 raise StateError(f"process {pid} does not stop")
             time.sleep(0.005)
@@ -87,9 +88,10 @@ def order(call: Call, record: dict[str, Any], word: str) -> None:
         posix.close(fd)
 
 
-def outcome(call: Call, before: dict[str, Any]) -> str:
-    """Where it has stopped again, or that it has not."""
+def outcome(call: Call, before: dict[str, Any], word: str) -> str:
+    """Where it has stopped again, that it has ended, or that it goes on."""
     pid, begun = before["runtime"]["pid"], time.monotonic()
+    comes = word == ABORT or "error" in before or before.get("ahead", {}).get(word, False)
     left = 0.0
     while time.monotonic() - begun < PATIENCE:
         if not process_id.alive(before["runtime"]):
@@ -97,7 +99,7 @@ def outcome(call: Call, before: dict[str, Any]) -> str:
         now = [record for record in stopped(call.root, call.id) if record["runtime"]["pid"] == pid]
         if now and now[0]["count"] != before["count"]:
             return told(now[0])
-        if not now:
+        if not (now or comes):
             left = left or time.monotonic()
             if time.monotonic() - left > AFTER:
                 break

@@ -4,10 +4,11 @@ from __future__ import annotations
 import posix
 
 from ..errors import UsageError
+from ..log import utf8
 from ..paths import absolute
+from ..state.switches import TRACE_FILE
 from .flags import Command, Flag
 from .pager import colour, columns, page
-from .tracing import FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,31 +60,29 @@ def shown(call: Call, names: Sequence[str]) -> str:
         from ..traceview.page import page as document
         return document(runs)
     from ..traceview.waterfall import waterfall
-    return "\n".join(waterfall(one, columns(COLUMNS), colour(), blocks()) for one in runs)
+    return "\n".join(waterfall(one, columns(COLUMNS), colour(), utf8()) for one in runs)
 
 
 def runs_of(call: Call, name: str) -> list[Run]:
     """The runs of a trace. UsageError when there are none."""
     from ..traceview import records
     path = absolute(name)
+    odd: list[str] = []
     if "/" in name or _is_file(path):
-        found = records.read(path)
+        found = records.read(path, odd)
     else:
-        found = records.of_container(records.read(f"{call.root}/{FILE}"), name)
+        try:
+            found = records.of_container(records.read(f"{call.root}/{TRACE_FILE}", odd), name)
+        except UsageError as fault:
+            raise UsageError(f"{name} is no file, and no container's trace is to be had: {fault}") from None
+    if odd:
+        more = f", and {len(odd) - 1} more" if len(odd) > 1 else ""
+        call.log.warning(f"{odd[0]} (left out{more})")
     wanted = call.text("command")
     found = [run for run in found if wanted in ("", run.command)]
     if not found:
         raise UsageError(f"{name}: the trace has no run" + (f" of {wanted}" if wanted else " of this container"))
     return found
-
-
-def blocks() -> bool:
-    """Whether the output may have Unicode's blocks: by the locale, as other programs decide it (locale(7))."""
-    for name in (b"LC_ALL", b"LC_CTYPE", b"LANG"):
-        value = posix.environ.get(name)
-        if value:
-            return b"utf" in value.lower()
-    return False
 
 
 def _is_file(path: str) -> bool:

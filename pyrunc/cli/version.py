@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from .. import __version__
+from ..seccomp.library import facts
 from ..version import SPEC, commit
 from .output import emit
 
@@ -21,9 +22,8 @@ def print_version() -> int:
 
 
 def libseccomp() -> str:
-    """The version of the library that profiles are compiled with; "none" before the native module is built."""
+    """The version of the library that profiles are compiled with; "none" before the module for it is built."""
     try:
-        from ..seccomp.compile import version
+        return facts()[0]
     except ImportError:
         return "none"
-    return version()

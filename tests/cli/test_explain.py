@@ -161,6 +161,8 @@ def test_what_check_finds_stands_below_its_step(bundle: Path, capfd: pytest.Capt
     assert f"mounts[{index}]" in lines[place - 1] and f"mounts[{index}]" in lines[place] and "/no/such" in lines[place]
     assert "1 error and " in lines[0] and lines[0].endswith("(see !)")
     assert "nosuch" in lines[-1]                                  # it belongs to no step
+    chosen = printed(capfd, "explain", "-b", bundle, "mounts.proc").splitlines()
+    assert "error" not in chosen[0] and "1 warning (see !)" in chosen[0], "the head counts what is to be seen below it"
     assert not any("!" in line for line in printed(capfd, "explain", "--no-check", "-b", bundle).splitlines()[:1])
     found = json.loads(printed(capfd, "explain", "-f", "json", "-b", bundle))["findings"]
     assert {"error", "warning"} == {finding["level"] for finding in found}

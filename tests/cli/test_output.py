@@ -4,6 +4,10 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,10 @@ from pyrunc.cli.list import table
 from pyrunc.cli.main import main
 from pyrunc.cli.ps import only
 from pyrunc.errors import UsageError
+from pyrunc.kernel import small_file
+from pyrunc.state import process_id
+from tests.bundles import minimal
+from tests.traceview.samples import record, write
 
 from ..state.made import World
 
@@ -71,6 +79,29 @@ def test_list(made: World, capfd: pytest.CaptureFixture[str], user: str) -> None
         ("b", "stopped", user), ("long-enough-to-widen-the-column", "running", user)]
 
 
+def test_a_list_asks_the_host_once(made: World, capfd: pytest.CaptureFixture[str],
+                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each container it asked for the boot two times, and searched /etc/passwd for the owner."""
+    for number in range(3):
+        made.running(f"c{number}")
+    asked: list[str] = []
+
+    def read(path: str) -> str:
+        asked.append(path)
+        return small_file.read(path)
+
+    def getpwuid(uid: int, find: Callable[[int], pwd.struct_passwd] = pwd.getpwuid) -> pwd.struct_passwd:
+        asked.append("owner")
+        return find(uid)
+    monkeypatch.setattr(process_id, "read", read)
+    monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+    for _ in range(2):                             # what it has found out is not kept for the next
+        asked.clear()
+        assert main(["--root", str(made.root), "list"]) == 0
+        assert capfd.readouterr().out.count(" running ") == 3
+        assert asked.count("owner") == asked.count("/proc/sys/kernel/random/boot_id") == 1
+
+
 def test_an_empty_list(made: World, capfd: pytest.CaptureFixture[str]) -> None:
     main(["--root", str(made.root), "list"])
     assert capfd.readouterr().out == "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
@@ -88,6 +119,21 @@ def test_one_broken_container_does_not_hide_the_others(made: World, capfd: pytes
     assert main(["--log", str(log), "--root", str(made.root), "list", "-q"]) == 0
     assert capfd.readouterr().out == "a\n"
     assert "level=warning" in log.read_text() and "load container b: " in log.read_text()
+
+
+def test_a_reader_that_has_seen_enough_gets_no_error(tmp_path: Path) -> None:
+    """`pyrunc explain | head`: the end is SIGPIPE's, without a word."""
+    mounts = [{"destination": f"/tmp/{number}", "type": "tmpfs", "source": "tmpfs"} for number in range(2000)]
+    (tmp_path / "config.json").write_text(json.dumps(minimal(mounts=mounts)))
+    trace = write(tmp_path / "t", [record(f"a.step{number}", number, 1.0) for number in range(4000)])
+    for words in (["explain", "--no-check", "--bundle", tmp_path], ["trace", "show", trace]):
+        with subprocess.Popen([sys.executable, "-m", "pyrunc", *words], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as command:
+            assert command.stdout is not None and command.stderr is not None
+            assert command.stdout.readline()
+            command.stdout.close()
+            assert command.stderr.read() == b""
+        assert command.returncode == -signal.SIGPIPE
 
 
 def test_table() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,13 +13,16 @@ from ..state.made import World
 
 
 @pytest.mark.parametrize("format", ["json", "table"])
-@pytest.mark.parametrize(("cgroup", "error"), [
-    ("", "container c has no cgroup, so its processes are not known"),
-    ("/sys/fs/cgroup/no-such", "container not running: cgroup /sys/fs/cgroup/no-such is gone")])
-def test_no_list_is_no_empty_list(cgroup: str, error: str, format: str, made: World,
+@pytest.mark.parametrize(("state", "error"), [
+    ({}, "container c has no cgroup, so its processes are not known"),
+    ({"cgroup": "/sys/fs/cgroup/no-such"}, "container c has no cgroup, so its processes are not known"),   # spared it
+    ({"cgroup": "/sys/fs/cgroup/no-such", "cgroup_inode": 7, "cgroup_made": True},
+     "container not running: cgroup /sys/fs/cgroup/no-such is gone")])
+@pytest.mark.usefixtures("private_world")
+def test_no_list_is_no_empty_list(state: dict[str, Any], error: str, format: str, made: World,
                                   capfd: pytest.CaptureFixture[str]) -> None:
     """It was the heading alone, or [], and status 0."""
-    made.stopped("c", cgroup=cgroup)
+    made.stopped("c", **state)
     assert main(["--root", str(made.root), "ps", "--format", format, "c"]) == 1
     told = capfd.readouterr()
     assert told.out == "" and error in told.err

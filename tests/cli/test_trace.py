@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from pyrunc.cli import main as cli
 from tests import browser, bundles
 from tests.bundles import docker_like
+from tests.container import strace
 from tests.runtimes import Runtime
 from tests.traceview.samples import create, failed, write
 
@@ -88,6 +90,49 @@ def test_a_command_that_the_trace_has_not_is_an_error(tmp_path: Path, capfd: pyt
     trace = write(tmp_path / "t", create())
     assert cli.main(["trace", "show", "--command", "exec", trace]) == 1
     assert "the trace has no run of exec" in capfd.readouterr().err
+
+
+def test_a_trace_that_was_cut_is_shown_with_a_warning(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    trace = Path(write(tmp_path / "t", create()))
+    trace.write_bytes(trace.read_bytes()[40:-40])
+    assert cli.main(["trace", "show", str(trace)]) == 0
+    shown, warned = capfd.readouterr()
+    assert "4 steps" in shown and "line 1: not a record" in warned and "left out, and 1 more" in warned
+
+
+def test_a_step_that_fails_has_its_own_time(runtime: Runtime, place: Path, name: str) -> None:
+    """Not that of its explanation, of a stop, or of the undoing, which come after it."""
+    missing = {"destination": "/data", "source": "/no/such", "options": ["bind"]}
+    bundle = bundles.bundle(place / "bundle", docker_like(mounts=[*bundles.MOUNTS, missing]))
+    argv = runtime.argv("--trace", place / "trace", "create", "--bundle", bundle, name)
+    assert subprocess.run(argv, capture_output=True).returncode == 1
+    records = [json.loads(line) for line in (place / "trace").read_text().splitlines()]
+    *_, before, failed = records
+    assert failed["step"] == "binds.source" and "/no/such" in failed["outcome"] and failed["duration"] > 0
+    ended = datetime.fromisoformat(before["time"]) + timedelta(microseconds=before["duration"])
+    assert abs(datetime.fromisoformat(failed["time"]) - ended) < timedelta(milliseconds=20)
+
+
+def test_what_looking_on_takes_in_system_calls(runtime: Runtime, place: Path, name: str) -> None:
+    """A bound that no load changes (tests/bench/trace.py has the times): without a trace one look for each switch file,
+    and none for reports; with it a few calls for the whole run, not some for each step."""
+    bundle = bundles.bundle(place / "bundle")
+
+    def create(*flags: str) -> list[str]:
+        argv = runtime.argv("create", "--bundle", bundle, name)
+        called = [call.text for call in strace.traced([argv[0], *flags, *argv[1:]])]
+        runtime.ok("delete", "--force", name)
+        return called
+    create()                                               # whatever is made only once
+    off, named = create(), create("--trace", str(place / "t"))
+    (runtime.root / "@trace").touch()
+    switched = create()
+    (runtime.root / "@trace").unlink()
+    looked = [text for text in off if "/@" in text and "/@seccomp" not in text]
+    assert ["/@trace" in text or "/@break" in text for text in looked] == [True, True]
+    assert all("ENOENT" in text for text in looked), looked
+    assert len(named) - len(off) <= 8 and len(switched) - len(off) <= 16
+    assert len((place / "t").read_text().splitlines()) > 60
 
 
 # ---- in a browser -------------------------------------------------------------------------------------------------
