@@ -19,16 +19,33 @@ def program() -> str:
     return path
 
 
-def screenshot(page: Path, width: int, height: int, dark: bool = False) -> list[list[Pixel]]:
-    """What a window of this size shows of a file, row by row, red, green and blue of each pixel."""
+def screenshot(page: Path | str, width: int, height: int, dark: bool = False, after: int = 0,
+               kept: Path | None = None) -> list[list[Pixel]]:
+    """What a window of this size shows of a file or an address, row by row, red, green and blue of each pixel.
+
+    after   milliseconds of the page's own clock
+    kept    where the picture is left
+    """
     with tempfile.TemporaryDirectory(prefix="pyrunc-browser-") as place:
         picture = Path(place, "picture.png")
         subprocess.run([program(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                         f"--user-data-dir={place}/profile", f"--window-size={width},{height}",
                         f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-                        f"--screenshot={picture}", page.as_uri()],
+                        *([f"--virtual-time-budget={after}"] if after else []),
+                        f"--screenshot={picture}", page if isinstance(page, str) else page.as_uri()],
                        check=True, timeout=100, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if kept is not None:
+            shutil.copyfile(picture, kept)
         return pixels(picture.read_bytes())
+
+
+def document(address: str, after: int) -> str:
+    """The page at an address as its script has made it, after so many milliseconds of its own clock."""
+    with tempfile.TemporaryDirectory(prefix="pyrunc-browser-") as place:
+        done = subprocess.run([program(), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
+                               f"--user-data-dir={place}/profile", f"--virtual-time-budget={after}", address],
+                              check=True, timeout=100, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        return done.stdout
 
 
 def pixels(png: bytes) -> list[list[Pixel]]:

@@ -36,6 +36,9 @@ def _events(run: Run, number: int) -> Iterator[dict[str, Any]]:
         yield {"ph": "X", "name": span.id, "cat": "barrier" if span.barrier else span.step.partition(".")[0],
                "pid": number, "tid": LANES.index(span.lane), "ts": round(zero + span.begin, 1),
                "dur": span.duration or 0.0, "args": _about(span), **({} if span.ok else {"cname": "terrible"})}
+    for text in run.warnings:
+        yield {"ph": "i", "s": "p", "name": f"warning: {text}", "pid": number, "tid": 0,
+               "ts": round(zero + run.duration, 1)}
 
 
 def _about(span: Span) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def export(runs: Sequence[Run], exporter: SpanExporter) -> None:
             if not step.ok:
                 span.set_status(Status(StatusCode.ERROR, step.outcome))
             span.end(_ns(zero + step.end))
+        for text in run.warnings:
+            whole.add_event("warning", {"message": text}, _ns(zero + run.duration))
         if run.failed:
             whole.set_status(Status(StatusCode.ERROR, run.failed.outcome))
         whole.end(_ns(zero + run.duration))

@@ -34,7 +34,8 @@ li:hover { background: #8882; }
 li:hover .more, li:focus-within .more { display: block; }
 .key span { display: inline-block; margin-right: 1.2rem; } .key i { display: inline-block; width: .8rem; height: .8rem;
         border-radius: 2px; margin-right: .35rem; vertical-align: -.1rem; }
-.fault { color: var(--fault); font-family: ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
+.fault { color: var(--fault); }
+.fault, .warning { font-family: ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 
 
@@ -52,9 +53,9 @@ def page(runs: Sequence[Run]) -> str:
 
 def _section(run: Run, scale: float) -> str:
     title = " ".join(part for part in (run.command or "run", run.container) if part)
-    about = ", ".join(part for part in (f"{len(run.spans)} steps in {run.duration / 1000:.2f} ms", run.time,
-                                        f"pyrunc {run.version}" if run.version else "") if part)
+    about = ", ".join(part for part in (run.took(), run.time, f"pyrunc {run.version}" if run.version else "") if part)
     fault = f'<p class="fault">{escape(run.failed.outcome)}</p>' if run.failed else ""
+    fault += "".join(f'<p class="warning">warning: {escape(text)}</p>' for text in run.warnings)
     return (f"<section><h1>{escape(title)}</h1><p>{escape(about)}</p>{fault}<ol>"
             + "".join(_row(span, scale) for span in run.spans) + "</ol></section>\n")
 

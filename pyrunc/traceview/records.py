@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import posix
 
-from ..config.load import loads
+from ..config.load import loads, read_all
 from ..errors import UsageError, strerror
 
 TYPE_CHECKING = False
@@ -16,7 +16,6 @@ LANES = ("runtime", "init", "C")
 _LANE_OF = {"parent": "runtime", "child": "init", "last": "C", "barrier": "runtime"}
 #: A trace that engines append to grows; more than this is not read into memory. Bytes.
 LARGEST = 256 << 20
-CHUNK = 1 << 20
 
 
 class Span:
@@ -58,6 +57,7 @@ class Run:
 
     container, command, plan, version   as the trace says, "" where it is of a pyrunc that did not say
     time                                when it began, RFC 3339
+    warnings                            what it had to say besides
     """
 
     def __init__(self, records: Sequence[dict[str, Any]]) -> None:
@@ -65,6 +65,8 @@ class Run:
         self.time = str(first["time"])
         self.container, self.command = str(first.get("container") or ""), str(first.get("command") or "")
         self.plan, self.version = str(first.get("plan") or ""), str(first.get("version") or "")
+        self.warnings = [text for record in records if isinstance(record.get("warnings"), list)
+                         for text in record["warnings"] if isinstance(text, str)]
         zero = microseconds(self.time)
         counts: dict[str, int] = {}
         self.spans: list[Span] = []
@@ -90,7 +92,12 @@ class Run:
         what = " ".join(part for part in (self.command or "run", self.container) if part)
         made = ", ".join(part for part in (f"pyrunc {self.version}" if self.version else "", self.time) if part)
         end = f", failed in {self.failed.id}" if self.failed else ""
-        return f"{what} ({made}): {len(self.spans)} steps in {self.duration / 1000:.2f} ms{end}"
+        return f"{what} ({made}): {self.took()}{end}"
+
+    def took(self) -> str:
+        """How many steps, and how long they took together."""
+        count = len(self.spans)
+        return f"{count} step{'s' if count != 1 else ''} in {self.duration / 1000:.2f} ms"
 
 
 def microseconds(time: str) -> float:
@@ -103,18 +110,26 @@ def microseconds(time: str) -> float:
     return since.days * 86_400e6 + since.seconds * 1e6 + since.microseconds
 
 
-def read(path: str) -> list[Run]:
-    """The runs in a trace file, in its order. UsageError that names the file, and the line that is no record."""
+def read(path: str, odd: list[str] | None = None) -> list[Run]:
+    """The runs in a trace file, in its order. UsageError that names the file, and a line that is no record if all are.
+
+    odd   gets the others: a trace that was cut, or whose disk was full for a moment, still has its other lines
+    """
     try:
         data = _content(path)
     except OSError as fault:
         raise UsageError(f"{path}: {strerror(fault.errno or 0)}") from None
-    records = []
+    records, faults = [], []
     for number, line in enumerate(data.split(b"\n"), 1):
         if line.strip():
-            records.append(_record(line, f"{path}: line {number}"))
+            try:
+                records.append(_record(line, f"{path}: line {number}"))
+            except UsageError as fault:
+                faults.append(fault)
     if not records:
-        raise UsageError(f"{path}: it holds no trace")
+        raise faults[0] if faults else UsageError(f"{path}: it holds no trace")
+    if odd is not None:
+        odd += [str(fault) for fault in faults]
     return [Run(group) for group in _groups(records)]
 
 
@@ -126,15 +141,12 @@ def of_container(runs: Sequence[Run], id: str) -> list[Run]:
 def _content(path: str) -> bytes:
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        parts, size = [], 0
-        while part := posix.read(fd, CHUNK):
-            parts.append(part)
-            size += len(part)
-            if size > LARGEST:
-                raise UsageError(f"{path}: more than {LARGEST >> 20} MiB; take a part of it, by lines")
-        return b"".join(parts)
+        data = read_all(fd, LARGEST)
     finally:
         posix.close(fd)
+    if len(data) > LARGEST:
+        raise UsageError(f"{path}: more than {LARGEST >> 20} MiB; take a part of it, by lines")
+    return data
 
 
 def _record(line: bytes, place: str) -> dict[str, Any]:

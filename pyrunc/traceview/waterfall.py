@@ -41,6 +41,8 @@ def waterfall(run: Run, columns: int = 100, colour: bool = False, blocks: bool =
         if rest >= 24 and about:
             text = f"{text:<{left + bar + 2}}{cut(about, rest)}"
         lines.append(_coloured(text.rstrip(), span, colour))
+    if run.warnings:
+        lines += ["", *(visible(f"warning: {text}") for text in run.warnings)]
     if run.failed is not None:
         lines += ["", visible(run.failed.outcome)]
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ import pytest
 
 from pyrunc.traceview.chrome import chrome
 from pyrunc.traceview.difference import difference
+from pyrunc.traceview.otel import otel
 from pyrunc.traceview.page import page
 from pyrunc.traceview.records import Run, read
 from pyrunc.traceview.waterfall import waterfall
@@ -61,6 +62,18 @@ def test_nothing_in_a_trace_steers_the_terminal(tmp_path: Path) -> None:
     evil = "\x1b]0;owned\x07\r\n\u202e"
     run, = run_of(tmp_path, [record("a.b", 0, 1.0, what=evil, where=evil, outcome=evil, container=evil)])
     assert not set(waterfall(run, 200)) & set("\x1b\x07\r\u202e")
+
+
+def test_warnings_are_in_every_picture(tmp_path: Path) -> None:
+    *before, last = create()
+    run, = run_of(tmp_path, [*before, {**last, "warnings": ["a <b>", 7, "c\x1b"]}])
+    assert run.warnings == ["a <b>", "c\x1b"]
+    assert waterfall(run, 100).endswith("\n\nwarning: a <b>\nwarning: c\\x1b\n")
+    assert "warning: a &lt;b&gt;" in page([run]) and "\x1b" not in page([run])
+    instant = [event["name"] for event in json.loads(chrome([run]))["traceEvents"] if event["ph"] == "i"]
+    assert instant == ["warning: a <b>", "warning: c\x1b"]
+    spans = [json.loads(line) for line in otel([run]).splitlines()]
+    assert [event["attributes"]["message"] for event in spans[-1]["events"]] == run.warnings
 
 
 # ---- Perfetto -----------------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ def test_traces_without_plans_are_told_apart_by_the_runtimes_process(tmp_path: P
 def test_a_step_that_its_process_did_not_survive_has_no_end(tmp_path: Path) -> None:
     run, = records.read(write(tmp_path / "t", [record("process.execute", 0, None, outcome="unfinished")]))
     assert run.spans[0].duration is None and run.spans[0].end == 0 and run.spans[0].ok
+    assert run.took() == "1 step in 0.00 ms"
 
 
 @pytest.mark.parametrize(("content", "said"), [
@@ -56,7 +57,6 @@ def test_a_step_that_its_process_did_not_survive_has_no_end(tmp_path: Path) -> N
     (b'{"step": 7, "time": "2026-01-02T03:04:05.000000Z"}\n', "line 1: not a record"),
     (b'{"step": "a.b", "time": "yesterday"}\n', "line 1: not a record"),
     (b'{"step": "a.b", "time": "2026-01-02T03:04:05"}\n', "line 1: not a record"),
-    (json.dumps(record("a.b", 0, 1.0)).encode() + b"\n{\n", "line 2: not a record"),
     (b"\xff\xfe\n", "line 1: not a record"),
 ])
 def test_what_is_no_trace_is_refused_with_its_place(tmp_path: Path, content: bytes, said: str) -> None:
@@ -65,6 +65,16 @@ def test_what_is_no_trace_is_refused_with_its_place(tmp_path: Path, content: byt
     with pytest.raises(UsageError, match=said) as refused:
         records.read(str(path))
     assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("at", [0, 3, 6])
+def test_a_line_that_was_cut_leaves_the_others(tmp_path: Path, at: int) -> None:
+    lines = [json.dumps(one) for one in create()]
+    path = tmp_path / "t"
+    path.write_text("\n".join([*lines[:at], lines[at - 1][:-at - 9], *lines[at:]]))
+    odd: list[str] = []
+    run, = records.read(str(path), odd)
+    assert len(run.spans) == 6 and len(odd) == 1 and odd[0].startswith(f"{path}: line {at + 1}: not a record")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
