@@ -5,10 +5,11 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..errors import StateError
 from ..state.container import Container as Record
+from .checkpoints import OfCheckpoint, chosen
 from .process import NOTHING, Process, Stdio, Stream, Streams, number_of, three
 
 if TYPE_CHECKING:
@@ -31,17 +32,20 @@ class Container:
         self._runtime, self.id, self.init = runtime, id, init
 
     def start(self) -> None:
-        """Let it run its program (runtime.md#start). StateError unless it is `created`, StepError as a hook fails."""
+        """Let it run its program (runtime.md#start).
+
+        Raises StateError unless it is `created`, StepError when its program cannot be executed or a hook fails.
+        """
         self._call("start")
 
     def exec(self, process: Mapping[str, Any] | Sequence[str], stdin: Stream = NOTHING, stdout: Stream = NOTHING,
              stderr: Stream = NOTHING, stdio: Stdio = NOTHING) -> Process:
-        """Run one more process in it.
+        """Run one more process in it (docs/process.md; the program may be one of its own files, as execvp(3) finds it).
 
         process  as `process` of config.json, or the arguments alone; what is left out is the container's
         stdin, stdout, stderr  a descriptor or file, PIPE, or None for /dev/null; with a terminal none of them counts
         stdio  all three, or one stream for each of them: exec(["ps"], stdio=PIPE)
-        Raises StateError when it does not run, StepError when the process cannot be made.
+        Raises StateError when it does not run, ConfigError, StepError when the process cannot be made.
         """
         given = dict(process) if isinstance(process, Mapping) else {"args": list(process)}
         streams = Streams(*three(stdio, stdin, stdout, stderr))
@@ -55,31 +59,63 @@ class Container:
         return self._runtime.made(answer, fds, streams)
 
     def kill(self, signal: int | str = "TERM", all: bool = False) -> None:
-        """Send a signal to its init, or to all its processes. StateError when it does not run."""
+        """Send a signal to its init, or to all its processes (runtime.md#kill).
+
+        signal  a number or a name of signal(7), "TERM" or "SIGTERM"
+        Raises ValueError for what is no signal, StateError unless it is created, running or paused.
+        """
         self._call("kill", signal=number_of(signal), all=all)
 
     def pause(self) -> None:
-        """Stop all its processes where they are. StateError unless it runs."""
+        """Stop all its processes where they are, by the cgroup's freezer (cgroup-v2.rst, cgroup.freeze).
+
+        Raises StateError unless it is created or running, StepError when they have not stopped within 10 seconds.
+        """
         self._call("pause")
 
     def resume(self) -> None:
-        """Let them go on. StateError unless it is paused."""
+        """Let them go on. Raises StateError unless it is paused, StepError."""
         self._call("resume")
 
     def update(self, resources: Mapping[str, Any]) -> None:
-        """Change its limits: resources is as `linux.resources` of config.json, and what it leaves out stays."""
+        """Change its limits; what is left out stays as it is.
+
+        resources  as `linux.resources` of config.json (config-linux.md#control-groups): in bytes and microseconds
+        Raises ConfigError, StateError unless it is created, running or paused, and StepError; then the old limits hold.
+        """
         self._call("update", resources=dict(resources))
 
     def delete(self, force: bool = False) -> None:
-        """Remove it. With force it is killed first, and one that is gone is fine. StateError while it runs."""
+        """Remove it (runtime.md#delete).
+
+        force  kill it first; that it is gone is no error then
+        Raises StateError while it runs, StepError; it can be tried again.
+        """
         self._call("delete", force=force)
+        self._gone()
+
+    def checkpoint(self, image_path: str, **choices: Unpack[OfCheckpoint]) -> None:
+        """Have CRIU write its processes to images, from which Runtime.restore makes it again (docs/checkpoint.md).
+
+        It is deleted afterwards, except with leave_running=True or pre_dump=True.
+        image_path  the images' directory, absolute; it is made if need be
+        choices     of OfCheckpoint in library/checkpoints.py, by the names of the command line's flags
+        Raises UsageError, StateError unless it runs or is paused, StepError when CRIU fails, PyruncError without CRIU.
+        """
+        self._call("checkpoint", choices=chosen(image_path, choices, OfCheckpoint))
+        if not (choices.get("leave_running") or choices.get("pre_dump")):
+            self._gone()
+
+    def _gone(self) -> None:
+        """It was deleted."""
         if self.init is not None:
             with suppress(StateError, TimeoutError):           # what it ended with can still be asked for
                 self.init.wait(ENDING)
             self.init.close()
 
     def state(self) -> dict[str, Any]:
-        """The state as runtime.md#state has it, with `rootfs` and `created`. StateError when it is gone."""
+        """The state as runtime.md#state has it, with `rootfs` and `created` (a time by RFC 3339). StateError when it is
+        gone."""
         return self._record().described()
 
     @property

@@ -4,12 +4,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 from ..errors import StateError, UsageError
 from ..keeper.errors import unpack
 from ..state.container import Container as Record
 from ..state.store import default_root
+from .checkpoints import OfRestore, chosen
 from .connection import Connection
 from .container import Container
 from .observer import Observer, tell
@@ -44,19 +45,22 @@ class Runtime:
         stdio  all three, or one stream for each of them
         Raises UsageError, ConfigError, StateError, StepError; then nothing is left behind.
         """
-        if not bundle and config is None:
-            raise UsageError("create needs a bundle or a config")
-        place = os.path.abspath(bundle) if bundle else _place(config or {})
         streams = Streams(*three(stdio, stdin, stdout, stderr))
-        try:
-            answer, fds = self.call("create", streams.theirs, id=id, bundle=place, options=self._options(),
-                                    config=None if config is None else dict(config))
-        except BaseException:
-            streams.close()
-            raise
-        finally:
-            streams.given()
-        return Container(self, id, self.made(answer, fds, streams))
+        return self._make("create", id, bundle, config, streams)
+
+    def restore(self, id: str, image_path: str, bundle: str = "", config: Mapping[str, Any] | None = None,
+                stdin: Stream = NOTHING, stdout: Stream = NOTHING, stderr: Stream = NOTHING, stdio: Stdio = NOTHING,
+                **choices: Unpack[OfRestore]) -> Container:
+        """Make a container again from what Container.checkpoint wrote; its processes run on from there.
+
+        image_path  the images' directory, absolute
+        choices     of OfRestore in library/checkpoints.py, by the names of the command line's flags
+        The rest is as for create; the streams take the place of those pipes that the init had.
+        Raises what create raises, StepError when CRIU fails, PyruncError without CRIU; then nothing is left behind.
+        """
+        wanted = chosen(image_path, choices, OfRestore)
+        streams = Streams(*three(stdio, stdin, stdout, stderr))
+        return self._make("restore", id, bundle, config, streams, choices=wanted)
 
     def container(self, id: str) -> Container:
         """A container that exists. StateError when there is none."""
@@ -90,6 +94,21 @@ class Runtime:
 
     def __repr__(self) -> str:
         return f"<Runtime {self.root}>"
+
+    def _make(self, operation: str, id: str, bundle: str, config: Mapping[str, Any] | None, streams: Streams,
+              **request: Any) -> Container:
+        try:
+            if not bundle and config is None:
+                raise UsageError(f"{operation} needs a bundle or a config")
+            place = os.path.abspath(bundle) if bundle else _place(config or {})
+            answer, fds = self.call(operation, streams.theirs, id=id, bundle=place, options=self._options(),
+                                    config=None if config is None else dict(config), **request)
+        except BaseException:
+            streams.close()
+            raise
+        finally:
+            streams.given()
+        return Container(self, id, self.made(answer, fds, streams))
 
     # ---- for Container ----------------------------------------------------------------------------------
     def call(self, operation: str, fds: Sequence[int] = (), **request: Any) -> tuple[dict[str, Any], list[int]]:

@@ -15,7 +15,7 @@ from pyrunc.cli.main import main
 from pyrunc.engine import run
 from pyrunc.engine.facts import Facts
 from pyrunc.engine.step import Barrier, Step
-from pyrunc.runtime import exec as runtime_exec
+from pyrunc.state import container as state_container
 
 TREE = Path(__file__).parent.parent.parent
 
@@ -67,6 +67,6 @@ def serve(folder: str, argv: list[str]) -> int:
                     walk[:] = [(index, Failing(step, when, number) if ids[index] == id else step, side)
                                for index, step, side in walk]
 
-    runtime_exec.ENDING = 0.05           # how long an exec waits to see whether it failed because the container ends
+    state_container.ENDING = 0.05           # how long an exec waits to see whether it failed because the container ends
     run.Engine = Engine  # type: ignore[misc]
     return main(argv)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import pytest
 
 import pyrunc
 from tests import world
+from tests.bundles import SLEEPER
 from tests.library import faulty
 from tests.library.conftest import config_of
 from tests.library.test_keeper import keeper_of, memory, myself, until
@@ -28,9 +30,10 @@ LIMITS = {"unified": {"cgroup.max.descendants": "100", "cgroup.max.depth": "10"}
 class Place:
     """A library whose keeper can be made to fail."""
 
-    def __init__(self, folder: str, rootfs: str, name: str) -> None:
+    def __init__(self, folder: str, rootfs: str, name: str, *args: str) -> None:
         self.folder, self.name = Path(folder), name
-        self.config = config_of(Path(rootfs), hooks=HOOKS)
+        self.config = config_of(Path(rootfs), *args, hooks=HOOKS)
+        self.images = str(self.folder / "images")
         os.environ["PYRUNC"] = str(faulty.program(self.folder))
         self.cgroup = ""
         self.library = pyrunc.Runtime(root=str(self.folder / "state"))
@@ -50,15 +53,18 @@ class Place:
     def create(self) -> pyrunc.Container:
         return self.library.create(self.name, config=self.config)
 
+    def restore(self) -> pyrunc.Container:
+        return self.library.restore(self.name, self.images, config=self.config)
+
     def running(self) -> pyrunc.Container:
         container = self.create()
         container.start()
+        self.cgroup = json.loads((self.folder / "state" / self.name / "state.json").read_text())["cgroup"]
         return container
 
     def life(self) -> None:
         """Every operation once, without a fault."""
         with self.running() as container:
-            self.cgroup = json.loads((self.folder / "state" / self.name / "state.json").read_text())["cgroup"]
             with container.exec(["true"]) as process:
                 assert process.wait(60) == 0
             container.update(LIMITS)
@@ -66,6 +72,12 @@ class Place:
             container.resume()
             container.kill("KILL", all=True)
             container.wait(60)
+
+    def life_in_images(self) -> None:
+        """checkpoint and restore once, without a fault. The images stay."""
+        self.running().checkpoint(self.images)
+        with self.restore() as container:
+            assert container.status == "running"
 
     def nothing_is_left(self) -> None:
         assert self.library.containers() == []
@@ -183,15 +195,54 @@ def delete(place: Place) -> Iterator[str]:
             yield f"{id} {when}"
 
 
+def checkpoint(place: Place) -> Iterator[str]:
+    """The container goes on, and the next try writes it; what fails when it is written leaves a stopped one."""
+    for id in place.steps("checkpoint"):
+        for when in ("before", "after"):
+            container = place.running()
+            place.fail("checkpoint", id, when)
+            with pytest.raises(pyrunc.StepError, match="input/output error") as raised:
+                container.checkpoint(place.images)
+            assert raised.value.id == id
+            place.faultless()
+            if (id, when) == ("checkpoint.dump", "after"):
+                assert container.wait(60) == -signal.SIGKILL
+                assert container.status == "stopped"
+                container.delete()
+            else:
+                assert container.status == "running"
+                container.checkpoint(place.images)
+            place.nothing_is_left()
+            yield f"{id} {when}"
+
+
+def restore(place: Place) -> Iterator[str]:
+    """From the images, which each failed one leaves as they were."""
+    for id in place.steps("restore"):
+        for when in ("before", "after"):
+            place.fail("restore", id, when)
+            with pytest.raises(pyrunc.StepError, match="input/output error") as raised:
+                place.restore()
+            assert raised.value.id == id
+            place.nothing_is_left()
+            yield f"{id} {when}"
+    place.faultless()
+    with place.restore() as container:
+        assert container.status == "running"
+
+
 PLANS: dict[str, Callable[[Place], Iterator[str]]] = {
-    "create": create, "start": start, "exec": exec, "short": short, "delete": delete}
+    "create": create, "start": start, "exec": exec, "short": short, "delete": delete,
+    "checkpoint": checkpoint, "restore": restore}
 
 
 def tried(which: str, *given: Any) -> None:
     """All faults of one plan, and this process around each of them. Prints how many there were."""
-    place = Place(*given)
+    images = PLANS[which] in (checkpoint, restore)
+    place = Place(*given, *(SLEEPER if images else ()))       # (of a shell its sleep would be another process)
+    life = place.life_in_images if images else place.life
     with place.library:
-        place.life()
+        life()
         held, before, (maps, resident) = place.fds_of_keeper(), myself(), memory()
         count = 0
         opened = {"created": 0, "exec": 2, "short": 2}.get(which, 0)       # pidfd of a container that lives
@@ -201,7 +252,7 @@ def tried(which: str, *given: Any) -> None:
             assert len(now.pop("fds")) <= len(before["fds"]) + opened, what
             assert now == {key: value for key, value in before.items() if key != "fds"}, what
         place.faultless()
-        place.life()
+        life()
         place.nothing_is_left()
         assert myself() == before
         assert memory()[0] <= maps + 2 and memory()[1] <= resident + 1024
@@ -214,6 +265,19 @@ def tried(which: str, *given: Any) -> None:
 def test_a_fault_at_each_step_of(which: str, least: int, private_world: None, place: Path, rootfs: Path,
                                  name: str) -> None:
     """In a process of its own: the tests' own has a thread, and grows with what the guest says."""
+    all_faults_of(which, least, place, rootfs, name)
+
+
+@pytest.mark.guest
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("which", "least"), [("checkpoint", 8), ("restore", 28)])
+def test_a_fault_at_each_step_with_criu_of(which: str, least: int, private_world: None, place: Path, rootfs: Path,
+                                           name: str) -> None:
+    """The same in the guest: CRIU works there."""
+    all_faults_of(which, least, place, rootfs, name)
+
+
+def all_faults_of(which: str, least: int, place: Path, rootfs: Path, name: str) -> None:
     script = f"from tests.library import test_faults; test_faults.tried{(which, str(place), str(rootfs), name)!r}"
     done = subprocess.run([sys.executable, "-c", script], cwd=faulty.TREE, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
