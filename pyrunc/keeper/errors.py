@@ -1,7 +1,7 @@
 """Errors on a channel: the class's name and what it was made of, so that the library raises the same one."""
 from __future__ import annotations
 
-from ..errors import ConfigError, PyruncError, StateError, StepError, UsageError, describe
+from ..errors import ConfigError, NoSuchContainer, PyruncError, StateError, StepError, UsageError, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 #: class -> the attributes that it is made of, in the order of its parameters
 FIELDS: dict[type[PyruncError], tuple[str, ...]] = {
     ConfigError: ("what", "where", "document"),
-    StepError: ("what", "errno", "where", "step", "spec", "hint", "id"),
+    StepError: ("what", "errno", "where", "step", "spec", "hint", "id", "document"),
 }
-PLAIN: dict[str, type[PyruncError]] = {kind.__name__: kind for kind in (StateError, UsageError, PyruncError)}
+PLAIN: dict[str, type[PyruncError]] = {
+    kind.__name__: kind for kind in (NoSuchContainer, StateError, UsageError, PyruncError)}
 WHOLE: dict[str, type[Any]] = {kind.__name__: kind for kind in FIELDS}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import posix
 
 from ..errors import PyruncError, describe
-from ..kernel.posix import Files
+from ..kernel.posix import PosixKernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def run(argv: list[str], pid_file: str) -> tuple[Message, list[int]]:
     if status or not pid_file:
         return {"status": status}, []
     try:
-        made = int(Files().read_file(pid_file))
+        made = int(PosixKernel().read_file(pid_file))
         return {"status": status, "pid": made}, [posix.pidfd_open(made)]
     except (OSError, ValueError) as fault:
         raise PyruncError(f"{argv[0]} has left no process in {pid_file}: "

@@ -2,7 +2,8 @@
 
     {"number": 7, "operation": "create", ...}     from the library, with the descriptors that the operation needs
     {"number": 7, "answer": {...}}                to it, with those that came of it; or "error": [class, fields];
-                                                  and "warnings" and "records", what its plans had to say
+                                                  and "warnings" and "records", what its plans had to say;
+                                                  "lost" with the error when nobody knows how far it has come
     {"exit": 4711, "status": 256, "time": ns}     to it: a process that an answer has named has ended (wait(2), UTC)
 """
 from __future__ import annotations
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 #: Operations that make no process.
 ALONE = ("start", "kill", "pause", "resume", "update", "delete")
-#: Workers that stay, however many CPUs there are.
-MOST = 4
+#: Workers that stay, however many CPUs there are; seconds that an operation waits for one while none answers.
+MOST, PATIENCE = 4, 0.1
 
 
 def again(request: Message) -> bool:
@@ -35,7 +36,7 @@ def again(request: Message) -> bool:
             return bool(Container.load(request["root"], request["id"]).state["pid_namespace"])
         except (PyruncError, KeyError):                   # the worker will say what is wrong
             return False
-    return request["operation"] in ALONE
+    return request["operation"] in (*ALONE, "create")
 
 
 class Keeper:
@@ -44,7 +45,7 @@ class Keeper:
     def __init__(self, channel: Channel, operations: Mapping[str, Operation]) -> None:
         self.channel = channel
         self.loop = Loop()
-        self.nursery = Nursery(self.loop, operations, self._ended, min(len(posix.sched_getaffinity(0)), MOST))
+        self.nursery = Nursery(self.loop, operations, self._ended, min(len(posix.sched_getaffinity(0)), MOST), PATIENCE)
         self.unsent: list[tuple[Message, list[int]]] = []
 
     def run(self) -> None:
@@ -90,7 +91,7 @@ class Keeper:
                 close(fds)
         except BlockingIOError:
             pass
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):    # the latter where it had not read all that was there
             self._closed()
             return
         self.loop.watch(self.channel.fileno(), READ | (WRITE if self.unsent else 0), self._ready)

@@ -5,9 +5,14 @@ old. A request may have a name for the process that it makes:
 
     {"number": 7, "operation": "create", "record": "web.1", ...}
 
+and, where the next manager should wait for what comes of it, whom it is about:
+
+    {"number": 8, "operation": "start", "about": "web", ...}
+    {"number": 9, "operation": "working"}         is answered at once: {"working": ["web", ...]}
+
 When that process ends, the keeper writes <directory>/web.1 with "PID STATUS TIME" (wait(2), nanoseconds since the
-epoch) before it tells anybody. Whoever has read the file removes it. The keeper ends when nobody is connected, nothing
-is at work, and no process is left whose end is to be written down.
+epoch) before it tells the other end. Whoever has read the file removes it. The keeper ends when no client is connected,
+no operation is at work, and no process is left whose end is to be written down.
 """
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ import _socket
 import posix
 
 from ..kernel.loop import READ
+from ..kernel.posix import PosixKernel
 from .channel import Channel
 from .keeper import Keeper
 from .nursery import close
@@ -35,6 +41,7 @@ class Lasting(Keeper):
         self.listener, self.directory = listener, directory
         self.names: dict[int, str] = {}                # by pid
         self.working = 0                               # operations without an answer
+        self.about: list[str] = []                     # whom those are about
         self.connected = False
 
     def run(self) -> None:
@@ -46,18 +53,26 @@ class Lasting(Keeper):
         fd, _ = self.listener._accept()  # type: ignore[attr-defined]
         posix.set_inheritable(fd, False)
         if self.connected:
-            self._closed()
+            self._let_go()
         socket = _socket.socket(fileno=fd)
         socket.setblocking(True)
         self.channel, self.connected = Channel(socket), True
         self.loop.watch(fd, READ, self._ready)
 
     def _run(self, request: Message, fds: list[int]) -> None:
+        if request["operation"] == "working":
+            close(fds)
+            self._post({"number": request["number"], "answer": {"working": self.about}}, [])
+            return
         self.working += 1
+        if "about" in request:
+            self.about.append(request["about"])
         super()._run(request, fds)
 
     def _answer(self, request: Message, message: Message, fds: list[int]) -> None:
         self.working -= 1
+        if "about" in request:
+            self.about.remove(request["about"])
         pid = message.get("answer", {}).get("pid", 0)
         if pid and "record" in request:
             self.names[pid] = request["record"]
@@ -91,15 +106,19 @@ class Lasting(Keeper):
             close(fds)
 
     def _closed(self) -> None:
+        self._let_go()
+        self._rest()
+
+    def _let_go(self) -> None:
+        """Of a connection, but not of our work: another may be taking its place."""
         self.loop.forget(self.channel.fileno())
         self.channel.close()
         self.connected = False
         for _, fds in self.unsent:
             close(fds)
         self.unsent.clear()
-        self._rest()
 
     def _rest(self) -> None:
         """End when nothing is left to do. A connection that waits to be taken is something."""
-        if not (self.connected or self.names or self.working):
+        if not (self.connected or self.names or self.working or PosixKernel().readable(self.listener.fileno())):
             self.loop.stop()

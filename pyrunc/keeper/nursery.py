@@ -14,10 +14,12 @@ from _socket import SHUT_RDWR
 from ..errors import PyruncError
 from ..kernel import stopping
 from ..kernel.loop import READ
-from ..kernel.posix import Files
+from ..kernel.posix import PosixKernel
+from ..kernel.prompt import be_prompt
 from . import errors, spawner
 from .channel import Channel, pair
 from .operations import Told
+from .turns import Turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..kernel.loop import Loop, Timer
     from .channel import Message
+    from .turns import Waiting
 
     Operation = Callable[[Message, list[int], Told], tuple[Message, list[int]]]
     #: Called once with the answer (keeper.py) and the descriptors that came with it, which are the callee's.
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
 IDLE = 2.5
 #: Seconds after which a worker is given no further operation: whatever held it up may do so again.
 SLOW = 10.0
+#: Seconds after which a worker that is still at it does not count as one that stays: it waits for a hook, or for a file
+#: system that is gone, and another takes its place. Where operations wait for workers, it is their patience.
+BUSY = 1.0
 
 
 class Worker:
@@ -59,7 +65,7 @@ class Worker:
     @property
     def has_word(self) -> bool:
         """Whether an answer is there to be read, or the end of all answers."""
-        return self.open and Files().readable(self.channel.fileno())
+        return self.open and PosixKernel().readable(self.channel.fileno())
 
 
 class Nursery:
@@ -67,10 +73,13 @@ class Nursery:
 
     ended    called for each process that an answer has named as `pid`, when it has ended
     staying  how many workers may stay at most
+    patience seconds for which an operation waits for one of these while none of them answers (turns.py)
     """
 
-    def __init__(self, loop: Loop, operations: Mapping[str, Operation], ended: Ended, staying: int = 1) -> None:
+    def __init__(self, loop: Loop, operations: Mapping[str, Operation], ended: Ended, staying: int = 1,
+                 patience: float = 0.0) -> None:
         self.loop, self.operations, self.ended, self.staying = loop, operations, ended, staying
+        self.turns = Turns(loop, patience, self._given, self._alone)
         self.workers: dict[int, Worker] = {}              # by pid
         self.kept: set[int] = set()                       # processes whose end is wanted
         self.early: dict[int, tuple[int, int]] = {}       # ends of what no answer has named, while one may
@@ -85,19 +94,48 @@ class Nursery:
         again   a worker may run it that has run others and will run more: the operation makes no process, or one that
                 this process becomes the parent of (Options.heir)
         """
+        one = request, fds, then
+        if not again:
+            self._alone(one)
+        elif self.turns or not self._given(one):
+            if self.turns.patience and self._expecting():
+                self.turns.wait(one)
+            else:
+                self._alone(one)
+
+    def _given(self, one: Waiting) -> bool:
+        """Give an operation to a worker that stays; False when all of them are busy."""
+        request, fds, then = one
         try:
-            if not (again and self._ask(request, fds, then)):
-                worker = self._fork(request, fds, stays=False)
-                worker.then, worker.began = then, time.monotonic()
+            if not self._ask(request, fds, then):
+                return False
+        except OSError as fault:
+            then({"error": errors.pack(fault)}, [])
+        close(fds)
+        return True
+
+    def _alone(self, one: Waiting) -> None:
+        """Run an operation in a worker of its own."""
+        request, fds, then = one
+        try:
+            worker = self._fork(request, fds, stays=False)
+            worker.then, worker.began = then, time.monotonic()
         except OSError as fault:
             then({"error": errors.pack(fault)}, [])
         finally:
             close(fds)
 
+    def _next(self) -> None:
+        """A worker that stays has answered, or has ended."""
+        if self.turns:
+            self.turns.answered()
+
     # ---- workers that stay ------------------------------------------------------------------------------
     def _ask(self, request: Message, fds: list[int], then: Then) -> bool:
         """Give it to a worker that stays; False when all of them are busy."""
-        there = [worker for worker in self.workers.values() if worker.stays and worker.open]
+        now, busy = time.monotonic(), self.turns.patience or BUSY
+        there = [worker for worker in self.workers.values()
+                 if worker.stays and worker.open and (worker.then is None or now - worker.began < busy)]
         for worker in there:
             if worker.then is None and worker.has_word:   # an idle one has nothing to say: it has ended
                 self._forget(worker)
@@ -115,7 +153,7 @@ class Nursery:
         except OSError:                                   # it has ended, and will be reaped
             self._forget(worker)
             return False
-        worker.then, worker.began = then, time.monotonic()
+        worker.then, worker.began = then, now
         return True
 
     def _rest(self, worker: Worker, spent: bool) -> None:
@@ -128,6 +166,7 @@ class Nursery:
     # ---- processes --------------------------------------------------------------------------------------
     def _fork(self, request: Message, fds: list[int], stays: bool) -> Worker:
         mine, its = pair()
+        parent = posix.getpid()
         try:
             pid = posix.fork()
         except OSError:
@@ -135,16 +174,16 @@ class Nursery:
             its.close()
             raise
         if pid == 0:
-            self._work(request, fds, its, stays)
+            self._work(request, fds, its, stays, parent)
         its.close()
         self.workers[pid] = worker = Worker(pid, mine, stays)
         self.loop.watch(mine.fileno(), READ, lambda _: self._ready(worker))
         return worker
 
-    def _work(self, request: Message, fds: list[int], channel: Channel, stays: bool) -> None:
+    def _work(self, request: Message, fds: list[int], channel: Channel, stays: bool, parent: int) -> None:
         """The worker: an operation and its answer, or many; and no way back into the loop."""
         try:
-            become_worker()
+            become_worker(parent)
             if stays:
                 spawner.serve(channel, self.operations)
             else:
@@ -172,6 +211,8 @@ class Nursery:
         then(message, fds)
         if pid in self.early:
             self.ended(pid, *self.early.pop(pid))
+        if worker.stays:
+            self._next()
         if not self._expecting():
             self.early.clear()
 
@@ -224,11 +265,13 @@ class Nursery:
             fault = PyruncError(f"the worker was killed by signal {-how}" if how < 0
                                 else f"the worker exited with status {how} without an answer")
             then, worker.then = worker.then, None
-            then({"error": errors.pack(fault)}, [])
+            then({"error": errors.pack(fault), "lost": True}, [])
         self._forget(worker)
+        if worker.stays:
+            self._next()
 
 
-def become_worker() -> None:
+def become_worker(parent: int) -> None:
     """What a plan expects of its process: signals that stop it, no wake-up descriptor, a session of its own.
 
     It dies with its parent: a plan that nobody waits for is undone by `delete`, as after any SIGKILL.
@@ -239,7 +282,10 @@ def become_worker() -> None:
     for number in stopping.STOPPING:
         _signal.signal(number, stopping.or_die)
     lib.pr_prctl(lib.PR_SET_PDEATHSIG, _signal.SIGKILL, 0, 0, 0)
+    if posix.getppid() != parent:                         # it was killed before: no signal will come
+        posix._exit(0)
     posix.setsid()
+    be_prompt()
 
 
 def close(fds: list[int]) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import posix
 
-from ..config.check import check_process
-from ..engine.observer import Observer
+from ..config.load import load
+from ..engine.observer import Observer, warn
+from ..errors import StepError
 from ..options import Options
 from ..runtime import create as creating
 from ..runtime import exec as executing
@@ -18,12 +19,15 @@ from ..runtime.delete import delete as delete_container
 from ..runtime.kill import kill as send_signal
 from ..runtime.start import start as start_container
 from ..runtime.update import update as update_container
+from ..state.store import check_id
+from . import prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..config.types import Config
     from ..engine.facts import Facts
     from ..engine.run import Engine
     from .channel import Message
@@ -37,6 +41,7 @@ class Told(Observer):
     warnings   what went wrong without ending one
     records    of every step that ran (engine/trace.py), if they were asked for
     ran        of a plan that has failed: what a report keeps (checks/failures.py)
+    others     who else watches the operation's plans, and comes first: the page of one may be unmapped by this one
     """
     ran: dict[str, Any] | None = None
 
@@ -44,11 +49,17 @@ class Told(Observer):
         self.traced = traced
         self.warnings: list[str] = []
         self.records: list[dict[str, Any]] = []
+        self.others: list[Observer] = []
+
+    @property
+    def observers(self) -> list[Observer]:
+        """All who watch."""
+        return [*self.others, self]
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)
 
-    note = warning
+    note = notice = warning
 
     def after_plan(self, run: Engine) -> None:
         if self.traced:
@@ -64,61 +75,90 @@ class Told(Observer):
 
 def create(request: Message, fds: list[int], told: Told) -> Answer:
     """Make a container. With process.terminal the terminal's master end goes with the answer, after the pidfd."""
+    facts = creating.create(*_wanted(request, fds, told), told.observers, prepared.host())
+    return {"pid": facts.pid}, given(facts)
+
+
+def _wanted(request: Message, fds: list[int], told: Told) -> tuple[Config, Options]:
+    """What a container is made of, read and checked; this process has its streams and directory from here on."""
     standard_streams(fds)
     bundle = request["bundle"]
     creating.enter(bundle)
-    config = creating.read(request["id"], bundle, config=request["config"], odd=told.warnings)
-    options = Options(id=request["id"], root=request["root"], bundle=bundle,
-                      detach=not config.get("process", {}).get("terminal"), **request["options"])
-    facts = creating.create(config, options, [told])
+    check_id(request["id"])
+    wanted = request.get("config")
+    config, odd = prepared.config(load(bundle) if wanted is None else wanted)
+    warn(told.observers, odd, "note")
+    return config, Options(id=request["id"], root=request["root"], bundle=bundle,
+                           detach=not config.get("process", {}).get("terminal"), terminal_taken=True,
+                           heir=request.get("heir", 0), **request["options"])
+
+
+def checkpoint(request: Message, fds: list[int], told: Told) -> Answer:
+    """Write the images of a container; choices are CRIU's, by the names of criu/options.py."""
+    from ..criu.options import Choices
+    from ..runtime.checkpoint import checkpoint as write
+    write(request["root"], request["id"], Choices(**request["choices"]), told.observers)
+    return {}, []
+
+
+def restore(request: Message, fds: list[int], told: Told) -> Answer:
+    """Make a container from images, and let its processes run; the answer is create's."""
+    from ..criu.options import Choices
+    from ..runtime.restore import restore as make
+    facts = make(*_wanted(request, fds, told), Choices(**request["choices"]), told.observers)
     return {"pid": facts.pid}, given(facts)
 
 
 def exec(request: Message, fds: list[int], told: Told) -> Answer:
     """One more process in a container; the terminal's master end as with create."""
     standard_streams(fds)
-    container, config = executing.found(request["root"], request["id"])
-    own: Any = config.get("process") or {}
-    process = executing.completed({"cwd": own.get("cwd", "/"), **request["process"]}, own)
-    check_process(process, "the process")
-    options = executing.options_of(container, detach=not process.get("terminal"), heir=request.get("heir", 0))
-    facts = executing.exec(container, config, process, options, [told])
+    container, plan = prepared.exec(request)
+    try:
+        facts = executing.run(container, plan, told.observers)
+    except StepError as fault:
+        raise placed(fault, request["process"]) from None
     return {"pid": facts.pid}, given(facts)
+
+
+def placed(fault: StepError, process: Message) -> StepError:
+    """The error, with its place: what was asked for is in no config.json, and what that leaves out is."""
+    name = fault.where.removeprefix("process.").partition(".")[0].partition("[")[0]
+    return fault.of("of the exec") if fault.where.startswith("process.") and name in process else fault
 
 
 def start(request: Message, fds: list[int], told: Told) -> Answer:
     """Let a created container run its program."""
-    start_container(request["root"], request["id"], [told])
+    start_container(request["root"], request["id"], told.observers)
     return {}, []
 
 
 def kill(request: Message, fds: list[int], told: Told) -> Answer:
     """Send a signal to the init, or to every process of the container."""
-    send_signal(request["root"], request["id"], request["signal"], request["all"], [told])
+    send_signal(request["root"], request["id"], request["signal"], request["all"], told.observers)
     return {}, []
 
 
 def pause(request: Message, fds: list[int], told: Told) -> Answer:
     """Stop every process of the container."""
-    freeze.pause(request["root"], request["id"], [told])
+    freeze.pause(request["root"], request["id"], told.observers)
     return {}, []
 
 
 def resume(request: Message, fds: list[int], told: Told) -> Answer:
     """Let them go on."""
-    freeze.resume(request["root"], request["id"], [told])
+    freeze.resume(request["root"], request["id"], told.observers)
     return {}, []
 
 
 def update(request: Message, fds: list[int], told: Told) -> Answer:
     """Change the limits: resources is like linux.resources, and what it leaves out stays."""
-    update_container(request["root"], request["id"], request["resources"], [told])
+    update_container(request["root"], request["id"], request["resources"], told.observers)
     return {}, []
 
 
 def delete(request: Message, fds: list[int], told: Told) -> Answer:
     """Remove a container that has stopped or never started; with force, kill it first."""
-    delete_container(request["root"], request["id"], request["force"], [told])
+    delete_container(request["root"], request["id"], request["force"], told.observers)
     return {}, []
 
 
@@ -131,7 +171,7 @@ def command(request: Message, fds: list[int], told: Told) -> Answer:
 
 OPERATIONS: dict[str, Callable[[Message, list[int], Told], Answer]] = {
     "create": create, "start": start, "exec": exec, "kill": kill, "pause": pause, "resume": resume, "update": update,
-    "delete": delete, "command": command}
+    "delete": delete, "checkpoint": checkpoint, "restore": restore, "command": command}
 
 
 def given(facts: Facts) -> list[int]:

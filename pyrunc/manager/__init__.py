@@ -18,7 +18,8 @@ from .values import (
     Result,
     Stdio,
     Stop,
+    Watch,
 )
 
 __all__ = ["Container", "Event", "Exit", "File", "Gap", "Health", "Http", "Info", "Log", "Manager", "Null", "Pipe",
-           "Probe", "Process", "Restart", "Result", "Stats", "Stdio", "Stop"]
+           "Probe", "Process", "Restart", "Result", "Stats", "Stdio", "Stop", "Watch"]

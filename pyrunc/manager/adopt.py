@@ -17,58 +17,88 @@ from .values import Exit, Null, Stdio
 if TYPE_CHECKING:
     from .manager import Manager
 
-#: Seconds for a create of the predecessor that is still at work.
+#: Seconds for an operation of the predecessor that is still at work.
 PATIENCE = 30.0
 ALIVE = ("created", "running", "paused")
+
+
+class Told:
+    """What the predecessor has told before it ended: nothing is told twice, and nothing is left out."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._told, self._since = manager.journal.told(), manager.journal.complete_from
+
+    def once(self, container: Container, kind: str, when: float, **details: Any) -> None:
+        """Tell of this life of a container what happened at that time, unless it was told."""
+        event, life = self._told.get(container.id, {}).get(kind), container.record.life
+        if not (event is not None and event.details.get("life") == life) and not 0.0 < when < self._since:
+            container.tell(kind, **details, life=life)
+
+    def pause(self, container: Container, status: str) -> None:
+        """Tell that it is paused, or is no longer, unless that is the latest that was told."""
+        told = self._told.get(container.id, {})
+        paused, resumed = (told[kind].number if kind in told else 0 for kind in ("paused", "resumed"))
+        if (status == "paused") != (paused > resumed):
+            container.tell("paused" if status == "paused" else "resumed")
 
 
 async def adopt(manager: Manager, again: bool = False) -> None:
     """Find containers. again: only those that are new, or gone, since."""
     if not again:
-        for record in manager.directory.records():
-            await _known(manager, record)
+        records, told = manager.directory.records(), Told(manager)
+        working = await manager.connection.working()
+        for record in records:
+            if record.id not in working:
+                await _known(manager, record, told)
+        await asyncio.gather(*(_later(manager, record, told) for record in records if record.id in working))
     await _strangers(manager)
 
 
-async def _known(manager: Manager, record: Record) -> None:
+async def _later(manager: Manager, record: Record, told: Told) -> None:
+    """One of which an operation of the predecessor is still at work: what comes of that counts."""
+    begun = time.monotonic()
+    while record.id in await manager.connection.working() and time.monotonic() - begun < PATIENCE:
+        await asyncio.sleep(0.01)
+    await _known(manager, record, told)
+
+
+async def _known(manager: Manager, record: Record, told: Told) -> None:
     """One with a record of ours."""
     try:
         handler = manager.handler(record.handler)
         status, pid = await handler.status(record)
-        begun = time.monotonic()
-        while status == "creating" and time.monotonic() - begun < PATIENCE:
-            await asyncio.sleep(0.02)
-            status, pid = await handler.status(record)
     except PyruncError as fault:
         manager.journal.add("failed", record.id, operation="adopt", error=str(fault))
         return
     container = Container(manager, record, handler)
     manager.keep(container)
-    if status in ALIVE and _alive(manager, container, status, pid):
+    if status in ALIVE and _alive(container, status, pid, told):
         return
-    await _ended(container, status)
+    await _ended(container, status, told)
 
 
-def _alive(manager: Manager, container: Container, status: str, pid: int) -> bool:
+def _alive(container: Container, status: str, pid: int, told: Told) -> bool:
     """Take over one that lives; False when it has ended meanwhile."""
     record = container.record
-    pidfd = _pidfd(manager, record, pid)
+    pidfd = _pidfd(container.manager, record, pid)
     if pidfd < 0:
         return False
     record.pid, was = pid, record.phase
     container.adopt(pidfd, status)
     if was == "creating":
-        record.created = record.created or time.time()
-        container.tell("created", pid=pid, life=record.life)
-    if status == "running" and was in ("creating", "created"):
-        record.started = record.started or time.time()
-        container.tell("started", pid=pid, life=record.life)
+        record.created = time.time()
+    told.once(container, "created", record.created, pid=pid)
+    if status != "created":
+        if was in ("creating", "created"):
+            record.started = time.time()
+        told.once(container, "started", record.started, pid=pid)
+        told.pause(container, status)
     if was != status:
         container.save()
     return True
 
 
-async def _ended(container: Container, status: str) -> None:
+async def _ended(container: Container, status: str, told: Told) -> None:
     """One that has ended, or of which nothing is left."""
     record, manager = container.record, container.manager
     if record.phase == "creating" and record.life <= 1:
@@ -81,13 +111,14 @@ async def _ended(container: Container, status: str) -> None:
         exit = Exit.of(found[0], found[1] / 1e9) if found else Exit(None, time=time.time(), lost=True)
         if record.phase == "creating":                           # of a restart
             exit = record.exit or Exit(255, time=time.time())
-        told = manager.journal.latest("exited", record.id)
-        if told is None or told.details.get("life") != record.life:
-            if record.phase == "created" and exit.status is not None:       # it ended by itself, so it has run
-                record.started = record.started or time.time()
-                container.tell("started", pid=record.pid, life=record.life)
-            container.tell("exited", status=exit.status, signal=exit.signal, oom_killed=False, lost=exit.lost,
-                           life=record.life)
+        else:
+            told.once(container, "created", record.created, pid=record.pid)
+        if record.phase == "created" and exit.status is not None:           # it ended by itself, so it has run
+            record.started = time.time()
+        if record.phase in ("running", "paused") or (record.phase == "created" and exit.status is not None):
+            told.once(container, "started", record.started, pid=record.pid)
+        told.once(container, "exited", exit.time, status=exit.status, signal=exit.signal, oom_killed=False,
+                  lost=exit.lost)
         record.exit = exit
         again = restart.after(record, exit)
         container.phase("stopped" if again is None else "restarting")
@@ -97,7 +128,7 @@ async def _ended(container: Container, status: str) -> None:
     elif record.phase == "restarting":
         container.restart_in(restart.FIRST)
     elif not status:
-        container.tell("deleted", why="another program has deleted it", life=record.life)
+        told.once(container, "deleted", time.time(), why="another program has deleted it")
         manager.forget(container)
     if record.exit is not None and not container.over.done():
         container.over.set_result(record.exit)

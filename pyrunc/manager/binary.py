@@ -11,16 +11,18 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import DOES_NOT_EXIST, NOT_RUNNING, PyruncError, StateError, UsageError
+from ..errors import DOES_NOT_EXIST, NOT_RUNNING, NoSuchContainer, PyruncError, StateError, UsageError
 from .connection import Answer, Connection
 from .directory import Record
-from .handlers import Made
+from .handlers import SETTLED, Made, finished
 
+#: Programs whose containers have no sandbox around them (Handler.direct).
+PLAIN = ("runc", "crun", "youki")
 #: Seconds for the runtime to send the terminal that it has made.
 PATIENCE = 10.0
 #: What runtimes say about a process that has ended, in their own words.
@@ -37,6 +39,7 @@ class Binary:
         if found is None:
             raise UsageError(f"handler {name}: there is no program {path}")
         self.name, self.path, self.root, self._connection = name, os.path.abspath(found), root, connection
+        self.direct = os.path.basename(os.path.realpath(self.path)) in PLAIN
         self._commands: frozenset[str] = frozenset()
         self._features: dict[str, Any] | None = None
 
@@ -65,16 +68,30 @@ class Binary:
         """What `features` of the program prints; empty where it has no such command."""
         return await self._known()
 
-    async def create(self, record: Record, config: Mapping[str, Any], fds: Sequence[int], place: Path,
-                     traced: bool) -> Made:
+    async def create(self, record: Record, config: Mapping[str, Any], fds: Sequence[int], place: Path) -> Made:
         """As the protocol has it."""
+        return await self._born("create", record, config, fds, place)
+
+    async def _born(self, command: str, record: Record, config: Mapping[str, Any], fds: Sequence[int], place: Path,
+                    *flags: str) -> Made:
         bundle = place / "bundle"
         bundle.mkdir(mode=0o700, exist_ok=True)
         (bundle / "config.json").write_text(json.dumps(absolute(config, record.bundle)))
         os.makedirs(self.root, 0o700, exist_ok=True)
-        words = ["create", "--bundle", str(bundle)]
+        words = [command, "--bundle", str(bundle), *flags]
         return await self._make(words, [record.id], fds, place, bool(config.get("process", {}).get("terminal")),
                                 record.name)
+
+    async def checkpoint(self, record: Record, choices: Mapping[str, Any]) -> None:
+        """As the protocol has it."""
+        await self.able("checkpoint")
+        await self._run("checkpoint", *flags_of(choices), record.id)
+
+    async def restore(self, record: Record, config: Mapping[str, Any], fds: Sequence[int], place: Path,
+                      choices: Mapping[str, Any]) -> Made:
+        """As the protocol has it."""
+        await self.able("restore")
+        return await self._born("restore", record, config, fds, place, "--detach", *flags_of(choices))
 
     async def start(self, record: Record) -> None:
         """As the protocol has it."""
@@ -116,11 +133,9 @@ class Binary:
 
     async def delete(self, record: Record, force: bool) -> None:
         """As the protocol has it."""
-        try:
-            await self._run("delete", *(["--force"] if force else []), record.id)
-        except StateError as fault:
-            if not (force and str(fault) == DOES_NOT_EXIST):
-                raise
+        words = ["delete", *(["--force"] if force else []), record.id]
+        with suppress(*[NoSuchContainer] if force else []):
+            await finished(lambda: self._run(*words))
 
     async def status(self, record: Record) -> tuple[str, int]:
         """As the protocol has it."""
@@ -177,6 +192,8 @@ class Binary:
         with tempfile.TemporaryDirectory(prefix="pyrunc-") as folder:
             log = Path(folder, "log")
             flags = ["--root", self.root, "--log", str(log), "--log-format", "json"]
+            if words[0] in SETTLED:
+                more["about"] = words[-1]
             answer = await self._connection.call("command", fds, argv=[self.path, *flags, *words], **more)
             if answer.value["status"]:
                 raise self._error(words[0], log, answer.value["status"])
@@ -186,13 +203,11 @@ class Binary:
         """What the program has written into its log, as one of our errors."""
         said = ""
         with suppress(OSError):
-            for line in log.read_text(errors="replace").splitlines():
-                with suppress(ValueError):
-                    entry = json.loads(line)
-                    if entry.get("level") in ("error", "fatal") or not said:
-                        said = str(entry.get("msg", ""))
+            for entry in entries(log.read_text(errors="replace")):
+                if entry.get("level") in ("error", "fatal") or not said:
+                    said = str(entry.get("msg", ""))
         if any(word in said for word in MISSING) and command not in ("create", "exec"):
-            return StateError(DOES_NOT_EXIST)
+            return NoSuchContainer(DOES_NOT_EXIST)
         if command in ("kill", "exec", "pause", "resume", "update") and any(word in said for word in OVER):
             return StateError(NOT_RUNNING)
         kind = StateError if command in ("start", "delete", "pause", "resume") else PyruncError
@@ -222,6 +237,30 @@ class _Console:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def entries(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a log: one in each line, or, as a newer crun writes them, over several lines. What is
+    none, as the end of one that is still being written, is passed over."""
+    decoder, at = json.JSONDecoder(), 0
+    while (at := text.find("{", at)) >= 0:
+        try:
+            found, at = decoder.raw_decode(text, at)
+            yield found
+        except ValueError:
+            at += 1
+
+
+def flags_of(choices: Mapping[str, Any]) -> list[str]:
+    """Choices of a checkpoint or restore as the command lines of runtimes have them."""
+    words: list[str] = []
+    for name, value in choices.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(flag)
+        elif value not in (False, ""):
+            words += [flag, ":".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
+    return words
 
 
 def absolute(config: Mapping[str, Any], bundle: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 import os
 from functools import cache
 
+from ..cgroups.path import of_process
+
 
 @cache
 def mounted() -> str:
@@ -17,10 +19,8 @@ def mounted() -> str:
 def cgroup_of(pid: int) -> str:
     """The directory of a process's cgroup; "" when it cannot be seen, and for the root of all."""
     try:
-        with open(f"/proc/{pid}/cgroup") as file:
-            for line in file:
-                if line.startswith("0::/") and line != "0::/\n" and not line.startswith("0::/.."):
-                    return mounted() + line[3:-1]
+        with open(f"/proc/{pid}/cgroup", errors="surrogateescape") as file:
+            path = of_process(file.read())
     except OSError:
-        pass
-    return ""
+        return ""
+    return mounted() + path if path.strip("/") and not path.startswith("/..") else ""

@@ -24,6 +24,10 @@ End = tuple[int, int] | None
 PATIENCE = 30.0
 
 
+class Lost(PyruncError):
+    """An operation was cut off: nobody knows how far it has come."""
+
+
 class Answer:
     """What came of an operation: its values, descriptors that are the caller's, and the end of the process it made."""
     __slots__ = ("end", "fds", "records", "value", "warnings")
@@ -50,13 +54,16 @@ class Connection:
         self._ends: dict[int, asyncio.Future[End]] = {}
         self._unclaimed: dict[int, End] = {}
         self._unsent: deque[tuple[Message, list[int]]] = deque()
+        self._full = False                                 # there was no room for all of it
         self._number = random.getrandbits(60)              # an answer to an earlier manager is not taken for one to us
         self._keeper: subprocess.Popen[bytes] | None = None
 
     async def call(self, operation: str, fds: Sequence[int] = (), **request: Any) -> Answer:
         """Run an operation of keeper/operations.py. Raises what it raised, PyruncError when the keeper ends."""
         await self.open()
-        assert self._channel is not None
+        return await self._ask(operation, fds, request)
+
+    async def _ask(self, operation: str, fds: Sequence[int], request: Message) -> Answer:
         self._number += 1
         number = self._number
         answer: asyncio.Future[tuple[Message, list[int], asyncio.Future[End] | None]]
@@ -67,9 +74,15 @@ class Connection:
             message, given, end = await answer
         finally:
             self._waiting.pop(number, None)
+        if "lost" in message:
+            raise Lost(str(unpack(message["error"])))
         if "error" in message:
             raise unpack(message["error"])
         return Answer(message, given, end)
+
+    async def working(self) -> set[str]:
+        """Whom operations are about that are at work, those of an earlier manager included."""
+        return set((await self.call("working")).value["working"]) if self.connected else set()
 
     def expect(self, pid: int) -> asyncio.Future[End]:
         """The end of a process that an earlier manager's operation has made."""
@@ -95,7 +108,10 @@ class Connection:
                 if found is not None:
                     self._channel = Channel(found)
                     asyncio.get_running_loop().add_reader(found.fileno(), self._readable)
-                    return True
+                    with suppress(Lost):                   # one that was about to end, and has taken nothing from us
+                        await self._ask("working", (), {})
+                        return True
+                    continue
                 if not start:
                     return False
                 self._start()
@@ -148,11 +164,14 @@ class Connection:
                 _close(fds)
         except BlockingIOError:
             loop.add_writer(channel.fileno(), self._flush)
+            self._full = True
             return
         except OSError:
             self._gone()
             return
-        loop.remove_writer(channel.fileno())
+        if self._full:
+            loop.remove_writer(channel.fileno())
+            self._full = False
 
     def _readable(self) -> None:
         assert self._channel is not None
@@ -186,7 +205,7 @@ class Connection:
         self._lost()
 
     def _drop(self, why: str, ends: dict[int, asyncio.Future[End]]) -> None:
-        channel, self._channel = self._channel, None
+        channel, self._channel, self._full = self._channel, None, False
         if channel is None:
             return
         loop = asyncio.get_running_loop()
@@ -199,7 +218,7 @@ class Connection:
         waiting, self._waiting = self._waiting, {}
         for answer in waiting.values():
             if not answer.done():
-                answer.set_result(({"error": ["PyruncError", why]}, [], None))
+                answer.set_result(({"error": ["PyruncError", why], "lost": True}, [], None))
         self._ends = {}
         for future in ends.values():
             if not future.done():

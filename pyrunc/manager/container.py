@@ -2,18 +2,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal as signals
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..errors import NOT_RUNNING, StateError
+from ..library.checkpoints import OfCheckpoint, chosen
 from . import stats
 from .directory import Record
 from .handlers import Handler, Made
-from .life import Life
+from .life import ENDING, Life
 from .logs import Line, Writer, follow, read
 from .process import Process, feed
 from .process import resize as resize_terminal
@@ -74,16 +76,35 @@ class Container(Life):
         found: dict[str, Any] = dict(store.read_config(self.manager.root, self.id))
         return found
 
+    def trace(self, operation: str = "create") -> list[dict[str, Any]]:
+        """The record of every step of its latest such operation; empty unless it was created with `trace`.
+
+        That of create is known to later managers, too.
+        """
+        if operation == "create" and operation not in self.traces:
+            with suppress(OSError, ValueError):
+                found: list[dict[str, Any]] = json.loads((self.place / "trace").read_text())
+                return found
+        return self.traces.get(operation, [])
+
+    @property
+    def traces(self) -> dict[str, list[dict[str, Any]]]:
+        """By operation, what trace() gives of those that this manager has had run."""
+        return self.record.traces
+
     # ---- its life ---------------------------------------------------------------------------------------
     async def start(self) -> None:
         """Let it run its program. StateError unless it is created, or has stopped: then it is made anew."""
         async with self.lock:
-            if self.record.phase == "stopped" and self.managed:
-                await self.again()
-            else:
-                await self.run()
-            self.record.stopped_on_purpose = False
-            self.save()
+            purpose, self.record.stopped_on_purpose = self.record.stopped_on_purpose, False      # kept with `running`
+            try:
+                if self.record.phase == "stopped" and self.managed:
+                    await self.again()
+                else:
+                    await self.run()
+            except BaseException:
+                self.record.stopped_on_purpose = purpose
+                raise
 
     async def stop(self, grace: float | None = None, signal: int | str | None = None) -> Exit:
         """End it: its pre_stop program, its signal, and after `grace` seconds SIGKILL to all its processes.
@@ -91,15 +112,21 @@ class Container(Life):
         The policy does not restart it. What is left out is as it was given at create. The time of the pre_stop program
         is part of the grace.
         """
-        how = self.record.stop
-        deadline = time.monotonic() + (how.grace if grace is None else grace)
+        begun = time.monotonic()
         self.on_purpose()
         if self.making:                              # a restart has begun: what it makes is what is to end
             async with self.lock:
                 pass
         if not self.alive:
             return await self.wait()
-        self.tell("stopping", grace=how.grace if grace is None else grace)
+        grace = self.record.stop.grace if grace is None else grace
+        self.tell("stopping", grace=grace)
+        return await self.bring_down(begun + grace, signal)
+
+    async def bring_down(self, deadline: float | None = None, signal: int | str | None = None) -> Exit:
+        """Ask it to end; kill it at the deadline (time.monotonic). What is left out is as it was given at create."""
+        how = self.record.stop
+        deadline = time.monotonic() + how.grace if deadline is None else deadline
         if self.record.phase == "created":           # it has no program that could handle a signal
             return await self._murder()
         if how.pre_stop:
@@ -107,7 +134,7 @@ class Container(Life):
                 left = max(0.0, deadline - time.monotonic())
                 await asyncio.wait_for(self.exec(how.pre_stop, timeout=left), left + 1.0)
         with suppress(StateError):
-            self.signal(number_of(how.signal if signal is None else signal))
+            await self.signal(number_of(how.signal if signal is None else signal))
         if self.record.phase == "paused":
             with suppress(StateError):
                 await self.resume()
@@ -121,7 +148,7 @@ class Container(Life):
             self.killed = self.killed or number_of(signal) == 9
             await self.handler.kill(self.record, number_of(signal), True)
         else:
-            self.signal(number_of(signal))
+            await self.signal(number_of(signal))
 
     async def wait(self, timeout: float | None = None) -> Exit:
         """How this life of it ends. TimeoutError after so many seconds."""
@@ -132,22 +159,51 @@ class Container(Life):
     async def pause(self) -> None:
         """Stop all its processes where they are. StateError unless it runs."""
         async with self.lock:
-            await self.handler.pause(self.record)
-            self.phase("paused")
-            self.tell("paused")
+            with self.before_its_end():
+                await self.handler.pause(self.record)
+                self.phase("paused")
+                self.tell("paused")
 
     async def resume(self) -> None:
         """Let them go on. StateError unless it is paused."""
         async with self.lock:
-            await self.handler.resume(self.record)
-            self.phase("running")
-            self.tell("resumed")
+            with self.before_its_end():
+                await self.handler.resume(self.record)
+                self.phase("running")
+                self.tell("resumed")
 
     async def update(self, resources: Mapping[str, Any]) -> None:
         """Change its limits: resources is as `linux.resources` of config.json, and what it leaves out stays."""
         async with self.lock:
-            await self.handler.update(self.record, resources)
-            self.tell("updated", resources=dict(resources))
+            with self.before_its_end():
+                await self.handler.update(self.record, resources)
+                self.tell("updated", resources=dict(resources))
+
+    async def checkpoint(self, image_path: str | os.PathLike[str], **choices: Unpack[OfCheckpoint]) -> None:
+        """Have CRIU write its processes to images, from which Manager.restore() makes it again.
+
+        choices   of library/checkpoints.py, by the names of the command line's flags
+        Unless it is left running it has ended then, and its policy does not restart it. An output that goes to a log or
+        to a file is nothing that CRIU can find again: it wants pipes or null there.
+        """
+        wanted = chosen(os.path.abspath(image_path), choices, OfCheckpoint)
+        await self.handler.able("checkpoint")
+        goes_on = choices.get("leave_running", False) or choices.get("pre_dump", False)
+        async with self.lock:
+            purpose, killed = self.record.stopped_on_purpose, self.killed
+            if not goes_on:
+                self.on_purpose()
+                self.killed = True
+            with self.before_its_end():
+                try:
+                    await self.handler.checkpoint(self.record, wanted)
+                except BaseException:
+                    self.record.stopped_on_purpose, self.killed = purpose, killed
+                    self.save()
+                    raise
+                self.tell("checkpointed", images=wanted["image_path"], life=self.record.life)
+        if not goes_on:
+            await self.wait(ENDING)
 
     async def delete(self, force: bool = False) -> None:
         """Remove it. With force it is killed first. StateError while it runs."""
@@ -163,7 +219,7 @@ class Container(Life):
         with suppress(StateError):
             await self.handler.kill(self.record, 9, True)
         with suppress(StateError):
-            self.signal(9)
+            self.signal_process(9)
         return await self.wait()
 
     # ---- more processes ---------------------------------------------------------------------------------

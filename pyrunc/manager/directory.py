@@ -5,7 +5,7 @@
     exits/NAME.N             the keeper's word on how the init of the Nth life of a container ended
     events                   the latest events, one JSON line each (events.py)
     containers/NAME/record   what was asked for, and what became of it
-    containers/NAME/config.json, log, stdout, stderr, ...
+    containers/NAME/config.json, trace, log, stdout, stderr, ...
 """
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import StateError
 from .plain import Unfit, dump, load
-from .values import Exit, Health, Restart, Stdio, Stop
+from .values import Exit, Health, Restart, Stdio, Stop, Watch
 
 VERSION = 1
+#: Fields of a record that stay as they were made, and those that change with the container's life.
+FIXED = ("id", "handler", "bundle", "version", "labels", "stdio", "restart", "health", "stop", "watch", "systemd",
+         "trace")
+MOVING = ("phase", "life", "pid", "pid_start", "created", "started", "exit", "restarts", "in_a_row",
+          "stopped_on_purpose")
 
 
 @dataclass
@@ -37,6 +43,7 @@ class Record:
     restart: Restart = field(default_factory=Restart)
     health: Health = field(default_factory=Health)
     stop: Stop = field(default_factory=Stop)
+    watch: Watch = field(default_factory=Watch)
     phase: str = "creating"
     life: int = 0
     pid: int = 0
@@ -49,6 +56,14 @@ class Record:
     #: it was asked to end, so that it is not restarted
     stopped_on_purpose: bool = False
     systemd: bool = False
+    #: the records of the steps of its operations are kept
+    trace: bool = False
+    # Of FIXED as JSON, once it was needed. No field, for it has no type here.
+    fixed = ""
+
+    def __post_init__(self) -> None:
+        """What is kept in memory only: those records, by operation."""
+        self.traces: dict[str, list[dict[str, Any]]] = {}
 
     @property
     def name(self) -> str:
@@ -90,7 +105,7 @@ class Directory:
             self.of(id).mkdir(mode=0o700)
         except FileExistsError:
             raise StateError(f"container with id {id} already exists") from None
-        write(self.of(id) / "config.json", json.dumps(config))
+        place(f"{self.path}/containers/{id}/config.json", json.dumps(config))      # no record yet: nothing to replace
 
     def config(self, id: str) -> dict[str, Any]:
         """The config that a container was made with."""
@@ -99,15 +114,22 @@ class Directory:
 
     def save(self, record: Record) -> None:
         """Keep a record; it appears whole."""
-        write(self.of(record.id) / "record", json.dumps(dump(record)))
+        path = f"{self.path}/containers/{record.id}/record"
+        place(f"{path}.new", text_of(record))
+        os.rename(f"{path}.new", path)
 
-    def remove(self, id: str) -> None:
+    def remove(self, record: Record) -> None:
         """Forget a container. Its record goes first, so that half a folder is never taken for a container."""
-        (self.of(id) / "record").unlink(missing_ok=True)
-        shutil.rmtree(self.of(id), ignore_errors=True)
-        for left in (self.path / "exits").glob(f"{id}.*"):
-            if left.name.rpartition(".")[0] == id:
-                left.unlink(missing_ok=True)
+        folder = f"{self.path}/containers/{record.id}"
+        with suppress(FileNotFoundError):
+            os.unlink(f"{folder}/record")
+        try:
+            for name in os.listdir(folder):
+                os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)
+        except OSError:                                  # a folder in it
+            shutil.rmtree(folder, ignore_errors=True)
+        self.forget_exit(record)
 
     def records(self) -> list[Record]:
         """Every record; folders without one are remains of a create or a delete that was killed, and are removed."""
@@ -135,10 +157,37 @@ class Directory:
             os.unlink(f"{self.path}/exits/{record.name}")
 
 
-def write(path: Path, text: str) -> None:
-    """A file of mode 0600 that appears whole."""
-    staged = f"{path}.new"
-    fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(fd, "w") as file:
-        file.write(text)
-    os.rename(staged, path)
+def text_of(record: Record) -> str:
+    """A record as JSON. What does not change while it is kept is written once (Record.fixed)."""
+    if not record.fixed:
+        record.fixed = ", ".join(f'"{name}": {_text(getattr(record, name))}' for name in FIXED)
+    moving = {name: getattr(record, name) for name in MOVING}
+    moving["exit"] = None if record.exit is None else dump(record.exit)
+    return f"{json.dumps(moving)[:-1]}, {record.fixed}}}"
+
+
+def _text(value: Any) -> str:
+    """A value as JSON. Most containers have the same policies, which are values that never change."""
+    if not is_dataclass(value):
+        return json.dumps(value)
+    policy: Any = value
+    try:
+        return _of_policy(policy)
+    except TypeError:                                    # a caller has given it a list, which has no hash
+        return json.dumps(dump(policy))
+
+
+@lru_cache(64)
+def _of_policy(value: Any) -> str:
+    return json.dumps(dump(value))
+
+
+def place(path: str, text: str) -> None:
+    """A file of mode 0600."""
+    data = text.encode()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        while data:
+            data = data[os.write(fd, data):]
+    finally:
+        os.close(fd)

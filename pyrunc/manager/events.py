@@ -1,4 +1,4 @@
-"""What happens, in order: each event has a number, is on disk before anybody hears of it, and can be read again.
+"""What happens, in order: each event has a number, is on disk before a caller hears of it, and can be read again.
 
 A reader says from which number on, and gets the rest of what is kept and then what comes. One that is too slow, or asks
 for what is no longer kept, gets a Gap that says which numbers it has missed.
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import StateError
+
 #: Events that are kept in memory and, at least, on disk.
 KEPT = 4096
 #: Bytes of the file before it is written anew.
@@ -25,8 +27,8 @@ LARGEST = 4 << 20
 class Event:
     """One thing that happened to a container.
 
-    kind  created, started, exited, restarting, stopping, deleted, paused, resumed, updated, oom, health, adopted or
-          failed
+    kind  created, started, exited, restarting, stopping, checkpointed, deleted, paused, resumed, updated, oom,
+          pressure, health, adopted or failed
     time  UTC; monotonic: the clock of that name, both in seconds
     """
     number: int
@@ -63,7 +65,9 @@ class Events:
         return self._number
 
     def add(self, kind: str, id: str, **details: Any) -> Event:
-        """Something has happened."""
+        """Something has happened. StateError when the journal is closed."""
+        if self._file < 0:
+            raise StateError("the manager is closed")
         event = Event(self._number + 1, kind, id, time.time(), time.monotonic(), details)
         self._write(event)
         self._number += 1
@@ -72,9 +76,19 @@ class Events:
         self._more = asyncio.Event()
         return event
 
-    def latest(self, kind: str, id: str) -> Event | None:
-        """The latest event of that kind about a container."""
-        return next((event for event in reversed(self._kept) if event.id == id and event.kind == kind), None)
+    def told(self) -> dict[str, dict[str, Event]]:
+        """{id: {kind: the latest such event}}; of a container that was deleted only that."""
+        found: dict[str, dict[str, Event]] = {}
+        for event in self._kept:
+            if event.kind == "deleted":
+                found[event.id] = {}
+            found.setdefault(event.id, {})[event.kind] = event
+        return found
+
+    @property
+    def complete_from(self) -> float:
+        """Since when all that has happened is kept."""
+        return self._kept[0].time if self._kept and self._kept[0].number > 1 else 0.0
 
     async def follow(self, since: int | None = None) -> AsyncIterator[Event | Gap]:
         """Events after number `since`, then those to come, without end; None: only those to come."""
@@ -95,6 +109,7 @@ class Events:
     def close(self) -> None:
         """Write no more."""
         os.close(self._file)
+        self._file = -1                                  # the number may be another file's soon
 
     def _write(self, event: Event) -> None:
         os.write(self._file, json.dumps(event.__dict__).encode() + b"\n")

@@ -3,14 +3,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..errors import NoSuchContainer
 from ..state.container import Container as State
-from .connection import Answer, Connection, End
+from .connection import Answer, Connection, End, Lost
 from .directory import Record
+
+#: Operations of a manager that was killed for which the next one waits before it says what there is.
+SETTLED = ("create", "start", "delete", "checkpoint", "restore")
+
+#: Workers that a delete may lose: as many as the keeper lets stay (keeper/keeper.py), and one.
+ATTEMPTS = 5
 
 
 @dataclass
@@ -20,12 +27,15 @@ class Made:
     pidfd: int
     end: asyncio.Future[End]
     terminal: int = -1
-    records: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Handler(Protocol):
-    """The operations on containers of one kind. Each raises PyruncError's classes, as pyrunc's own do."""
+    """The operations on containers of one kind. Each raises PyruncError's classes, as pyrunc's own do.
+
+    direct  the process that it makes is the container's own init, and not a sandbox around it: it takes signals itself
+    """
     name: str
+    direct: bool
 
     async def check(self, config: Mapping[str, Any]) -> None:
         """Raises UsageError for what this runtime cannot do, before anything is done."""
@@ -33,12 +43,18 @@ class Handler(Protocol):
     async def able(self, command: str) -> None:
         """Raises UsageError when this runtime does not have the command."""
 
-    async def create(self, record: Record, config: Mapping[str, Any], fds: Sequence[int], place: Path,
-                     traced: bool) -> Made:
+    async def create(self, record: Record, config: Mapping[str, Any], fds: Sequence[int], place: Path) -> Made:
         """Make a container. place is the container's folder in the manager's directory."""
 
     async def start(self, record: Record) -> None:
         """Let it run its program."""
+
+    async def checkpoint(self, record: Record, choices: Mapping[str, Any]) -> None:
+        """Have CRIU write it to images. Unless it goes on, nothing of it is left at the runtime."""
+
+    async def restore(self, record: Record, config: Mapping[str, Any], fds: Sequence[int], place: Path,
+                      choices: Mapping[str, Any]) -> Made:
+        """Make a container from images; its processes run on."""
 
     async def exec(self, record: Record, process: Mapping[str, Any], fds: Sequence[int], place: Path) -> Made:
         """One more process in it."""
@@ -64,6 +80,7 @@ class Handler(Protocol):
 
 class Pyrunc:
     """The default: plans that run in a worker of the keeper."""
+    direct = True
 
     def __init__(self, name: str, root: str, connection: Connection) -> None:
         self.name, self.root, self._connection = name, root, connection
@@ -74,17 +91,24 @@ class Pyrunc:
     async def able(self, command: str) -> None:
         """All of them."""
 
-    async def create(self, record: Record, config: Mapping[str, Any], fds: Sequence[int], place: Path,
-                     traced: bool) -> Made:
+    async def create(self, record: Record, config: Mapping[str, Any], fds: Sequence[int], place: Path) -> Made:
         """As the protocol has it."""
-        manager = "systemd" if record.systemd else "cgroupfs"
-        return _made(await self._call("create", record, fds, bundle=record.bundle, config=dict(config), traced=traced,
-                                      record=record.name,
-                                      options={"systemd_cgroup": record.systemd, "cgroup_manager": manager}))
+        return _made(await self._call("create", record, fds, bundle=record.bundle, config=dict(config),
+                                      record=record.name, options=self._options(record)))
 
     async def start(self, record: Record) -> None:
         """As the protocol has it."""
         await self._call("start", record)
+
+    async def checkpoint(self, record: Record, choices: Mapping[str, Any]) -> None:
+        """As the protocol has it."""
+        await self._call("checkpoint", record, choices=dict(choices))
+
+    async def restore(self, record: Record, config: Mapping[str, Any], fds: Sequence[int], place: Path,
+                      choices: Mapping[str, Any]) -> Made:
+        """As the protocol has it."""
+        return _made(await self._call("restore", record, fds, bundle=record.bundle, config=dict(config),
+                                      record=record.name, choices=dict(choices), options=self._options(record)))
 
     async def exec(self, record: Record, process: Mapping[str, Any], fds: Sequence[int], place: Path) -> Made:
         """As the protocol has it."""
@@ -108,7 +132,7 @@ class Pyrunc:
 
     async def delete(self, record: Record, force: bool) -> None:
         """As the protocol has it."""
-        await self._call("delete", record, force=force)
+        await finished(lambda: self._call("delete", record, force=force))
 
     async def status(self, record: Record) -> tuple[str, int]:
         """As the protocol has it."""
@@ -117,11 +141,35 @@ class Pyrunc:
         state = State.load(self.root, record.id)
         return state.status(), state.pid
 
+    def _options(self, record: Record) -> dict[str, Any]:
+        return {"systemd_cgroup": record.systemd, "cgroup_manager": "systemd" if record.systemd else "cgroupfs"}
+
     async def _call(self, operation: str, of: Record, fds: Sequence[int] = (), **request: Any) -> Answer:
-        return await self._connection.call(operation, fds, root=self.root, id=of.id, **request)
+        if operation in SETTLED:
+            request["about"] = of.id
+        answer = await self._connection.call(operation, fds, root=self.root, id=of.id, traced=of.trace, **request)
+        if of.trace:
+            of.traces[operation] = answer.records
+        return answer
+
+
+async def finished(delete: Callable[[], Awaitable[object]]) -> None:
+    """Delete until that is not cut off: another worker finishes what one has begun. All that there are may be killed
+    at once, and take an operation before they are gone."""
+    for tried in range(ATTEMPTS):
+        try:
+            await delete()
+            return
+        except Lost:
+            if tried == ATTEMPTS - 1:
+                raise
+        except NoSuchContainer:
+            if not tried:
+                raise
+            return
 
 
 def _made(answer: Answer) -> Made:
     assert answer.end is not None
     pidfd, *terminal = answer.fds
-    return Made(answer.value["pid"], pidfd, answer.end, terminal[0] if terminal else -1, answer.records)
+    return Made(answer.value["pid"], pidfd, answer.end, terminal[0] if terminal else -1)

@@ -1,21 +1,22 @@
 """The health of a container: its probes, asked in turn, and what follows from their answers.
 
 Kubernetes' rules: liveness and readiness wait for startup; a probe changes its mind after a threshold of answers in a
-row; a failed startup or liveness probe kills the container, and its restart policy decides what comes then. A failed
-readiness probe only says that it is not ready.
+row; a failed startup or liveness probe ends the container like `stop`, and its restart policy decides what comes then.
+A failed readiness probe only says that it is not ready.
 """
 from __future__ import annotations
 
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..errors import PyruncError
 from .probes import ask
 from .values import Probe
 
 if TYPE_CHECKING:
+    from .container import Container
     from .life import Life
 
 #: Docker's words; "none" without probes.
@@ -68,8 +69,9 @@ class Health:
                 break
             if failed >= probe.failure_threshold:
                 self._become(UNHEALTHY, probe="startup", why=why)
-                await self._kill("startup", why)
-                return
+                if self.life.record.health.kills:
+                    await self._kill("startup", why)
+                    return
             await asyncio.sleep(probe.period)
         if all(one is None for _, one in others):
             self._become(HEALTHY)
@@ -80,12 +82,17 @@ class Health:
         self._tasks = [asyncio.ensure_future(self._repeat(name, probe)) for name, probe in probes if probe is not None]
 
     async def _repeat(self, name: str, probe: Probe) -> None:
+        begun = time.monotonic()
         await asyncio.sleep(probe.initial_delay)
         failed = succeeded = 0
+        early = True                                     # in its start_period, and it has not succeeded
         alone = name == "liveness" or self.life.record.health.liveness is None     # whose word the container's is
         while True:
+            early = early and time.monotonic() - begun < probe.start_period
             good, why = await self._ask(name, probe)
-            if self.life.record.phase != "paused":   # it cannot answer, and that is no fault of its
+            if good:
+                early = False
+            if self.life.record.phase != "paused" and not early:     # it cannot answer, and that is no fault of its
                 succeeded, failed = (succeeded + 1, 0) if good else (0, failed + 1)
             if name == "readiness" and succeeded >= probe.success_threshold and not self.ready:
                 self.ready = True
@@ -101,7 +108,7 @@ class Health:
                 if name == "liveness" and self.life.record.health.kills:
                     await self._kill(name, why)
                     return
-            await asyncio.sleep(probe.period)
+            await asyncio.sleep(probe.start_interval or probe.period if early else probe.period)
 
     async def _ask(self, name: str, probe: Probe) -> tuple[bool, str]:
         begun = time.monotonic()
@@ -117,12 +124,5 @@ class Health:
     async def _kill(self, name: str, why: str) -> None:
         """As a stop, but the restart policy applies."""
         self.life.tell("stopping", why=f"the {name} probe failed: {why}")
-        how = self.life.record.stop
-        from .values import number_of
         with suppress(PyruncError):
-            self.life.signal(number_of(how.signal))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self.life.over), how.grace)
-                return
-            self.life.killed = True
-            await self.life.handler.kill(self.life.record, 9, True)
+            await cast("Container", self.life).bring_down()

@@ -2,18 +2,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal as signals
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NOT_RUNNING, PyruncError, StateError
+from ..errors import NOT_RUNNING, NoSuchContainer, PyruncError, StateError
 from . import lost, restart, stats
 from .cgroup import cgroup_of
 from .connection import End
-from .directory import Record
+from .directory import Record, place
 from .handlers import Handler, Made
 from .health import Health
 from .logs import Writer as LogWriter
@@ -45,13 +47,13 @@ class Life:
         self.stderr: Source | None = None
         self._watching: asyncio.Task[None] | None = None
         self.terminal = -1
-        self.traces: dict[str, list[dict[str, Any]]] = {}
         self._pidfd = -1
         self._notice = -1
+        self._triggers: list[int] = []
         self._oom_kills = 0
         self.killed = False                          # by us, so that no SIGKILL is taken for the kernel's
         self.making = False                          # a restart is at work
-        self._starting = False
+        self._held = 0                               # operations at work whose event is told before its end
         self._ended: Exit | None = None
         self._restarting: asyncio.Task[None] | None = None
 
@@ -71,8 +73,12 @@ class Life:
         self.manager.journal.add(kind, self.record.id, **details)
 
     # ---- a life -----------------------------------------------------------------------------------------
-    async def make(self, traced: bool = False) -> None:
-        """Create it at the runtime. The caller has made its folder."""
+    async def make(self, config: Mapping[str, Any] | None = None,
+                   images: Mapping[str, Any] | None = None) -> None:
+        """Create it at the runtime, or with images restore it from them (choices of a restore).
+
+        The caller has made its folder; config is what is in that, if the caller knows.
+        """
         self.record.life += 1
         self.record.pid, self.record.exit = 0, None
         self.phase("creating")
@@ -81,38 +87,56 @@ class Life:
         ends = self._ends()
         try:
             async with self.manager.slots:
-                config = self.manager.directory.config(self.record.id)
-                made = await self.handler.create(self.record, config, ends.theirs, self.place, traced)
+                if config is None:
+                    config = self.manager.directory.config(self.record.id)
+                made = await self.handler.create(self.record, config, ends.theirs, self.place) \
+                    if images is None else \
+                    await self.handler.restore(self.record, config, ends.theirs, self.place, images)
         except BaseException:
             ends.close()
             raise
         ends.given()
-        if traced:
-            self.traces["create"] = made.records
+        if self.record.traces.get("create"):
+            place(f"{self.place}/trace", json.dumps(self.record.traces["create"]))
         self._born(made, ends)
         self.record.created = time.time()
-        self.phase("created")
-        self.tell("created", pid=made.pid, life=self.record.life)
+        if images is None:
+            self.phase("created")
+            self.tell("created", pid=made.pid, life=self.record.life)
+            return
+        self.record.started = self.record.created
+        self.phase("running")
+        self.tell("created", pid=made.pid, life=self.record.life, images=images["image_path"])
+        self.tell("started", pid=made.pid, life=self.record.life)
+        if self.alive:
+            self.health.begin()
 
     async def run(self) -> None:
         """Let it run its program."""
         if not self.alive:
             raise StateError("cannot start a container that has stopped")
-        self._starting = True
-        try:
-            await self.handler.start(self.record)
+        with self.before_its_end():
+            try:
+                await self.handler.start(self.record)
+            except PyruncError as fault:
+                self.tell("failed", operation="start", error=str(fault))
+                raise
             self.record.started = time.time()
             self.phase("running")
             self.tell("started", pid=self.record.pid, life=self.record.life)
-        except PyruncError as fault:
-            self.tell("failed", operation="start", error=str(fault))
-            raise
-        finally:
-            self._starting = False
-            if self._ended is not None:
-                self._end(self._ended)
         if self.alive:
             self.health.begin()
+
+    @contextmanager
+    def before_its_end(self) -> Iterator[None]:
+        """What an operation tells in here is told before the container's end, which may be known before its answer."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            if not self._held and self._ended is not None:
+                self._end(self._ended)
 
     async def again(self) -> None:
         """Another life: what is left of the old one is removed first."""
@@ -120,8 +144,16 @@ class Life:
         await self.make()
         await self.run()
 
-    def signal(self, number: int) -> None:
+    async def signal(self, number: int) -> None:
         """Send a signal to the init. StateError when it does not run."""
+        if self.handler.direct or not self.alive:
+            self.signal_process(number)
+        else:
+            self.killed = self.killed or number == signals.SIGKILL
+            await self.handler.kill(self.record, number, False)
+
+    def signal_process(self, number: int) -> None:
+        """Send it to the process that the runtime has named: the init, or the sandbox that it is in."""
         try:
             if not self.alive:
                 raise ProcessLookupError
@@ -130,26 +162,41 @@ class Life:
         except ProcessLookupError:
             raise StateError(NOT_RUNNING) from None
 
+    @property
+    def there(self) -> bool:
+        """Its init has not been reaped, so its pid is no other process's."""
+        try:
+            signals.pidfd_send_signal(self._pidfd, 0)
+        except OSError:
+            return False
+        return True
+
     def on_purpose(self) -> None:
         """It is to end, and is not restarted."""
-        self.record.stopped_on_purpose = True
+        changed, self.record.stopped_on_purpose = not self.record.stopped_on_purpose, True
         if self._restarting is not None:
             self._restarting.cancel()
             self._restarting = None
-        self.save()
         if self.record.phase == "restarting":
             self.phase("stopped")
+        elif changed and self.record.restart.mode != "no":       # else the next manager would restart it
+            self.save()
 
     async def leave(self, force: bool) -> None:
         """Remove it, and all that is kept of it."""
         async with self.lock:
-            await self.handler.delete(self.record, force)
+            try:
+                await self.handler.delete(self.record, force)
+            except NoSuchContainer:                      # of one that was checkpointed nothing is left
+                if self.alive:
+                    raise
             if self.alive:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(self.over), ENDING)
             self.release()
+            # Before its record goes: of a manager that is killed in between the next one sees that it has told this.
+            self.tell("deleted", life=self.record.life)
             self.manager.forget(self)
-        self.tell("deleted", life=self.record.life)
 
     def release(self) -> None:
         """Let go of it; it goes on."""
@@ -200,6 +247,11 @@ class Life:
         self.cgroup = cgroup_of(self.record.pid)
         self._oom_kills = stats.oom_kills(self.cgroup)
         self._notice = self.manager.notices.watch(f"{self.cgroup}/memory.events", self._noticed)
+        for kind in ("cpu", "memory", "io"):
+            share = getattr(self.record.watch, kind)
+            if share:
+                self._triggers.append(
+                    self.manager.triggers.watch(self.cgroup, kind, share, partial(self._wants, kind)))
 
     def adopt(self, pidfd: int, phase: str) -> None:
         """It is alive, and another manager or the command line has made it."""
@@ -242,11 +294,11 @@ class Life:
     def _over(self, exit: Exit) -> None:
         self._noticed()
         self._ended = exit
-        if not self._starting:
+        if not self._held:
             self._end(exit)
 
     def _end(self, exit: Exit) -> None:
-        """It has ended: the events of its life are told, and its last words read, before anybody hears of it."""
+        """It has ended: the events of its life are told, and its last words read, before a caller hears of it."""
         if not self.alive:
             return
         self._ended = None
@@ -271,6 +323,8 @@ class Life:
     def _let_go(self) -> None:
         self.alive = False
         self.manager.notices.forget(self._notice)
+        while self._triggers:
+            self.manager.triggers.forget(self._triggers.pop())
         for reader in self.readers:
             reader.close()
         self.readers = []
@@ -292,6 +346,10 @@ class Life:
         if kills > self._oom_kills:
             self.tell("oom", kills=kills - self._oom_kills)
             self._oom_kills = kills
+
+    def _wants(self, kind: str) -> None:
+        """A trigger on its pressure has fired."""
+        self.tell("pressure", resource=kind, share=getattr(self.record.watch, kind))
 
     # ---- again ------------------------------------------------------------------------------------------
     def restart_in(self, seconds: float) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..formats.rfc3339 import stamp
+
 #: Bytes of a line before it is cut.
 LONGEST = 16 << 10
 
@@ -71,9 +73,7 @@ class Writer:
         while len(text) > LONGEST:
             self._line(stream, text[:LONGEST], b"P")
             text = text[LONGEST:]
-        now = time.time_ns()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09}Z"
-        self._write(b" ".join((stamp.encode(), stream.encode(), tag, text)) + b"\n")
+        self._write(b" ".join((stamp(time.time_ns(), 9).encode(), stream.encode(), tag, text)) + b"\n")
 
     def _write(self, line: bytes) -> None:
         if self._fd < 0:
@@ -99,8 +99,8 @@ class Writer:
 
 def parse(line: bytes) -> Line:
     """A line of the file."""
-    stamp, stream, tag, text = line.split(b" ", 3)
-    return Line(stamp.decode(), stream.decode(), text, tag == b"P")
+    moment, stream, tag, text = line.split(b" ", 3)
+    return Line(moment.decode(), stream.decode(), text, tag == b"P")
 
 
 def files(path: Path) -> list[Path]:

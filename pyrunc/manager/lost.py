@@ -1,6 +1,6 @@
 """How a process ended that is nobody's child here: by its pidfd, from Linux 6.15 on (PIDFD_GET_INFO, PIDFD_INFO_EXIT).
 
-The kernel keeps the status as long as somebody holds a pidfd of it, and tells it once the process has been reaped. An
+The kernel keeps the status as long as a process holds a pidfd of it, and tells it once the process has been reaped. An
 older kernel does not, and then the status is not known: that is what is said.
 """
 from __future__ import annotations

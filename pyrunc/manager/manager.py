@@ -6,20 +6,22 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from ..errors import DOES_NOT_EXIST, PyruncError, StateError, UsageError
+from ..errors import DOES_NOT_EXIST, NoSuchContainer, PyruncError, StateError, UsageError
+from ..library.checkpoints import OfRestore, chosen
 from ..library.planning import explain
 from ..state.store import check_id, make_root
 from .adopt import adopt
 from .binary import Binary
-from .connection import Connection
+from .connection import Connection, Lost
 from .container import Container
 from .directory import Directory, Record
 from .events import Event, Events, Gap
 from .handlers import Handler, Pyrunc
 from .oom import Notices
-from .values import Health, Restart, Stdio, Stop
+from .pressure import Triggers
+from .values import Health, Restart, Stdio, Stop, Watch
 
 if TYPE_CHECKING:
     from ..engine.step import Plan
@@ -59,6 +61,7 @@ class Manager:
         self.journal: Events
         self.connection: Connection
         self.notices: Notices
+        self.triggers: Triggers
         self.slots: asyncio.Semaphore
 
     async def __aenter__(self) -> Manager:
@@ -70,12 +73,12 @@ class Manager:
 
     async def open(self) -> None:
         """Begin: find what is there. StateError when another manager works in the directory."""
-        from ..kernel.posix import Files
+        from ..kernel.posix import PosixKernel
         self.directory = Directory(self._path)
         try:
-            make_root(self.root, Files())
+            make_root(self.root, PosixKernel())
             self.journal = Events(self._path / "events")
-            self.notices = Notices()
+            self.notices, self.triggers = Notices(), Triggers()
             self.slots = asyncio.Semaphore(self._at_once)
             self.connection = Connection(self._path, self._lost)
             self._handlers = {"pyrunc": Pyrunc("pyrunc", self.root, self.connection)}
@@ -94,6 +97,7 @@ class Manager:
         self._containers.clear()
         self.connection.close()
         self.notices.close()
+        self.triggers.close()
         self.journal.close()
         self.directory.close()
 
@@ -101,31 +105,57 @@ class Manager:
     async def create(self, id: str, config: Mapping[str, Any] | None = None, bundle: str | os.PathLike[str] = "",
                      stdio: Stdio | None = None, handler: str = "pyrunc", restart: Restart | str = "no",
                      health: Health | None = None, stop: Stop | None = None, labels: Mapping[str, str] | None = None,
-                     timeout: float | None = None, trace: bool = False) -> Container:
+                     timeout: float | None = None, trace: bool = False, watch: Watch | None = None) -> Container:
         """Make a container; its program waits for start().
 
         config   as config.json; without it, it is read from the bundle
         bundle   what relative paths count from; without it, root.path must be absolute
+        watch    want of CPU, memory or I/O that is told as an event
         timeout  seconds that it may take; TimeoutError after them
-        trace    keep the record of every step that ran in Container.traces
+        trace    keep the records of every step that runs (Container.trace)
         Raises UsageError, ConfigError, StateError, StepError; then nothing is left behind.
         """
+        record = self._record(id, stdio, handler, restart, health, stop, labels, watch)
+        record.trace = trace
+        return await self._make(record, *_read(config, bundle), timeout)
+
+    async def restore(self, id: str, image_path: str | os.PathLike[str], config: Mapping[str, Any] | None = None,
+                      bundle: str | os.PathLike[str] = "", stdio: Stdio | None = None, handler: str = "pyrunc",
+                      restart: Restart | str = "no", health: Health | None = None, stop: Stop | None = None,
+                      labels: Mapping[str, str] | None = None, timeout: float | None = None,
+                      watch: Watch | None = None, **choices: Unpack[OfRestore]) -> Container:
+        """Make a container again from what Container.checkpoint() wrote; its processes run on from there.
+
+        choices  of library/checkpoints.py, by the names of the command line's flags
+        The rest is as for create(). Raises what that raises, and PyruncError without CRIU.
+        """
+        images = chosen(os.path.abspath(image_path), choices, OfRestore)
+        record = self._record(id, stdio, handler, restart, health, stop, labels, watch)
+        await self.handler(handler).able("restore")
+        return await self._make(record, *_read(config, bundle), timeout, images)
+
+    def _record(self, id: str, stdio: Stdio | None, handler: str, restart: Restart | str, health: Health | None,
+                stop: Stop | None, labels: Mapping[str, str] | None, watch: Watch | None) -> Record:
         check_id(id)
-        place, wanted = _read(config, bundle)
-        ran_by = self.handler(handler)
+        return Record(id, handler, "", labels=dict(labels or {}), stdio=stdio or Stdio(), stop=stop or Stop(),
+                      restart=Restart.parse(restart) if isinstance(restart, str) else restart,
+                      health=health or Health(), watch=watch or Watch(), systemd=self.systemd)
+
+    async def _make(self, record: Record, place: str, wanted: dict[str, Any], timeout: float | None,
+                    images: Mapping[str, Any] | None = None) -> Container:
+        """Create, or with images restore."""
+        id, record.bundle = record.id, place
+        ran_by = self.handler(record.handler)
         await ran_by.check(wanted)
         if id in self._containers:
             raise StateError(f"container with id {id} already exists")
-        record = Record(id, handler, place, labels=dict(labels or {}), stdio=stdio or Stdio(), stop=stop or Stop(),
-                        restart=Restart.parse(restart) if isinstance(restart, str) else restart,
-                        health=health or Health(), systemd=self.systemd)
         self.directory.make(id, wanted)
         container = self._containers[id] = Container(self, record, ran_by)
         try:
             async with container.lock:
-                await asyncio.wait_for(container.make(trace), timeout)
+                await asyncio.wait_for(container.make(wanted, images), timeout)
         except BaseException as fault:
-            await asyncio.shield(self._undo(container, not isinstance(fault, PyruncError)))
+            await asyncio.shield(self._undo(container, isinstance(fault, Lost) or not isinstance(fault, PyruncError)))
             raise
         return container
 
@@ -134,7 +164,7 @@ class Manager:
         try:
             return self._containers[id]
         except KeyError:
-            raise StateError(DOES_NOT_EXIST) from None
+            raise NoSuchContainer(DOES_NOT_EXIST) from None
 
     def containers(self, labels: Mapping[str, str] | None = None) -> list[Container]:
         """Every container, or those that have these labels."""
@@ -171,7 +201,7 @@ class Manager:
     def must_have(self, container: Container) -> None:
         """StateError when it has been deleted."""
         if self._containers.get(container.id) is not container:
-            raise StateError(DOES_NOT_EXIST)
+            raise NoSuchContainer(DOES_NOT_EXIST)
 
     def keep(self, container: Container) -> None:
         """It was found."""
@@ -181,7 +211,7 @@ class Manager:
         """It is deleted."""
         self._containers.pop(container.record.id, None)
         if container.managed:
-            self.directory.remove(container.record.id)
+            self.directory.remove(container.record)
 
     async def _undo(self, container: Container, cut: bool) -> None:
         """A create has failed. When it was cut short, it may still be at work, and is ended."""

@@ -1,6 +1,6 @@
-"""Notices of the kernel about cgroups: memory.events and PSI triggers, all in one descriptor of the loop.
+"""Notices of the kernel about cgroups: memory.events of all, in one descriptor of the loop.
 
-asyncio waits for input only; these files notify by POLLPRI. So they are in an epoll(7) of their own, which is readable
+asyncio waits for input only; this file notifies by POLLPRI. So they are in an epoll(7) of their own, which is readable
 when one of them has something to say.
 """
 from __future__ import annotations
@@ -19,17 +19,14 @@ class Notices:
         self._calls: dict[int, Callable[[], None]] = {}
         asyncio.get_running_loop().add_reader(self._poll.fileno(), self._ready)
 
-    def watch(self, path: str, call: Callable[[], None], trigger: str = "") -> int:
-        """A number for forget(); -1 without such a file. trigger is written to it first (psi.rst)."""
+    def watch(self, path: str, call: Callable[[], None]) -> int:
+        """A number for forget(); -1 without such a file."""
         try:
-            fd = os.open(path, (os.O_RDWR if trigger else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return -1
         try:
-            if trigger:
-                os.write(fd, trigger.encode() + b"\0")
-            else:
-                os.pread(fd, 1, 0)                   # changes count from here on
+            os.pread(fd, 1, 0)                       # changes count from here on
             self._poll.register(fd, select.EPOLLPRI | select.EPOLLET)
         except OSError:
             os.close(fd)

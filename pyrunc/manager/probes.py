@@ -5,10 +5,11 @@ import asyncio
 import ctypes
 import os
 import socket
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from ..errors import PyruncError
+from .apart import apart
 from .values import Http, Probe
 
 if TYPE_CHECKING:
@@ -60,35 +61,15 @@ async def _http(pid: int, http: Http) -> tuple[bool, str]:
 
 async def _connected(pid: int, host: str, port: int) -> socket.socket:
     """A socket that is connected in the network of a process."""
-    loop = asyncio.get_running_loop()
-    made: asyncio.Future[socket.socket] = loop.create_future()
-
-    def make() -> None:
-        try:
-            one = _socket_in(pid, socket.AF_INET6 if ":" in host else socket.AF_INET)
-        except OSError as fault:
-            loop.call_soon_threadsafe(_settle, made, None, fault)
-        else:
-            loop.call_soon_threadsafe(_settle, made, one, None)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # A namespace is a thread's own. The thread ends, so it need not come back, and cannot fail to.
-    threading.Thread(target=make, name="probe", daemon=True).start()
-    one = await asyncio.shield(made)
+    one = await apart("probe", partial(_socket_in, pid, family), socket.socket.close)
     try:
-        await loop.sock_connect(one, (host, port))
+        await asyncio.get_running_loop().sock_connect(one, (host, port))
     except BaseException:
         one.close()
         raise
     return one
-
-
-def _settle(made: asyncio.Future[socket.socket], one: socket.socket | None, fault: OSError | None) -> None:
-    if made.cancelled():
-        if one is not None:
-            one.close()
-    elif one is not None:
-        made.set_result(one)
-    elif fault is not None:
-        made.set_exception(fault)
 
 
 def _socket_in(pid: int, family: int) -> socket.socket:

@@ -57,7 +57,7 @@ class Reader:
 
 
 class Source:
-    """A descriptor that is read when somebody asks: whoever writes waits for a slow reader. Owns the descriptor."""
+    """A descriptor that is read when a caller asks: whoever writes waits for a slow reader. Owns the descriptor."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd

@@ -77,7 +77,9 @@ class Http:
 
 @dataclass(frozen=True)
 class Probe:
-    """One question to a container: exec, http or tcp, exactly one of them. The words are Kubernetes'."""
+    """One question to a container: exec, http or tcp, exactly one of them. The words are Kubernetes'; the last two are
+    Docker's: for `start_period` seconds from the start a failure does not count, until the first success, and meanwhile
+    the question is asked every `start_interval` seconds (0: as often as otherwise)."""
     exec: tuple[str, ...] = ()
     http: Http | None = None
     tcp: int = 0
@@ -86,12 +88,16 @@ class Probe:
     timeout: float = 1.0
     success_threshold: int = 1
     failure_threshold: int = 3
+    start_period: float = 0.0
+    start_interval: float = 0.0
 
     def __post_init__(self) -> None:
         if bool(self.exec) + (self.http is not None) + bool(self.tcp) != 1:
             raise ValueError("a probe has exactly one of exec, http and tcp")
-        if self.period <= 0 or self.timeout <= 0 or self.initial_delay < 0:
-            raise ValueError("period and timeout of a probe are greater than 0, and initial_delay is not less")
+        if self.period <= 0 or self.timeout <= 0:
+            raise ValueError("period and timeout of a probe are greater than 0")
+        if min(self.initial_delay, self.start_period, self.start_interval) < 0:
+            raise ValueError("initial_delay, start_period and start_interval of a probe are not less than 0")
         if self.success_threshold < 1 or self.failure_threshold < 1:
             raise ValueError("the thresholds of a probe are at least 1")
 
@@ -107,16 +113,20 @@ class Health:
 
     @classmethod
     def docker(cls, check: dict[str, Any]) -> Health:
-        """Docker's HEALTHCHECK, as in an image's config: Test, and Interval, Timeout and StartPeriod in nanoseconds."""
+        """Docker's HEALTHCHECK, as in an image's config: Test, Retries, and Interval, Timeout, StartPeriod and
+        StartInterval in nanoseconds. What is 0 or left out is as Docker has it."""
         test = list(check.get("Test") or ())
         if not test or test[0] == "NONE":
             return cls()
         if test[0] not in ("CMD", "CMD-SHELL"):
             raise ValueError(f"{test[0]} is neither CMD nor CMD-SHELL nor NONE")
         command = tuple(test[1:]) if test[0] == "CMD" else ("/bin/sh", "-c", *test[1:])
-        return cls(liveness=Probe(
-            exec=command, initial_delay=check.get("StartPeriod", 0) / 1e9, period=(check.get("Interval") or 30e9) / 1e9,
-            timeout=(check.get("Timeout") or 30e9) / 1e9, failure_threshold=check.get("Retries") or 3), kills=False)
+        interval, timeout, early = ((check.get(name) or usual) / 1e9 for name, usual in (
+            ("Interval", 30e9), ("Timeout", 30e9), ("StartInterval", 5e9)))
+        start = (check.get("StartPeriod") or 0) / 1e9
+        return cls(kills=False, liveness=Probe(             # the first question comes after the first pause
+            exec=command, initial_delay=early if start else interval, period=interval, timeout=timeout,
+            failure_threshold=check.get("Retries") or 3, start_period=start, start_interval=early if start else 0.0))
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,19 @@ class Stop:
         number_of(self.signal)
         if self.grace < 0:
             raise ValueError("grace is not less than 0")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Want of what is told, as an event `pressure`, at most once a second: when some task of the container has waited
+    for it for this part of a second (psi.rst). 0.1 is 100 ms; 0: it is not told."""
+    cpu: float = 0.0
+    memory: float = 0.0
+    io: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not all(0 <= part <= 1 for part in (self.cpu, self.memory, self.io)):
+            raise ValueError("cpu, memory and io of a watch are from 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,14 @@ def memory_of(pid: int) -> int:
     return 0
 
 
+def switches(pid: int) -> int:
+    """How often a process has slept."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("voluntary_ctxt_switches:"):
+            return int(line.split()[1])
+    return 0
+
+
 async def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
@@ -96,8 +104,10 @@ async def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with TemporaryDirectory(prefix="pyrunc-bench-") as folder:
-        place = Path(folder)
-        rootfs = bundles.busybox_root(place / "rootfs")
+        place = Path(folder) / "run"
+        place.mkdir()
+        world.mount("tmpfs", place, "tmpfs")         # as /run is, where every runtime has its state
+        rootfs = bundles.busybox_root(Path(folder) / "rootfs")
         config = docker_like(process={"args": ["sleep", "1000"]}, root={"path": str(rootfs)})
         (place / "bundle").mkdir()
         bundle = bundles.write(place / "bundle", config)
@@ -113,6 +123,7 @@ async def main() -> None:
             await by_manager(m, config, f"b{os.getpid()}-warm")
             await compare(m, config, commands, place, bundle, given.rounds)
             await many(m, config, place, given.many)
+        world.unmount(place)
 
 
 async def compare(m: Manager, config: bundles.Config, commands: dict[str, str], place: Path, bundle: Path,
@@ -151,7 +162,7 @@ async def chain(m: Manager, config: bundles.Config, id: str, count: int) -> None
 
 async def many(m: Manager, config: bundles.Config, place: Path, count: int) -> None:
     """What containers cost that only live, and how long another manager takes to find them."""
-    from prometheus_client import generate_latest
+    from prometheus_client.parser import text_string_to_metric_families
 
     from pyrunc.serve.metrics import Metrics
     pid, keeper = os.getpid(), keeper_of(place / "manager")
@@ -168,9 +179,12 @@ async def many(m: Manager, config: bundles.Config, place: Path, count: int) -> N
     more = (len(os.listdir("/proc/self/fd")) - fds) / count
     print(f"manager: {(memory_of(pid) - before) / count:.2f} KiB and {more:.1f} descriptors each, "
           f"{before} KiB before; keeper: {keepers} KiB before, {memory_of(keeper)} KiB after")
-    spent = time.process_time()
+    await asyncio.sleep(3.0)                         # workers that have nothing to do end
+    spent, woken = time.process_time(), [switches(one) for one in (pid, keeper)]
     await asyncio.sleep(10.0)
-    print(f"idle: {(time.process_time() - spent) * 1e3:.1f} ms of CPU in 10 s")
+    manager, kept = (switches(one) - before for one, before in zip((pid, keeper), woken))
+    print(f"idle: {(time.process_time() - spent) * 1e3:.1f} ms of CPU in 10 s; the manager was woken {manager} times, "
+          f"the keeper {kept} times")
     began, spent = time.perf_counter(), time.process_time()
     for container in m.containers():
         container.stats()
@@ -179,9 +193,12 @@ async def many(m: Manager, config: bundles.Config, place: Path, count: int) -> N
     infos = [container.info() for container in m.containers()]
     print(f"list: {(time.perf_counter() - began) * 1e3:.1f} ms for {len(infos)}")
     metrics, began, spent = Metrics(m), time.perf_counter(), time.process_time()
-    data = generate_latest(metrics._registry)
+    data = metrics.text(False)
     print(f"metrics: {time.perf_counter() - began:.2f} s, {time.process_time() - spent:.2f} s of CPU, "
-          f"{len(data) >> 10} KiB")
+          f"{len(data) >> 10} KiB", end="")
+    samples = sum(len(family.samples) for family in text_string_to_metric_families(data.decode()))
+    print(f"; Prometheus' parser has read {samples} samples")
+    metrics._disks.close()
     await m.close()
     began, spent = time.perf_counter(), time.process_time()
     await m.open()

@@ -8,15 +8,20 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tests import bundles
 from tests.bundles import Config, docker_like
 from tests.runtimes import Runtime
 from tests.seccomp_profile import engine_sized
 
+from . import private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 #: In the order in which a lifecycle has them; `run` is a container of its own.
-COMMANDS = ("run", "create", "start", "state", "exec", "kill", "delete")
+COMMANDS = ("run", "create", "start", "state", "exec", "kill", "delete", "--version", "features")
 #: What an engine does for each container; its sum is the row "lifecycle".
 LIFECYCLE = ("create", "start", "state", "kill", "delete")
 #: Seconds for one lifecycle; whatever takes longer hangs.
@@ -27,10 +32,12 @@ VARIANTS: dict[str, Config] = {"plain": {}, "seccomp": {"linux": {"seccomp": eng
 @dataclass
 class Samples:
     """seconds[command]: one value a lifecycle; cpu[command]: the same of user and system time, without the container's
-    processes that nobody has waited for; peak[command]: the largest resident set in KiB."""
+    processes that nobody has waited for; peak[command]: the largest resident set in KiB; private[command]: what only
+    that process has, at its end, in KiB, and private["init"] of an init that waits for `start`."""
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     cpu: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     peak: dict[str, int] = field(default_factory=dict)
+    private: dict[str, int] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
 
 
@@ -58,6 +65,10 @@ class Contestant:
         self.once, self.wait, self.pid_file = place / "once", place / "wait", place / "pid"
         self.running = 0
         self._null = os.open(os.devnull, os.O_RDWR)
+        # busybox takes the kernel's KiB for pages and multiplies: a process of known size shows by how much.
+        self.report = place / "time"
+        known = ["busybox", "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]
+        self.unit = round(peak(known, self.report) / (64 << 10))
 
     def _time(self, command: str, *args: str | Path) -> None:
         """Spawn, wait, note the time. An exit status other than 0 ends the benchmark."""
@@ -83,30 +94,45 @@ class Contestant:
         self._time("create", "--pid-file", self.pid_file, "--bundle", self.wait, id)
         self._time("start", id)
         self._time("state", id)
-        if "exec" not in self.samples.missing:
-            try:
-                self._time("exec", id, "/bin/true")
-            except RuntimeError:
-                self.samples.missing.add("exec")
+        self._try("exec", id, "/bin/true")
         self._time("kill", id, "KILL")
         os.waitpid(int(self.pid_file.read_text()), 0)
         self._time("delete", id)
+        self._time("--version")
+        self._try("features")
         signal.alarm(0)
 
+    def _try(self, command: str, *args: str) -> None:
+        """The same, of what not every runtime can do here."""
+        if command not in self.samples.missing:
+            try:
+                self._time(command, *args)
+            except RuntimeError:
+                self.samples.missing.add(command)
+
     def memory(self) -> None:
-        """Peak resident set of each command, in KiB."""
+        """Peak resident set of each command, and what it has to itself, in KiB."""
+        for measured in (self._peak, self._private):
+            self._lifecycle_with(measured)
+
+    def _peak(self, command: str, argv: list[str]) -> None:
+        self.samples.peak[command] = peak(argv, self.report) // self.unit
+
+    def _private(self, command: str, argv: list[str]) -> None:
+        self.samples.private[command] = private.at_end(argv, self._null)
+        if command == "create":
+            self.samples.private["init"] = private.of(self.pid_file.read_text())
+
+    def _lifecycle_with(self, measured: Callable[[str, list[str]], None]) -> None:
         id = f"bench-{os.getpid()}-{self.runtime.name}-memory"
-        # busybox takes the kernel's KiB for pages and multiplies: a process of known size shows by how much.
-        report = self.pid_file.with_name("time")
-        known = ["busybox", "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]
-        unit = round(peak(known, report) / (64 << 10))
         steps: dict[str, tuple[str | Path, ...]] = {
             "run": ("--bundle", self.once, id), "create": ("--pid-file", self.pid_file, "--bundle", self.wait, id),
-            "start": (id,), "state": (id,), "exec": (id, "/bin/true"), "kill": (id, "KILL"), "delete": (id,)}
+            "start": (id,), "state": (id,), "exec": (id, "/bin/true"), "kill": (id, "KILL"), "delete": (id,),
+            "--version": (), "features": ()}
         for command, args in steps.items():
             if command in self.samples.missing:
                 continue
-            self.samples.peak[command] = peak(self.runtime.argv(command, *args), report) // unit
+            measured(command, self.runtime.argv(command, *args))
             if command == "kill":
                 os.waitpid(int(self.pid_file.read_text()), 0)
 
@@ -141,4 +167,13 @@ def measure(paths: list[str], place: Path, variant: str, lifecycles: int) -> dic
     finally:
         for rival in rivals:
             rival.stop()
-    return {rival.runtime.name: rival.samples for rival in rivals}
+    return {label: rival.samples for label, rival in zip(labels(paths), rivals)}
+
+
+def labels(paths: list[str]) -> list[str]:
+    """The name of each runtime. Builds of one name are told apart by the last component in which their paths differ."""
+    names = [Path(path).name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    parts = zip(*(reversed(Path(path).parts) for path in paths))
+    return next((list(each) for each in parts if len(set(each)) == len(paths)), paths)

@@ -22,7 +22,8 @@ def with_sum(samples: Samples, taken: dict[str, list[float]]) -> dict[str, list[
 
 
 def numbers(measured: dict[str, Samples]) -> dict[str, Any]:
-    """{runtime: {row: {"median_ms", "min_ms", "cpu_ms", "peak_kib", "ratio": {other runtime: of the medians}}}}."""
+    """{runtime: {row: {"median_ms", "min_ms", "cpu_ms", "peak_kib", "private_kib", and by other runtime "ratio" and
+    "cpu_ratio", of the medians}}}. The row of create has "init_kib", of an init that waits for `start`, as well."""
     result: dict[str, Any] = {}
     for name, samples in measured.items():
         cpu = with_sum(samples, samples.cpu)
@@ -30,12 +31,15 @@ def numbers(measured: dict[str, Samples]) -> dict[str, Any]:
                               "min_ms": round(min(values) * 1e3, 3),
                               "cpu_ms": round(statistics.median(cpu[row]) * 1e3, 3),
                               "samples": len(values),
-                              "peak_kib": samples.peak.get(row, max(samples.peak.values()))}
+                              "peak_kib": samples.peak.get(row, max(samples.peak.values())),
+                              "private_kib": samples.private.get(row, max(samples.private.values()))}
                         for row, values in with_sum(samples, samples.seconds).items()}
+        result[name]["create"]["init_kib"] = samples.private["init"]
     for name, rows in result.items():
         for row, cells in rows.items():
-            cells["ratio"] = {other: round(cells["median_ms"] / theirs[row]["median_ms"], 3)
-                              for other, theirs in result.items() if other != name and row in theirs}
+            for ratio, kind in (("ratio", "median_ms"), ("cpu_ratio", "cpu_ms")):
+                cells[ratio] = {other: round(cells[kind] / theirs[row][kind], 3)
+                                for other, theirs in result.items() if other != name and row in theirs}
     return result
 
 
@@ -44,21 +48,25 @@ def table(variant: str, measured: dict[str, Any]) -> str:
     names = list(measured)
     first = names[0]
     count = measured[first]["lifecycle"]["samples"]
-    lines = [f"{variant}: {count} lifecycles, median (minimum) in ms, median of the CPU's ms, peak resident set in MiB",
-             f"{'':10}" + "".join(f"{name:>35}" for name in names)
-             + "".join(f"{first + '/' + other:>14}" for other in names[1:])]
+    lines = [f"{variant}: {count} lifecycles, median (minimum) in ms, median of the CPU's ms, MiB: peak, own",
+             f"{'':10}" + "".join(f"{name:>41}" for name in names)
+             + "".join(f"{first + '/' + other + ' (CPU)':>20}" for other in names[1:])]
     for row in ROWS:
         line = f"{row:10}"
         for name in names:
             if cells := measured[name].get(row):
                 shown = (f"{cells['median_ms']:8.1f} ({cells['min_ms']:6.1f}) {cells['cpu_ms']:6.1f} "
-                         f"{cells['peak_kib'] / 1024:6.1f}")
+                         f"{cells['peak_kib'] / 1024:6.1f} {cells['private_kib'] / 1024:5.2f}")
             else:
                 shown = "-"
-            line += f"{shown:>35}"
-        ratios = measured[first].get(row, {}).get("ratio", {})
-        line += "".join(f"{ratios[other]:14.2f}" if other in ratios else f"{'-':>14}" for other in names[1:])
+            line += f"{shown:>41}"
+        cells = measured[first].get(row, {})
+        for other in names[1:]:
+            known = other in cells.get("ratio", {})
+            line += f"{cells['ratio'][other]:13.2f} ({cells['cpu_ratio'][other]:4.2f})" if known else f"{'-':>20}"
         lines.append(line.rstrip())
+    lines.append("an init that waits for start has to itself, MiB: " + ", ".join(
+        f"{name} {rows['create']['init_kib'] / 1024:.2f}" for name, rows in measured.items()))
     return "\n".join(lines)
 
 

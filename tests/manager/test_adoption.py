@@ -2,9 +2,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +19,9 @@ import pytest
 
 import pyrunc
 from pyrunc.library import program
-from pyrunc.manager import Log, Manager, Stdio
+from pyrunc.manager import Exit, Log, Manager, Stdio
+from pyrunc.manager.directory import FIXED, MOVING, Record, text_of
+from pyrunc.manager.plain import load
 from tests import bundles
 from tests.bundles import docker_like
 from tests.manager.conftest import config_of, end_keeper, remove_all, running, until
@@ -98,6 +103,25 @@ async def test_restarts_go_on(places: tuple[str, Path], by: str, rootfs: Path, n
             await remove_all(two)
 
 
+async def test_a_keeper_that_is_about_to_end(places: tuple[str, Path], rootfs: Path, name: str) -> None:
+    """It has nothing left to do, and ends when another manager has connected and before it has seen that."""
+    places[1].mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as ending:
+        ending.bind(str(places[1] / "keeper"))
+        ending.listen(1)
+        m = Manager(*places)
+        opening = asyncio.ensure_future(m.open())
+        await asyncio.sleep(0.1)
+        assert not opening.done()
+    await asyncio.wait_for(opening, 20)
+    try:
+        container = await running(m, name, rootfs, "sh", "-c", "exit 6")
+        assert (await container.wait(20)).status == 6
+    finally:
+        await remove_all(m)
+        await m.close()
+
+
 async def test_one_manager_at_a_time(places: tuple[str, Path]) -> None:
     async with Manager(*places):
         with pytest.raises(pyrunc.StateError, match="another manager"):
@@ -159,6 +183,8 @@ async def test_the_keeper_is_killed(places: tuple[str, Path], by: str, rootfs: P
 VICTIM = """
 import asyncio, sys
 from pyrunc.manager import Manager
+from pyrunc.manager.directory import FIXED, MOVING, Record, text_of
+from pyrunc.manager.plain import load
 from tests.bundles import docker_like
 root, directory, rootfs, name = sys.argv[1:]
 async def life(m, number):
@@ -220,3 +246,12 @@ async def test_many_are_found_quickly(places: tuple[str, Path], rootfs: Path, na
             assert took < 5.0
         finally:
             await asyncio.gather(*(c.delete(force=True) for c in two.containers()))
+
+
+def test_every_field_of_a_record_is_kept() -> None:
+    """What changes, and what does not, are written apart."""
+    record = Record("a", "runc", "/b", labels={"x": "y"}, phase="stopped", life=3, exit=Exit(7, time=1.5), restarts=2)
+    assert sorted((*FIXED, *MOVING)) == sorted(field.name for field in dataclasses.fields(Record))
+    for phase in ("stopped", "restarting"):
+        record.phase = phase
+        assert load(Record, json.loads(text_of(record))) == record

@@ -89,10 +89,12 @@ async def test_process_of_its_own(m: Manager, by: str, rootfs: Path, name: str) 
 
 
 async def test_top(m: Manager, by: str, rootfs: Path, name: str) -> None:
+    """The kernel's figure of resident memory may lag by 64 pages for each CPU, so that of a small process may be 0."""
     container = await running(m, name, rootfs, handler=by)
-    async with await container.spawn(["sleep", "777"]) as process:
-        await until(lambda: {"sleep 777", "sleep 1000"} == {one["command"] for one in container.top()})
-        assert all(one["rss"] > 0 for one in container.top())
+    async with await container.spawn(["sh", "-c", "x=$(yes | head -c 4000000); sleep 777; echo $x"]) as process:
+        await until(lambda: {"sleep 777", "sleep 1000"} <= {one["command"] for one in container.top()})
+        resident = {one["command"].split()[0]: one["rss"] for one in container.top()}
+        assert resident["sh"] > 3_000_000 and all(rss >= 0 for rss in resident.values()), resident
         process.kill()
         assert (await process.wait()).signal == 9
 

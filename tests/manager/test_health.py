@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ async def test_exec(m: Manager, by: str, rootfs: Path, name: str) -> None:
         "starting", "healthy", "unhealthy", "healthy"]
 
 
-async def test_http_in_the_network_of_the_container(m: Manager, rootfs: Path, name: str) -> None:
+async def test_http_in_the_network_of_the_container(m: Manager, of: str, rootfs: Path, name: str) -> None:
     health = Health(readiness=Probe(http=Http(8099, "/good"), **QUICK))
-    container = await m.create(name, web(rootfs, 8099), health=health)
+    container = await m.create(name, web(rootfs, 8099), health=health, handler=of)
     await container.start()
     assert not container.health.ready
     await until(lambda: container.health.ready)
@@ -48,8 +49,9 @@ async def test_http_in_the_network_of_the_container(m: Manager, rootfs: Path, na
     assert container.status == "running"
 
 
-async def test_tcp_in_the_network_of_the_container(m: Manager, rootfs: Path, name: str) -> None:
-    container = await m.create(name, web(rootfs, 8098), health=Health(liveness=Probe(tcp=8098, **QUICK)))
+async def test_tcp_in_the_network_of_the_container(m: Manager, of: str, rootfs: Path, name: str) -> None:
+    health = Health(liveness=Probe(tcp=8098, failure_threshold=1000, **QUICK))        # until the server listens
+    container = await m.create(name, web(rootfs, 8098), health=health, handler=of)
     await container.start()
     await until(lambda: container.health.word == "healthy")
     with pytest.raises(OSError):                     # nobody listens here, outside
@@ -67,10 +69,10 @@ async def test_liveness_kills_and_the_policy_restarts(m: Manager, by: str, rootf
     assert [one["status"] for one in ends] == [9]
 
 
-async def test_startup_comes_first(m: Manager, rootfs: Path, name: str) -> None:
+async def test_startup_comes_first(m: Manager, of: str, rootfs: Path, name: str) -> None:
     health = Health(startup=Probe(exec=("test", "-e", "/up"), failure_threshold=1000, **QUICK),
                     liveness=Probe(exec=("sh", "-c", "touch /asked"), **QUICK))
-    container = await running(m, name, rootfs, health=health)
+    container = await running(m, name, rootfs, health=health, handler=of)
     await asyncio.sleep(1.0)
     assert container.health.word == "starting" and not (rootfs / "asked").exists() and not container.health.ready
     (rootfs / "up").touch()
@@ -79,23 +81,23 @@ async def test_startup_comes_first(m: Manager, rootfs: Path, name: str) -> None:
     assert container.health.ready
 
 
-async def test_a_startup_that_fails_kills(m: Manager, rootfs: Path, name: str) -> None:
+async def test_a_startup_that_fails_kills(m: Manager, of: str, rootfs: Path, name: str) -> None:
     health = Health(startup=Probe(exec=("false",), failure_threshold=2, **QUICK))
-    container = await running(m, name, rootfs, health=health, stop=Stop(grace=0.2))
+    container = await running(m, name, rootfs, health=health, stop=Stop(grace=0.2), handler=of)
     assert (await container.wait(30)).signal == 9
 
 
-async def test_a_probe_that_hangs_is_a_failure(m: Manager, rootfs: Path, name: str) -> None:
+async def test_a_probe_that_hangs_is_a_failure(m: Manager, of: str, rootfs: Path, name: str) -> None:
     health = Health(liveness=Probe(exec=("sleep", "1000"), period=0.1, timeout=0.3, failure_threshold=1), kills=False)
-    container = await running(m, name, rootfs, health=health)
+    container = await running(m, name, rootfs, health=health, handler=of)
     await until(lambda: container.health.word == "unhealthy")
     assert next(event for event in reversed(m.journal._kept) if event.kind == "health").details["why"] == (
         "no answer within 0.3 s")
 
 
-async def test_a_paused_container_is_not_unhealthy(m: Manager, rootfs: Path, name: str) -> None:
+async def test_a_paused_container_is_not_unhealthy(m: Manager, of: str, rootfs: Path, name: str) -> None:
     health = Health(liveness=Probe(exec=("true",), failure_threshold=1, **QUICK))
-    container: Container = await running(m, name, rootfs, health=health)
+    container: Container = await running(m, name, rootfs, health=health, handler=of)
     await until(lambda: container.health.word == "healthy")
     await container.pause()
     await asyncio.sleep(0.5)
@@ -103,19 +105,83 @@ async def test_a_paused_container_is_not_unhealthy(m: Manager, rootfs: Path, nam
     await container.resume()
 
 
+async def test_a_failure_is_told_within_a_second(m: Manager, by: str, rootfs: Path, name: str) -> None:
+    """Of the first question after it."""
+    health = Health(liveness=Probe(exec=("test", "!", "-e", "/sick"), failure_threshold=1, **QUICK), kills=False)
+    container = await running(m, name, rootfs, handler=by, health=health)
+    await until(lambda: container.health.word == "healthy")
+    await asyncio.sleep(0.3)
+    (rootfs / "sick").touch()
+    begun = time.monotonic()
+    await until(lambda: container.health.word == "unhealthy")
+    told = [event for event in m.journal._kept if event.kind == "health"][-1]
+    assert told.details["status"] == "unhealthy" and told.monotonic - begun < 1.0 + QUICK["period"]
+
+
+async def test_a_probe_that_fails_ends_it_as_stop_does(m: Manager, of: str, rootfs: Path, name: str) -> None:
+    """With its pre_stop program first, and no SIGKILL before the grace is over."""
+    script = "trap 'touch /told' TERM; while :; do sleep 0.05; done"
+    health = Health(liveness=Probe(exec=("test", "!", "-e", "/sick"), failure_threshold=1, **QUICK))
+    container = await running(m, name, rootfs, "sh", "-c", script, handler=of, health=health,
+                              stop=Stop(grace=0.6, pre_stop=("sh", "-c", "test ! -e /told && touch /asked")))
+    await until(lambda: container.health.word == "healthy")
+    (rootfs / "sick").touch()
+    assert (await container.wait(30)).signal == 9
+    assert (rootfs / "asked").exists() and (rootfs / "told").exists()
+    stopping, exited = [event for event in m.journal._kept if event.kind in ("stopping", "exited")]
+    assert "the liveness probe failed" in stopping.details["why"] and exited.monotonic - stopping.monotonic >= 0.6
+
+
+async def test_a_start_period_forgives(m: Manager, of: str, rootfs: Path, name: str) -> None:
+    """Failures in it do not count; the first success ends it, and after that they do."""
+    health = Health(liveness=Probe(exec=("test", "-e", "/up"), failure_threshold=1, period=0.2, timeout=5.0,
+                                   start_period=600.0, start_interval=0.05), kills=False)
+    container = await running(m, name, rootfs, health=health, handler=of)
+    await until(lambda: container.health.probe_seconds > 0)
+    await asyncio.sleep(0.5)
+    assert container.health.word == "starting"
+    (rootfs / "up").touch()
+    await until(lambda: container.health.word == "healthy")
+    (rootfs / "up").unlink()
+    await until(lambda: container.health.word == "unhealthy")
+
+
+async def test_a_start_period_ends(m: Manager, rootfs: Path, name: str) -> None:
+    health = Health(liveness=Probe(exec=("false",), failure_threshold=2, start_period=0.5, **QUICK), kills=False)
+    container = await running(m, name, rootfs, health=health)
+    await until(lambda: container.health.word == "unhealthy")
+    started, starting, unhealthy = [event for event in m.journal._kept if event.kind in ("started", "health")]
+    assert starting.details["status"] == "starting" and unhealthy.monotonic - started.monotonic >= 0.6
+
+
+async def test_a_startup_that_only_says_so(m: Manager, rootfs: Path, name: str) -> None:
+    health = Health(startup=Probe(exec=("test", "-e", "/up"), failure_threshold=2, **QUICK), kills=False)
+    container = await running(m, name, rootfs, health=health)
+    await until(lambda: container.health.word == "unhealthy")
+    assert container.status == "running" and not container.health.ready
+    (rootfs / "up").touch()
+    await until(lambda: container.health.word == "healthy" and container.health.ready)
+
+
 def test_dockers_healthcheck() -> None:
-    found = Health.docker({"Test": ["CMD-SHELL", "curl localhost"], "Interval": 5 * 10**9, "Timeout": 10**9,
-                           "Retries": 7, "StartPeriod": 2 * 10**9})
-    assert found == Health(liveness=Probe(exec=("/bin/sh", "-c", "curl localhost"), initial_delay=2.0, period=5.0,
-                                          timeout=1.0, failure_threshold=7), kills=False)
+    second = 10**9
+    found = Health.docker({"Test": ["CMD-SHELL", "curl localhost"], "Interval": 5 * second, "Timeout": second,
+                           "Retries": 7, "StartPeriod": 20 * second, "StartInterval": 2 * second})
+    assert found == Health(kills=False, liveness=Probe(
+        exec=("/bin/sh", "-c", "curl localhost"), initial_delay=2.0, period=5.0, timeout=1.0, failure_threshold=7,
+        start_period=20.0, start_interval=2.0))
     assert Health.docker({"Test": ["NONE"]}) == Health() == Health.docker({})
-    assert Health.docker({"Test": ["CMD", "x"]}).liveness == Probe(exec=("x",), period=30.0, timeout=30.0)
+    assert Health.docker({"Test": ["CMD", "x"], "Interval": 0, "StartInterval": second}).liveness == Probe(
+        exec=("x",), initial_delay=30.0, period=30.0, timeout=30.0)
+    found = Health.docker({"Test": ["CMD", "x"], "StartPeriod": second})
+    assert found.liveness is not None and found.liveness.start_interval == found.liveness.initial_delay == 5.0
     with pytest.raises(ValueError):
         Health.docker({"Test": ["SHELL", "x"]})
 
 
 @pytest.mark.parametrize("wrong", [{}, {"exec": ("a",), "tcp": 1}, {"tcp": 1, "period": 0}, {"tcp": 1, "timeout": -1},
-                                   {"tcp": 1, "failure_threshold": 0}])
+                                   {"tcp": 1, "failure_threshold": 0}, {"tcp": 1, "start_period": -1.0},
+                                   {"tcp": 1, "start_interval": -1.0}, {"tcp": 1, "initial_delay": -1.0}])
 def test_what_is_no_probe(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Probe(**wrong)

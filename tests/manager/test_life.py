@@ -137,9 +137,9 @@ async def test_a_bundle(m: Manager, by: str, place: Path, name: str) -> None:
     assert json.loads((bundle / "config.json").read_text()) == config
 
 
-async def test_labels_choose(m: Manager, rootfs: Path, name: str) -> None:
+async def test_labels_choose(m: Manager, of: str, rootfs: Path, name: str) -> None:
     for number, labels in enumerate(({"app": "a", "x": "1"}, {"app": "b", "x": "1"})):
-        await m.create(f"{name}-{number}", config_of(rootfs), labels=labels)
+        await m.create(f"{name}-{number}", config_of(rootfs), labels=labels, handler=of)
     assert [one.id for one in m.containers({"app": "b"})] == [f"{name}-1"]
     assert len(m.containers({"x": "1"})) == 2 and m.containers({"x": "2"}) == []
 
@@ -161,12 +161,17 @@ async def test_the_plan_and_the_trace(m: Manager, rootfs: Path, name: str) -> No
     names = [step.name for step in m.plan(config)]
     assert "mounts.proc" in names
     container = await m.create(name, config, trace=True)
-    assert {"mounts.proc", "namespaces.clone"} <= {record["step"] for record in container.traces["create"]}
+    assert {"mounts.proc", "namespaces.clone"} <= {record["step"] for record in container.trace()}
+    await container.start()
+    await container.exec(["true"])
+    assert "start.release" in {record["step"] for record in container.trace("start")}
+    assert "namespaces.enter" in {record["step"] for record in container.trace("exec")}
+    assert container.trace("kill") == [] and (await running(m, f"{name}-b", rootfs)).traces == {}
 
 
-async def test_a_create_that_hangs_ends_at_its_time(m: Manager, rootfs: Path, name: str) -> None:
+async def test_a_create_that_hangs_ends_at_its_time(m: Manager, of: str, rootfs: Path, name: str) -> None:
     config = config_of(rootfs)
     config["hooks"] = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "1000"]}]}
     with pytest.raises(TimeoutError):
-        await m.create(name, config, timeout=1.0)
+        await m.create(name, config, timeout=1.0, handler=of)
     assert m.containers() == [] and not (Path(m.root) / name).exists()

@@ -39,8 +39,9 @@ async def test_nothing_is_lost_at_an_end_at_once(m: Manager, by: str, rootfs: Pa
     assert [int(line.text) for line in container.logs()] == list(range(1, 3001))
 
 
-async def test_limited_in_size(m: Manager, rootfs: Path, name: str) -> None:
-    container = await running(m, name, rootfs, "seq", "1", "2000", stdio=Stdio(stdout=Log(size=10000, files=3)))
+async def test_limited_in_size(m: Manager, of: str, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "seq", "1", "2000", handler=of,
+                              stdio=Stdio(stdout=Log(size=10000, files=3)))
     await container.wait(20)
     found = files(m.directory.of(name) / "log")
     assert len(found) == 3 and all(one.stat().st_size <= 10000 for one in found)
@@ -106,8 +107,8 @@ async def test_any_bytes(place: Path) -> None:
     assert parse((place / "log").read_bytes().split(b"\n")[0]).stream == "stderr"
 
 
-async def test_the_log_of_a_deleted_container_is_gone(m: Manager, rootfs: Path, name: str) -> None:
-    container = await running(m, name, rootfs, "echo", "x")
+async def test_the_log_of_a_deleted_container_is_gone(m: Manager, of: str, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "echo", "x", handler=of)
     await container.wait(20)
     await container.delete()
     await until(lambda: not os.path.exists(m.directory.of(name)))

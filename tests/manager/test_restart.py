@@ -44,8 +44,8 @@ async def test_stop_while_it_waits_for_its_restart(m: Manager, by: str, rootfs: 
     assert exit.status == 1 and container.status == "stopped"
 
 
-async def test_an_exit_is_told_before_the_restart(m: Manager, rootfs: Path, name: str) -> None:
-    container = await running(m, name, rootfs, "false", restart="on-failure:1")
+async def test_an_exit_is_told_before_the_restart(m: Manager, of: str, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "false", restart="on-failure:1", handler=of)
     await until(lambda: container.status == "stopped", 60)
     assert await kinds(m) == ["created", "started", "exited", "restarting", "created", "started", "exited"]
 

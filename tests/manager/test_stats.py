@@ -59,15 +59,15 @@ async def test_of_a_container(m: Manager, by: str, rootfs: Path, name: str) -> N
     assert container.stats().processes == 0
 
 
-async def test_they_come_until_the_end(m: Manager, rootfs: Path, name: str) -> None:
-    container = await running(m, name, rootfs, "sleep", "1")
+async def test_they_come_until_the_end(m: Manager, of: str, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "sleep", "1", handler=of)
     found = [stats async for stats in container.watch(0.2)]
     assert len(found) >= 2 and all(one.time < two.time for one, two in pairwise(found))
 
 
-async def test_the_kernel_notifies(m: Manager, rootfs: Path, name: str) -> None:
+async def test_the_kernel_notifies(m: Manager, of: str, rootfs: Path, name: str) -> None:
     """By cgroup.events, whose notices are like those of memory.events and are there on every host."""
-    container = await running(m, name, rootfs)
+    container = await running(m, name, rootfs, handler=of)
     notices, told = Notices(), asyncio.Event()
     number = notices.watch(f"{container.cgroup}/cgroup.events", told.set)
     assert number >= 0

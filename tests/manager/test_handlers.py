@@ -1,0 +1,99 @@
+"""What a runtime's program cannot do is an error before anything is done: by its `features` and its help."""
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pyrunc
+from pyrunc.manager import Manager
+from pyrunc.manager.binary import Binary, entries
+from tests.manager.conftest import config_of
+
+HELP = """NAME:
+   toy - a runtime with few commands
+
+COMMANDS:
+   create    create a container
+   start     start a container
+   features  show what there is
+"""
+
+
+@pytest.fixture
+def toy(place: Path, m: Manager) -> Path:
+    """A handler `toy`: a program that notes what it is asked for, and makes no container. The note is the fixture."""
+    note, program = place / "asked", place / "toy"
+    known = {"hooks": ["prestart", "poststop"], "linux": {"namespaces": ["mount", "pid", "ipc", "uts", "network"]}}
+    program.write_text(f"""#!/bin/sh
+echo "$@" >>{note}
+case "$*" in
+--help) cat <<'EOF'
+{HELP}
+EOF
+;;
+features) echo '{json.dumps(known)}' ;;
+*) exit 1 ;;
+esac
+""")
+    program.chmod(0o755)
+    m.programs["toy"] = str(program)
+    return note
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"linux": {"namespaces": [{"type": "mount"}, {"type": "time"}]}},
+     r"handler toy has no time namespaces: at linux\.namespaces\[1\] in config\.json"),
+    ({"hooks": {"prestart": [], "createContainer": [{"path": "/bin/true"}]}},
+     r"handler toy has no createContainer hooks: at hooks\.createContainer in config\.json")])
+async def test_what_it_does_not_know_is_refused_beforehand(m: Manager, toy: Path, rootfs: Path, name: str,
+                                                           changes: dict[str, Any], said: str) -> None:
+    config = config_of(rootfs)
+    config["linux"]["namespaces"] = [{"type": "mount"}, {"type": "pid"}]
+    config.update({key: {**config.get(key, {}), **value} for key, value in changes.items()})
+    with pytest.raises(pyrunc.UsageError, match=said):
+        await m.create(name, config, handler="toy")
+    assert sorted(toy.read_text().split()) == ["--help", "features"]
+    assert m.containers() == [] and os.listdir(m.directory.path / "containers") == []
+
+
+@pytest.mark.parametrize("command", ["checkpoint", "restore", "pause", "resume", "update"])
+async def test_a_command_that_it_does_not_have(m: Manager, toy: Path, rootfs: Path, place: Path, name: str,
+                                               command: str) -> None:
+    handler = m.handler("toy")
+    with pytest.raises(pyrunc.UsageError, match=f"handler toy cannot {command}: .*/toy has no such command"):
+        await handler.able(command)
+    await handler.able("start")
+    if command == "restore":
+        with pytest.raises(pyrunc.UsageError, match="cannot restore"):
+            await m.restore(name, place / "images", config_of(rootfs), handler="toy")
+    assert sorted(toy.read_text().split()) == ["--help", "features"]         # it is asked once
+
+
+async def test_no_program(m: Manager, rootfs: Path, name: str) -> None:
+    m.programs["toy"] = "/there/is/none"
+    with pytest.raises(pyrunc.UsageError, match="handler toy: there is no program /there/is/none"):
+        await m.create(name, config_of(rootfs), handler="toy")
+    assert m.containers() == []
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ('{"level":"warning","msg":"a"}\n{"level":"error","msg":"b {c}"}\n', ["a", "b {c}"]),
+    ('{\n  "msg": "a `\\/b`",\n  "level": "error"\n}\n\n{\n  "msg": "c"\n}\n', ["a `/b`", "c"]),
+    ('words\n{"msg": "a"}\n{"msg": "half', ["a"]), ("{{{", []), ("", [])],
+    ids=["a line each", "several lines each", "half of one", "none", "nothing"])
+def test_logs_of_runtimes(text: str, wanted: list[str]) -> None:
+    assert [entry["msg"] for entry in entries(text)] == wanted
+
+
+@pytest.mark.parametrize("name_of_it", ["runc", "crun"])
+async def test_real_ones_are_understood(m: Manager, name_of_it: str) -> None:
+    handler = m.handler(name_of_it)
+    assert isinstance(handler, Binary) and handler.direct
+    for command in ("create", "start", "exec", "kill", "pause", "resume", "update", "delete", "state"):
+        await handler.able(command)
+    with pytest.raises(pyrunc.UsageError, match="no such command"):
+        await handler.able("teleport")

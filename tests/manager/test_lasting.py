@@ -1,0 +1,81 @@
+"""A keeper that outlives whoever it works for, spoken to by the messages of its channel."""
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyrunc.keeper.channel import Channel
+from pyrunc.library import program
+
+Connect = Callable[[], Channel]
+
+
+@pytest.fixture
+def keeper(place: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """One that has nothing to keep: it ends when nobody is connected."""
+    (place / "exits").mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(place / "keeper"))
+        listener.listen(16)
+        one = subprocess.Popen([program.find(), "keeper", str(listener.fileno()), str(place / "exits")],
+                               stdin=subprocess.DEVNULL, pass_fds=(listener.fileno(),))
+    yield one
+    one.kill()
+    one.wait()
+
+
+@pytest.fixture
+def connect(place: Path) -> Connect:
+    def connect() -> Channel:
+        one = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        one.settimeout(60)
+        one.connect(str(place / "keeper"))
+        return Channel(one)
+    return connect
+
+
+def asked(channel: Channel, number: int) -> dict[str, Any] | None:
+    channel.send({"number": number, "operation": "working"})
+    received = channel.receive()
+    return received and received[0]
+
+
+def test_who_connects_takes_the_place_of_another(keeper: subprocess.Popen[bytes], connect: Connect) -> None:
+    first = connect()
+    assert asked(first, 1) == {"number": 1, "answer": {"working": []}}
+    for number in range(2, 6):
+        second = connect()
+        assert asked(second, number) == {"number": number, "answer": {"working": []}}
+        assert first.receive() is None
+        first = second
+    first.close()
+    assert keeper.wait(60) == 0
+
+
+#: A keeper whose other end is closed, with or without something there that was not read, and that has something to say.
+TELLS = """
+import sys
+from pyrunc.keeper.channel import pair
+from pyrunc.keeper.keeper import Keeper
+ours, theirs = pair()
+for number in range(int(sys.argv[1])):
+    ours.send({"number": number})
+theirs.close()
+keeper = Keeper(ours, {})
+keeper._ended(4711, 0, 1)
+keeper.run()
+"""
+
+
+@pytest.mark.parametrize("unread", ["0", "3"])
+def test_who_goes_away_in_the_middle(unread: str) -> None:
+    """To send fails with EPIPE then, or with ECONNRESET."""
+    done = subprocess.run([sys.executable, "-c", TELLS, unread], capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert (done.returncode, done.stderr) == (0, "")
