@@ -15,6 +15,7 @@ from ..manager import Container, Exit, Gap, Info, Manager, Pipe, Stats
 from ..manager.logs import Line
 from ..manager.plain import dump, load
 from .bodies import (
+    CheckpointBody,
     Create,
     ExecAnswer,
     ExecBody,
@@ -28,6 +29,7 @@ from .bodies import (
 )
 
 MANAGER: web.AppKey[Manager] = web.AppKey("manager", Manager)
+STREAMS: web.AppKey[set[asyncio.Task[Any]]] = web.AppKey("streams", set)
 #: Seconds that a client may take to send a body, or to take in a piece of an answer.
 PATIENCE = 30.0
 
@@ -53,8 +55,11 @@ def of(request: web.Request) -> Container:
 
 async def body(request: web.Request, kind: Any) -> Any:
     """The request's body. Nothing counts as an empty object. Raises UsageError, plain.Unfit."""
-    async with asyncio.timeout(PATIENCE):
-        data = await request.read()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            data = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
     try:
         value = json.loads(data, parse_constant=_no_number) if data else {}
     except (ValueError, RecursionError) as fault:
@@ -94,6 +99,9 @@ async def stream(request: web.Request, values: AsyncIterator[Any]) -> web.Stream
     """One JSON object per line, as they come. A client that does not take them in is cut off."""
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
+    task = asyncio.current_task()
+    assert task is not None
+    request.app[STREAMS].add(task)
     try:
         async for value in values:
             async with asyncio.timeout(PATIENCE):
@@ -101,7 +109,16 @@ async def stream(request: web.Request, values: AsyncIterator[Any]) -> web.Stream
     except (TimeoutError, ConnectionError):
         if request.transport is not None:
             request.transport.abort()
+    finally:
+        request.app[STREAMS].discard(task)
     return response
+
+
+async def end_streams(app: web.Application) -> None:
+    """The service ends. Its clients begin anew elsewhere, after the last event that they have read."""
+    tasks = app[STREAMS]
+    for task in tuple(tasks):
+        task.cancel()
 
 
 # ---- the service ------------------------------------------------------------------------------------------
@@ -174,9 +191,14 @@ async def create(request: web.Request) -> web.StreamResponse:
     streams = wanted.stdio.stdin, wanted.stdio.stdout, wanted.stdio.stderr
     if any(isinstance(one, Pipe) for one in streams):
         raise UsageError("a pipe cannot be had through the service: use a log, a file or null")
+    if wanted.images:
+        container = await request.app[MANAGER].restore(
+            wanted.id, wanted.images, wanted.config, wanted.bundle, wanted.stdio, wanted.handler, wanted.restart,
+            wanted.health, wanted.stop, wanted.labels, wanted.timeout, wanted.watch)
+        return answer(container.info(), 201)
     container = await request.app[MANAGER].create(
         wanted.id, wanted.config, wanted.bundle, wanted.stdio, wanted.handler, wanted.restart, wanted.health,
-        wanted.stop, wanted.labels, wanted.timeout, wanted.trace)
+        wanted.stop, wanted.labels, wanted.timeout, wanted.trace, wanted.watch)
     if wanted.start:
         await container.start()
     return answer(container.info(), 201)
@@ -198,11 +220,14 @@ async def delete(request: web.Request) -> web.StreamResponse:
     return web.Response(status=204)
 
 
-async def start(request: web.Request) -> web.StreamResponse:
-    """Let it run its program."""
-    container = of(request)
-    await container.start()
-    return answer(container.info())
+def changing(act: Callable[[Container], Awaitable[None]]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """An endpoint that takes no body: it does this to the container, and says how that is then."""
+    async def call(request: web.Request) -> web.StreamResponse:
+        container = of(request)
+        await act(container)
+        return answer(container.info())
+    call.__name__ = act.__name__                 # the operation's name in the OpenAPI document
+    return call
 
 
 async def stop(request: web.Request) -> web.StreamResponse:
@@ -220,17 +245,11 @@ async def kill(request: web.Request) -> web.StreamResponse:
     return web.Response(status=204)
 
 
-async def pause(request: web.Request) -> web.StreamResponse:
-    """Stop all its processes where they are."""
+async def checkpoint(request: web.Request) -> web.StreamResponse:
+    """Have CRIU write it to images."""
     container = of(request)
-    await container.pause()
-    return answer(container.info())
-
-
-async def resume(request: web.Request) -> web.StreamResponse:
-    """Let them go on."""
-    container = of(request)
-    await container.resume()
+    wanted: CheckpointBody = await body(request, CheckpointBody)
+    await container.checkpoint(wanted.image_path, **wanted.choices)
     return answer(container.info())
 
 
@@ -292,8 +311,14 @@ async def top(request: web.Request) -> web.StreamResponse:
 
 
 async def trace(request: web.Request) -> web.StreamResponse:
-    """The steps of its create as they ran, if it was created with `trace`."""
-    return answer(of(request).traces.get("create", []))
+    """The steps of its latest create, or other `operation`, as they ran, if it was created with `trace`."""
+    return answer(of(request).trace(request.query.get("operation", "create")))
+
+
+async def plan(request: web.Request) -> web.StreamResponse:
+    """The steps of its create, as they would be planned here and now."""
+    one = of(request)
+    return answer(list(request.app[MANAGER].plan(one.config(), one.record.bundle).records()))
 
 
 ONE = "/v1/containers/{id}"
@@ -308,16 +333,19 @@ ROUTES = (
     Route("GET", ONE, inspect, "a container", gives=Info),
     Route("DELETE", ONE, delete, "remove it", status=204, query=("force",)),
     Route("GET", f"{ONE}/config", config, "the config that it was made with", gives=dict[str, Any]),
-    Route("POST", f"{ONE}/start", start, "let it run its program", gives=Info),
+    Route("POST", f"{ONE}/start", changing(Container.start), "let it run its program", gives=Info),
     Route("POST", f"{ONE}/stop", stop, "end it", StopBody, Exit),
     Route("POST", f"{ONE}/kill", kill, "send it a signal", KillBody, status=204),
-    Route("POST", f"{ONE}/pause", pause, "stop all its processes where they are", gives=Info),
-    Route("POST", f"{ONE}/resume", resume, "let them go on", gives=Info),
+    Route("POST", f"{ONE}/pause", changing(Container.pause), "stop all its processes where they are", gives=Info),
+    Route("POST", f"{ONE}/resume", changing(Container.resume), "let them go on", gives=Info),
     Route("POST", f"{ONE}/update", update, "change its limits", UpdateBody, Info),
+    Route("POST", f"{ONE}/checkpoint", checkpoint, "have CRIU write it to images", CheckpointBody, Info),
     Route("POST", f"{ONE}/wait", wait, "how it ends", WaitBody, Exit),
     Route("POST", f"{ONE}/exec", run_in, "run a process in it to its end", ExecBody, ExecAnswer),
     Route("GET", f"{ONE}/logs", logs, "its log, a line per line", streams=True, query=("tail", "follow")),
     Route("GET", f"{ONE}/stats", stats, "what it uses", gives=Stats, query=("stream", "interval")),
     Route("GET", f"{ONE}/top", top, "its processes", gives=list[dict[str, Any]]),
-    Route("GET", f"{ONE}/trace", trace, "the steps of its create as they ran", gives=list[dict[str, Any]]),
+    Route("GET", f"{ONE}/plan", plan, "the steps of its create, planned anew", gives=list[dict[str, Any]]),
+    Route("GET", f"{ONE}/trace", trace, "the steps of an operation as they ran", gives=list[dict[str, Any]],
+          query=("operation",)),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..manager.values import Exit, Health, Restart, Stdio, Stop
+from ..manager.values import Exit, Health, Restart, Stdio, Stop, Watch
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Create:
     restart: Restart = field(default_factory=Restart)
     health: Health = field(default_factory=Health)
     stop: Stop = field(default_factory=Stop)
+    watch: Watch = field(default_factory=Watch)
     labels: dict[str, str] = field(default_factory=dict)
     #: seconds that it may take
     timeout: float | None = None
@@ -25,6 +26,8 @@ class Create:
     start: bool = False
     #: keep the record of every step, for GET .../trace
     trace: bool = False
+    #: restore it from CRIU's images in this directory of the server's host
+    images: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,28 @@ class ExecAnswer:
 class UpdateBody:
     """As linux.resources of config.json; what it leaves out stays."""
     resources: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CheckpointBody:
+    """Where CRIU's images go, and what happens to the container."""
+    image_path: str
+    work_path: str = ""
+    parent_path: str = ""
+    leave_running: bool = False
+    pre_dump: bool = False
+    tcp_established: bool = False
+    ext_unix_sk: bool = False
+    file_locks: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.image_path.startswith("/"):
+            raise ValueError("image_path is absolute")
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What was chosen, as Container.checkpoint takes it."""
+        return {name: value for name, value in self.__dict__.items() if value and name != "image_path"}
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
 """A client of the service, for asyncio programs: one method for each endpoint, and the errors that pyrunc raises."""
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 
-from ..errors import ConfigError, PyruncError, StateError, UsageError
+from ..errors import ConfigError, NoSuchContainer, PyruncError, StateError, UsageError
 
-KINDS: dict[str, type[PyruncError]] = {"StateError": StateError, "UsageError": UsageError, "Unfit": UsageError,
-                                      "ValueError": UsageError}
+#: Seconds for another service to take the place of one that has ended.
+PATIENCE = 10.0
+KINDS: dict[str, type[PyruncError]] = {"NoSuchContainer": NoSuchContainer, "StateError": StateError,
+                                      "UsageError": UsageError, "Unfit": UsageError, "ValueError": UsageError}
 
 
 class Client:
@@ -70,9 +74,25 @@ class Client:
         """The lines of its log."""
         return self.stream(f"/v1/containers/{id}/logs", follow=int(follow), **query)
 
-    def events(self, **query: Any) -> AsyncIterator[dict[str, Any]]:
-        """Events as they come; since=NUMBER, follow=0."""
-        return self.stream("/v1/events", **query)
+    async def events(self, **query: Any) -> AsyncIterator[dict[str, Any]]:
+        """Events as they come; since=NUMBER, follow=0. When the service ends, another one may take its place within
+        some seconds, which goes on where this one was."""
+        following = str(query.get("follow", 1)) not in ("0", "false")
+        if following and "since" not in query:
+            query["since"] = (await self.call("GET", "/v1/info"))["last_event"]
+        lost = 0.0
+        while True:
+            try:
+                async for event in self.stream("/v1/events", **query):
+                    lost, query["since"] = 0.0, event.get("number", event.get("last"))
+                    yield event
+            except (aiohttp.ClientError, OSError):
+                if not following or (lost and time.monotonic() - lost > PATIENCE):
+                    raise
+            if not following:
+                return
+            lost = lost or time.monotonic()
+            await asyncio.sleep(0.1)
 
     def _ask(self, method: str, path: str, value: Any, query: dict[str, Any]) -> Any:
         assert self._session is not None

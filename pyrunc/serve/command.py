@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SOCKET = "/run/runciter-http/socket"
 #: Descriptors that the service may have: five for each container.
 DESCRIPTORS = 1 << 16
+#: Of aiohttp; pyproject.toml says so, too, but a package of the host may be older.
+OLDEST = 3, 9
 Command = Callable[["Client", argparse.Namespace], Awaitable[int]]
 
 
@@ -41,11 +43,15 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--directory", default="", help="of what the service keeps")
     one.add_argument("--group", default="", help="whose members may use the service, which makes them root")
     one.add_argument("--systemd-cgroup", action="store_true", help="make cgroups as scopes of systemd")
+    one.add_argument("--listen", default="", metavar="127.0.0.1:PORT",
+                     help="show the page on a port of this host, too, to who has the token beside the socket")
+    one.add_argument("--replace", action="store_true", help="take the place of the service that is at this socket")
     one = add("ps", "list containers")
     one.add_argument("labels", nargs="*", metavar="KEY=VALUE")
     one = add("run", "make a container from a bundle, and start it", "id")
     one.add_argument("--bundle", default=".")
     one.add_argument("--handler", default="pyrunc", help="what runs it: pyrunc, runc, crun ...")
+    one.add_argument("--images", default="", help="restore it from CRIU's images in this directory")
     one.add_argument("--restart", default="no", help="no, on-failure[:n], always, unless-stopped")
     one.add_argument("--label", action="append", default=[], metavar="KEY=VALUE")
     one = add("exec", "run a process in a container", "id")
@@ -65,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
     one = add("rm", "remove a container", "id")
     one.add_argument("--force", action="store_true")
     add("start", "start a container", "id")
+    one = add("checkpoint", "have CRIU write a container to images", "id", "directory")
+    one.add_argument("--leave-running", action="store_true")
     add("inspect", "print all about a container", "id")
     one = add("explain", "print the plan of a container of this bundle")
     one.add_argument("--bundle", default=".")
@@ -84,12 +92,17 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"runciter: {fault}", file=sys.stderr)
         return 1
     except ImportError as fault:
-        print(f"runciter: {fault}: pip install 'pyrunc[manager]'", file=sys.stderr)
+        print(f"runciter: {fault}: apt install python3-aiohttp python3-prometheus-client, or pip install "
+              "'pyrunc[manager]'", file=sys.stderr)
         return 1
 
 
 async def _serve(given: argparse.Namespace) -> int:
+    import aiohttp
+    if tuple(int(word) for word in aiohttp.__version__.split(".")[:2]) < OLDEST:
+        raise ImportError(f"aiohttp {aiohttp.__version__} is too old")
     from ..manager import Manager
+    from .replace import take
     from .server import serve
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -97,8 +110,9 @@ async def _serve(given: argparse.Namespace) -> int:
     until = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, until.set)
+    sockets = take(Path(given.socket)) if given.replace else []
     async with Manager(given.root, given.directory, systemd=given.systemd_cgroup) as manager:
-        await serve(manager, Path(given.socket), given.group, until)
+        await serve(manager, Path(given.socket), given.group, until, given.listen, sockets)
     return 0
 
 
@@ -157,7 +171,9 @@ async def _run(client: Client, given: argparse.Namespace) -> int:
         restart = dump(Restart.parse(given.restart))
     except ValueError as fault:
         raise PyruncError(str(fault)) from None
-    show(await client.create(given.id, bundle=os.path.abspath(given.bundle), handler=given.handler, start=True,
+    show(await client.create(given.id, bundle=os.path.abspath(given.bundle), handler=given.handler,
+                             start=True, images=os.path.abspath(given.images) if given.images else "",
+                             trace=given.handler == "pyrunc",
                              restart=restart, labels=dict(one.partition("=")[::2] for one in given.label)))
     return 0
 
@@ -243,6 +259,12 @@ async def _start(client: Client, given: argparse.Namespace) -> int:
     return 0
 
 
+async def _checkpoint(client: Client, given: argparse.Namespace) -> int:
+    show(await client.act(given.id, "checkpoint", image_path=os.path.abspath(given.directory),
+                          leave_running=given.leave_running))
+    return 0
+
+
 async def _inspect(client: Client, given: argparse.Namespace) -> int:
     show({**await client.inspect(given.id), "config": await client.call("GET", f"/v1/containers/{given.id}/config")})
     return 0
@@ -265,4 +287,4 @@ async def _explain(client: Client, given: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, Command] = {
     "ps": _ps, "run": _run, "exec": _exec, "logs": _logs, "events": _events, "top": _top, "stats": _stats,
-    "stop": _stop, "rm": _rm, "start": _start, "inspect": _inspect, "explain": _explain}
+    "stop": _stop, "rm": _rm, "start": _start, "checkpoint": _checkpoint, "inspect": _inspect, "explain": _explain}

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import pyrunc
 from tests.manager.conftest import config_of, end_keeper, rootfs
 
 __all__ = ["rootfs"]
@@ -93,3 +95,67 @@ def test_systemd_opens_the_socket_and_is_told(places: list[str], place: Path, mo
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(20) == 0 and told.recv(100) == b"STOPPING=1"
     asyncio.run(scenario())
+
+
+def test_another_takes_its_place(places: list[str], place: Path, rootfs: Path, name: str) -> None:
+    """No container is lost, no event is lost or doubled, and no caller is turned away meanwhile."""
+    async def scenario() -> None:
+        path = place / "http/socket"
+        seen: list[tuple[int, str]] = []
+
+        async def follow(client: Any) -> None:
+            async for event in client.events(since=0):
+                seen.append((event["number"], event["kind"]))
+
+        async def ask() -> int:
+            count = 0
+            while True:
+                async with Client(str(path)) as one:         # a connection of its own each time
+                    assert {found["id"] for found in await one.containers()} <= {f"{name}-a", f"{name}-b", f"{name}-c"}
+                count += 1
+                await asyncio.sleep(0.02)
+        from pyrunc.serve.client import Client
+        async with serving(path, places) as (first, client):
+            for letter in "ab":
+                await client.create(f"{name}-{letter}", config=config_of(rootfs, "sh", "-c", "sleep 1; exit 5"),
+                                    start=True)
+            async with Client(str(path)) as other:
+                following, asking = asyncio.ensure_future(follow(other)), asyncio.ensure_future(ask())
+                await asyncio.sleep(0.3)
+                async with serving(path, [*places, "--replace"]) as (second, _):
+                    assert await asyncio.to_thread(first.wait, 20) == 0
+                    assert [(await client.act(f"{name}-{letter}", "wait"))["status"] for letter in "ab"] == [5, 5]
+                    await client.create(f"{name}-c", config=config_of(rootfs), start=True)
+                    for letter in "abc":
+                        await client.delete(f"{name}-{letter}", force=True)
+                    async with asyncio.timeout(20):
+                        while [kind for _, kind in seen].count("deleted") < 3:
+                            await asyncio.sleep(0.02)
+                    assert not asking.done(), asking
+                    for task in (following, asking):
+                        task.cancel()
+                    await asyncio.gather(following, asking, return_exceptions=True)
+                    assert [number for number, _ in seen] == list(range(1, len(seen) + 1))
+                    assert sorted(kind for _, kind in seen) == sorted(3 * ["created", "started", "exited", "deleted"])
+                    second.send_signal(signal.SIGTERM)
+                    assert second.wait(20) == 0
+        assert "Traceback" not in (place / "log").read_text()
+    asyncio.run(scenario())
+
+
+def test_nobody_to_replace_is_no_error(places: list[str], place: Path) -> None:
+    async def scenario() -> None:
+        async with serving(place / "http/socket", [*places, "--replace"]) as (_, client):
+            assert await client.containers() == []
+    asyncio.run(scenario())
+
+
+def test_the_installed_command_needs_nothing_of_the_caller(place: Path) -> None:
+    """What `make install` puts beside pyrunc: no environment, no directory, no virtual environment."""
+    tree = Path(pyrunc.__file__).parent.parent
+    script = runpy.run_path(str(tree / "pyrunc/_native/install.py"))["script"](tree)
+    (place / "runciter").write_text(script)
+    (place / "runciter").chmod(0o755)
+    for words, status, said in (["--help"], 0, "control many containers"), (["nonsense"], 2, "invalid choice"):
+        done = subprocess.run([place / "runciter", *words], cwd="/", env={}, capture_output=True, text=True)
+        assert done.returncode == status and said in done.stdout + done.stderr

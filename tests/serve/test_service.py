@@ -92,7 +92,10 @@ async def test_explain_and_trace(m: Manager, path: Path, c: Client, rootfs: Path
 
 async def test_metrics_have_the_names_of_cadvisor(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
     labels = {"io.kubernetes.cri.sandbox-name": "pod-1", "io.kubernetes.cri.sandbox-namespace": "ns-1"}
-    await c.create(name, config=config_of(rootfs), labels=labels, start=True)
+    probe = {"exec": ["true"], "period": 0.1}
+    await c.create(name, config=config_of(rootfs), labels=labels, start=True, health={"liveness": probe})
+    await c.create(f"{name}-b", config=config_of(rootfs), start=True)
+    await until(lambda: m.get(name).health.probe_seconds > 0)
     for accept in ("text/plain", "application/openmetrics-text; version=1.0.0"):
         said = await fetch(c, "/metrics", Accept=accept)
         if "openmetrics" in accept:
@@ -101,6 +104,8 @@ async def test_metrics_have_the_names_of_cadvisor(m: Manager, path: Path, c: Cli
             assert said.endswith("# EOF\n") and said.count("# EOF") == 1
         else:
             families = {one.name: one for one in text_string_to_metric_families(said)}
+        asked = {one.labels["name"]: one.value for one in families["runciter_probe_seconds"].samples}
+        assert asked.keys() == {name} and 0 < asked[name] < 60
         usage = next(one for one in families["container_cpu_usage_seconds"].samples if one.labels["name"] == name)
         assert usage.name == "container_cpu_usage_seconds_total"
         assert (usage.labels["pod"], usage.labels["namespace"]) == ("pod-1", "ns-1")
@@ -212,6 +217,22 @@ async def test_a_flood_is_told_to_come_again(m: Manager, path: Path, c: Client, 
         assert response.status == 429 and response.headers["Retry-After"] == "1"
     assert len(await c.containers()) == 1            # looking is always possible
     assert all(isinstance(one, TimeoutError) for one in await asyncio.gather(*waiting, return_exceptions=True))
+
+
+async def test_one_client_leaves_room_for_others(m: Manager, path: Path, c: Client, rootfs: Path, name: str,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyrunc.serve.server.OF_ONE", 3)
+    await c.create(name, config=config_of(rootfs))
+    waiting = [asyncio.ensure_future(c.act(name, "wait", timeout=20.0)) for _ in range(3)]
+    await asyncio.sleep(0.5)
+    assert c._session is not None
+    async with c._session.post(f"http://x/v1/containers/{name}/start") as response:
+        assert response.status == 429 and "of this client" in (await response.json())["error"]
+    other = await asyncio.create_subprocess_exec(sys.executable, "-m", "pyrunc.serve", "--socket", str(path), "start",
+                                                 name)
+    assert await other.wait() == 0 and m.get(name).status == "running"
+    await m.get(name).kill()
+    assert [one["signal"] for one in await asyncio.gather(*waiting)] == [9, 9, 9]
 
 
 def test_the_document_refers_to_what_is_there() -> None:
