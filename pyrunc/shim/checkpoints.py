@@ -3,8 +3,7 @@ from __future__ import annotations
 
 import posix
 
-from ..errors import UsageError
-from ..keeper.operations import given, standard_streams
+from ..keeper import operations
 from ..kernel.linux import Kernel
 from ..ttrpc.messages.options import CheckpointOptions
 from . import rootfs
@@ -13,7 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..criu.options import Choices
     from ..keeper.channel import Message
     from ..keeper.operations import Answer, Told
     from ..ttrpc.messages import task as api
@@ -35,21 +33,11 @@ def asked(request: api.CheckpointTaskRequest) -> dict[str, Any]:
             "manage_cgroups_mode": options.cgroups_mode or "soft"}
 
 
-def chosen(values: dict[str, Any]) -> Choices:
-    """Plain values as CRIU's part of the runtime takes them. UsageError."""
-    from ..criu.messages import CGROUP_MODES
-    from ..criu.options import Choices
-    if values.get("manage_cgroups_mode", "soft") not in CGROUP_MODES:
-        raise UsageError(f"cgroups mode {values['manage_cgroups_mode']}: must be one of {', '.join(CGROUP_MODES)}")
-    return Choices(**values)
-
-
 def checkpoint(request: Message, fds: list[int], told: Told) -> Answer:
     """Write the images of a container; it goes on or ends, as asked."""
-    from ..runtime.checkpoint import checkpoint as write
-    values = {**request["choices"], "work_path": request["choices"]["work_path"] or work_of(request)}
-    write(request["root"], request["id"], chosen(values), [told])
-    return {}, []
+    choices = request["choices"]
+    choices["work_path"] = choices["work_path"] or work_of(request)
+    return operations.checkpoint(request, fds, told)
 
 
 def mount(request: Message, fds: list[int], told: Told) -> Answer:
@@ -60,19 +48,9 @@ def mount(request: Message, fds: list[int], told: Told) -> Answer:
 
 def restore(request: Message, fds: list[int], told: Told) -> Answer:
     """Make the container from the images at request["checkpoint"]; the answer is create's."""
-    from ..options import Options
-    from ..runtime import create as creating
-    from ..runtime.restore import restore as make
-    standard_streams(fds)
-    bundle = request["bundle"]
-    creating.enter(bundle)
-    config = creating.read(request["id"], bundle, odd=told.warnings)
-    options = Options(id=request["id"], root=request["root"], bundle=bundle, detach=not request["terminal"],
-                      **request["options"])
-    choices = chosen({"image_path": request["checkpoint"], "work_path": request["work"] or work_of(request),
-                      "shell_job": request["terminal"]})
-    facts = make(config, options, choices, [told])
-    return {"pid": facts.pid}, given(facts)
+    request["choices"] = {"image_path": request["checkpoint"], "work_path": request["work"] or work_of(request),
+                          "shell_job": request["terminal"]}
+    return operations.restore(request, fds, told)
 
 
 def work_of(request: Message) -> str:

@@ -20,14 +20,14 @@ def delete(given: Given, bundle: str) -> bytes:
     """Kill the container, undo what its create did, unmount its root: a DeleteResponse."""
     from ..kernel.linux import Kernel
     from ..runtime.delete import delete as remove
-    from . import rootfs
+    from . import rootfs, switches
     from .service import ROOT
     folder = f"{bundle.rpartition('/')[0]}/{given.id}"
     pid = number(f"{folder}/init.pid")
     root = text(f"{folder}/pyrunc-root") or f"{ROOT}/{given.namespace}"
     failed: PyruncError | OSError | None = None
     try:
-        remove(root, given.id, True)
+        remove(root, given.id, True, switches.observers("delete", root, given.id, ""))
     except (PyruncError, OSError) as fault:
         failed = fault
     rootfs.unmount_all(Kernel(), f"{folder}/rootfs")

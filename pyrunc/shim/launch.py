@@ -8,12 +8,12 @@ import posix
 from ..errors import PyruncError, UsageError, describe
 from ..formats.json_text import dumps
 from ..keeper.spawner import place
-from ..state.process_id import read
+from ..kernel.small_file import read
 from ..ttrpc.client import connect, path_of
 from ..ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult
 from ..ttrpc.messages.options import Options
 from ..ttrpc.messages.well_known import Any
-from . import placement, zygote
+from . import placement, title, zygote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ def launch(given: Given, listener: _socket.socket, path: str, place: dict[str, A
     """Fork the shim, or tell the process that the zygote has forked; it goes on when this command has answered."""
     message = {"path": path, "namespace": given.namespace, "ttrpc_address": given.ttrpc_address,
                "program": [given.publisher, "--address", given.address] if given.publisher else [],
+               "title": ["-namespace", given.namespace, "-id", given.id, "-address", given.address],
                "environment": dict(posix.environ), **place}
     if ready:
         cwd = posix.open(".", posix.O_PATH | posix.O_CLOEXEC)
@@ -177,6 +178,7 @@ def run(message: Message, listener: _socket.socket) -> None:
     status = 1
     try:
         posix.setsid()
+        title.show(message["title"])
         redirect()
         adjust()
         if message["cgroup"]:

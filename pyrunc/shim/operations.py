@@ -6,7 +6,7 @@ import posix
 from ..config.load import load
 from ..keeper import operations
 from ..kernel.linux import Kernel
-from . import checkpoints, rootfs, stdio
+from . import checkpoints, rootfs, stdio, switches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..keeper.channel import Message
+    from ..keeper.nursery import Operation
     from ..keeper.operations import Answer, Told
 
 
@@ -75,8 +76,17 @@ def _with_streams(operation: Callable[[Message, list[int], Told], Answer], reque
     return {**answer, "kept": list(kept)}, [*given, *kept.values()]
 
 
+def watched(operation: Operation) -> Operation:
+    """The operation, traced and stopped where a switch file asks for that."""
+    def run(request: Message, fds: list[int], told: Told) -> Answer:
+        told.others = switches.observers(request["operation"], request["root"], request["id"],
+                                         request.get("bundle", ""), told)
+        return operation(request, fds, told)
+    return run
+
+
 #: name -> what a worker runs
-OPERATIONS: dict[str, Callable[[Message, list[int], Told], Answer]] = {
+OPERATIONS: dict[str, Operation] = {name: watched(operation) for name, operation in {
     **operations.OPERATIONS, "create": create, "exec": exec, "delete": delete,
-    "checkpoint": checkpoints.checkpoint, "mount": checkpoints.mount, "restore": restore}
+    "checkpoint": checkpoints.checkpoint, "mount": checkpoints.mount, "restore": restore}.items()}
 

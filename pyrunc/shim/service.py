@@ -35,18 +35,20 @@ if TYPE_CHECKING:
 #: Where containers' state is, unless the runtime's options say otherwise.
 ROOT = "/run/containerd/pyrunc"
 PROCESS_GONE = "process already finished"
-#: Operations that leave a child of their worker behind, or a mount.
-ALONE = ("create", "mount", "restore", "checkpoint")
+#: Operations of a container with a checkpoint. CRIU leaves a child of the worker behind, which has to end then.
+ALONE = ("mount", "restore", "checkpoint")
 #: operation -> what containerd's own shim puts before the runtime's error, and engines look for.
 FAILED = {"create": "OCI runtime create failed: ", "start": "OCI runtime start failed: ",
           "exec": "OCI runtime exec failed: exec failed: "}
 
 
 class Service:
-    """One shim's tasks. shutdown is called when containerd has no more use for it."""
+    """One shim's tasks. shutdown is called when containerd has no more use for it, emptied when none is left."""
 
-    def __init__(self, loop: Loop, publisher: Publisher, namespace: str, shutdown: Callable[[], None]) -> None:
-        self.loop, self.publisher, self.namespace, self.shutdown = loop, publisher, namespace, shutdown
+    def __init__(self, loop: Loop, publisher: Publisher, namespace: str, shutdown: Callable[[], None],
+                 emptied: Callable[[], None]) -> None:
+        self.loop, self.publisher, self.namespace = loop, publisher, namespace
+        self.shutdown, self.emptied = shutdown, emptied
         self.tasks: dict[str, Task] = {}
         self.creating: set[str] = set()
         self.owners: dict[int, tuple[Task, Process]] = {}          # pid -> whose it is
@@ -158,6 +160,7 @@ class Service:
 
         def done(answer: Message, fds: list[int]) -> None:
             del self.tasks[task.id]
+            self.emptied()
             self.oom.remove(task.id)
             if not process.exited:                     # it never ran its program: it has been killed now
                 process.status, process.exited_at = SIGKILL, time.time_ns()
@@ -204,25 +207,29 @@ class Service:
         return api.WaitResponse(exit_status=process.exit_status, exited_at=stamp(process.exited_at))
 
     def pids(self, request: api.PidsRequest, call: Call) -> Protobuf:
-        """Every process of the container."""
+        """Every process of the container, and its init also when that has ended.
+
+        A containerd that starts again takes a shim without a process for one that was forgotten, and removes it with
+        the exit status (1.7 and later, runtime/v2/shim_load.go).
+        """
         task = self._task(request.id)
         details = {one.pid: one.id for one in task.execs.values()}
         with Container.load(task.root, task.id).cgroup() as cgroup:
-            pids = cgroup.procs()
+            pids = cgroup.procs() or [task.init.pid]
         return api.PidsResponse(processes=[
             api.ProcessInfo(pid=pid, info=packed(ProcessDetails(exec_id=details[pid])) if pid in details else None)
             for pid in pids])
 
     def stats(self, request: api.StatsRequest, call: Call) -> Protobuf:
         """What the container uses."""
-        from ..kernel.posix import Files
+        from ..kernel.posix import PosixKernel
         from .stats import metrics
         task = self._task(request.id)
         with Container.load(task.root, task.id).cgroup() as cgroup:
             if not cgroup.exists():
                 raise RpcError(codes.NOT_FOUND, "cgroup does not exist")
             pid = 0 if task.init.exited else task.init.pid
-            return api.StatsResponse(stats=packed(metrics(Files(), cgroup.fd, pid)))
+            return api.StatsResponse(stats=packed(metrics(PosixKernel(), cgroup.fd, pid)))
 
     def connect(self, request: api.ConnectRequest, call: Call) -> Protobuf:
         """Who we are."""

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from ..kernel.posix import Files
+    from ..kernel.posix import PosixKernel
 
 
-def metrics(kernel: Files, fd: int, pid: int) -> Metrics:
+def metrics(kernel: PosixKernel, fd: int, pid: int) -> Metrics:
     """The metrics of the cgroup fd, and of the network namespace of process pid, 0 for none."""
     return Metrics(pids=_pids(kernel, fd), cpu=_cpu(kernel, fd), memory=_memory(kernel, fd), io=_io(kernel, fd),
                    rdma=_rdma(kernel, fd), hugetlb=list(_hugetlb(kernel, fd)), network=list(_network(kernel, pid)),
@@ -46,18 +46,18 @@ def _pressure(text: str) -> PSIStats | None:
     return PSIStats(**found) if found else None
 
 
-def _pids(kernel: Files, fd: int) -> PidsStat:
+def _pids(kernel: PosixKernel, fd: int) -> PidsStat:
     limit = read_number(kernel, fd, "pids.max")
     return PidsStat(current=read_number(kernel, fd, "pids.current"), limit=0 if limit == NO_LIMIT else limit)
 
 
-def _cpu(kernel: Files, fd: int) -> Any:
+def _cpu(kernel: PosixKernel, fd: int) -> Any:
     stat = _filled(CPUStat(), flat(read_text(kernel, fd, "cpu.stat")))
     stat.psi = _pressure(read_text(kernel, fd, "cpu.pressure"))
     return stat
 
 
-def _memory(kernel: Files, fd: int) -> Any:
+def _memory(kernel: PosixKernel, fd: int) -> Any:
     stat = _filled(MemoryStat(), flat(read_text(kernel, fd, "memory.stat")))
     stat.usage, stat.usage_limit = read_number(kernel, fd, "memory.current"), read_number(kernel, fd, "memory.max")
     stat.max_usage = read_number(kernel, fd, "memory.peak")
@@ -68,7 +68,7 @@ def _memory(kernel: Files, fd: int) -> Any:
     return stat
 
 
-def _io(kernel: Files, fd: int) -> IOStat:
+def _io(kernel: PosixKernel, fd: int) -> IOStat:
     entries = []
     for line in read_text(kernel, fd, "io.stat").splitlines():
         device, *pairs = line.split()
@@ -78,7 +78,7 @@ def _io(kernel: Files, fd: int) -> IOStat:
     return IOStat(usage=entries, psi=_pressure(read_text(kernel, fd, "io.pressure")))
 
 
-def _rdma(kernel: Files, fd: int) -> RdmaStat | None:
+def _rdma(kernel: PosixKernel, fd: int) -> RdmaStat | None:
     current, limit = _devices(read_text(kernel, fd, "rdma.current")), _devices(read_text(kernel, fd, "rdma.max"))
     return RdmaStat(current=current, limit=limit) if current or limit else None
 
@@ -94,7 +94,7 @@ def _devices(text: str) -> list[RdmaEntry]:
     return entries
 
 
-def _hugetlb(kernel: Files, fd: int) -> Iterator[HugeTlbStat]:
+def _hugetlb(kernel: PosixKernel, fd: int) -> Iterator[HugeTlbStat]:
     """One for each size of page that the cgroup counts: hugetlb.2MB.current and its kin."""
     for name in sorted(kernel.list_dir(fd)):
         if name.startswith("hugetlb.") and name.endswith(".current") and ".rsvd." not in name:
@@ -105,7 +105,7 @@ def _hugetlb(kernel: Files, fd: int) -> Iterator[HugeTlbStat]:
                               failcnt=events.get("max", 0))
 
 
-def _network(kernel: Files, pid: int) -> Iterator[NetworkStat]:
+def _network(kernel: PosixKernel, pid: int) -> Iterator[NetworkStat]:
     """The devices of a process's network namespace, but for lo (proc_pid_net(5))."""
     try:
         text = kernel.read_file(f"/proc/{pid}/net/dev") if pid else ""

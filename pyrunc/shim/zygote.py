@@ -18,7 +18,7 @@ import time
 from sys import byteorder
 
 from ..keeper.channel import pair
-from ..state.process_id import read
+from ..kernel.small_file import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ REQUEST = 64 << 10
 #: Seconds without a request after which it ends; between two looks at containerd's socket; for one request to come.
 IDLE, LOOK, PATIENCE = 300.0, 5.0, 2.0
 NAME = b"pyrunc-zygote"
+#: After the name of a socket: the file that the zygote which listens there has locked.
+LOCK = ".lock"
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 TAKEN = b"+"
 #: In what warm() has made, and whatever is forked from it, it has no more to do.
@@ -58,11 +60,11 @@ def warm() -> None:
         mounts,
         namespaces,
         network,
-        notify,
         paths,
         process,
         root,
         scheduling,
+        sd_notify,
         seccomp,
         state,
         terminal,
@@ -103,17 +105,16 @@ def close_from(first: int) -> None:
 
 def serve(name: str, address: str, main: Main) -> None:
     """Fork a process for each request. Returns when there is no more use, or another zygote has this name."""
-    from fcntl import LOCK_EX, LOCK_NB, flock
-
+    from . import title
     from .server import rename
     rename(NAME)
+    title.show(["zygote", "-address", address])
     if not folder_is_ours():
         return
-    lock = posix.open(f"{name}.lock", posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600)
-    try:
-        flock(lock, LOCK_EX | LOCK_NB)
-    except OSError:
+    lock = locked(name)
+    if lock < 0:
         return
+    sweep()
     listener = _listen(name)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)        # whoever it forks is reaped by the kernel
     poll = select.poll()
@@ -126,7 +127,43 @@ def serve(name: str, address: str, main: Main) -> None:
             connection = _socket.socket(fileno=fd)
             handle(connection, address, own, main, [lock, listener.fileno()])
             connection.close()
-    posix.unlink(name)
+    remove(name)
+
+
+def locked(name: str) -> int:
+    """A descriptor of the lock of this name's zygote, -1 if another has it."""
+    from fcntl import LOCK_EX, LOCK_NB, flock
+    path = name + LOCK
+    lock = posix.open(path, posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600)
+    try:
+        flock(lock, LOCK_EX | LOCK_NB)
+        mine, there = posix.fstat(lock), posix.stat(path)
+        if (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino):
+            return lock                                 # and not of a file that its last owner has just removed
+    except OSError:
+        pass
+    posix.close(lock)
+    return -1
+
+
+def remove(name: str) -> None:
+    """Remove socket and lock of a name; whoever calls has the lock."""
+    for path in (name, name + LOCK):
+        try:
+            posix.unlink(path)
+        except FileNotFoundError:
+            pass
+
+
+def sweep() -> None:
+    """Remove what zygotes that were killed have left: nobody has their locks."""
+    for entry in posix.listdir(FOLDER):
+        if entry.endswith(LOCK):
+            name = f"{FOLDER}/{entry.removesuffix(LOCK)}"
+            lock = locked(name)
+            if lock >= 0:
+                remove(name)
+                posix.close(lock)
 
 
 def folder_is_ours() -> bool:

@@ -27,10 +27,17 @@ def rootfs(place: Path) -> Path:
     return bundles.busybox_root(place / "image")
 
 
+@pytest.fixture
+def points(pytestconfig: pytest.Config) -> int:
+    """At how many random points something is killed."""
+    return 100 if pytestconfig.getoption("--faults") else 8
+
+
 def config_of(rootfs: Path, name: str, *args: str, **changes: Any) -> Config:
     """Like containerd's, but its root is not mounted."""
     changes.setdefault("linux", {}).setdefault("cgroupsPath", f"/{name}")
-    return docker_like(process={"args": list(args) or ["sleep", "1000"]}, root={"path": str(rootfs)}, **changes)
+    process = {"args": list(args) or ["sleep", "1000"], **changes.pop("process", {})}
+    return docker_like(process=process, root={"path": str(rootfs)}, **changes)
 
 
 @pytest.fixture

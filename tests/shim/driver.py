@@ -144,9 +144,9 @@ class Shim:
     def shutdown(self) -> None:
         self.call("Shutdown", api.ShutdownRequest(id=self.id))
 
-    def gone(self, pid: int) -> None:
+    def gone(self, pid: int, seconds: float = SECONDS) -> None:
         """Wait until the shim, process pid, has ended."""
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + seconds
         try:
             while "zombie" not in Path(f"/proc/{pid}/status").read_text():
                 assert time.monotonic() < end

@@ -28,7 +28,7 @@ def checkpoint(shim: Shim, path: Path, **options: object) -> None:
 
 
 def counting(rootfs: Path) -> int:
-    return int((rootfs / "count").read_text() or 0) if (rootfs / "count").exists() else 0
+    return int((rootfs / "count").read_text()) if (rootfs / "count").exists() else 0
 
 
 def counts_on(rootfs: Path) -> None:
@@ -38,10 +38,11 @@ def counts_on(rootfs: Path) -> None:
         time.sleep(0.05)
 
 
+# The file is whole at every moment, also at the one in which the program is stopped.
 PROGRAM = "sh", "-c", """
 i=0
 while [ ! -e /end ]; do
-    i=$((i+1)); echo $i >/next; cat /next >/count; sleep 0.05
+    i=$((i+1)); echo $i >/next; mv /next /count; sleep 0.05
 done
 exit 7"""
 

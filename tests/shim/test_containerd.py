@@ -3,16 +3,21 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pyrunc.shim.server import UNUSED
 from tests import bundles, world
 from tests.bundles import docker_like
+from tests.engines import remains
 from tests.engines.containerd import Containerd, Done
 
 from .driver import SECONDS
@@ -82,6 +87,50 @@ def test_a_restarted_containerd_finds_its_task(containerd: Containerd, name: str
     containerd.ok("container", "delete", name)
 
 
+def version() -> tuple[int, ...]:
+    """containerd's: here, or of the release that --engines-from names."""
+    said = subprocess.run(["containerd", "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in said.split()[2].partition("~")[0].partition("+")[0].split("."))
+
+
+def test_the_answer_of_start_is_what_this_containerd_reads(containerd: Containerd, name: str) -> None:
+    """Text for 1.6 and 1.7; what later ones have read as JSON they write down."""
+    run(containerd, name, "sleep", "1000", flags=("-d",))
+    bundle = containerd.place / "state/io.containerd.runtime.v2.task/default" / name
+    address = (bundle / "address").read_text()
+    assert address.startswith("unix:///run/containerd/s/")
+    if version() >= (2,):
+        given = json.loads((bundle / "bootstrap.json").read_text())
+        assert (given["version"], given["address"], given["protocol"]) == (2, address, "ttrpc")
+    else:
+        assert not (bundle / "bootstrap.json").exists()
+    containerd.ok("task", "delete", "--force", name)
+    containerd.ok("container", "delete", name)
+
+
+def test_an_end_while_containerd_is_away(containerd: Containerd, name: str) -> None:
+    """From 1.7 on containerd takes a shim without a process for one that was forgotten (shim_load.go)."""
+    run(containerd, name, "sh", "-c", "until test -e /gone; do sleep 0.05; done; exit 7", flags=("-d",))
+    containerd.process.kill()
+    containerd.process.wait()
+    (containerd.place / "rootfs/gone").touch()
+    end = time.monotonic() + SECONDS
+    while processes_of(name):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    containerd.start()
+    (containerd.place / "rootfs/gone").unlink()
+    assert containerd.task_status(name) == "STOPPED"
+    deleted = containerd.ctr("task", "delete", name)
+    assert deleted.status == 7 or "non-zero exit code 7" in deleted.stderr, deleted.stderr
+    containerd.ok("container", "delete", name)
+
+
+def processes_of(id: str) -> list[str]:
+    """Those in the container's cgroup."""
+    return (world.CGROUP / id / "cgroup.procs").read_text().split()
+
+
 def test_a_shim_that_is_killed(containerd: Containerd, name: str) -> None:
     before = shims()
     run(containerd, name, "sleep", "1000", flags=("-d",))
@@ -98,3 +147,39 @@ def test_a_shim_that_is_killed(containerd: Containerd, name: str) -> None:
     while Path("/run/containerd/pyrunc/default", name).exists():       # containerd's clean-up may still be at work
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_containerd_that_is_killed_anywhere(containerd: Containerd, name: str, points: int) -> None:
+    """In the middle of `ctr run`. The one that comes after it tells how a container has ended that had begun, and when
+    it has removed what was there, nothing is left."""
+    dice = random.Random(name)
+    for number in range(max(1, points // 4) if points < 100 else points):
+        id = f"{name}-{number}"
+        started: list[int] = []
+        thread = threading.Thread(target=lambda id=id, started=started: started.append(
+            run(containerd, id, "sh", "-c", "sleep 0.05; exit 7", flags=("-d",)).status))
+        thread.start()
+        time.sleep(dice.uniform(0.02, 0.4))
+        containerd.process.kill()
+        containerd.process.wait()
+        thread.join(SECONDS)
+        containerd.start()
+        where = f"point {number}: ctr run gave {started}"
+        if started == [0]:
+            end = time.monotonic() + SECONDS
+            while (status := containerd.task_status(id)) != "STOPPED":
+                assert time.monotonic() < end, f"{where}, it is {status!r}\n{containerd.last_words()}"
+                time.sleep(0.05)
+            deleted = containerd.ctr("task", "delete", id)
+            assert deleted.status == 7 or "non-zero exit code 7" in deleted.stderr, f"{where}: {deleted.stderr}"
+        end = time.monotonic() + UNUSED + SECONDS
+        while rest := left(containerd, id):              # what was in the middle of it may come a little later
+            assert time.monotonic() < end, f"{where}: {rest}\n{containerd.last_words()}"
+            containerd.ctr("task", "delete", "--force", id)
+            time.sleep(0.1)
+        containerd.ctr("container", "delete", id)
+
+
+def left(daemon: Containerd, id: str) -> list[str]:
+    """What is there of a container: shim and other processes, mounts, cgroups, state, bundle."""
+    return remains.of(id, [Path("/run/containerd/pyrunc"), daemon.place / "state"])

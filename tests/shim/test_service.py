@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc.shim import server
 from pyrunc.ttrpc import codes
 from pyrunc.ttrpc.codes import RpcError
 from pyrunc.ttrpc.messages import events as ev
@@ -22,6 +24,7 @@ from pyrunc.ttrpc.messages.options import Options, ProcessDetails
 from pyrunc.ttrpc.messages.types import Mount, RuntimeInfo
 from pyrunc.ttrpc.messages.well_known import Any as AnyMessage
 from tests import world
+from tests.runtimes import reap
 
 from .conftest import config_of
 from .driver import RESOURCES, SECONDS, Events, Shim
@@ -216,6 +219,11 @@ def test_an_exec_that_fails_to_start(shim: Make) -> None:
         one.state().pid: None, pid: "e2"}
     one.kill(signal=15, exec_id="e2")
     assert one.wait("e2") == 143
+    init = one.state().pid
+    one.kill()
+    one.wait()
+    # without one, a containerd that starts again takes the shim for forgotten, and removes it with the exit status
+    assert [info.pid for info in one.call("Pids", api.PidsRequest(id=one.id)).processes] == [init]
 
 
 # ---- streams ------------------------------------------------------------------------------------------------------
@@ -306,8 +314,8 @@ def test_a_terminal(shim: Make) -> None:
         client.flush()
         assert one.wait() == 9
     thread.join(SECONDS)
-    text = got[0].decode().replace("\r", "")
-    assert "/dev/pts/0\n" in text and text.count("33 77\n") == 2 and "got line\n" in text
+    text = got[0].decode()
+    assert "/dev/pts/0\r\n" in text and text.count("33 77\r\n") == 2 and "got line\r\n" in text, text
 
 
 def test_a_terminal_of_an_exec(shim: Make) -> None:
@@ -324,7 +332,7 @@ def test_a_terminal_of_an_exec(shim: Make) -> None:
         assert one.wait("e1") == 0
     one.delete("e1")
     thread.join(SECONDS)
-    assert b"got this" in got[0]
+    assert b"got this\r\n" in got[0]
 
 
 def test_much_output_is_whole(shim: Make) -> None:
@@ -340,6 +348,22 @@ def test_much_output_is_whole(shim: Make) -> None:
     assert one.wait() == 0
     thread.join(SECONDS)
     assert got[0].count(b"\0") == 2048 * 1024
+
+
+def test_a_shim_that_is_forgotten(events: Events, place: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """containerd was killed before it asked for a container, or said Shutdown: the next one would not end the shim."""
+    monkeypatch.setattr(server, "UNUSED", 1.0)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(place / "shim"))
+    listener.listen()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            server.serve(listener, str(place / "shim"), "tests", str(events.path), [])
+        finally:
+            os._exit(0)
+    listener.close()
+    assert reap(pid) == 0 and not (place / "shim").exists()
 
 
 # ---- acting on what runs ------------------------------------------------------------------------------------------

@@ -63,6 +63,40 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+def stack(pid: int) -> str:
+    """Where the process's stack begins (proc(5): startstack), at random for each execve(2)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[25]
+
+
+def words(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode().split("\0")
+
+
+def test_each_shows_whose_it_is(zygote: int, shim: Make, place: Path) -> None:
+    """In ps: not the words of whoever was called first."""
+    address = str(place / "containerd")
+    assert words(zygote) == ["containerd-shim-pyrunc-v2", "zygote", "-address", address]
+    for id in ("second", "a-third"):
+        said = words(shim(id=id).pid)
+        assert said[:5] == ["containerd-shim-pyrunc-v2", "-namespace", "tests", "-id", id], said
+        assert address.startswith(said[6]) and len(said) == 7         # as far as there is room
+
+
+def test_what_a_killed_one_left_is_removed_by_the_next(zygote: int, shim: Make) -> None:
+    """Its own socket, and that of another namespace whose zygote was killed. One that lives keeps its own."""
+    left = Path(FOLDER, f"1-{'0' * 16}")
+    left.touch()
+    left.with_name(f"{left.name}.lock").touch()
+    before, own = set(sockets()), zygotes()
+    assert before
+    for pid in own:
+        os.kill(pid, signal.SIGKILL)
+    shim(id="next")                                                   # alone: nobody answers; it leaves a new one
+    until(lambda: zygotes() - own and not left.exists())
+    assert not left.with_name(f"{left.name}.lock").exists()
+    until(lambda: sockets() and all(path.with_name(f"{path.name}.lock").exists() for path in sockets()))
+
+
 def test_a_shim_is_forked_from_it(zygote: int, shim: Make, events: Events, name: str) -> None:
     one = shim("sh", "-c", "exit 6", environment={"MAX_SHIM_VERSION": "2"})      # the environment is the caller's
     answer = json.loads(one.address)
@@ -72,8 +106,8 @@ def test_a_shim_is_forked_from_it(zygote: int, shim: Make, events: Events, name:
     assert pid != zygote and os.getsid(pid) == pid
     assert {name: os.readlink(f"/proc/{pid}/ns/{name}") for name in ours} == ours
     assert Path(f"/proc/{pid}/cgroup").read_text() == Path("/proc/self/cgroup").read_text()
-    # forked from it, or from the process that it forked for the command and that has ended
-    assert Path(f"/proc/{pid}/cmdline").read_bytes() == Path(f"/proc/{zygote}/cmdline").read_bytes()
+    # forked from it, or from the process that it forked for the command and that has ended: no exec has moved the stack
+    assert stack(pid) == stack(zygote) != stack(os.getpid())
     fds = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
     assert not any(FOLDER in fd or "seqpacket" in fd.lower() for fd in fds)
     one.create()
@@ -135,7 +169,7 @@ def test_what_is_no_request_does_it_no_harm(zygote: int, shim: Make, name: str) 
     with pytest.raises(PermissionError):
         _as_nobody(path)
     one = shim(id=f"{name}-after")
-    assert Path(f"/proc/{one.pid}/cmdline").read_bytes() == Path(f"/proc/{zygote}/cmdline").read_bytes()
+    assert stack(one.pid) == stack(zygote)
 
 
 def _as_nobody(path: str) -> None:
