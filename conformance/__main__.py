@@ -1,10 +1,14 @@
-"""The command line; see the package. Exit status: 0, 1 when a case fails or is broken, 2 when nothing could be run."""
+"""The command line; see the package. Exit status: 0, 1 when a case fails, is broken or out of time, 2 when nothing
+could be run, 130 when it was interrupted, and then what had been found is written."""
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import report
@@ -14,10 +18,15 @@ from .model import PROFILES, Case, chosen
 from .report import coverage, html, junit
 from .run import run_one
 
+#: Parts with a command line of their own, and where it is.
+PARTS = {"runtime-tools": "runtime_tools.__main__", "mutants": "mutants.__main__", "quotations": "quotations",
+         "compare": "report.compare"}
 USAGE = """\
 parts of their own:
   runtime-tools   the suite of opencontainers/runtime-tools: python -m conformance runtime-tools --help
   mutants         whether the cases notice a broken runtime: python -m conformance mutants --help
+  compare         whether runs gave the same table: python -m conformance compare --help
+  quotations      whether every demand of the specification has its row: python -m conformance quotations --help
 
 profiles:
 """ + "".join(f"  {name:<10}{what}\n" for name, what in PROFILES.items())
@@ -37,7 +46,10 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
                         f"Without it, or {shield.MARK}=1, {', '.join(shield.HARMFUL)} are not run")
     parser.add_argument("--oci-version", action="append", default=[], metavar="NAME=VERSION",
                         help="repeatable: the ociVersion of bundles for this runtime; otherwise the newest it knows")
-    parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="for each case (60)")
+    parser.add_argument("--systemd-cgroup", action="store_true",
+                        help="runtimes are to have systemd make the cgroups: they are given this flag")
+    parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS",
+                        help="for each case (60); more stretches what it waits for in it, too")
     parser.add_argument("--text", type=Path, metavar="FILE", help="write the table there, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="everything, for programs")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="for CI")
@@ -56,12 +68,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     options.programs = {}
     for given in options.runtime:
         try:
-            found = program(given)
+            found = program(given, systemd=options.systemd_cgroup)
         except FileNotFoundError as error:
             parser.error(str(error))
         if found.name in options.programs:
             parser.error(f"two runtimes are named {found.name}: give them names, as in other={found.path}")
-        options.programs[found.name] = program(given, versions.pop(found.name, ""))
+        options.programs[found.name] = program(given, versions.pop(found.name, ""), options.systemd_cgroup)
     if versions:
         parser.error(f"--oci-version: no runtime is named {', '.join(sorted(versions))}")
     return options
@@ -76,23 +88,27 @@ def run_all(cases: Sequence[Case], programs: dict[str, Program], limit: float) -
     """Every case under every runtime. Progress goes to standard error."""
     found = report.Report({"machine": machine()})
     for name, runtime in programs.items():
-        found.about[name] = f"{runtime.about}, with ociVersion {runtime.version}"
+        found.about[name] = f"{runtime.about}, with ociVersion {runtime.version}" + (
+            ", cgroups by systemd" if runtime.systemd else "")
         found.columns[name] = {}
+        began = time.monotonic()
         for number, case in enumerate(cases, 1):
-            result = run_one(case, runtime, limit)
+            try:
+                result = run_one(case, runtime, limit)
+            except KeyboardInterrupt:
+                found.about["interrupted"] = f"at case {number} of {len(cases)} under {name}"
+                return found
             found.columns[name][case.name] = result
             print(f"{name}: {number}/{len(cases)} {case.name}: {result.verdict}", file=sys.stderr, flush=True)
+        print(f"{name}: {len(cases)} cases in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["runtime-tools"]:
-        from .runtime_tools.__main__ import main as runtime_tools
-        return runtime_tools(words[1:])
-    if words[:1] == ["mutants"]:
-        from .mutants.__main__ import main as mutants
-        return mutants(words[1:])
+    if words and words[0] in PARTS:
+        part: Callable[[Sequence[str]], int] = importlib.import_module(f".{PARTS[words[0]]}", __package__).main
+        return part(words[1:])
     options = arguments(words)
     if options.list:
         print("".join(f"{case.name}: {case.asks}\n" for case in options.cases), end="")
@@ -105,8 +121,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise PermissionError(refused)
         if os.geteuid() and any(case.profile != "rootless" for case in options.cases):
             raise PermissionError("the cases need root, but for --profile rootless")
+        if options.systemd_cgroup and not os.path.isdir("/run/systemd/system"):
+            raise FileNotFoundError("--systemd-cgroup: systemd does not run here")
         if not bundles.BUSYBOX.exists():
             raise FileNotFoundError(f"{bundles.BUSYBOX}: a static busybox is needed (CONFORMANCE_BUSYBOX=PATH)")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         found = run_all(options.cases, options.programs, options.timeout)
     except OSError as error:
         print(f"conformance: {error}", file=sys.stderr)
@@ -117,6 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                            (options.junit, junit.text), (options.html, html.text)):
         if file:
             file.write_text(words_of(found))
+    if "interrupted" in found.about:
+        return 130
     return int(any(result.failed for column in found.columns.values() for result in column.values()))
 
 

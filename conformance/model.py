@@ -21,9 +21,11 @@ from .rows import Row, rows
 if TYPE_CHECKING:
     from .harness.trial import Trial
 
-#: holds; fails; what the machine lacks; what the runtime says it has not; the case itself broke.
-HOLDS, FAILS, NOT_HERE, NOT_OFFERED, BROKEN = "holds", "fails", "not here", "not offered", "broken"
-VERDICTS = (HOLDS, FAILS, NOT_HERE, NOT_OFFERED, BROKEN)
+#: holds; fails; what the machine lacks; what the runtime says it has not; a command or the case was not at its end in
+#: time; the case itself broke.
+HOLDS, FAILS, NOT_HERE, NOT_OFFERED, OUT_OF_TIME, BROKEN = (
+    "holds", "fails", "not here", "not offered", "out of time", "broken")
+VERDICTS = (HOLDS, FAILS, NOT_HERE, NOT_OFFERED, OUT_OF_TIME, BROKEN)
 
 PROFILES = {
     "spec": "what runtime-spec 1.3 demands",
@@ -50,6 +52,11 @@ class NotHere(Ended):
 
 class NotOffered(Ended):
     verdict = NOT_OFFERED
+
+
+class OutOfTime(Ended):
+    """A command goes on: it hangs, or the machine is slow, and nobody can tell which."""
+    verdict = OUT_OF_TIME
 
 
 @dataclass(frozen=True)
@@ -81,20 +88,28 @@ class Case:
 @dataclass
 class Result:
     """One case under one runtime. seen: what made it fail, or what is missing. left: what the runtime left behind.
-    log: its commands and their output, cut to what fits."""
+    log: its commands and their output, cut to what fits. bundles: what each config.json has beside the usual one.
+    tries: how many were made, of a case that makes as many as it has time for, and how many there would be."""
     case: str
     verdict: str
     seen: str = ""
     seconds: float = 0.0
     left: list[str] = field(default_factory=list)
     log: str = ""
+    bundles: list[str] = field(default_factory=list)
+    tries: tuple[int, int] = (0, 0)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def of(cls, entry: dict[str, Any]) -> Result:
+        """What as_dict made, after a way as JSON."""
+        return cls(**{**entry, "tries": tuple(entry.get("tries", (0, 0)))})
+
     @property
     def failed(self) -> bool:
-        return self.verdict in (FAILS, BROKEN)
+        return self.verdict in (FAILS, OUT_OF_TIME, BROKEN)
 
 
 CASES: dict[str, Case] = {}
@@ -120,12 +135,14 @@ def case(chapter: str, *names: str, also: Mapping[str, tuple[str, ...]] | None =
     return register
 
 
-def each(chapter: str, values: Mapping[str, tuple[Any, ...]],
-         profile: str = "spec") -> Callable[[Callable[..., None]], Callable[..., None]]:
+def each(chapter: str, values: Mapping[str, tuple[Any, ...]], profile: str = "spec",
+         also: Mapping[str, tuple[str, ...]] | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """As case, for several cases of one function: label -> (row or rows of the chapter, further argument, ...)."""
+    others = [(other, name) for other, more in (also or {}).items() for name in more]
+
     def register(function: Callable[..., None]) -> Callable[..., None]:
         for label, (names, *rest) in values.items():
-            keys = [(chapter, name) for name in ((names,) if isinstance(names, str) else names)]
+            keys = [(chapter, name) for name in ((names,) if isinstance(names, str) else names)] + others
             _add(functools.partial(_called, function, tuple(rest)), f"{function.__name__}[{label}]", keys, profile,
                  _first_line(function), function.__module__)
         return function

@@ -5,13 +5,19 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from conformance import report
+from conformance.harness import patience
 from conformance.harness.exchanging import Exchanging
-from conformance.harness.tracer import Traced, killed_at
-from conformance.model import chosen
+from conformance.harness.runtime import Program
+from conformance.harness.tracer import Traced, changes, killed_at, spread
+from conformance.harness.trial import Trial
+from conformance.model import Result, chosen
+from conformance.report import html
 from tests import runtimes
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -42,10 +48,44 @@ def test_the_tracer_kills_at_a_change(script: str, tmp_path: Path) -> None:
     words = ["/bin/busybox", "sh", "-c", script.format(tmp_path / "made")]
     names: list[str] = []
     assert Traced(words, lambda count, name: names.append(name)).run() == 0
-    assert len(names) >= 2
+    assert len(names) == changes(words) >= 2
     for point, name in enumerate(names, 1):
         assert killed_at(words, point, children=False) == name
     assert killed_at(words, len(names) + 1, children=False) == ""
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 120])
+def test_points_are_spread(count: int) -> None:
+    """Each comes once; and of the first eighth of them, none is far from where it would be if they lay evenly."""
+    found = spread(count)
+    assert sorted(found) == list(range(1, count + 1))
+    first = sorted(found[:max(1, count // 8)])
+    gaps = [after - before for before, after in zip([0, *first], [*first, count + 1], strict=True)]
+    assert max(gaps) <= 4 * count / len(first)
+
+
+@pytest.mark.parametrize(("factor", "made"), [(1, 5), (10, 8)])
+def test_tries_end_with_their_time(factor: int, made: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many at least, more as long as there is time, as --timeout stretches it; and they are counted."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(patience, "_factor", float(factor))
+    trial = Trial(Program("it", tmp_path), tmp_path, "id")
+    for number in trial.tries(range(20, 40), seconds=15, least=5):
+        assert number == 19 + trial.tried[0]
+        clock[0] += 20
+    assert trial.tried == (made, 20)
+
+
+def test_how_many_tries_were_made_is_told() -> None:
+    name = "race.links.dev_that_is_exchanged"
+    chosen([], ["race"])
+    for tries, told in (((12, 25), True), ((25, 25), False)):
+        found = report.Report({}, {"it": {name: Result(name, "holds", tries=tries)}})
+        text = report.text(found)
+        assert ("it: 12 of 25 tries, in the time that there was" in text) is told
+        assert ("<small>12 of 25 tries</small>" in html.text(found)) is told
+        assert report.from_json(report.as_json(found)).columns["it"][name].tries == tries
 
 
 @pytest.mark.guest

@@ -77,6 +77,26 @@ def test_files_of_the_machine_are_read_only(tmp_path: Path) -> None:
     assert {path.name for path in place.iterdir()} == {"by the case"}
 
 
+def test_what_is_mounted_below_tmp_is_seen_and_read_only(tmp_path: Path) -> None:
+    """A runtime may be there: a checkout in a virtual machine that has it from its host."""
+    place, other = tmp_path / "a place", tmp_path / "mounted"
+    for folder in (place, other / "in"):
+        folder.mkdir(parents=True)
+
+    def look() -> None:
+        for folder, name in ((other, "outer"), (other / "in", "inner")):
+            isolation.mount("tmpfs", folder, "tmpfs")
+            (folder / "in").mkdir(exist_ok=True)
+            (folder / name).write_text(name)
+        shield.protect(place)
+        for file in (other / "outer", other / "in/inner"):
+            assert file.read_text() == file.name
+            with pytest.raises(OSError, match="Read-only"):
+                file.write_text("another")
+        (place / "new").touch()
+    apart(look)
+
+
 @pytest.mark.parametrize("profile", ["spec", "engines", "rootless"])
 def test_a_runtime_that_removes_everything_harms_nothing(profile: str, victim: Path, tmp_path: Path) -> None:
     fake = tmp_path / "fake"
@@ -200,6 +220,16 @@ def test_a_link_of_an_image_to_the_machine_is_not_handed_over(target: str, tmp_p
         guard.check(["run", "--bundle", str(bundle), "id"], tmp_path / "state", tmp_path)
 
 
+def test_links_that_a_runtime_has_made_are_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a /dev that is a folder of the image they are there when the next container is made."""
+    monkeypatch.setattr(os.path, "lexists", lambda path: True)          # as in a kernel that has all of them
+    bundle = bundles.write(tmp_path / "bundle", bundles.config("1.0.2"))
+    for name, target in (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("core", "/proc/kcore"),
+                         ("ptmx", "pts/ptmx")):
+        (bundle / "rootfs/dev" / name).symlink_to(target)
+    guard.check(["create", "--bundle", str(bundle), "id"], tmp_path / "state", tmp_path)
+
+
 STUB = """#!/bin/sh
 # Says yes to everything, so that cases go far, and does nothing.
 root=; command=; bundle=; file=; before=
@@ -285,3 +315,12 @@ def test_no_case_has_a_path_of_the_machine_in_its_source() -> None:
     assert len(found) > 5
     allowed = {"source": guard.SOURCES, "target": guard.TARGETS}
     assert [entry for entry in found if entry[2] not in allowed[entry[1]] and os.path.lexists(entry[2])] == []
+
+
+@pytest.mark.parametrize(("line", "options"), [
+    ("42 32 0:27 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot",
+     "nsdelegate,memory_recursiveprot"),
+    ("42 32 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw", ""), ("1 1 0:1 / / rw - ext4 /dev/vda rw", "")])
+def test_the_options_of_the_machines_cgroups_stay(line: str, options: str) -> None:
+    """A cgroup2 that is mounted without nsdelegate takes it from the whole machine."""
+    assert isolation.options_of_cgroups(f"1 1 0:1 / / rw - ext4 /dev/vda rw\n{line}\n") == options

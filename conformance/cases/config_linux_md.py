@@ -271,12 +271,14 @@ def cgroup_of(pid: int) -> Path:
       "the same path is the same place", "a path is absolute or relative")
 def cgroups_path(t: Trial) -> None:
     """The container is in the cgroup of an absolute cgroupsPath, each time; it goes with the container"""
-    if t.program.options:
-        raise NotHere(f"the runtime was given {' '.join(t.program.options)}")
+    t.needs_cgroups()
+    path = wanted = f"/{t.id}-above/box"
+    if t.program.systemd:           # a unit is meant then: slice, prefix and name
+        path, wanted = f"system.slice:conformance:{t.id}", f"/system.slice/conformance-{t.id}.scope"
     for _ in range(2):
-        made = t.create(linux={"cgroupsPath": f"/{t.id}-above/box"})
+        made = t.create(linux={"cgroupsPath": path})
         place = cgroup_of(made.pid)
-        t.equal(str(place), f"/sys/fs/cgroup/{t.id}-above/box", "cgroup of the process")
+        t.equal(str(place), f"/sys/fs/cgroup{wanted}", "cgroup of the process")
         made.start().wait()
         t.runtime.wait_for(made.id, "stopped")
         made.delete()
@@ -294,6 +296,7 @@ LIMITS: dict[str, tuple[Any, ...]] = {
     "mems": ("config-linux.md#cpu", "cpuset", {"cpu": {"mems": "0"}}, "cpuset.mems", "0"),
     "unified": ("config-linux.md#unified", "pids", {"unified": {"pids.max": "88"}}, "pids.max", "88"),
 }
+#: Each is a property of `resources`, too.
 LIMIT_ROWS = {"memory": ("memory", "limit"), "low": ("reservation",), "swap": ("swap",), "pids": ("pids", "limit"),
               "quota": ("cpu", "quota", "period"), "cpus": ("cpus",), "mems": ("mems",),
               "unified": ("unified", "controllers that are needed are enabled")}
@@ -314,14 +317,13 @@ def limit(t: Trial, name: str) -> None:
 
 
 for _name, (_chapter, *_) in LIMITS.items():
-    each(_chapter, {_name: (LIMIT_ROWS[_name], _name)})(limit)
+    each(_chapter, {_name: (LIMIT_ROWS[_name], _name)}, also={"config-linux.md#control-groups": ("resources",)})(limit)
 
 
 @case("config-linux.md#unified", "a controller that is not there is an error")
 def unified_of_no_controller(t: Trial) -> None:
     """A file of a controller that the machine does not have is an error"""
-    if t.program.options:
-        raise NotHere(f"the runtime was given {' '.join(t.program.options)}")
+    t.needs_cgroups()
     t.refused(linux={"resources": {"unified": {"nosuchcontroller.max": "1"}}})
 
 
@@ -354,8 +356,7 @@ KERNEL_LOG = {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "rw
         {"allow": False, "type": "c", "major": 1, "minor": 11, "access": "rw"}], False)})
 def device_rules(t: Trial, rules: list[dict[str, Any]], opens: bool) -> None:
     """A device opens when the last rule that is about it allows it"""
-    if t.program.options:
-        raise NotHere(f"the runtime was given {' '.join(t.program.options)}")
+    t.needs_cgroups()
     entry = {"type": "c", "path": "/dev/kernel", "major": 1, "minor": 11, "fileMode": 0o666, "uid": 0, "gid": 0}
     said = t.inside("(: >> /dev/kernel) 2>/dev/null && echo opens || echo refused",
                     linux={"devices": [entry], "resources": {"devices": rules}})

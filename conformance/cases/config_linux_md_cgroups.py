@@ -17,14 +17,10 @@ FALLBACK = ("cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
 OWNER = 100000
 
 
-def needs_cgroups(t: Trial) -> None:
-    if t.program.options:
-        raise NotHere(f"the runtime was given {' '.join(t.program.options)}")
-
-
 @case("config-linux.md#control-groups", "a cgroup that is not fit is an error")
 def cgroup_that_is_not_fit(t: Trial) -> None:
     """A cgroup beside one of threads, which can have processes or limits of memory, but not both, is an error"""
+    t.needs_cgroups(files=True)
     t.needs_controller("memory")
     t.cgroup(f"{t.id}-above")
     (t.cgroup(f"{t.id}-above/threads") / "cgroup.type").write_text("threaded")
@@ -36,7 +32,7 @@ def cgroup_that_is_not_fit(t: Trial) -> None:
 @case("config-linux.md#cgroups-path", "an invalid path is an error")
 def cgroups_path_that_is_invalid(t: Trial) -> None:
     """A cgroupsPath with a name that is too long for the kernel, or with a NUL, is an error"""
-    needs_cgroups(t)
+    t.needs_cgroups()
     for path in (f"/{t.id}-{'x' * 5000}", f"/{t.id}\0x"):
         t.refused(linux={"cgroupsPath": path})
 
@@ -44,7 +40,7 @@ def cgroups_path_that_is_invalid(t: Trial) -> None:
 # ---- ownership ------------------------------------------------------------------------------------------------
 def delegating(t: Trial, *leaves: str, options: tuple[str, ...] = ("nosuid", "noexec", "nodev")) -> dict[str, Any]:
     """A config in which the container's cgroup is to be its root's, but for what leaves out."""
-    needs_cgroups(t)
+    t.needs_cgroups()
     t.needs_spec("1.1.0")
     kinds = [name for name in (*bundles.NAMESPACES, "user") if name not in leaves]
     maps = [{"containerID": 0, "hostID": OWNER, "size": 65536}]
@@ -53,7 +49,7 @@ def delegating(t: Trial, *leaves: str, options: tuple[str, ...] = ("nosuid", "no
     return {"mounts": [*bundles.MOUNTS, bundles.tmpfs("/sys", "mode=755"), mount],
             "process": {"args": ["sleep", "600"]},
             "linux": {"namespaces": bundles.namespaces(*kinds), "uidMappings": maps, "gidMappings": maps,
-                      "cgroupsPath": f"/{t.id}"}}
+                      "cgroupsPath": f"system.slice:conformance:{t.id}" if t.program.systemd else f"/{t.id}"}}
 
 
 def owned(t: Trial, place: Path) -> set[str]:
@@ -107,15 +103,7 @@ def rdma_without_a_limit(t: Trial) -> None:
     t.refused(linux={"resources": {"rdma": {"mlx5_1": {}}}})
 
 
-@case("config-linux.md#unified", "what cannot be converted from cgroup v1 is an error")
-def value_of_cgroup_v1(t: Trial) -> None:
-    """A limit that cgroup v2 has nothing like, as of real-time scheduling, is an error"""
-    needs_cgroups(t)
-    t.needs_controller("memory")
-    t.refused(linux={"resources": {"memory": {"swappiness": 33}}})
-
-
-@case("config-linux.md#memory", "a limit below the use is refused")
+@case("config-linux.md#memory", "a limit below the use is refused", "checkBeforeUpdate")
 def limit_below_the_use(t: Trial) -> None:
     """`update` with checkBeforeUpdate refuses a limit below what is in use, and nothing changes"""
     t.needs_controller("memory")

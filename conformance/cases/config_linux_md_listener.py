@@ -7,6 +7,7 @@ import os
 import socket
 from typing import Any
 
+from ..harness import patience
 from ..harness.trial import Container, Trial
 from ..model import Fails, case
 
@@ -17,13 +18,16 @@ class Message:
     """What a runtime has sent over one connection: the first message with its descriptors, and what came behind it."""
 
     def __init__(self, server: socket.socket) -> None:
-        server.settimeout(20)
+        server.settimeout(patience.stretched(20))
         try:
             self.connection, _ = server.accept()
         except TimeoutError as error:
             raise Fails("the runtime does not connect") from error
-        self.connection.settimeout(20)
-        self.text, ancillary, _, _ = self.connection.recvmsg(1 << 16, socket.CMSG_SPACE(4 * 8))
+        self.connection.settimeout(patience.stretched(20))
+        try:
+            self.text, ancillary, _, _ = self.connection.recvmsg(1 << 16, socket.CMSG_SPACE(4 * 8))
+        except TimeoutError as error:
+            raise Fails("the runtime connects, and says nothing") from error
         found = array.array("i")
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):

@@ -123,7 +123,9 @@ def where_it_runs(t: Trial, kind: str) -> None:
     made.wait()
     t.runtime.wait_for(made.id, "stopped")
     made.delete()
-    seen = dict(zip(("uts", "net", "ipc", "pid", "mnt"), lines(t), strict=True))
+    told = lines(t)
+    t.equal(len(told), 5, f"{kind}: namespaces that the hook has written down")
+    seen = dict(zip(("uts", "net", "ipc", "pid", "mnt"), told, strict=True))
     inside = kind in ("createContainer", "startContainer")
     for name in ("uts", "net", "ipc", *(["mnt"] if inside else [])):
         wanted = of_the_container[name] if inside else namespace(name)

@@ -1,11 +1,15 @@
 """config.md: mounts and their options."""
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..harness import bundles, isolation
+from ..harness.runtime import numbers, reap
 from ..harness.trial import Trial
-from ..model import Fails, case, each
+from ..model import Fails, NotHere, NotOffered, case, each
 
 OPTIONS = "config.md#linux-mount-options"
 
@@ -100,7 +104,8 @@ def flag_of_a_bind_mount(t: Trial, option: str) -> None:
 
 POSITIVE = {"rw": ("ro", "ro"), "suid": ("nosuid", "nosuid"), "dev": ("nodev", "nodev"), "exec": ("noexec", "noexec"),
             "atime": ("noatime", "noatime"), "diratime": ("nodiratime", "nodiratime"),
-            "strictatime": ("relatime", "relatime"), "defaults": ("", "noexec"), "norelatime": ("relatime", "relatime")}
+            "strictatime": ("relatime", "relatime"), "defaults": ("", "noexec"), "norelatime": ("relatime", "relatime"),
+            "symfollow": ("nosymfollow", "nosymfollow")}
 
 
 @each(OPTIONS, {option: (option, option) for option in POSITIVE})
@@ -159,23 +164,48 @@ def propagation_of_a_mount(t: Trial, option: str) -> None:
 
 
 RECURSIVE = {"rro": "ro", "rnosuid": "nosuid", "rnodev": "nodev", "rnoexec": "noexec", "rnoatime": "noatime",
-             "rnodiratime": "nodiratime"}
+             "rnodiratime": "nodiratime", "rnosymfollow": "nosymfollow", "rrelatime": "relatime"}
+#: Option that takes something back -> what it takes back, and the flag that is not there then.
+RECURSIVE_BACK = {"rrw": ("rro", "ro"), "rsuid": ("rnosuid", "nosuid"), "rdev": ("rnodev", "nodev"),
+                  "rexec": ("rnoexec", "noexec"), "ratime": ("rnoatime", "noatime"),
+                  "rdiratime": ("rnodiratime", "nodiratime"), "rsymfollow": ("rnosymfollow", "nosymfollow"),
+                  "rstrictatime": ("rnoatime", "relatime")}
+
+
+def below(t: Trial, *options: str) -> list[str]:
+    """Flags of a mount below a source that is mounted with rbind and these options."""
+    t.needs_spec("1.1.0")
+    for option in options:
+        t.needs_feature("mountOptions", value=option)
+    source = t.place / "source"
+    (source / "below").mkdir(parents=True)
+    isolation.mount("tmpfs", source / "below", "tmpfs")
+    entry = {"destination": "/mnt", "type": "none", "source": str(source), "options": ["rbind", *options]}
+    try:
+        return mounted(t, entry, at="/mnt/below")[0]
+    finally:
+        isolation.unmount(source / "below")
 
 
 @each(OPTIONS, {option: (option, option) for option in RECURSIVE})
 def recursive_option(t: Trial, option: str) -> None:
     """A recursive option is that of every mount below, too"""
-    t.needs_spec("1.1.0")
-    t.needs_feature("mountOptions", value=option)
-    source = t.place / "source"
-    (source / "below").mkdir(parents=True)
-    isolation.mount("tmpfs", source / "below", "tmpfs")
-    entry = {"destination": "/mnt", "type": "none", "source": str(source), "options": ["rbind", option]}
-    try:
-        options = mounted(t, entry, at="/mnt/below")[0]
-    finally:
-        isolation.unmount(source / "below")
+    options = below(t, option)
     t.true(RECURSIVE[option] in options, f"{option}: the options of the mount below are {options}")
+
+
+@each(OPTIONS, {option: (option, option) for option in RECURSIVE_BACK})
+def recursive_option_that_takes_back(t: Trial, option: str) -> None:
+    """A later recursive option takes an earlier one back, at every mount below, too"""
+    before, flag = RECURSIVE_BACK[option]
+    options = below(t, before, option)
+    t.true(flag not in options, f"{before},{option}: the options of the mount below are {options}")
+
+
+@each(OPTIONS, {option: (option, option) for option in ("rnorelatime", "rnostrictatime")})
+def recursive_option_that_is_known(t: Trial, option: str) -> None:
+    """A recursive option that leaves the kernel's default is known"""
+    below(t, option)
 
 
 @case(OPTIONS, "remount")
@@ -211,18 +241,73 @@ def idmapped_mount(t: Trial) -> None:
     """Files of an id-mapped mount belong to whom the mount's mappings say"""
     t.needs_feature("linux", "mountExtensions", "idmap", "enabled")
     t.needs_spec("1.1.0")
+    t.equal(owners(t, "idmap"), ["4000:4000"], "owner of root's file")
+
+
+@case(OPTIONS, "ridmap maps recursively", "ridmap")
+def recursively_idmapped_mount(t: Trial) -> None:
+    """With ridmap so do the files of what is mounted below; without, they stay whose they are"""
+    t.needs_feature("linux", "mountExtensions", "idmap", "enabled")
+    t.needs_feature("mountOptions", value="ridmap")
+    t.needs_spec("1.2.0")
+    t.equal(owners(t, "rbind", "ridmap", below=True), ["4000:4000"] * 2, "owners of root's files")
+    t.equal(owners(t, "rbind", "idmap", below=True), ["4000:4000", "0:0"], "owners of root's files with idmap")
+
+
+@case(OPTIONS, "idmap without mappings takes the user namespace's", "idmap")
+def idmap_of_the_user_namespace(t: Trial) -> None:
+    """idmap without mappings of its own takes those of the container's user namespace, or is an error"""
+    t.needs_feature("linux", "mountExtensions", "idmap", "enabled")
+    t.needs_spec("1.1.0")
+    linux = {"namespaces": bundles.namespaces(*bundles.NAMESPACES, "user"), **{
+        kind: [{"containerID": 0, "hostID": 100000, "size": 65536}] for kind in ("uidMappings", "gidMappings")}}
+    with source_of_a_mount(t, False) as source:
+        bundle = t.bundle(mounts=[*bundles.MOUNTS, bundles.bind(source, "/mnt", "idmap")], linux=linux,
+                          process={"args": ["stat", "-c", "%u:%g", "/mnt/file"]})
+        made = t.runtime("create", "--bundle", bundle, "--pid-file", t.place / "pid", id := t.new_id())
+        if made.status:
+            return
+        t.runtime.ok("start", id)
+        reap(int((t.place / "pid").read_text()))
+        t.equal(made.stdout.strip(), "0:0", "owner of root's file, in the container")
+
+
+@contextmanager
+def source_of_a_mount(t: Trial, below: bool) -> Iterator[Path]:
+    """A tmpfs with root's file in it, and another one on its folder `below`. NotHere where no tmpfs can be mapped."""
+    if numbers(os.uname().release)[:2] < (6, 3):
+        raise NotHere("Linux 6.3 is needed for a tmpfs that is id-mapped")
     source = t.place / "source"
-    source.mkdir()
-    isolation.mount("tmpfs", source, "tmpfs")
-    (source / "file").touch()
-    entry = bundles.bind(source, "/mnt", "idmap")
-    for kind in ("uidMappings", "gidMappings"):
-        entry[kind] = [{"containerID": 0, "hostID": 4000, "size": 10}]
+    places = [source, *([source / "below"] if below else [])]
+    source.mkdir(exist_ok=True)
+    for number, place in enumerate(places):
+        if number:
+            place.mkdir()
+        isolation.mount("tmpfs", place, "tmpfs", data="mode=755")
+        (place / "file").touch()
     try:
-        said = t.inside("stat -c %u:%g /mnt/file", mounts=[*bundles.MOUNTS, entry])
+        yield source
     finally:
-        isolation.unmount(source)
-    t.equal(said, "4000:4000", "owner of root's file")
+        for place in reversed(places):
+            isolation.unmount(place)
+
+
+def owners(t: Trial, *options: str, below: bool = False) -> list[str]:
+    """Of the files in an id-mapped mount, by which root's are 4000's."""
+    with source_of_a_mount(t, below) as source:
+        entry = bundles.bind(source, "/mnt", *options)
+        for kind in ("uidMappings", "gidMappings"):
+            entry[kind] = [{"containerID": 0, "hostID": 4000, "size": 10}]
+        files = ["/mnt/file", *(["/mnt/below/file"] if below else [])]
+        return t.inside(f"stat -c %u:%g {' '.join(files)}", mounts=[*bundles.MOUNTS, entry]).splitlines()
+
+
+@each(OPTIONS, {word: (word, word) for word in ("mand", "nomand")})
+def mandatory_locks(t: Trial, option: str) -> None:
+    """mand and nomand, which later kernels pass over, are known where features names them"""
+    if option not in ((t.program.features or {}).get("mountOptions") or [option]):
+        raise NotOffered(f"features: mountOptions has no {option}")
+    t.inside("touch /mnt/file", mounts=[*bundles.MOUNTS, bundles.tmpfs("/mnt", option)])
 
 
 @case(OPTIONS, "without mappings and user namespace idmap is an error")

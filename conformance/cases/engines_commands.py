@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..harness import bundles
+from ..harness import bundles, patience
 from ..harness.hostile import terminals
 from ..harness.runtime import reap
 from ..harness.trial import Trial
-from ..model import Fails, NotHere, ask, ask_each
+from ..model import Fails, ask, ask_each
 from .config_linux_md import cgroup_of
 
 LONG = {"process": {"args": ["sleep", "600"]}}
@@ -136,10 +136,7 @@ def socket_and_terminal(t: Trial, terminal: bool) -> None:
 
 
 def appears(t: Trial, there: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not there():
-        t.true(time.monotonic() < deadline, f"not there after {seconds:.0f} s")
-        time.sleep(0.01)
+    t.true(patience.until(there, seconds), f"not there after {patience.stretched(seconds):.0f} s")
 
 
 @ask("engines", "--pid-file: digits and nothing else")
@@ -227,8 +224,7 @@ def words_for_a_taken_id(t: Trial) -> None:
 @ask("engines", "pause and resume")
 def pause_and_resume(t: Trial) -> None:
     """A paused container is so in state, does nothing, and goes on after resume"""
-    if t.program.options:
-        raise NotHere(f"the runtime was given {' '.join(t.program.options)}")
+    t.needs_cgroups()
     made = t.running(**shell("while :; do echo x >>/said; sleep 0.01; done"))
     file = t.place / "bundle-1/rootfs/said"
     appears(t, file.exists)

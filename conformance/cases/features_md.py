@@ -1,15 +1,27 @@
 """features.md: what `features` prints is true of the runtime."""
 from __future__ import annotations
 
+import json
+import os
 import re
+from pathlib import Path
 from typing import Any
 
-from ..harness import bundles
-from ..harness.trial import Trial
+from ..harness import bundles, isolation
+from ..harness.trial import Trial, status
 from ..model import Fails, NotOffered, case, each
 from ..rows import rows
 
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+
+#: By their numbers (capability.h of Linux 6.18; the last one is of 5.9).
+NAMES = """
+CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
+NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
+SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
+MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+"""
+CAPABILITIES = tuple(f"CAP_{name}" for name in NAMES.split())
 
 #: One filter cannot be for processors of both byte orders, and the machines of today are of the other one.
 BIG_ENDIAN = {f"SCMP_ARCH_{name}" for name in (
@@ -104,14 +116,18 @@ def namespaces(t: Trial) -> None:
 def capabilities(t: Trial) -> None:
     """The capabilities that are named are taken"""
     named = (features(t).get("linux") or {}).get("capabilities") or []
-    t.true("CAP_CHOWN" in named and all(str(name).startswith("CAP_") for name in named), f"names are {named}")
-    said = t.inside("sed -n 's/^CapBnd:.//p' /proc/self/status",
-                    process={"capabilities": {"bounding": ["CAP_CHOWN", "CAP_KILL"]}})
-    t.equal(int(said, 16), 0x21, "bounding set")
+    t.true("CAP_CHOWN" in named, f"names are {named}")
+    t.equal(sorted(set(named) - set(CAPABILITIES)), [], "names that are no capabilities")
+    said = t.inside("sed -n 's/^CapBnd:.//p' /proc/self/status", process={"capabilities": {"bounding": named}})
+    # What the kernel or the caller has not got cannot be given.
+    here = int(status()["CapBnd"], 16)
+    wanted = sum(1 << CAPABILITIES.index(name) for name in named) & here
+    t.equal(int(said, 16), wanted, "bounding set")
 
 
 @case("features-linux.md#seccomp", "seccomp", "enabled", "actions", "each action is recognized", "operators",
-      "each operator is recognized", "archs", "each architecture is recognized")
+      "each operator is recognized", "archs", "each architecture is recognized",
+      also={"config-linux.md#seccomp": ("architectures",)})
 def seccomp(t: Trial) -> None:
     """A filter can have each action, operator and architecture that is named"""
     found = (features(t).get("linux") or {}).get("seccomp") or {}
@@ -165,7 +181,8 @@ def properties_of_the_version(t: Trial) -> None:
 
 @each("features-linux.md#seccomp", {
     name: ((row, name), name) for name, row in (("knownFlags", "each known flag is recognized"),
-                                                ("supportedFlags", "each supported flag is supported"))})
+                                                ("supportedFlags", "each supported flag is supported"))},
+    also={"config-linux.md#seccomp": ("flags",)})
 def seccomp_flags(t: Trial, name: str) -> None:
     """A filter can have each flag that is named as supported; one that is known is no unknown word"""
     found = (features(t).get("linux") or {}).get("seccomp") or {}
@@ -189,3 +206,50 @@ def no_null_in_lists(t: Trial) -> None:
     wrong = [name for name, kind in kinds.items() if name in features(t)
              and not (features(t)[name] is None or isinstance(features(t)[name], kind))]
     t.equal(wrong, [], "properties of another kind")
+
+
+#: Properties of features that are true or false, by chapter.
+ANSWERS = {"cgroup": ("v1", "v2", "systemd", "systemdUser", "rdma"), "apparmor": ("enabled",),
+           "selinux": ("enabled",), "intelRdt": ("enabled", "schemata", "monitoring"), "netDevices": ("enabled",)}
+CHAPTERS = {"intelRdt": "intel-rdt", "netDevices": "netdevices"}
+
+
+def answers(t: Trial, part: str) -> None:
+    """What features says of this part is true or false, and true of cgroup v2, in which this case runs"""
+    found = (features(t).get("linux") or {}).get(part)
+    if found is None:
+        raise NotOffered(f"features: no linux.{part}")
+    wrong = {name: found[name] for name in ANSWERS[part] if name in found and not isinstance(found[name], bool)}
+    t.equal(wrong, {}, f"what is neither true nor false in linux.{part}")
+    if part == "cgroup" and not t.program.without_cgroups:
+        t.equal(found.get("v2"), True, "linux.cgroup.v2")
+
+
+for _part, _names in ANSWERS.items():
+    each(f"features-linux.md#{CHAPTERS.get(_part, _part)}", {_part: ((_part, *_names), _part)},
+         also={"features.md#platform-specific-features": ("linux",)})(answers)
+
+
+@case("features.md#unsafe-annotations-in-configjson", "potentiallyUnsafeConfigAnnotations")
+def unsafe_annotations(t: Trial) -> None:
+    """potentiallyUnsafeConfigAnnotations is a list of names, or of beginnings that end in a dot"""
+    found = features(t).get("potentiallyUnsafeConfigAnnotations")
+    if found is None:
+        raise NotOffered("features: no potentiallyUnsafeConfigAnnotations")
+    t.true(isinstance(found, list) and all(isinstance(name, str) and name for name in found), f"it is {found!r}")
+
+
+@case("features.md#features-structure", "the features do not depend on the host")
+def features_of_another_machine(t: Trial) -> None:
+    """Where no cgroups and no security modules are to be seen, features prints the same"""
+    features(t)
+    before = t.runtime.ok("features").stdout
+    hidden = [Path(name) for name in ("/sys/fs/cgroup", "/sys/kernel/security") if os.path.isdir(name)]
+    for folder in hidden:
+        isolation.mount("tmpfs", folder, "tmpfs")
+    try:
+        after = t.runtime.ok("features").stdout
+    finally:
+        for folder in hidden:
+            isolation.unmount(folder)
+    t.equal(json.loads(after), json.loads(before), "features without cgroups and security modules")

@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
 import time
 
 import jsonschema
 
-from ..harness import bundles
+from ..harness import bundles, patience
+from ..harness.runtime import reap
 from ..harness.trial import Trial, namespace, status
-from ..model import Fails, case, each
+from ..model import Fails, NotOffered, case, each
 
 STATE = {
     "type": "object",
@@ -110,7 +113,7 @@ def create_prepares_and_start_runs(t: Trial) -> None:
     bundle = t.bundle(hostname="prepared", mounts=[*bundles.MOUNTS, bundles.tmpfs("/mnt", "size=64k")],
                       process={"args": ["sh", "-c", "echo ran > /ran"]})
     made = t.create(bundle)
-    time.sleep(0.3)
+    time.sleep(patience.stretched(0.3))
     ran = bundle / "rootfs/ran"
     t.true(not ran.exists(), "the program runs at create")
     for kind in ("pid", "mnt", "uts", "ipc", "net"):
@@ -188,10 +191,7 @@ def kill_sends(t: Trial, signal: str) -> None:
     number = {"TERM": 15, "USR1": 10, "15": 15, "SIGHUP": 1}[signal]
     script = "; ".join(f"trap 'exit {100 + n}' {n}" for n in (1, 2, 10, 12, 15))
     made = t.create(process={"args": ["sh", "-c", f"{script}; echo ready; while :; do sleep 0.05; done"]}).start()
-    deadline = time.monotonic() + 20
-    while "ready" not in made.output:
-        t.true(time.monotonic() < deadline, "the program does not come to its loop")
-        time.sleep(0.01)
+    t.true(patience.until(lambda: "ready" in made.output, 20), "the program does not come to its loop")
     t.runtime.ok("kill", made.id, signal)
     t.equal(made.wait(), 100 + number, f"exit code, 100 and the number of the signal that came after {signal}")
 
@@ -289,6 +289,28 @@ def open_descriptors(t: Trial) -> None:
     made.wait()
     # 10 and up is a shell's own.
     t.equal([word for word in made.output.split() if int(word) < 10], ["0", "1", "2"], "descriptors of the program")
+
+
+@case("runtime-linux.md#file-descriptors", "descriptors for socket activation are passed on")
+def descriptors_for_socket_activation(t: Trial) -> None:
+    """With LISTEN_FDS, the descriptors from 3 on are the program's"""
+    file, out, pid = t.place / "passed", t.place / "printed", t.place / "pid"
+    file.write_text("passed on\n")
+    script = "test -e /proc/self/fd/3 && cat <&3"
+    bundle, id = t.bundle(process={"args": ["sh", "-c", script]}), t.new_id()
+    t.runtime.root.mkdir(mode=0o700)
+    # As systemd calls a service: LISTEN_PID is its own.
+    call = f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<{shlex.quote(str(file))}'
+    with out.open("wb") as printed:
+        done = subprocess.run(["sh", "-c", call, "sh", *t.runtime.argv(
+            "create", "--bundle", bundle, "--pid-file", pid, id)], check=False, stdout=printed,
+            stderr=printed, stdin=subprocess.DEVNULL, timeout=patience.stretched(30))
+    t.true(done.returncode == 0, f"create ends with {done.returncode}: {out.read_text()[-300:]}")
+    t.runtime.ok("start", id)
+    reap(int(pid.read_text()))
+    if not out.read_text():
+        raise NotOffered("no descriptor is passed on with LISTEN_FDS")
+    t.equal(out.read_text(), "passed on\n", "what descriptor 3 has")
 
 
 @each("runtime-linux.md#dev-symbolic-links", {

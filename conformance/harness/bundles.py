@@ -61,6 +61,30 @@ def merge(base: Config, changes: Config) -> Config:
     return result
 
 
+def changes(base: Config, found: Config) -> Config:
+    """What merge needs to make `found` of `base`: what is special about a bundle."""
+    result: Config = {key: None for key in base if key not in found}
+    for key, value in found.items():
+        before = base.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            if inner := changes(before, value):
+                result[key] = inner
+        elif key not in base or value != before:
+            result[key] = copy.deepcopy(value)
+    return result
+
+
+def told(text: str) -> str:
+    """A config.json for people: what it has beside the usual one, or as it is where it is no JSON object."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        return text
+    return json.dumps(changes(config(str(found.get("ociVersion", ""))), found), ensure_ascii=False)
+
+
 def placed(found: Any, **places: Path) -> Any:
     """A part of a config with paths in place of words: {"DECOY": folder} for what is known in the case only."""
     text = json.dumps(found)

@@ -17,7 +17,7 @@ from ..model import Ended
 SOURCES = ("/usr", "/sys", "/proc/self", "/proc/self/sched")
 #: Where links of an image may lead beside names that the machine does not have.
 TARGETS = ("/usr/lib", "/usr/lib64", "/proc", "/proc/self", "/proc/self/fd", "/proc/self/exe", "/proc/self/mem",
-           "/proc/self/ns/uts", "/proc/version", "/dev/ptmx", "/dev/null", "/bin/sh")
+           "/proc/self/ns/uts", "/proc/version", "/proc/kcore", "/dev/ptmx", "/dev/null", "/bin/sh")
 #: What a hook may be. Scripts of the cases themselves are read by whoever changes them.
 PROGRAMS = ("/bin/sh", "/bin/true", "/bin/false", "/bin/cat", "/bin/sleep", "/usr/bin/env")
 #: Options of exec that name a file of the machine; all others are about the container.

@@ -34,8 +34,24 @@ def enter() -> None:
     call("unshare", CLONE_NEWNS)
     mount("none", Path("/"), flags=MS_REC | MS_PRIVATE)
     if not (CGROUP / "cgroup.controllers").exists():
-        mount("cgroup2", CGROUP, "cgroup2")
+        mount("cgroup2", CGROUP, "cgroup2", data=options_of_cgroups(Path("/proc/self/mountinfo").read_text()))
     own_null()
+
+
+def resctrl() -> Path | None:
+    """Where resctrl is mounted; None where it is not."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if line.partition(" - ")[2].split()[:1] == ["resctrl"]:
+            return Path(line.split()[4])
+    return None
+
+
+def options_of_cgroups(mountinfo: str) -> str:
+    """Those of the machine's cgroup2: they hold for all of its mounts, and another one without them would take them
+    away (cgroup-v2.rst of the kernel, nsdelegate)."""
+    kinds = [line.partition(" - ")[2].split() for line in mountinfo.splitlines()]
+    found = next((words[2] for words in kinds if words[:1] == ["cgroup2"]), "")
+    return ",".join(word for word in found.split(",") if word not in ("", "ro", "rw"))
 
 
 def ordinary_user() -> int:

@@ -7,8 +7,11 @@ import signal
 import time
 from pathlib import Path
 
-from . import shield
-from .isolation import CGROUP
+from . import patience, shield
+from .isolation import CGROUP, resctrl
+
+#: Folders that are written in beside the one of a case, with those in /run.
+WRITTEN = ("/run", "/dev/shm", "/dev/mqueue", "/sys/fs/bpf")
 
 
 def named(id: str) -> re.Pattern[str]:
@@ -36,6 +39,24 @@ def cgroups(id: str) -> list[str]:
     return sorted((path for path in found if named(id).search(path.removeprefix(str(CGROUP)))), reverse=True)
 
 
+def groups(id: str) -> list[str]:
+    """Groups of resctrl that are named by the id, those for monitoring first."""
+    top = resctrl()
+    found = [] if top is None else [*top.glob("*/mon_groups/*"), *top.glob("mon_groups/*"), *top.iterdir()]
+    return [str(path) for path in found if path.is_dir() and named(id).search(path.name)]
+
+
+def elsewhere(id: str) -> list[str]:
+    """What is named by the id where a case may write beside its own folder."""
+    found = []
+    for folder in (*WRITTEN, *(entry.path for entry in os.scandir("/run") if entry.is_dir(follow_symlinks=False))):
+        try:
+            found += [os.path.join(folder, name) for name in os.listdir(folder) if named(id).search(name)]
+        except OSError:
+            continue
+    return found
+
+
 def children() -> set[int]:
     """Children of this process, orphans included; zombies are reaped first."""
     pids: set[int] = set()
@@ -52,10 +73,12 @@ def children() -> set[int]:
 
 def look(id: str, root: Path, seconds: float = 5) -> list[str]:
     """What is left of the containers of a case, one line each. Waits a while: processes take time to end."""
-    deadline = time.monotonic() + seconds
+    deadline = patience.deadline(seconds)
     while True:
         left = [f"process {pid}" for pid in sorted({*processes(id), *children()})]
         left += [f"cgroup {path}" for path in cgroups(id)]
+        left += [f"resctrl group {path}" for path in groups(id)]
+        left += [f"file {path}" for path in elsewhere(id)]
         left += [f"file {path}" for path in sorted(root.iterdir()) if named(id).search(path.name)] \
             if root.exists() else []
         if not left or time.monotonic() > deadline:
@@ -63,10 +86,10 @@ def look(id: str, root: Path, seconds: float = 5) -> list[str]:
         time.sleep(0.02)
 
 
-def drop(cgroup: Path) -> None:
-    """Remove a cgroup, if it is there and empty."""
+def drop(group: Path) -> None:
+    """Remove a cgroup, if it is there and empty, or a group of resctrl."""
     try:
-        cgroup.rmdir()
+        group.rmdir()
     except OSError:
         return
 
@@ -83,18 +106,21 @@ def clear(id: str, orphans: bool, seconds: float = 5) -> None:
 
     orphans: every child of this process, too. That is for the process of a case only.
     """
-    deadline = time.monotonic() + seconds
+    deadline = patience.deadline(seconds)
     while True:
         for pid in {*processes(id), *(children() if orphans else ())}:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        for path in cgroups(id):
+        for path in (*cgroups(id), *groups(id)):
             try:
                 os.rmdir(path)
             except OSError:
                 continue
-        if time.monotonic() > deadline or not (processes(id) or cgroups(id) or (orphans and children())):
+        for path in elsewhere(id):
+            shield.remove(Path(path))
+        if time.monotonic() > deadline or not (processes(id) or cgroups(id) or groups(id) or elsewhere(id)
+                                               or (orphans and children())):
             return
         time.sleep(0.02)

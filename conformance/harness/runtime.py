@@ -14,12 +14,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..model import Fails
-from . import guard, isolation
+from ..model import Fails, OutOfTime
+from . import bundles, guard, isolation, patience
 
 NEWEST = "1.3.0"
+NO_CGROUPS, SYSTEMD = "--cgroup-manager=disabled", "--systemd-cgroup"
 LIMIT = 3000            # characters of the output of one command that the log keeps
+BUNDLES = 8             # bundles that are told of a case
+BUNDLE_LIMIT = 100_000  # characters of a config.json that are looked at for that
 LOG_LIMIT = 40_000      # characters of the log of one case
+READ_LIMIT = 4 << 20    # bytes of each output of a command that are looked at, half of them from its end
 
 
 @dataclass
@@ -31,11 +35,18 @@ class Outcome:
 
     @property
     def stdout(self) -> str:
-        return self.files.with_suffix(".out").read_text(errors="replace")
+        return self._read(".out")
 
     @property
     def stderr(self) -> str:
-        return self.files.with_suffix(".err").read_text(errors="replace")
+        return self._read(".err")
+
+    def _read(self, suffix: str) -> str:
+        with self.files.with_suffix(suffix).open("rb") as file:
+            found = file.read(READ_LIMIT // 2)
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(len(found), end - READ_LIMIT // 2))
+            return (found + file.read(READ_LIMIT // 2)).decode(errors="replace")
 
     @property
     def said(self) -> str:
@@ -51,6 +62,15 @@ class Program:
     path: Path
     options: tuple[str, ...] = ()
     older: str = ""
+
+    @property
+    def without_cgroups(self) -> bool:
+        return NO_CGROUPS in self.options
+
+    @property
+    def systemd(self) -> bool:
+        """Whether systemd makes the cgroups."""
+        return SYSTEMD in self.options
 
     @cached_property
     def about(self) -> str:
@@ -87,8 +107,8 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[-+]", version)[0])[:3])
 
 
-def program(given: str, older: str = "") -> Program:
-    """A runtime from [NAME=]PATH. FileNotFoundError."""
+def program(given: str, older: str = "", systemd: bool = False) -> Program:
+    """A runtime from [NAME=]PATH. systemd: it is to have systemd make cgroups. FileNotFoundError."""
     name, _, path = given.rpartition("=")
     found = shutil.which(path)
     if found is None:
@@ -96,8 +116,8 @@ def program(given: str, older: str = "") -> Program:
     options: tuple[str, ...] = ()
     at = Path(found).absolute()
     if at.name == "crun" and "memory" not in _controllers():
-        options = ("--cgroup-manager=disabled",)        # crun refuses a hybrid host
-    return Program(name or at.name, at, options, older)
+        options = (NO_CGROUPS,)        # crun refuses a hybrid host
+    return Program(name or at.name, at, (SYSTEMD,) if systemd else options, older)
 
 
 def _controllers() -> set[str]:
@@ -119,6 +139,7 @@ class Runtime:
     root: Path
     log: list[str] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    bundles: list[str] = field(default_factory=list)        # each that a container was to be made of, for people
 
     def __post_init__(self) -> None:
         self.place = self.case = self.root.parent
@@ -134,20 +155,37 @@ class Runtime:
                  seconds: float | None = None) -> Outcome:
         """Run one command to its end. Its output is in files: a container that outlives it can go on writing.
 
-        Fails when it takes longer than these seconds.
+        OutOfTime when it takes longer than these seconds; --timeout stretches them.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         argv = self.argv(*args, cwd=cwd)
+        self._note_bundle(list(map(str, args)), cwd)
         files = self.place / f"command-{next(self.numbers)}"
         with files.with_suffix(".out").open("wb") as out, files.with_suffix(".err").open("wb") as err:
+            process = subprocess.Popen(argv, stdin=stdin, stdout=out, stderr=err, cwd=cwd, env=env, pass_fds=pass_fds)
             try:
-                done = subprocess.run(argv, stdin=stdin, stdout=out, stderr=err, check=False, cwd=cwd, env=env,
-                                      pass_fds=pass_fds, timeout=seconds)
-            except subprocess.TimeoutExpired:
-                raise Fails(f"{args[0]} goes on after {seconds:.0f} s") from None
-        outcome = Outcome(argv, done.returncode, files)
+                process.wait(None if seconds is None else patience.stretched(seconds))
+            except subprocess.TimeoutExpired as over:
+                told = f"{args[0]} goes on after {over.timeout:.0f} s: {patience.doing(process.pid)}"
+                raise OutOfTime(told) from None
+            finally:
+                process.kill()              # does nothing to one that has ended
+                process.wait()
+        outcome = Outcome(argv, process.returncode, files)
         self.log.append(f"$ {' '.join(argv)}\n{outcome.said}\n"[:LIMIT])
         return outcome
+
+    def _note_bundle(self, words: list[str], cwd: Path | None) -> None:
+        if not {"create", "run"} & set(words[:1]):
+            return
+        bundle = words[words.index("--bundle") + 1] if "--bundle" in words[:-1] else ""
+        try:
+            with open(os.path.join(cwd or ".", bundle, "config.json"), errors="replace") as file:
+                text = bundles.told(file.read(BUNDLE_LIMIT))[:LIMIT]
+        except OSError:
+            text = "no config.json"
+        if text not in self.bundles and len(self.bundles) < BUNDLES:
+            self.bundles.append(text)
 
     def ok(self, *args: str | Path, **options: Any) -> Outcome:
         """As a call. Fails when the exit status is not 0."""
@@ -168,17 +206,17 @@ class Runtime:
 
     def wait_for(self, id: str, status: str, seconds: float = 20) -> None:
         """Until the container has this status. Fails when the time is over."""
-        deadline = time.monotonic() + seconds
+        deadline = patience.deadline(seconds)
         while (now := self.state(id).get("status")) != status:
             if time.monotonic() > deadline:
-                raise Fails(f"the container is {now}, not {status}")
+                raise Fails(f"the container is {now}, not {status}, after {patience.stretched(seconds):.0f} s")
             time.sleep(0.02)
             del self.log[-1]
 
 
 def reap(pid: int, seconds: float = 30) -> int:
     """The exit code of a container's init, an orphan of ours: 128 + n for signal n. Fails when it goes on."""
-    deadline = time.monotonic() + seconds
+    deadline = patience.deadline(seconds)
     while True:
         try:
             done, status = os.waitpid(pid, os.WNOHANG)
@@ -188,5 +226,5 @@ def reap(pid: int, seconds: float = 30) -> int:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
         if time.monotonic() > deadline:
-            raise Fails(f"process {pid} goes on after {seconds:.0f} s")
+            raise Fails(f"process {pid} goes on after {patience.stretched(seconds):.0f} s: {patience.doing(pid)}")
         time.sleep(0.005)

@@ -52,22 +52,26 @@ def protect(place: Path) -> None:
     """Make every file system read-only in this process's mount namespace, which must be its own, but for the folder of
     the case and WRITABLE; /tmp is one of its own. OSError where that cannot be done."""
     top = os.open(place, os.O_PATH)
-    writable = [os.path.realpath(place), *WRITABLE, *([TEMPORARY] if _own_temporary_folder() else [])]
+    shown = _own_temporary_folder()
+    writable = [os.path.realpath(place), *WRITABLE, *([] if shown is None else [TEMPORARY])]
     if not os.path.samestat(os.fstat(top), os.stat(place)):              # the new one lies over it
         mount(f"/proc/self/fd/{top}", Path(os.path.realpath(place)), flags=MS_BIND)
     os.close(top)
     for folder in writable:
         if os.path.isdir(folder) and folder not in mounted_below(folder):
             mount(folder, Path(folder), flags=MS_BIND)
-    stays = {name for folder in writable for name in mounted_below(folder)}
+    stays = {name for folder in writable for name in mounted_below(folder)} - set(shown or ())
     for name in mounted_below("/"):
         if name not in stays:
             _read_only(name)
 
 
-def _own_temporary_folder() -> bool:
+def _own_temporary_folder() -> list[str] | None:
     """Runtimes make names in /tmp for a moment: what the machine has there is seen, and what is made goes into memory.
-    False where the kernel has no overlay: then /tmp is read-only as all else."""
+    Where something is mounted below it, which is to be read-only. None where the kernel has no overlay: then /tmp is
+    read-only as all else."""
+    below = [name for name in reversed(mounted_below(TEMPORARY)) if name != os.path.realpath(TEMPORARY)]
+    opened = [os.open(name, os.O_PATH) for name in below]       # an overlay does not show them
     upper = Path(tempfile.mkdtemp(prefix="conformance-", dir="/run"))
     mount("tmpfs", upper, "tmpfs", data="mode=700")
     try:
@@ -76,10 +80,14 @@ def _own_temporary_folder() -> bool:
         (upper / "up").chmod(0o1777)
         layers = f"lowerdir={TEMPORARY},upperdir={upper}/up,workdir={upper}/work"
         mount("overlay", Path(TEMPORARY), "overlay", data=layers)
-        return True
+        for name, fd in zip(below, opened, strict=True):
+            mount(f"/proc/self/fd/{fd}", Path(name), flags=MS_BIND)
+        return below
     except OSError:
-        return False
+        return None
     finally:
+        for fd in opened:
+            os.close(fd)
         unmount(upper)                      # the overlay keeps what it needs of it
         upper.rmdir()
 

@@ -156,6 +156,21 @@ def _below(pid: int) -> list[int]:
     return found
 
 
+def changes(argv: Sequence[str]) -> int:
+    """Run a command to its end: how many calls of it change something."""
+    traced = Traced(argv, lambda count, name: None)
+    traced.run()
+    return traced.count
+
+
+def spread(count: int) -> list[int]:
+    """1 to count, each once, in an order in which wherever one stops, those before lie evenly among all: the bits of a
+    counter from behind."""
+    bits = max(1, (count - 1).bit_length())
+    turned = (int(f"{number:0{bits}b}"[::-1], 2) + 1 for number in range(1 << bits))
+    return [number for number in turned if number <= count]
+
+
 def killed_at(argv: Sequence[str], point: int, children: bool) -> str:
     """Run a command and kill it at its point-th call that changes something: the call's name; "" when it came to its
     end before. children: what it has started is killed, too, as by the end of a service."""

@@ -3,16 +3,18 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..model import Fails, NotHere, NotOffered
-from . import bundles, isolation
+from . import bundles, isolation, patience
 from .runtime import Outcome, Program, Runtime, numbers, reap
 
 Config = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass
@@ -48,7 +50,9 @@ class Trial:
         self.runtime = Runtime(program, place / "state")
         self.ids: list[str] = []
         self.cgroups: list[Path] = []
+        self.resctrl: list[Path] = []   # groups that go away after the case
         self.leaves = False             # what is left is the case's own doing, and no fault of the runtime
+        self.tried = (0, 0)             # tries that were made, and that are wanted
         self._bundles = itertools.count(1)
 
     # ---- what is needed -----------------------------------------------------------------------------------------
@@ -72,12 +76,27 @@ class Trial:
     def needs_controller(self, *names: str) -> None:
         if missing := set(names) - isolation.controllers():
             raise NotHere(f"no cgroup v2 controller {', '.join(sorted(missing))}")
-        if self.program.options:
+        self.needs_cgroups()
+
+    def needs_cgroups(self, files: bool = False) -> None:
+        """NotHere when the runtime was told to make no cgroups; files: or to have systemd make them, where a path of
+        folders is no cgroupsPath."""
+        if self.program.without_cgroups or (files and self.program.systemd):
             raise NotHere(f"the runtime was given {' '.join(self.program.options)}")
 
     def needs_file(self, path: str) -> None:
         if not Path(path).exists():
             raise NotHere(f"no {path}")
+
+    def tries(self, wanted: Sequence[T], seconds: float, least: int = 5) -> Iterator[T]:
+        """Each of these in turn, as long as there is time, but so many at least; the verdict has how many it were.
+        --timeout stretches the seconds."""
+        end = patience.deadline(seconds)
+        for number, one in enumerate(wanted):
+            if number >= least and time.monotonic() > end:
+                return
+            self.tried = (number + 1, len(wanted))
+            yield one
 
     # ---- bundles and containers -----------------------------------------------------------------------------------
     def config(self, **changes: Any) -> Config:

@@ -1,4 +1,4 @@
-"""The command line; see the package. Exit status 1 when a mutant lives."""
+"""The command line; see the package. Exit status 1 when a mutant lives, or its case is out of time."""
 from __future__ import annotations
 
 import argparse
@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..harness.runtime import Program, program
-from ..model import FAILS, HOLDS, load
+from ..model import FAILS, HOLDS, OUT_OF_TIME, load
 from ..run import run_one
 from .table import MUTANTS
 from .wrapper import Mutant
 
-KILLED, LIVES, NOT_TRIED = "killed", "lives", "not tried"
+KILLED, LIVES, NOT_TRIED, LATE = "killed", "lives", "not tried", OUT_OF_TIME
 SCRIPT = """\
 #!/bin/sh
 exec {python} -IS -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); real, name = sys.argv.pop(1), sys.argv.pop(1)
@@ -47,7 +47,9 @@ def attempt(real: Program, mutants: Sequence[Mutant], limit: float) -> Iterator[
             result = run_one(case, broken(real, mutant, Path(place)), limit)
         # A wrapper that goes wrong breaks no demand, whatever its case thinks of it.
         wrong = "Traceback" in result.log + result.seen
-        yield mutant, KILLED if result.verdict == FAILS and not wrong else LIVES, result.seen or result.verdict
+        # Nor has a case that was merely out of time noticed anything.
+        fate = {FAILS: KILLED, OUT_OF_TIME: LATE}.get(result.verdict, LIVES)
+        yield mutant, LIVES if wrong else fate, result.seen or result.verdict
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,12 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
-    counts = dict.fromkeys((KILLED, LIVES, NOT_TRIED), 0)
+    counts = dict.fromkeys((KILLED, LIVES, LATE, NOT_TRIED), 0)
     for mutant, fate, seen in attempt(real, chosen, options.timeout):
         counts[fate] += 1
         print(f"{fate}: {mutant.name} ({mutant.kills}): {' '.join(seen.split())[:200]}", flush=True)
     print(", ".join(f"{count} {fate}" for fate, count in counts.items()))
-    return int(counts[LIVES] > 0)
+    return int(counts[LIVES] + counts[LATE] > 0)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """What a mutant changes: functions for the wrapper, made of paths and values."""
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -150,6 +152,70 @@ def forced(command: str, words: list[str]) -> list[str]:
 
 def state(change: Callable[[Config], object]) -> Callable[[str, Config], object]:
     return lambda command, found: change(found) if command == "state" else None
+
+
+def path_in_root(kind: str) -> Change:
+    """The path of a hook counts from the container's root."""
+    def changed(config: Config) -> None:
+        root = os.path.abspath(config["root"]["path"])
+        for hook in config["hooks"][kind]:
+            hook["path"] = root + hook["path"]
+    return changed
+
+
+def config_from(name: str) -> Callable[[str, list[str], list[str]], object]:
+    """Of a create: config.json is what there is elsewhere; name: a place from the bundle, or a folder."""
+    def before(command: str, real: list[str], words: list[str]) -> None:
+        if command == "create":
+            found = os.path.join(bundle_of(words), name)
+            found = os.path.join(found, "config.json") if os.path.isdir(found) else found
+            if os.path.exists(found):
+                shutil.copy(found, os.path.join(bundle_of(words), "config.json"))
+    return before
+
+
+def decoded(encoding: str) -> Callable[[str, list[str], list[str]], object]:
+    """Of a create: config.json is read in this encoding, a name that stands twice counts once, and what cannot be read
+    is left out."""
+    def before(command: str, real: list[str], words: list[str]) -> None:
+        if command == "create":
+            file = os.path.join(bundle_of(words), "config.json")
+            with open(file, encoding=encoding, errors="ignore") as opened:
+                found = json.load(opened)
+            with open(file, "w") as written:
+                json.dump(found, written)
+    return before
+
+
+def in_runtime(kind: str) -> Change:
+    """A hook of the container runs in the runtime's namespaces, on the same files of the container."""
+    def changed(config: Config) -> None:
+        root = os.path.abspath(config["root"]["path"])
+        for hook in config["hooks"].pop(kind):
+            args = [word.replace(" /record", f" {root}/record") for word in hook["args"]]
+            config["hooks"].setdefault("createRuntime", []).append({**hook, "path": "/bin/sh", "args": args})
+    return changed
+
+
+def _device(*words: str) -> None:
+    subprocess.run(["ip", *words], check=False, stderr=subprocess.DEVNULL)
+
+
+def address_flushed(command: str, real: list[str], words: list[str]) -> None:
+    if command == "create":
+        _device("address", "flush", "dev", "mine0")
+
+
+def link_changed(command: str, real: list[str], words: list[str]) -> None:
+    if command == "create":
+        _device("link", "set", "mine0", "mtu", "1400")
+
+
+def device_again(command: str, real: list[str], words: list[str]) -> None:
+    """After delete there is a device of the name in the runtime's namespace."""
+    if command == "delete":
+        for kind in ("dummy", "ifb"):
+            _device("link", "add", "mine0", "type", kind)
 
 
 def features(change: Callable[[Config], object]) -> Callable[[str, Config], object]:

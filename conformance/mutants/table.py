@@ -28,6 +28,8 @@ from .changes import (
     without,
     wrapped,
 )
+from .more import MUTANTS as MORE
+from .resctrl import MUTANTS as RESCTRL
 from .wrapper import Mutant
 
 STATE = "runtime_md.state_is_what_its_schema_says"
@@ -268,7 +270,7 @@ MUTANTS = [
     *(Mutant(f"{what} is passed over: {name}", f"config_linux_md_cgroups.{name}",
              config=drop(f"linux.resources.{what}"))
       for what, name in (("blockIO", "weight_device_without_a_weight"), ("rdma", "rdma_without_a_limit"),
-                         ("memory", "value_of_cgroup_v1"), ("memory", "limit_below_the_use"))),
+                         ("memory", "limit_below_the_use"))),
     # ---- memory policies
     Mutant("the policy of memory is passed over", "features_md_memory.modes_of_memory",
            config=drop("linux.memoryPolicy")),
@@ -324,4 +326,6 @@ MUTANTS = [
            output=features(lambda found: found.update(annotations={"a": 1}))),
     Mutant("features has hooks of another kind", "features_md.no_null_in_lists",
            output=features(lambda found: found.update(annotations=[1]))),
+    *MORE,
+    *RESCTRL,
 ]

@@ -73,11 +73,15 @@ def _with_config(mutant: Mutant, call: list[str], words: list[str]) -> int:
         config = json.loads(text)
     except (OSError, ValueError):
         return subprocess.run(call, check=False, close_fds=False).returncode
+    back = os.open(".", os.O_PATH | os.O_CLOEXEC)
     try:
         assert mutant.config is not None
+        os.chdir(os.path.dirname(file) or ".")  # paths of config.json count from the bundle
         mutant.config(config)
     except (KeyError, IndexError, TypeError, AttributeError):
         pass                                    # this container has nothing of what is broken
+    finally:
+        os.fchdir(back)
     with open(file, "w") as opened:
         json.dump(config, opened)
     try:

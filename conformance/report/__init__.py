@@ -20,13 +20,15 @@ class Report:
 
 
 def text(report: Report) -> str:
-    """What was run; a line for each case that does not hold everywhere, with a column for each runtime; sums; notes."""
+    """What was run; a line for each case that does not hold everywhere, with a column for each runtime; sums; notes,
+    also of cases that hold in fewer tries than there are."""
     rows = [["case", *report.columns]]
     notes = []
     for name in report.cases:
         found = {runtime: column[name] for runtime, column in report.columns.items() if name in column}
         if any(result.verdict != HOLDS or result.left for result in found.values()):
             rows.append([name, *(_cell(found.get(runtime)) for runtime in report.columns)])
+        if any(result.verdict != HOLDS or result.left or tries(result) for result in found.values()):
             notes += _notes(name, found)
     for verdict in VERDICTS:
         counts = (Counter(result.verdict for result in column.values()) for column in report.columns.values())
@@ -46,12 +48,20 @@ def _cell(result: Result | None) -> str:
     return result.verdict + ("+" if result.left else "")
 
 
+def tries(result: Result) -> str:
+    """How many tries were made, where that is not all."""
+    made, wanted = result.tries
+    return f"{made} of {wanted} tries" if made < wanted else ""
+
+
 def _notes(name: str, found: dict[str, Result]) -> list[str]:
     case = CASES.get(name)
     lines = [f"{name}: {case.asks}" if case else name]
     for runtime, result in found.items():
         if result.verdict != HOLDS:
             lines.append(f"  {runtime}: {result.verdict}: {' '.join(result.seen.split())[:400]}")
+        if tries(result):
+            lines.append(f"  {runtime}: {tries(result)}, in the time that there was")
         if result.left:
             lines.append(f"  {runtime}: + is left: {', '.join(result.left)[:300]}")
     return lines
@@ -72,7 +82,7 @@ def as_json(report: Report) -> str:
 
 def from_json(data: str) -> Report:
     parsed = json.loads(data)
-    return Report(parsed["about"], {runtime: {entry["case"]: Result(**entry) for entry in column}
+    return Report(parsed["about"], {runtime: {entry["case"]: Result.of(entry) for entry in column}
                                     for runtime, column in parsed["results"].items()})
 
 

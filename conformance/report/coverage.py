@@ -1,11 +1,12 @@
-"""Which rows of the specification have a case."""
+"""Which rows of the specification have a case, and a mutant that a case of theirs kills."""
 from __future__ import annotations
 
 from ..model import load
+from ..mutants.table import MUTANTS
 from ..rows import Row, rows
 
-#: Why demands have no case, by chapter.
-REASONS = {"config-linux.md#intelrdt": "a processor with resctrl is needed to try a case, and none was to be had"}
+#: Why demands have no case or no mutant, by chapter.
+REASONS: dict[str, str] = {}
 
 
 def held() -> dict[tuple[str, str], list[str]]:
@@ -17,27 +18,50 @@ def held() -> dict[tuple[str, str], list[str]]:
     return found
 
 
+def broken() -> dict[tuple[str, str], list[str]]:
+    """Row -> the names of the mutants that a case of it must kill; rows without one are not there."""
+    cases = load()
+    found: dict[tuple[str, str], list[str]] = {}
+    for mutant in MUTANTS:
+        for row in cases[mutant.kills].rows:
+            found.setdefault(row.key, []).append(mutant.name)
+    return found
+
+
+def open_demands() -> dict[tuple[str, str], str]:
+    """Each row with MUST that has no case or no mutant -> the reason, "" for none: that is a gap."""
+    have, mutants = held(), broken()
+    return {row.key: REASONS.get(row.chapter, "") for row in rows().values()
+            if row.must and not (row.key in have and row.key in mutants)}
+
+
 def counts() -> dict[str, tuple[int, int]]:
     """Kind of row -> (with a case, all)."""
-    have = held()
+    have, mutants = held(), broken()
+    everything = list(rows().values())
+    must = [row for row in everything if row.must]
 
     def of(kind: list[Row]) -> tuple[int, int]:
         return sum(row.key in have for row in kind), len(kind)
-    everything = list(rows().values())
-    return {"MUST": of([row for row in everything if row.must]),
+    return {"MUST": of(must),
+            "MUST with a mutant": (sum(row.key in mutants for row in must), len(must)),
             "SHOULD and MAY": of([row for row in everything if row.demand and not row.must]),
             "properties": of([row for row in everything if not row.demand])}
 
 
 def text() -> str:
-    """The counts, then the rows without a case by chapter."""
-    have = held()
-    lines = [f"{kind}: {some} of {all_} have a case" for kind, (some, all_) in counts().items()]
+    """The counts, then the rows without a case, or with MUST and without a mutant, by chapter."""
+    have, mutants = held(), broken()
+    lines = [f"{kind}: {some} of {all_} have a case{' that a broken runtime fails' if 'mutant' in kind else ''}"
+             for kind, (some, all_) in counts().items()]
     chapter = ""
     for row in rows().values():
-        if row.key not in have:
+        lacks = "" if row.key in have else "no case"
+        if not lacks and row.must and row.key not in mutants:
+            lacks = "no mutant"
+        if lacks:
             if row.chapter != chapter:
                 chapter = row.chapter
                 lines.append(f"\n{chapter}" + (f": {REASONS[chapter]}" if chapter in REASONS else ""))
-            lines.append(f"  {'MUST ' if row.must else ''}{row.name}")
+            lines.append(f"  {'MUST ' if row.must else ''}{row.name}: {lacks}")
     return "\n".join(lines) + "\n"

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+from ..model import BROKEN
 from . import OPEN, Report
 
 
 def text(report: Report) -> str:
-    """A failing case is a failure, a broken one an error; what is not here or not offered is skipped, with its reason.
-    """
+    """A case that fails or is out of time is a failure, a broken one an error; what is not here or not offered is
+    skipped, with its reason."""
     top = ElementTree.Element("testsuites")
     for runtime, column in report.columns.items():
         suite = ElementTree.SubElement(top, "testsuite", name=runtime, tests=str(len(column)))
@@ -16,7 +17,7 @@ def text(report: Report) -> str:
             entry = ElementTree.SubElement(suite, "testcase", classname=runtime, name=result.case,
                                            time=str(result.seconds))
             if result.failed:
-                kind = "failure" if result.verdict == "fails" else "error"
+                kind = "error" if result.verdict == BROKEN else "failure"
                 told = ElementTree.SubElement(entry, kind, message=_printable(result.seen)[:300])
                 told.text = _printable(f"{result.seen}\n\n{result.log}")
             elif result.verdict in OPEN:

@@ -15,9 +15,9 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import config_linux_md, config_md, features_md, runtime_md
+from . import bundle_md, config_linux_md, config_md, features_md, runtime_md
 
-DOCUMENTS = (config_md, config_linux_md, runtime_md, features_md)
+DOCUMENTS = (bundle_md, config_md, config_linux_md, runtime_md, features_md)
 SOURCE = "https://github.com/opencontainers/runtime-spec/blob/v1.3.0/"
 
 

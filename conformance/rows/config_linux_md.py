@@ -122,16 +122,19 @@ cgroupsPath = the container's place in the hierarchy
 
 == config-linux.md#cgroup-ownership
 * the cgroup is delegated where it is mounted to be written
-  > SHOULD change the cgroup ownership if and only if the cgroup filesystem is to be mounted read/write
+  > SHOULD change the cgroup ownership if and only if the cgroup filesystem is to be mounted read/write … does not
+  > specify such a mount, the runtime SHOULD NOT change the cgroup ownership
 * without a cgroup namespace of its own it is not delegated
   > SHOULD NOT change the ownership of a container cgroup unless it will also create a new cgroup namespace
 * only the files meant for it are delegated
   > SHOULD only change the ownership of the container's cgroup directory and files within … listed in
   > `/sys/kernel/cgroup/delegate`
 * a listed file that is not there is no error
-  > not all files listed … necessarily exist in every cgroup. Runtimes MUST NOT fail in this scenario
+  > not all files listed … necessarily exist in every cgroup. Runtimes MUST NOT fail in this scenario, and SHOULD change
+  > the ownership of the listed files that do exist
 * an old kernel has a list, too
-  > If the `/sys/kernel/cgroup/delegate` file does not exist, the runtime MUST fall back to … the following list
+  > If the `/sys/kernel/cgroup/delegate` file does not exist, the runtime MUST fall back to … the following list …
+  > The runtime SHOULD NOT change the ownership of any other files.
 
 == config-linux.md#allowed-device-list
 devices = which devices may be used
@@ -147,10 +150,10 @@ memory = the memory controller
 limit = bytes; memory.max
 reservation = bytes; memory.low
 swap = bytes of memory and swap; memory.swap.max is without memory
-kernel = of cgroup v1; a warning
-kernelTCP = of cgroup v1; a warning
-swappiness = of cgroup v1; a warning
-disableOOMKiller = of cgroup v1; a warning
+kernel = of cgroup v1; an error where there is only v2
+kernelTCP = of cgroup v1; an error where there is only v2
+swappiness = of cgroup v1; an error where there is only v2
+disableOOMKiller = of cgroup v1; an error where there is only v2
 useHierarchy = of cgroup v1; what v2 always does
 checkBeforeUpdate = look before a limit is set
 * a limit below the use is refused
@@ -166,8 +169,8 @@ burst = us; cpu.max.burst
 * burst is not larger than a positive quota
   > this value MUST be no larger than any positive `quota`
 period = us; cpu.max
-realtimeRuntime = of cgroup v1; a warning
-realtimePeriod = of cgroup v1; a warning
+realtimeRuntime = of cgroup v1; an error where there is only v2
+realtimePeriod = of cgroup v1; an error where there is only v2
 cpus = cpuset.cpus
 mems = cpuset.mems
 idle = cpu.idle
@@ -175,11 +178,11 @@ idle = cpu.idle
 == config-linux.md#block-io
 blockIO = the io controller
 weight = io.bfq.weight where there is one, else io.weight
-leafWeight = of cgroup v1; a warning
+leafWeight = of cgroup v1; an error where there is only v2
 weightDevice = weights for single devices
 weightDevice.major, minor = the device
 weightDevice.weight = io.bfq.weight or io.weight for the device
-weightDevice.leafWeight = of cgroup v1; a warning
+weightDevice.leafWeight = of cgroup v1; an error where there is only v2
 * an entry has one of the weights
   > You MUST specify at least one of `weight` or `leafWeight` in a given entry
 throttleReadBpsDevice = io.max rbps
@@ -195,11 +198,11 @@ pageSize = 64KB, 2MB, 1GB
 limit = bytes of reservations and of use
 
 == config-linux.md#network
-network = net_cls and net_prio of cgroup v1; a warning
-classID = of cgroup v1; a warning
-priorities = of cgroup v1; a warning
-priorities.name = of cgroup v1; a warning
-priorities.priority = of cgroup v1; a warning
+network = net_cls and net_prio of cgroup v1; an error where there is only v2
+classID = of cgroup v1; an error where there is only v2
+priorities = of cgroup v1; an error where there is only v2
+priorities.name = of cgroup v1; an error where there is only v2
+priorities.priority = of cgroup v1; an error where there is only v2
 
 == config-linux.md#pids
 pids = the pids controller
@@ -246,6 +249,7 @@ schemata = lines of schemata
   > Each element represents one line … The value MUST NOT contain newlines.
 enableMonitoring = a monitoring group of its own
 * l3CacheSchema is written before memBwSchema
+  > rules on parameters MUST be applied … both … are set, runtimes MUST write the values to the `schemata` file …
   > MUST write `l3CacheSchema` first and `memBwSchema` last
 * either of them is written
   > If either `l3CacheSchema` or `memBwSchema` is set, runtimes MUST write the value to the `schemata` file

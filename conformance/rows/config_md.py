@@ -21,7 +21,8 @@ mounts = mounts beyond the root
   > The runtime MUST mount entries in the listed order.
 destination = place in the container
 * a relative destination counts from /
-  > it MAY be a relative path, in which case it MUST be interpreted as relative to "/"
+  > This value SHOULD be an absolute path. … it MAY be a relative path, in which case it MUST be interpreted as relative
+  > to "/"
 source = device, folder or name; that of a bind mount may count from the bundle
 options = the options of the next chapter, and the file system's own
 * unknown options go to the file system
@@ -90,9 +91,11 @@ tmpcopyup = MAY
 unbindable = MUST
 idmap = SHOULD
 * an idmap mount has its mapping
-  > the mount MUST have an idmapping applied
+  > the mount MUST have an idmapping applied … This option SHOULD NOT be passed to the underlying `mount(2)` call
 * the mount's own mappings are used
   > If `uidMappings` or `gidMappings` are specified for the mount, the runtime MUST use those values
+* idmap without mappings takes the user namespace's
+  > the runtime MAY use the container's user namespace mapping, otherwise an error MUST be returned
 * without mappings and user namespace idmap is an error
   > no `uidMappings` and `gidMappings` specified and the container isn't using user namespaces, an error MUST be
   > returned
@@ -105,7 +108,8 @@ type = file system; of no account for bind mounts
 uidMappings = whose files are whose in the mount
 gidMappings = the same for groups
 * mappings of a mount come in pairs
-  > If specified, it MUST be specified along with `gidMappings`.
+  > If specified, it MUST be specified along with `gidMappings`. … If specified, it MUST be specified along with
+  > `uidMappings`.
 
 == config.md#process
 process = the container's process
@@ -146,7 +150,7 @@ rlimits.hard = how far an unprivileged process may raise it
 apparmorProfile = AppArmor profile of the process
 capabilities = the sets of capabilities
 * capabilities that cannot be granted are a warning
-  > MUST be logged as a warning by the runtime
+  > MUST be logged as a warning by the runtime … Runtimes SHOULD NOT fail
 capabilities.effective = as capget(2) shows it
 capabilities.bounding = what can be gained by execve at all
 capabilities.inheritable = kept over execve of a file that has them inheritable
@@ -173,6 +177,9 @@ ioPriority.priority = 0 to 7
 execCPUAffinity = CPUs for processes of exec
 execCPUAffinity.initial = before the container's cgroup is entered
 execCPUAffinity.final = afterwards
+* without final the affinity is left alone
+  > If omitted or empty, runtime SHOULD NOT change process' CPU affinity after the process is moved to container's
+  > cgroup
 
 == config.md#posix-platform-user
 user = who the process is

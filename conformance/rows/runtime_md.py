@@ -26,7 +26,8 @@ annotations = those of config.json
 * what cannot be made is an error
   > If the runtime is unable to create the environment specified in the `config.json`, it MUST generate an error.
 * create does not run the program
-  > the user-specified program … MUST NOT be run at this time
+  > While the resources requested in the `config.json` MUST be created, the user-specified program … MUST NOT be run at
+  > this time
 * later changes of config.json do nothing
   > Any updates to `config.json` after this step MUST NOT affect the container.
 * prestart hooks run, and one that fails ends the container

@@ -1,7 +1,7 @@
 """python -m tests.guest.conformance ARG...: `python -m conformance ARG...` in the guest, where nothing can be harmed.
 
 Every profile may run there. Files that are written (--json, --text, --junit, --html) are written here, and those that
-are read come from here.
+are read come from here. --resctrl: with groups of resctrl, by a module (resctrl.c).
 """
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import machine
+from . import machine, resctrl
 
+RESCTRL = "--resctrl"
 WRITTEN = ("--json", "--text", "--junit", "--html")
 #: What lies outside of the checkout and is to be seen inside.
 READ = ("--runtime-tools", "--runtime")
@@ -43,8 +44,12 @@ def translate(argv: Sequence[str]) -> tuple[list[str], dict[str, Path], list[Pat
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status of what ran inside; 125 when the guest does not answer."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))     # the guest ends with us
-    words, written, keep, read = translate(sys.argv[1:] if argv is None else argv)
-    guest = machine.Guest([sys.executable, "-m", "conformance", *words], keep=keep, env={"CONFORMANCE_THROW_AWAY": "1"})
+    given = list(sys.argv[1:] if argv is None else argv)
+    words, written, keep, read = translate([word for word in given if word != RESCTRL])
+    # A block device, for limits of one; there is none in the guest.
+    script = f"modprobe -q loop; {resctrl.script() if RESCTRL in given else ''} exec \"$@\""
+    guest = machine.Guest(["sh", "-c", script, "sh", sys.executable, "-m", "conformance", *words], keep=keep,
+                          systemd="--systemd-cgroup" in words, env={"CONFORMANCE_THROW_AWAY": "1"})
     try:
         for file in read:
             shutil.copy(file, guest.share / file.name)

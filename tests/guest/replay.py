@@ -8,12 +8,16 @@ Inside, the same tests run with `--here`.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import runtimes
 
 from . import machine
 
@@ -21,6 +25,10 @@ MARKS = {"guest": "runs as root in the QEMU guest: pure cgroup v2, every capabil
          "guest_engines": "runs as root in a QEMU guest like that of `guest`, where the engines' daemons stay up",
          "guest_systemd": "runs as root in the QEMU guest with systemd as PID 1",
          "guest_selinux": "runs as root in the QEMU guest with SELinux, without a policy, in place of AppArmor"}
+
+
+#: What decides which tests there are (tests/manager/conftest.py).
+ASKED = ("PYRUNC_HANDLERS",)
 
 
 def mark_of(item: pytest.Item) -> str | None:
@@ -61,7 +69,8 @@ class Batch:
                 f"--rootdir={self.config.rootpath}", *_passed_on(self.config), *self.nodeids]
         try:
             self.guest = machine.Guest(argv, systemd=self.mark == "guest_systemd", cwd=self.config.rootpath,
-                                       security="selinux" if self.mark == "guest_selinux" else "apparmor")
+                                       security="selinux" if self.mark == "guest_selinux" else "apparmor",
+                                       **_copy_for_anyone())
         except OSError as error:
             self.failure = (f"the guest cannot be started: {error} (apt-get install qemu-system-x86 "
                             f"linux-image-amd64 busybox-static)")
@@ -121,11 +130,21 @@ class Batch:
                 time.sleep(0.05)
 
 
+def _copy_for_anyone() -> dict[str, Any]:
+    """What tells the guest of the runtime that ordinary users can run: building one there takes many minutes. And what
+    was asked for by the environment."""
+    path = runtimes.find()
+    copy = runtimes.for_anyone(path)
+    env = {name: os.environ[name] for name in ASKED if name in os.environ}
+    return {"env": env} if copy == path else {"env": {**env, runtimes.FOR_ANYONE: copy},
+                                              "keep": [Path(copy).parent.parent]}
+
+
 def _passed_on(config: pytest.Config) -> list[str]:
     """Options of this run that the inner pytest needs too."""
-    passed = [f"--runtime={config.getoption('runtime')}"] if config.getoption("runtime") else []
-    if config.getoption("engines"):
-        passed.append("--engines")
+    passed = [f"--{name}={value}" for name in ("runtime", "engines-from") if (value := config.getoption(f"--{name}"))]
+    passed += [f"--{name}" for name in ("engines", "faults", "every-call") if config.getoption(f"--{name}")]
+    passed.append(f"--share={config.getoption('share')}")
     if config.getoption("maxfail"):
         passed.append(f"--maxfail={config.getoption('maxfail')}")
     return passed

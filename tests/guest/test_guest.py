@@ -5,10 +5,13 @@ import os
 import platform
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests import world
+from tests.guest import replay
 
 CONTROLLERS = {"cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"}
 
@@ -44,3 +47,12 @@ def test_the_checkout_and_its_environment_are_there(tmp_path: Path) -> None:
 def test_systemd_is_pid_1() -> None:
     assert Path("/proc/1/comm").read_text() == "systemd\n"
     assert Path("/run/dbus/system_bus_socket").is_socket() and Path("/run/systemd/private").is_socket()
+
+
+def test_what_is_asked_for_here_is_asked_for_in_the_guest() -> None:
+    """The faults' loop in the guest was the slice of every time, whatever the run was told."""
+    given = {"engines": False, "faults": True, "every-call": True, "runtime": "/x", "engines-from": "/y",
+             "share": "2/5", "maxfail": 3}
+    config: Any = SimpleNamespace(getoption=lambda name: given[name.removeprefix("--")])
+    assert replay._passed_on(config) == [
+        "--runtime=/x", "--engines-from=/y", "--faults", "--every-call", "--share=2/5", "--maxfail=3"]

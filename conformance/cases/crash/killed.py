@@ -1,16 +1,17 @@
 """SIGKILL at every call of a command that changes something, then `delete --force`, then a look at what is left."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...harness import leftovers
-from ...harness.tracer import killed_at
+from ...harness.tracer import changes, killed_at, spread
 from ...harness.trial import Container, Trial
 from ...model import Fails, ask, ask_each
 
-MOST = 400              # points of one command; runc's create has about 120
+SECONDS = 75            # in which a case begins tries; a command has about 120 points
+LEAST = 12              # of them are tried, however long it takes
 LONG = ["sleep", "600"]
 MODES = {"alone": False, "with its children": True}
 
@@ -30,18 +31,26 @@ class Tally:
                         f"delete --force: {'; '.join(self.told[:12])}")
 
 
-def at_each_point(command: str, children: bool, begin: Callable[[], list[str]],
+def points(t: Trial, argv: list[str]) -> Iterator[int]:
+    """The calls of a command at which it is to be killed. It is run to its end once, to count them."""
+    return t.tries(spread(changes(argv)), SECONDS, LEAST)
+
+
+def at_each_point(t: Trial, command: str, children: bool, begin: Callable[[], list[str]],
                   end: Callable[[], list[str]]) -> Tally:
     """begin: makes what the command needs, and says the command. It is killed, end: deletes, and says what is left."""
     tally = Tally(command)
-    while tally.points < MOST:
-        name = killed_at(begin(), tally.points + 1, children)
+    found = points(t, begin())
+    if left := end():
+        tally.told.append(f"not killed: {', '.join(left)}")
+    for point in found:
+        name = killed_at(begin(), point, children)
         left = end()
         if not name:
-            return tally
+            continue                # it made fewer calls this time
         tally.points += 1
         if left:
-            tally.told.append(f"{name} (call {tally.points}): {', '.join(left)}")
+            tally.told.append(f"{name} (call {point}): {', '.join(left)}")
     return tally
 
 
@@ -85,7 +94,7 @@ def hooked(t: Trial) -> Path:
 def create(t: Trial, children: bool) -> None:
     """delete --force removes what is left of it, process, cgroup and files"""
     bundle, deleting = hooked(t), Deleting(t)
-    at_each_point("create", children, lambda: t.runtime.argv("create", "--bundle", bundle, deleting.new()),
+    at_each_point(t, "create", children, lambda: t.runtime.argv("create", "--bundle", bundle, deleting.new()),
                   deleting.end).judge()
 
 
@@ -94,7 +103,7 @@ def create(t: Trial, children: bool) -> None:
 def start(t: Trial, children: bool) -> None:
     """delete --force removes the container, started or not"""
     bundle, deleting = hooked(t), Deleting(t)
-    at_each_point("start", children, lambda: t.runtime.argv("start", deleting.made(bundle).id), deleting.end).judge()
+    at_each_point(t, "start", children, lambda: t.runtime.argv("start", deleting.made(bundle).id), deleting.end).judge()
 
 
 @ask_each("crash", {mode: ("SIGKILL at each change that exec makes", children) for mode, children in MODES.items()},
@@ -108,7 +117,7 @@ def exec(t: Trial, children: bool) -> None:
         status = t.runtime.state(made.id)["status"]
         del t.runtime.log[:-4]
         return [] if status == "running" else [f"the container is {status}"]
-    tally = at_each_point("exec", children, lambda: t.runtime.argv("exec", made.id, "true"), end)
+    tally = at_each_point(t, "exec", children, lambda: t.runtime.argv("exec", made.id, "true"), end)
     done = t.runtime("exec", made.id, "true", seconds=30)
     if done.status:
         tally.told.append(f"exec afterwards: {done.said}")
@@ -121,7 +130,7 @@ def exec(t: Trial, children: bool) -> None:
 def delete(t: Trial, children: bool) -> None:
     """another delete --force removes what is left"""
     bundle, deleting = hooked(t), Deleting(t)
-    at_each_point("delete --force", children, lambda: t.runtime.argv(
+    at_each_point(t, "delete --force", children, lambda: t.runtime.argv(
         "delete", "--force", deleting.made(bundle).start().id), deleting.end).judge()
 
 
@@ -135,7 +144,7 @@ def delete_of_a_stopped_container(t: Trial) -> None:
         made.wait()
         t.runtime.wait_for(made.id, "stopped")
         return t.runtime.argv("delete", made.id)
-    tally = at_each_point("delete", False, begin, deleting.end)
+    tally = at_each_point(t, "delete", False, begin, deleting.end)
     tally.judge()
     again = t.create(bundle, id=deleting.id).start()
     t.equal(again.wait(), 0, "exit code of another container with the id of the last one")
@@ -147,19 +156,23 @@ def id_of_a_create_that_was_killed(t: Trial) -> None:
     """after delete --force another container with the same id is made and runs"""
     bundle, id = t.bundle(), f"{t.id}-1"
     tally = Tally("create")
-    while tally.points < MOST:
-        name = killed_at(t.runtime.argv("create", "--bundle", bundle, id), tally.points + 1, False)
+
+    def deleted() -> None:
         leftovers.children()
         t.runtime("delete", "--force", id, seconds=30)
         leftovers.clear(id, orphans=True)                # what is left of it is told by another case
+    found = points(t, t.runtime.argv("create", "--bundle", bundle, id))
+    deleted()
+    for point in found:
+        name = killed_at(t.runtime.argv("create", "--bundle", bundle, id), point, False)
+        deleted()
         if not name:
-            break
+            continue
         tally.points += 1
         made = t.runtime("create", "--bundle", bundle, id, seconds=30)
         if made.status:
-            tally.told.append(f"{name} (call {tally.points}): create again: {made.stderr.strip()[-120:]}")
+            tally.told.append(f"{name} (call {point}): create again: {made.stderr.strip()[-120:]}")
             leftovers.forget(id, t.runtime.root)
-        t.runtime("delete", "--force", id, seconds=30)
-        leftovers.clear(id, orphans=True)
+        deleted()
         del t.runtime.log[:-4]
     tally.judge()

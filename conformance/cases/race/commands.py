@@ -7,27 +7,29 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...harness import leftovers
+from ...harness import leftovers, patience
 from ...harness.trial import Trial
-from ...model import Fails, ask, ask_each
+from ...model import OutOfTime, ask, ask_each
 
-ROUNDS, AT_ONCE = 10, 6
+ROUNDS, AT_ONCE = range(10), 6
+SECONDS = 25                    # in which a case begins rounds
 
 
 def together(t: Trial, commands: Sequence[Sequence[str | Path]]) -> list[int]:
-    """The exit statuses of commands that are begun at once. Fails when one goes on for half a minute."""
+    """The exit statuses of commands that are begun at once. OutOfTime when one goes on for half a minute."""
     t.runtime.root.mkdir(mode=0o700, exist_ok=True)
     with open(t.place / "together", "ab") as out:
         running = [subprocess.Popen(t.runtime.argv(*words), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
                    for words in commands]
-        deadline = time.monotonic() + 30
+        deadline = patience.deadline(30)
         try:
             return [process.wait(max(0.1, deadline - time.monotonic())) for process in running]
         except subprocess.TimeoutExpired:
+            told = "; ".join(patience.doing(process.pid) for process in running if process.poll() is None)
             for process in running:
                 process.kill()
                 process.wait()
-            raise Fails("a command goes on after 30 s") from None
+            raise OutOfTime(f"a command goes on after {patience.stretched(30):.0f} s: {told}") from None
 
 
 def gone(t: Trial, id: str) -> None:
@@ -43,7 +45,7 @@ def gone(t: Trial, id: str) -> None:
 def creates_of_one_id(t: Trial) -> None:
     """of several creates of one id at once one succeeds, the others are errors, and nothing of them is left"""
     bundle = t.bundle(process={"args": ["sleep", "600"]})
-    for number in range(ROUNDS):
+    for number in t.tries(ROUNDS, SECONDS, least=2):
         id = f"{t.id}-{number}"
         statuses = together(t, [["create", "--bundle", bundle, id]] * AT_ONCE)
         t.equal(statuses.count(0), 1, f"creates of one id that succeed, of {AT_ONCE}")
@@ -55,15 +57,12 @@ def creates_of_one_id(t: Trial) -> None:
 @ask("race", "six starts: exactly one starts the container", seconds=120)
 def starts_of_one_container(t: Trial) -> None:
     """of several starts at once one succeeds, and the program runs once"""
-    for number in range(ROUNDS):
+    for number in t.tries(ROUNDS, SECONDS, least=2):
         bundle, id = t.bundle(process={"args": ["sh", "-c", "echo ran >>/ran; exec sleep 600"]}), f"{t.id}-{number}"
         t.runtime.ok("create", "--bundle", bundle, id)
         statuses = together(t, [["start", id]] * AT_ONCE)
         t.equal(statuses.count(0), 1, f"starts that succeed, of {AT_ONCE}")
-        deadline = time.monotonic() + 10
-        while not (bundle / "rootfs/ran").exists():
-            t.true(time.monotonic() < deadline, "the program does not run")
-            time.sleep(0.01)
+        t.true(patience.until((bundle / "rootfs/ran").exists, 10), "the program does not run")
         t.equal((bundle / "rootfs/ran").read_text(), "ran\n", "what the program has written")
         gone(t, id)
 
@@ -71,7 +70,7 @@ def starts_of_one_container(t: Trial) -> None:
 @ask("race", "deletes at once: none fails but for a container that is gone, and all is gone", seconds=120)
 def deletes_of_one_container(t: Trial) -> None:
     """of several delete --force at once all end with 0, hooks run once, and nothing is left"""
-    for number in range(ROUNDS):
+    for number in t.tries(ROUNDS, SECONDS, least=2):
         hook = t.hook(f"echo ran >>{t.place}/hooks-{number}")
         id = f"{t.id}-{number}"
         t.runtime.ok("create", "--bundle", t.bundle(process={"args": ["sleep", "600"]}, hooks={"poststop": [hook]}), id)
@@ -94,7 +93,7 @@ MIXED: dict[str, list[list[str]]] = {
 @ask_each("race", {name: ("commands on one id at the same time", name) for name in MIXED}, seconds=120)
 def mixed_commands(t: Trial, name: str) -> None:
     """whoever comes first, every command ends, and after delete --force nothing is left"""
-    for number in range(ROUNDS):
+    for number in t.tries(ROUNDS, SECONDS, least=2):
         id, bundle = f"{t.id}-{number}", t.bundle(process={"args": ["sleep", "600"]})
         if "create" not in name:
             t.runtime.ok("create", "--bundle", bundle, id)
@@ -115,7 +114,7 @@ def mixed_commands(t: Trial, name: str) -> None:
 def containers_side_by_side(t: Trial) -> None:
     """containers that are made and deleted at once, below one cgroup, do not disturb each other"""
     bundle = t.bundle(linux={} if t.program.options else {"cgroupsPath": None})
-    for _ in range(3):
+    for _ in t.tries(range(3), SECONDS, least=1):
         ids = [f"{t.id}-{os.urandom(3).hex()}" for _ in range(AT_ONCE)]
         for words in (["create", "--bundle", str(bundle)], ["start"]):
             t.equal(together(t, [[*words, id] for id in ids]), [0] * AT_ONCE, f"exit statuses of {words[0]}")

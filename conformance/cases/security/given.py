@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ...harness import bundles
+from ...harness import bundles, patience
 from ...harness.hostile import attempt, kept
 from ...harness.trial import Trial
 from ...model import Fails, ask, ask_each
@@ -101,7 +101,8 @@ def config_without_end(t: Trial, kind: str) -> None:
     argv = ["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh", *t.runtime.argv("create", "--bundle", bundle, t.new_id())]
     t.runtime.root.mkdir(exist_ok=True)
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                              timeout=patience.stretched(10))
     except subprocess.TimeoutExpired:
         if kind == "fifo":
             return                              # nobody writes: to wait is what one can do, and it costs nothing

@@ -8,10 +8,9 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from ...harness import bundles
+from ...harness import bundles, patience
 from ...harness.hostile import SECRET, attempt, capabilities, execute, kept, link, with_python
 from ...harness.trial import Trial
 from ...model import Fails, NotHere, ask, ask_each
@@ -56,11 +55,11 @@ def descriptors_of_the_caller(t: Trial, command: str) -> None:
     """forty folders that the caller has left open are not open in the container"""
     leaked = [os.open(t.decoy(), os.O_RDONLY) for _ in range(40)]
     script = "for fd in /proc/self/fd/*; do readlink $fd; done; true"
-    made = t.create(pass_fds=leaked, process={"args": ["sh", "-c", f"{script}; exec sleep 600"]}).start()
+    made = t.create(pass_fds=leaked, process={"args": ["sh", "-c", f"{script}; echo end; exec sleep 600"]}).start()
     if command == "exec":
         seen = execute(t, made, made.id, "sh", "-c", script, pass_fds=leaked).stdout
     else:
-        time.sleep(0.5)
+        t.true(patience.until(lambda: made.output.endswith("end\n"), 20), "the program does not come to its end")
         seen = made.output
     t.true(str(t.decoy()) not in seen.split(), f"open in the container: {seen.split()}")
 
@@ -182,11 +181,9 @@ def exec_is_watched(t: Trial, changes: bundles.Config) -> None:
     """a process with CAP_SYS_PTRACE that watches exec coming in finds no folder or namespace of the machine"""
     bundle = with_python(t, WATCHER, **bundles.merge(changes, {"process": capabilities("CAP_SYS_PTRACE")}))
     made = t.create(bundle).start()
-    deadline = time.monotonic() + 30
-    while not (bundle / "rootfs/tmp/ready").exists():
-        t.true(time.monotonic() < deadline, f"the watcher does not begin: {made.outcome.stderr[-300:]}")
-        time.sleep(0.02)
-    for _ in range(30):
+    t.true(patience.until((bundle / "rootfs/tmp/ready").exists, 30),
+           f"the watcher does not begin: {made.outcome.stderr[-300:]}")
+    for _ in t.tries(range(30), 30):
         t.runtime.ok("exec", made.id, "true")
         del t.runtime.log[-1]
     (bundle / "rootfs/tmp/stop").touch()
@@ -275,7 +272,8 @@ def terminal_of_the_caller(t: Trial, command: str) -> None:
         words = ["exec", made.id, *typing]
     ours, its = pty.openpty()
     try:
-        done = subprocess.run([sys.executable, "-c", AT_A_TERMINAL, *t.runtime.argv(*words)], stdin=its, timeout=30,
+        done = subprocess.run([sys.executable, "-c", AT_A_TERMINAL, *t.runtime.argv(*words)], stdin=its,
+                              timeout=patience.stretched(30),
                               capture_output=True, text=True, check=False, env=environment())
     finally:
         os.close(its)
@@ -289,8 +287,7 @@ def terminal_of_the_caller(t: Trial, command: str) -> None:
                        for path in ("..", "../SIBLING", "/../SIBLING", "a/../../SIBLING", "../IDx")})
 def cgroup_of_exec(t: Trial, path: str) -> None:
     """exec --cgroup leads to no cgroup beside the container's"""
-    if t.program.options:
-        raise NotHere(f"the runtime was given {' '.join(t.program.options)}")
+    t.needs_cgroups(files=True)
     t.cgroup(f"{t.id}-above")
     for name in ("sibling", "boxx"):
         t.cgroup(f"{t.id}-above/{name}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from ...harness import bundles, isolation
+from ...harness import bundles, isolation, patience
 from ...harness.hostile import attempt, capabilities, execute, kept, kill, with_python
+from ...harness.runtime import SYSTEMD
 from ...harness.trial import Trial
 from ...model import NotHere, ask, ask_each
 
@@ -18,16 +18,11 @@ CORE = Path("/proc/sys/kernel/core_pattern")
 MAPS = {kind: [{"containerID": 0, "hostID": 100000, "size": 65536}] for kind in ("uidMappings", "gidMappings")}
 
 
-def needs_cgroups(t: Trial) -> None:
-    if t.program.options:
-        raise NotHere(f"the runtime was given {' '.join(t.program.options)}")
-
-
 @ask_each("security", {"create": ("GHSA-g54h-m393-cpwq", False), "exec": ("GHSA-g54h-m393-cpwq", True),
                        "empty resources": ("GHSA-g54h-m393-cpwq", None)})
 def devices_that_nothing_allows(t: Trial, by_exec: bool | None) -> None:
     """a device that config.json does not list cannot be used, though CAP_MKNOD can make it"""
-    needs_cgroups(t)
+    t.needs_cgroups()
     granted = capabilities("CAP_MKNOD", "CAP_SYS_RAWIO", "CAP_DAC_OVERRIDE")
     linux: dict[str, Any] = {"resources": {}} if by_exec is None else {}
     if by_exec:
@@ -43,7 +38,7 @@ def devices_that_nothing_allows(t: Trial, by_exec: bool | None) -> None:
                                    "a/../../SIBLING/cgroup.procs", "/sys/fs/cgroup/SIBLING/cgroup.procs")})
 def key_of_unified_that_climbs(t: Trial, key: str) -> None:
     """a key of unified writes no file of another cgroup"""
-    needs_cgroups(t)
+    t.needs_cgroups(files=True)
     sibling = t.cgroup(f"{t.id}-sibling")
     value = "1" if "freeze" in key else str(os.getpid())
     attempt(t, linux={"cgroupsPath": f"/{t.id}-box", "resources": {
@@ -55,7 +50,7 @@ def key_of_unified_that_climbs(t: Trial, key: str) -> None:
 @ask_each("security", {size: ("GHSA-5g49-rx9x-qfc6", size) for size in ("../SIBLING/x", "2MB/../../SIBLING/x")})
 def page_size_that_climbs(t: Trial, size: str) -> None:
     """a page size of hugepageLimits is no path"""
-    needs_cgroups(t)
+    t.needs_cgroups()
     done = attempt(t, linux={"resources": {"hugepageLimits": [{"pageSize": size, "limit": 4096}]}})
     t.true(done.status, f"the page size {size!r} is taken")
 
@@ -80,7 +75,7 @@ def parameter_of_the_machine(t: Trial, key: str) -> None:
 @ask("security", "CVE-2023-25809: the machine's cgroups are not writable in a user namespace")
 def cgroups_in_a_user_namespace(t: Trial) -> None:
     """without a cgroup namespace, a mount of cgroups keeps its `ro`, and nothing is made below"""
-    needs_cgroups(t)
+    t.needs_cgroups()
     mount = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
              "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]}
     name = f"{t.id}-new"
@@ -170,10 +165,8 @@ def name_of_a_process(t: Trial, name: bytes) -> None:
     printed = "".join(f"\\{byte:03o}" for byte in name)
     made = t.create(process={"args": ["sh", "-c", f"printf '{printed}' >/proc/self/comm; exec 1>&-; "
                                                   "while :; do sleep 1; done"]}).start()
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{made.pid}/comm").read_bytes() != name + b"\n":
-        t.true(time.monotonic() < deadline, "the process does not get its name")
-        time.sleep(0.01)
+    t.true(patience.until(lambda: Path(f"/proc/{made.pid}/comm").read_bytes() == name + b"\n", 10),
+           "the process does not get its name")
     t.equal(t.runtime.state(made.id)["status"], "running", "status")
     t.runtime.ok("exec", made.id, "true")
     t.runtime.ok("kill", made.id, "KILL")
@@ -186,7 +179,7 @@ def name_of_a_process(t: Trial, name: bytes) -> None:
                        for name in (b"\xff\xfe", b"\xe2\x80\xa80::", b"a\n0::")})
 def name_of_a_cgroup(t: Trial, name: bytes) -> None:
     """an init that has moved into a cgroup with such a name leads exec and delete nowhere else"""
-    needs_cgroups(t)
+    t.needs_cgroups(files=True)
     made = t.running(linux={"cgroupsPath": f"/{t.id}"})
     inner = os.fsencode(isolation.CGROUP / t.id) + b"/" + name + b"/unified"
     try:
@@ -216,11 +209,10 @@ def property_of_the_unit(t: Trial, key: str) -> None:
     """an annotation sets no property of the container's systemd unit that runs or frees something"""
     if not Path("/run/systemd/system").is_dir():
         raise NotHere("no systemd")
-    if t.program.options:
-        raise NotHere(f"the runtime was given {' '.join(t.program.options)}")
+    t.needs_cgroups()
     value = f"[('/bin/touch', ['touch', '{t.place}/ran'], false)]" if key == "ExecStartPre" else "'system.slice'"
     bundle, id = t.bundle(annotations={f"org.systemd.property.{key}": value},
                           linux={"cgroupsPath": f"system.slice:conf:{t.id}"}), t.new_id()
-    done = t.runtime("--systemd-cgroup", "create", "--bundle", bundle, id)
+    done = t.runtime(*([] if t.program.systemd else [SYSTEMD]), "create", "--bundle", bundle, id)
     t.true(done.status, f"the annotation org.systemd.property.{key} is taken")
     t.true(not (t.place / "ran").exists(), "a program of an annotation was run")

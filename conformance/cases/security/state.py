@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from ...harness import bundles, isolation
+from ...harness import bundles, isolation, patience
 from ...harness.hostile import attempt, kill
 from ...harness.trial import Trial
 from ...model import Fails, NotHere, ask, ask_each
@@ -159,7 +159,7 @@ def _recycled(t: Trial, command: str) -> str:
     words = ["kill", made.id, "KILL"] if command == "kill" else ["delete", "--force", made.id]
     t.runtime(*words, seconds=20)
     try:
-        other.wait(1)
+        other.wait(patience.stretched(1))
     except subprocess.TimeoutExpired:
         kill(other)
         t.runtime("delete", "--force", made.id)
@@ -173,18 +173,13 @@ def hook_outlives_its_runtime(t: Trial) -> None:
     hook = t.hook(f"touch {t.place}/began; exec sleep 600.{os.getpid()}")
     process = subprocess.Popen(t.runtime.argv("create", "--bundle", t.bundle(hooks={"createRuntime": [hook]}),
                                               t.new_id()), stdin=subprocess.DEVNULL)
-    for _ in range(1000):
-        if (t.place / "began").exists():
-            break
-        subprocess.run(["sleep", "0.01"], check=True)
+    began = patience.until((t.place / "began").exists, 10)
     kill(process)
+    t.true(began, "the hook does not begin")
     t.runtime("delete", "--force", t.id, seconds=20)
-    for _ in range(100):
-        alive = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _has(path, f"600.{os.getpid()}")]
-        if not alive:
-            return
-        subprocess.run(["sleep", "0.02"], check=True)
-    raise Fails("the hook goes on after `delete --force`")
+    words = f"600.{os.getpid()}"
+    t.true(patience.until(lambda: not any(_has(path, words) for path in Path("/proc").glob("[0-9]*/cmdline")), 2),
+           "the hook goes on after `delete --force`")
 
 
 def _has(path: Path, word: str) -> bool:
@@ -197,8 +192,7 @@ def _has(path: Path, word: str) -> bool:
 @ask("security", "the mark of its cgroup is removed by the container: delete leaves cgroup and processes")
 def marks_of_a_cgroup_are_removed(t: Trial) -> None:
     """a container that takes the runtime's marks off its cgroup is deleted with all its processes"""
-    if t.program.options:
-        raise NotHere(f"the runtime was given {' '.join(t.program.options)}")
+    t.needs_cgroups(files=True)
     place = isolation.CGROUP / t.id
     made = t.create(process={"args": ["sh", "-c", "sleep 600 & exec sleep 600"]}, linux={
         "namespaces": bundles.namespaces("mount"), "cgroupsPath": f"/{t.id}"}).start()
