@@ -167,8 +167,6 @@ WORK: dict[str, Made] = {
                                                     "flags": ["SECCOMP_FILTER_FLAG_LOG"] * n}),
     "linux.seccomp.architectures": linux(seccomp=lambda n: {
         "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"] * (n // 2)}),
-    "linux.resources.network.priorities": resources(network=lambda n: {"priorities": [
-        {"name": f"no{k}", "priority": 1} for k in range(n)]}),
     "hooks.createRuntime[].args": hook(args=lambda n: ["true"] * n),
     "hooks.createRuntime[].env": hook(env=lambda n: [f"V{k}={k}" for k in range(n)]),
     "names that nothing knows": lambda n, root: {f"x{k}": k for k in range(n)},
@@ -213,6 +211,9 @@ LIMITED: dict[str, tuple[Made, int, str]] = {
     "process.user.additionalGids": (
         lambda n, root: {"process": {"user": {"uid": 0, "gid": 0, "additionalGids": list(range(20 * n))}}}, 1000,
         "65536"),
+    "linux.resources.network.priorities": (
+        resources(network=lambda n: {"priorities": [{"name": f"no{k}", "priority": 1} for k in range(n)]}), 0,
+        "cgroup v2 has no net_prio controller"),
     "linux.resources.unified": (resources(unified=lambda n: {f"no.{k}": "1" for k in range(n)}), 0, "no.0"),
     "linux.gidMappings": (mapped_groups, 0, "more than 340 mappings"),
     "mounts[7].uidMappings": (mapped_mount, 0, "more than 340 mappings"),

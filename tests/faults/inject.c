@@ -1,12 +1,15 @@
 /* inject: run a command and let one system call of one of its processes fail.
  *
- *   inject LOG COMMAND...                                 write down every call: process, number, occurrence, result, text
+ *   inject LOG COMMAND...                                 write down every call: process, number, occurrence, result,
+ *                                                         first argument (a file, where it is a descriptor; a small number,
+ *                                                         else -), text
  *   inject LOG PROCESS:NUMBER:OCCURRENCE:ERROR COMMAND... and let that one fail
  *
  * PROCESS 0 is the command itself, 1 the first process that any of them made, and so on; OCCURRENCE counts from 1 the
  * calls with this NUMBER of this process. ERROR is an errno: the call is not made and that is its result; -1: of what
  * is to be written only half is. The LOG then has a line when that came to pass. A process that another one has made is
- * followed until it executes a program: a container's own is let alone. Ends with the command, with its exit status, or
+ * followed until it executes a program: a container's own is let alone; and all are when the fault has come to pass.
+ * Ends with the command, with its exit status, or
  * with 200 and the number of the signal that killed it.
  *
  * strace can do nearly that; but it counts the calls of each process alike, so that a child's cannot be told from its
@@ -38,9 +41,10 @@ static struct process {
     int begun;                  /* of the first one, that it has executed the command */
     int failing;                /* the call it is in is the one */
     unsigned number, count[CALLS];
-    char text[128];
+    char first[128], text[128];
 } processes[PROCESSES];
 static int known;
+static int over;                /* what was wanted has come to pass */
 static FILE *out;
 static struct { int process, error; unsigned number, occurrence; } wanted = { -1, 0, 0, 0 };
 
@@ -67,8 +71,9 @@ static struct process *find(pid_t pid)
 /* The first path or text that the call is handed, for whoever reads the log. */
 static void note_text(struct process *process, const struct __ptrace_syscall_info *info)
 {
+    int most = process->number == SYS_newfstatat ? 2 : 3;       /* its third is to be filled */
     process->text[0] = 0;
-    for (int i = 0; i < 3 && !process->text[0]; i++) {
+    for (int i = 0; i < most && !process->text[0]; i++) {
         struct iovec to = { process->text, sizeof process->text - 1 };
         struct iovec from = { (void *)info->entry.args[i], sizeof process->text - 1 };
         ssize_t n = info->entry.args[i] > 1 << 20 ? process_vm_readv(process->pid, &to, 1, &from, 1, 0) : 0;
@@ -79,6 +84,25 @@ static void note_text(struct process *process, const struct __ptrace_syscall_inf
     }
 }
 
+/* The first argument, if it tells what the call is on: the file that a descriptor is of, or what prctl(2) is to do. */
+static void note_first(struct process *process, const struct __ptrace_syscall_info *info)
+{
+    unsigned long long first = info->entry.args[process->number == SYS_mmap ? 4 : 0];
+    char path[64];
+    ssize_t n = -1;
+    if (first < 4096 && process->number != SYS_prctl) {
+        snprintf(path, sizeof path, "/proc/%d/fd/%llu", process->pid, first);
+        n = readlink(path, process->first, sizeof process->first - 1);
+    }
+    if (n > 0)
+        process->first[n] = 0;
+    else
+        snprintf(process->first, sizeof process->first, first < 4096 ? "%llu" : "-", first);
+    for (char *at = process->first; *at; at++)
+        if (*at <= ' ' || *at > '~')
+            *at = '_';
+}
+
 static void at_entry(struct process *process, const struct __ptrace_syscall_info *info)
 {
     unsigned number = (unsigned)info->entry.nr;
@@ -87,8 +111,10 @@ static void at_entry(struct process *process, const struct __ptrace_syscall_info
     if (!process->begun || number >= CALLS)
         return;
     process->count[number]++;
-    if (wanted.process < 0)
+    if (wanted.process < 0) {
+        note_first(process, info);
         note_text(process, info);
+    }
     if (process - processes != wanted.process || number != wanted.number
         || process->count[number] != wanted.occurrence)
         return;
@@ -103,6 +129,7 @@ static void at_entry(struct process *process, const struct __ptrace_syscall_info
     }
     must(ptrace(PTRACE_SETREGS, process->pid, NULL, &registers), "write the registers");
     fprintf(out, "done\n");
+    over = wanted.error == HALF;
 }
 
 static void at_exit(struct process *process, const struct __ptrace_syscall_info *info)
@@ -113,9 +140,10 @@ static void at_exit(struct process *process, const struct __ptrace_syscall_info 
         registers.rax = (unsigned long long)-wanted.error;
         must(ptrace(PTRACE_SETREGS, process->pid, NULL, &registers), "write the registers");
         process->failing = 0;
+        over = 1;
     } else if (process->begun && wanted.process < 0 && process->number < CALLS) {
-        fprintf(out, "%d %u %u %lld %s\n", (int)(process - processes), process->number,
-                process->count[process->number], (long long)info->exit.rval, process->text);
+        fprintf(out, "%d %u %u %lld %s %s\n", (int)(process - processes), process->number,
+                process->count[process->number], (long long)info->exit.rval, process->first, process->text);
     }
 }
 
@@ -153,7 +181,7 @@ static void stopped(struct process *process, int status)
             find((pid_t)made);
         signal = 0;
     }
-    ptrace(PTRACE_SYSCALL, process->pid, NULL, (void *)(long)signal);
+    ptrace(over ? PTRACE_DETACH : PTRACE_SYSCALL, process->pid, NULL, (void *)(long)signal);
 }
 
 static void end_all(int signal)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import re
 import subprocess
@@ -10,6 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from tests import runtimes
+from tests.guest.machine import CHECKOUT
 
 HALF = -1                       # in place of an errno: half of what was to be written is
 NUMBERS = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"
@@ -20,6 +24,8 @@ WRITING = {"write", "pwrite64"}
 CANNOT = {"exit_group", "exit", "rt_sigaction", "rt_sigreturn", "close", "brk", "munmap", "getpid", "gettid", "getppid",
           "getuid", "geteuid", "getgid", "getegid", "umask", "set_tid_address", "set_robust_list", "rseq", "arch_prctl",
           "sched_yield", "restart_syscall"}
+#: Their first text is what they are to fill, and holds anything.
+FILLING = {"read", "pread64", "getdents64", "fstat", "fstatfs", "recvmsg", "recvfrom"}
 #: The program's first call of its own: before it the system's loader is at work.
 FIRST = "fcntl"
 
@@ -47,6 +53,7 @@ class Call:
     process: int
     number: int
     occurrence: int
+    on: str = ""            # the file that its first argument is a descriptor of, or a small number
     text: str = ""
 
     @property
@@ -54,7 +61,8 @@ class Call:
         return names().get(self.number, f"call {self.number}")        # newer than the headers
 
     def __str__(self) -> str:
-        return f"{self.name} number {self.occurrence} of process {self.process} ({self.text})"
+        what = " ".join(filter(None, [self.on.removeprefix("-"), self.text]))
+        return f"{self.name} number {self.occurrence} of process {self.process} ({what})"
 
 
 @dataclass
@@ -72,7 +80,7 @@ def run(argv: list[str], log: Path, fault: str = "", stdin: int = subprocess.DEV
         process = subprocess.Popen([program(), log, *([fault] if fault else []), *argv], stdin=stdin,
                                    stdout=out, stderr=err)
         try:
-            status = process.wait(seconds)
+            status = runtimes.wait(process, seconds)
         except subprocess.TimeoutExpired:
             process.terminate()             # it takes all processes along
             process.wait()
@@ -88,12 +96,28 @@ def calls(argv: list[str], log: Path, stdin: int = subprocess.DEVNULL) -> list[C
     assert outcome.status == 0, outcome.stderr
     found, begun = [], False                # again not when it has started from its sealed image
     for line in log.read_text().splitlines():
-        process, number, occurrence, _, text = line.split(" ", 4)
-        call = Call(int(process), int(number), int(occurrence), text)
+        process, number, occurrence, _, on, text = line.split(" ", 5)
+        call = Call(int(process), int(number), int(occurrence), on, text)
         begun = (begun or call.name == FIRST) and not (call.name == "execveat" and process == "0")
         if begun and call.name not in CANNOT:
             found.append(call)
     return found
+
+
+def kinds(calls: list[Call]) -> dict[tuple[object, ...], list[Call]]:
+    """Calls that one may stand for: of the same process, on the same file or path (numbers apart), after the same call
+    on the same. A checkout's program looks whether each of its sources is what it has frozen: those are one kind."""
+    found: dict[tuple[object, ...], list[Call]] = {}
+    for before, call in itertools.pairwise([None, *calls]):
+        assert call is not None
+        found.setdefault((subject(call), before and subject(before)), []).append(call)
+    return found
+
+
+def subject(call: Call) -> tuple[int, str, str]:
+    what = call.on if call.name in FILLING else f"{call.on} {call.text}"
+    what = re.sub(rf"{re.escape(str(CHECKOUT))}/pyrunc/\S*", "a source", what)
+    return call.process, call.name, re.sub(r"\d+", "N", what)
 
 
 def faults(call: Call) -> Iterator[int]:

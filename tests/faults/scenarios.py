@@ -23,6 +23,8 @@ UNWANTED = re.compile(r"internal error|Traceback|Error:|Exception|killed by sign
 STATUS = ("Uid", "Gid", "Groups", "Umask", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
           "Seccomp_filters", "SigBlk", "SigIgn", "Cpus_allowed_list")
 
+LOST = "write what the container prints to the standard output: "
+BEGUN = "cannot start an already running container"
 KEPT = "/@seccomp"              # filters that have been compiled, for the next container
 
 
@@ -41,11 +43,12 @@ class Scenario:
     base     the container's config, without what a command wants of it
     where    for variants.py: what is not as usual
     slice    about as many faults are tried every time
-    works    containers whose command failed are what they were before
+    beside   a scenario with which the other calls of this one are tried
     """
     name = ""
     where = ""
     slice = 25
+    beside: type[Scenario] | None = None
 
     def __init__(self, runtime: Runtime, place: Path) -> None:
         self.runtime = runtime
@@ -56,7 +59,7 @@ class Scenario:
         runtime.ok("start", id)
         self.whole = self.seen(id)
         runtime.ok("delete", "--force", id)
-        self.before = world.Snapshot.take("no-such", runtime.root)     # with what is kept on purpose
+        self.before = self.things("no-such")            # with what is kept on purpose
         self.own = world.children()
 
     def made(self, folder: Path, config: dict[str, object]) -> Path:
@@ -112,12 +115,18 @@ class Scenario:
         wrong = f"delete --force says {deleted.stderr!r}" if deleted.status or deleted.stderr else ""
         if processes := self.processes(id, 5):
             wrong += f" processes left {processes}"
-        now = world.Snapshot.take(id, self.runtime.root)
-        for kind in ("mounts", "cgroups", "files"):
-            more = {path for path in set(getattr(now, kind)) - set(getattr(self.before, kind)) if KEPT not in path}
-            if more:
+        for kind, now in self.things(id).items():
+            if more := now - self.before[kind]:
                 wrong += f" {kind} left: {sorted(more)}"
         return wrong
+
+    def things(self, id: str) -> dict[str, set[str]]:
+        """What there is that a container may have left; of cgroups the container's, and any at the top."""
+        parents = {world.CGROUP, Path(f"{world.CGROUP}{self.whole['cgroup']}").parent}
+        return {"mounts": {" ".join(line.split(" - ")[0].split()[3:]) for line in world.lines("/proc/self/mountinfo")},
+                "cgroups": {str(parent / entry) for parent in parents if parent.exists() for entry in os.listdir(parent)
+                            if world.named(id).search(entry)},
+                "files": {path for path in world.below(self.runtime.root) if KEPT not in path}}
 
     # ---- what failed() and succeeded() ask ----
     def processes(self, id: str, seconds: float = 0, wanted: int = 0) -> set[int]:
@@ -195,7 +204,8 @@ class Run(Scenario):
 
     def state(self, id: str, outcome: Outcome) -> str:
         wrong = self.is_(id, "gone")
-        return wrong or ("" if outcome.status or outcome.stdout == "hi\n" else f"it prints {outcome.stdout!r}")
+        told = outcome.status or outcome.stdout == "hi\n" or LOST in outcome.stderr
+        return wrong or ("" if told else f"it prints {outcome.stdout!r}")
 
 
 class OfCreated(Scenario):
@@ -213,7 +223,8 @@ class Start(OfCreated):
         """Not begun: then it can be. Or begun, and the command could not see the end of it."""
         wrong = self.is_(id, "created", "running")
         if not wrong and self.runtime.status(id) == "created":
-            wrong = self.runtime("start", id).stderr
+            said = self.runtime("start", id).stderr
+            wrong = "" if BEGUN in said else said           # by now
         return wrong or self.works(id)
 
 
@@ -297,9 +308,10 @@ class Pause(OfRunning):
         return wrong or self.runtime("resume", id).stderr or self.works(id)
 
     def failed(self, id: str) -> str:
-        """Frozen it may be, if the command could not see that."""
-        if self.runtime.status(id) == "paused":
-            self.runtime.ok("resume", id)
+        """What it has stopped runs again, which the kernel tells a moment later."""
+        deadline = time.monotonic() + 5
+        while self.runtime.status(id) == "paused" and time.monotonic() < deadline:
+            time.sleep(0.01)
         return super().failed(id)
 
 

@@ -2,6 +2,7 @@
 that has the place and the number."""
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pyrunc.config import shape
 from tests import bundles, world
 from tests.bundles import docker_like
 from tests.faults import counts
@@ -109,8 +111,54 @@ def test_descriptors(descriptors: list[int], runtime: Runtime, place: Path, name
     assert {int(line) for line in done.stdout.split()} >= set(descriptors)
 
 
+def test_exec(runtime: Runtime, place: Path, name: str) -> None:
+    """What a process file, flags and a file of limits may list."""
+    runtime.create(name, bundles.bundle(place / "bundle", docker_like(process={"args": ["sleep", "1000"]})))
+    runtime.ok("start", name)
+    file, numbers = place / "file.json", [str(number) for number in range(MANY)]
+    for given in ({"env": [bundles.PATH, *(f"V{n}={n}" for n in numbers)]}, {"args": ["true", *numbers]},
+                  {"user": {"uid": 0, "gid": 0, "additionalGids": [*map(int, numbers)]}}):
+        file.write_text(json.dumps({"cwd": "/", "args": ["true"], "env": [bundles.PATH], **given}))
+        runtime.ok("exec", "--process", file, name)
+    for flag, value in (("--env", "V{}=1"), ("--additional-gids", "{}"), ("--cap", "CAP_KILL")):
+        runtime.ok("exec", *(word for n in numbers for word in (flag, value.format(n))), name, "true")
+    file.write_text(json.dumps({"devices": counts.rules(MANY)}))
+    runtime.ok("update", "--resources", file, name)
+
+
 def test_explain_has_every_step(runtime: Runtime, place: Path, name: str) -> None:
     root = bundles.bundle(place / "bundle") / "rootfs"
     bundles.write(root.parent, counts.config(counts.binds, MANY, root))
     steps = runtime.ok("explain", "--format", "lines", "--bundle", root.parent, name).stdout.splitlines()
     assert len(steps) > 2 * MANY
+
+
+def lists(node: tuple[Any, ...], path: str) -> Iterator[str]:
+    """The path of each list and table of any size below a node of the schema."""
+    if node[0] is list:
+        yield path
+        yield from lists(node[1], f"{path}[]")
+    elif node[0] is dict:
+        if isinstance(node[3], tuple):
+            yield path
+        for name, below in node[1].items():
+            yield from lists(below, f"{path}.{name}".lstrip("."))
+
+
+#: Tried under another name, or without a meaning where pyrunc runs.
+SAME = {"mounts[].uidMappings": "mounts[7].uidMappings", "mounts[].gidMappings": "mounts[7].uidMappings",
+        "mounts": "mounts, bind", "linux.intelRdt.schemata": "linux.intelRdt",
+        "linux.seccomp.syscalls[].args": "linux.seccomp (arguments of one call)"}
+
+
+def test_none_is_forgotten() -> None:
+    tried = {*counts.WORK, *counts.WORK_IN_GUEST, *counts.LIMITED, *counts.LIMITED_IN_GUEST}
+    tried |= {name.split(" (")[0] for name in tried}
+    sets = {"bounding", "effective", "inheritable", "permitted", "ambient"}
+    for path in lists(shape.CONFIG, ""):
+        known = SAME.get(path, path)
+        if path.startswith("hooks.") and "[]." in path:                # a hook is a hook
+            known = f"hooks.createRuntime[].{path.rpartition('.')[2]}"
+        if path.rpartition(".")[2] in sets and path.startswith("process.capabilities."):
+            known = "process.capabilities"
+        assert known in tried, path

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.bundles import merge, namespaces
+from tests.bundles import SLEEPER, merge, namespaces
 from tests.container.rootless import UID, Users
 from tests.faults.injection import Outcome
 from tests.faults.scenarios import ALL, Create, Delete, Exec, Kill, Run, Scenario, Start, Update
@@ -140,10 +140,12 @@ class OfUser(Scenario):
 
 # ---- systemd ---------------------------------------------------------------------------------------------------------
 class OfSystemd(Scenario):
+    """In the guest, which is slow: what is called without systemd, too, is tried on this machine."""
     where = "systemd"
-    slice = 4               # the guest is slow
+    slice = 4
 
     def __init__(self, runtime: Runtime, place: Path) -> None:
+        runtime = Runtime(runtime.path, runtime.root)
         runtime.options = ["--systemd-cgroup"]
         super().__init__(runtime, place)
 
@@ -193,10 +195,13 @@ class Restore(Create):
         lost = "" if now.items() >= self.files.items() else f"the images are {now}, not {self.files}; "
         return lost + super().left(id)
 
+    def base(self) -> dict[str, object]:
+        return merge(super().base(), {"process": {"args": list(SLEEPER)}})
+
 
 # ---- all of them -----------------------------------------------------------------------------------------------------
 def variant(of: type[Scenario], command: type[Scenario]) -> type[Scenario]:
-    return type(of.__name__ + command.__name__, (of, command), {})
+    return type(of.__name__ + command.__name__, (of, command), {"beside": command if of is OfSystemd else None})
 
 
 def everywhere() -> Iterator[tuple[type[Scenario], Any]]:
