@@ -14,6 +14,8 @@ from .docker import Daemon, Docker
 from .podman import Podman, Store
 
 HERE = Path(__file__).parent
+#: How scenarios and daemons call the shim of our own, the runtime type io.containerd.pyrunc.v2.
+SHIM = "shim"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -37,26 +39,33 @@ def binary(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def docker_daemon(request: pytest.FixtureRequest, private_world: None) -> Iterator[Daemon]:
     path = runtimes.find(request.config.getoption("runtime"))
-    daemon = Daemon(Path(tempfile.mkdtemp(prefix="docker-", dir="/tmp")), {runtimes.name(path): path})
+    daemon = Daemon(Path(tempfile.mkdtemp(prefix="docker-", dir="/tmp")), {runtimes.name(path): path}, shim=SHIM)
     yield daemon
     daemon.stop()
 
 
-@pytest.fixture
-def docker(docker_daemon: Daemon, binary: str, name: str) -> Iterator[Docker]:
-    yield Docker(docker_daemon, runtimes.name(binary), name)
+@pytest.fixture(params=["runc", "pyrunc", SHIM])
+def docker(request: pytest.FixtureRequest, docker_daemon: Daemon, name: str) -> Iterator[Docker]:
+    path = runtimes.find(request.config.getoption("runtime"))
+    yield Docker(docker_daemon, runtimes.name(path) if request.param == "pyrunc" else request.param, name)
     docker_daemon.clear(name)
 
 
-@pytest.fixture
-def handler(binary: str) -> str:
-    """The name under which the configuration of the CRI plugin knows the runtime."""
-    return "runc" if Path(binary).name == "runc" else "pyrunc"
+@pytest.fixture(params=["runc", "pyrunc", SHIM])
+def handler(request: pytest.FixtureRequest) -> str:
+    """The name under which the configuration of the CRI plugin knows the runtime, or the shim that calls none."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def handlers(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Handler -> path of its runtime, "" for the shim of our own."""
+    return {"runc": runtimes.find("runc"), "pyrunc": runtimes.find(request.config.getoption("runtime")), SHIM: ""}
 
 
 @pytest.fixture(scope="module")
-def cri(request: pytest.FixtureRequest, private_world: None) -> Iterator[Cri]:
-    handlers = {"runc": runtimes.find("runc"), "pyrunc": runtimes.find(request.config.getoption("runtime"))}
+def cri(private_world: None, handlers: dict[str, str]) -> Iterator[Cri]:
     # Not for the whole session: Podman mounts /run/netns on itself, and then no pod's network namespace can be removed.
     daemon = Cri(Path(tempfile.mkdtemp(prefix="cri-", dir="/tmp")), handlers)
     yield daemon

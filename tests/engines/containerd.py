@@ -12,6 +12,8 @@ from tests import runtimes
 from . import image, remains
 from .waiting import SECONDS
 
+#: The runtime type of the shim of our own; containerd looks for the program containerd-shim-pyrunc-v2.
+SHIM = "io.containerd.pyrunc.v2"
 #: containerd's own, of 2 to 5 s, are for machines that are not emulated.
 TIMEOUTS = """
 [timeouts]
@@ -33,6 +35,11 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
 """ + TIMEOUTS
 
 
+def environment() -> dict[str, str]:
+    """A daemon's: its PATH leads to the shim of our own."""
+    return {**os.environ, "PATH": f"{Path(runtimes.find()).parent}:{os.environ['PATH']}"}
+
+
 class Done:
     """A finished ctr command."""
 
@@ -52,10 +59,9 @@ class Containerd:
         self.import_image(image.write(place / "image.tar"))
 
     def start(self) -> None:
-        path = f"{Path(runtimes.find()).parent}:{os.environ['PATH']}"          # where it finds our shim
         self.process = subprocess.Popen(["containerd", "--config", self.place / "config.toml"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"),
-                                        env={**os.environ, "PATH": path})
+                                        env=environment())
         deadline = time.monotonic() + SECONDS
         while not self.ready():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]

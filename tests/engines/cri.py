@@ -12,7 +12,7 @@ from typing import Any
 from tests.bundles import Config, merge
 
 from . import cri_log, image
-from .containerd import TIMEOUTS, Containerd
+from .containerd import SHIM, TIMEOUTS, Containerd
 from .waiting import until
 
 #: Of a pod that runs for good: its first process waits, as Kubernetes' pause image does.
@@ -45,6 +45,10 @@ HANDLER = """
     BinaryName = "{binary}"
     SystemdCgroup = {systemd}
 """
+SHIM_HANDLER = """
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{handler}]
+  runtime_type = "{type}"
+"""
 #: Pods hang on a bridge; ports of the host lead to them.
 NETWORK = {"cniVersion": "0.4.0", "name": "pods", "plugins": [
     {"type": "bridge", "bridge": "cri0", "isGateway": True,
@@ -53,17 +57,22 @@ NETWORK = {"cniVersion": "0.4.0", "name": "pods", "plugins": [
 
 
 class Cri(Containerd):
-    """The daemon, with a handler for each runtime: {name: path of the binary}. api: the messages of cri.proto."""
+    """The daemon, with a handler for each runtime: {name: path of the binary, or "" for the shim of our own}.
 
-    def __init__(self, place: Path, handlers: dict[str, str], *, systemd: bool = False) -> None:
+    api: the messages of cri.proto. more: further lines of the configuration.
+    """
+
+    def __init__(self, place: Path, handlers: dict[str, str], *, systemd: bool = False, more: str = "") -> None:
         os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"      # its threads have no part in the commands we run
         import grpc
 
+        self.handlers = handlers
         (place / "cni").mkdir()
         (place / "cni/10-pods.conflist").write_text(json.dumps(NETWORK))
         config = CONFIG.format(place=place, pause=PAUSE, default=next(iter(handlers))) + "".join(
-            HANDLER.format(handler=handler, binary=binary, systemd=str(systemd).lower())
-            for handler, binary in handlers.items())
+            (HANDLER if binary else SHIM_HANDLER).format(handler=handler, binary=binary, systemd=str(systemd).lower(),
+                                                         type=SHIM)
+            for handler, binary in handlers.items()) + more
         self.error: type[Exception] = grpc.RpcError
         self.api, services = grpc.protos_and_services("tests/engines/cri.proto")
         self.channel = grpc.insecure_channel(f"unix://{place}/sock", [("grpc.max_reconnect_backoff_ms", 500)])

@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,14 +18,37 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests import runtimes
 from tests.bundles import PATH, busybox_root
 
 from . import remains
-from .containerd import CONFIG
+from .containerd import CONFIG, SHIM, environment
 from .terminal import LONG, Terminal
 
-CLIENT = "/usr/bin/docker"              # Debian's, as old as its daemon, whatever else PATH has
 IMAGE = "pyrunc/busybox"
+#: A shim that is one of two: `start` has the runtime's options on standard input, `delete` the bundle alone.
+BY_NAME = """#!/bin/sh
+for last; do :; done
+given=
+if [ "$last" = start ]; then
+  given=$(mktemp {folder}/given.XXXXXX); cat >"$given"
+  grep -qa {folder}/of-our-own "$given" && touch of-our-own
+  exec <"$given"; rm "$given"
+fi
+shim={theirs}; [ ! -e of-our-own ] || shim={ours}
+exec $shim "$@"
+"""
+
+
+def client() -> str:
+    """That of the daemon's release, whatever else PATH has."""
+    return str(Path(shutil.which("dockerd") or "/usr/sbin/dockerd").parents[1] / "bin/docker")
+
+
+def version() -> int:
+    """Docker's, the first number."""
+    said = subprocess.run(["dockerd", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(said.split()[2].partition(".")[0])
 
 
 class Done:
@@ -49,17 +73,22 @@ class _Connection(http.client.HTTPConnection):
 class Daemon:
     """containerd and dockerd, with the busybox image. place: an empty folder that takes overlays.
 
-    runtimes: name -> path of those besides runc, which Docker has by itself; more: further keys of daemon.json.
+    paths: name -> path of those besides runc, which Docker has by itself; shim: name of the runtime that is the shim
+    of our own; more: further keys of daemon.json.
     """
 
-    def __init__(self, place: Path, runtimes: dict[str, str], **more: object) -> None:
+    def __init__(self, place: Path, paths: dict[str, str], shim: str = "", **more: object) -> None:
         self.place, self.log, self.socket = place, place / "log", place / "sock"
+        self.environment = environment()
+        described: dict[str, dict[str, str]] = {name: {"path": path} for name, path in paths.items()}
+        if shim:
+            described[shim] = {"runtimeType": SHIM} if version() >= 23 else self._shim_by_name()
         self.config: dict[str, object] = {
             "data-root": f"{place}/root", "exec-root": f"{place}/exec", "pidfile": f"{place}/pid",
             "hosts": [f"unix://{self.socket}"], "exec-opts": ["native.cgroupdriver=cgroupfs"],
             "containerd": f"{place}/containerd/sock",           # one of its own it gives 15 s to start
             "experimental": True,                               # for checkpoints
-            "live-restore": True, "runtimes": {name: {"path": path} for name, path in runtimes.items()}, **more}
+            "live-restore": True, "runtimes": described, **more}
         self.shared: dict[str, dict[str, list[str]]] = {}       # containers of several scenarios: what they have said
         (place / "containerd").mkdir()
         (place / "containerd/config.toml").write_text(CONFIG.format(place=place / "containerd"))
@@ -75,7 +104,23 @@ class Daemon:
         self.api("GET", "/_ping")
 
     def _spawn(self, *argv: str | Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"))
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"),
+                                env=self.environment)
+
+    def _shim_by_name(self) -> dict[str, str]:
+        """Docker 20.10 knows no runtime type but runc's. What containerd finds first by the name of that type's shim
+        calls ours where the runtime's options name this program.
+        """
+        folder = self.place / "shims"
+        folder.mkdir()
+        script = folder / "containerd-shim-runc-v2"
+        script.write_text(BY_NAME.format(folder=folder, theirs=shutil.which("containerd-shim-runc-v2"),
+                                         ours=Path(runtimes.find()).with_name("containerd-shim-pyrunc-v2")))
+        script.chmod(0o755)
+        self.environment["PATH"] = f"{folder}:{self.environment['PATH']}"
+        (folder / "of-our-own").write_text("#!/bin/sh\nexit 1\n")                 # a runtime that is never called
+        (folder / "of-our-own").chmod(0o755)
+        return {"path": str(folder / "of-our-own")}
 
     def _wait_until_up(self, process: subprocess.Popen[bytes], path: Path) -> None:
         """Until a connection is taken there."""
@@ -116,7 +161,7 @@ class Daemon:
 
     # ---- the client ----------------------------------------------------------------------------------------------
     def argv(self, *args: str) -> list[str]:
-        return [CLIENT, "--host", f"unix://{self.socket}", *args]
+        return [client(), "--host", f"unix://{self.socket}", *args]
 
     def cli(self, *args: str, stdin: str | None = None, timeout: float = LONG) -> Done:
         return Done(subprocess.run(self.argv(*args), input=stdin or "", capture_output=True, text=True,

@@ -13,8 +13,6 @@ def of(id: str, folders: Iterable[Path]) -> list[str]:
     found += [line for line in lines("/proc/mounts") if f"/{id}/" in line]
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if command.with_name("comm").read_text() == "pyrunc-zygote\n":     # it stays, with its first caller's words
-                continue
             if id.encode() in command.read_bytes().split(b"\0"):
                 found.append(command.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
         except (FileNotFoundError, ProcessLookupError):

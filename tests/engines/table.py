@@ -1,7 +1,7 @@
 """python -m tests.engines.table REPORTS... : the table of scenarios in docs/engines.md from what runs have reported.
 
-A report file is what `pytest --reports` writes. Rows of engines that no report names stay as they are, so the parts
-of the matrix may run one by one.
+A report file is what `pytest --reports` writes. Rows of engines that no report names stay as they are, and so do the
+outcomes under a runtime that none has: the parts of the matrix may run one by one.
 """
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.guest.machine import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "engines.md"
 BEGIN, END = "<!-- scenarios: written by tests.engines.table -->\n", "<!-- end of scenarios -->\n"
-HEAD = "| engine | scenario | runc | pyrunc |\n| --- | --- | --- | --- |\n"
-RUNTIMES = ("runc", "pyrunc")
+HEAD = "| engine | scenario | runc | pyrunc | pyrunc's shim |\n| --- | --- | --- | --- | --- |\n"
+RUNTIMES = ("runc", "pyrunc", "shim")
 SPLIT = ("docker",)                                  # engines whose scenarios are in several files
 
 Row = tuple[str, str]                                # engine, scenario
@@ -42,7 +42,7 @@ def read(path: Path, table: Table) -> None:
 def parse(text: str) -> Table:
     """The table as it stands in the page."""
     table: Table = {}
-    for line in text.removeprefix(HEAD).splitlines():
+    for line in text.splitlines()[HEAD.count("\n"):]:
         engine, scenario, *outcomes = (cell.strip() for cell in line.strip("|").split("|"))
         table[engine, scenario] = {runtime: outcome for runtime, outcome in zip(RUNTIMES, outcomes) if outcome}
     return table
@@ -60,7 +60,9 @@ def main(paths: list[str]) -> None:
     for path in paths:
         read(Path(path), new)
     ran = {engine for engine, _ in new}
-    table = {row: outcomes for row, outcomes in parse(old).items() if row[0] not in ran} | new
+    there = parse(old)
+    table = {row: outcomes for row, outcomes in there.items() if row[0] not in ran} | {
+        row: {**there.get(row, {}), **outcomes} for row, outcomes in new.items()}
     PAGE.write_text(before + BEGIN + render(table) + END + after)
 
 

@@ -164,8 +164,8 @@ def test_device(pod: Pod) -> None:
 # ---- with systemd
 
 @pytest.mark.guest_systemd
-def test_systemd_cgroup_driver(private_world: None, handler: str, binary: str, name: str) -> None:
-    daemon = Cri(Path(tempfile.mkdtemp(prefix="cri-", dir="/tmp")), {handler: binary}, systemd=True)
+def test_systemd_cgroup_driver(private_world: None, handler: str, handlers: dict[str, str], name: str) -> None:
+    daemon = Cri(Path(tempfile.mkdtemp(prefix="cri-", dir="/tmp")), {handler: handlers[handler]}, systemd=True)
     try:
         pod = Pod(daemon, handler, name, linux={"cgroup_parent": f"kubepods-{handler}.slice"})
         container = pod.run(*SLEEP, linux={"resources": {"memory_limit_in_bytes": 64 * MB}})

@@ -72,7 +72,8 @@ def test_stop_kills_what_does_not_end(docker: Docker) -> None:
 def test_removed_by_force(docker: Docker) -> None:
     id = docker.start(IMAGE, "sh", "-c", "sleep 1000 & sleep 1000")
     refused = docker.cli("rm", docker.name)
-    assert refused.status == 1 and "cannot remove a running container" in refused.stderr and docker.state()["Running"]
+    assert refused.status == 1 and "annot remove" in refused.stderr and "running" in refused.stderr
+    assert docker.state()["Running"]
     docker.ok("rm", "--force", docker.name)
     docker.daemon.nothing_left(id)
 

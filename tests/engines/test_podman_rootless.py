@@ -36,13 +36,19 @@ def store(private_world: None, request: pytest.FixtureRequest) -> Iterator[Store
     world.start_user(UID)
     RUN.mkdir(exist_ok=True)                        # systemd mounts in its own mount namespace, not in this one
     world.bring(RUN)
-    binary = runtimes.for_anyone(runtimes.find(request.config.getoption("runtime")))
+    path = runtimes.for_anyone(runtimes.find(request.config.getoption("runtime")))
     become = f'echo $$ >{SESSION}/init.scope/cgroup.procs; exec setpriv --reuid {UID} --regid {UID} --init-groups "$@"'
-    made = Store(place, [runtimes.find("runc"), binary], manager="systemd", driver="vfs", owner=UID,
+    made = Store(place, [runtimes.find("runc"), path], manager="systemd", driver="vfs", owner=UID,
                  become=["sh", "-c", become, "sh"],
                  env={"XDG_RUNTIME_DIR": str(RUN), "DBUS_SESSION_BUS_ADDRESS": f"unix:path={RUN}/bus"})
     yield made
     made.remove()
+
+
+@pytest.fixture
+def binary(binary: str) -> str:
+    """The path of a runtime that this user may run."""
+    return runtimes.for_anyone(binary)
 
 
 @pytest.fixture
