@@ -21,6 +21,9 @@ APPLETS = ("sh", "true", "false", "cat", "id", "ls", "sleep", "echo", "env", "st
            "grep", "sync", "rm", "date", "uname", "tr", "find", "tail")
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+#: A process that waits, also when it is restored from images: CRIU lets a sleep that it interrupts end there (EINTR).
+SLEEPER = ["sh", "-c", "while :; do sleep 1000; done"]
+
 #: What engines grant by default.
 CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
                 "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",

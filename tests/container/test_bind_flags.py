@@ -2,7 +2,6 @@
 mount(2) with MS_REMOUNT|MS_BIND makes it for runc."""
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -70,8 +69,7 @@ def expected(source: list[str], options: list[str], locked: bool) -> set[str] | 
 @pytest.fixture(scope="module")
 def sources(private_world: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     top = tmp_path_factory.mktemp("sources")
-    for parent in (top, *top.parents[:3]):
-        os.chmod(parent, 0o755)
+    world.let_in(top)
     for number, flags in enumerate(SOURCES):
         place = top / str(number)
         place.mkdir()

@@ -314,6 +314,7 @@ def test_a_config_of_another_name(runtime: Runtime, place: Path, name: str) -> N
     assert runtime.run(name, bundle, "--config", "other.json", cwd=bundle).stdout == "other\n"
     assert runtime.run(name, bundle, "-f", str(bundle / "other.json")).stdout == "other\n"
     assert "none.json not found" in runtime.run(name, bundle, "--config", "none.json").stderr
+    assert runtime.run(name, bundle, "--config", "bundle/other.json", cwd=bundle.parent).stdout == "other\n", "as crun"
 
 
 def test_no_cgroup_manager(runtime: Runtime, place: Path, name: str) -> None:

@@ -15,18 +15,42 @@ from tests.container.rootless import User
 from tests.runtimes import Runtime
 from tests.state.made import World
 
+MS_RDONLY, MS_REMOUNT = 1, 32
+
 
 @pytest.fixture(params=["hidepid=1", "hidepid=2", "hidepid=4", "subset=pid",
-                        "hidepid=2,subset=pid", "sys covered"])
+                        "hidepid=2,subset=pid", "sys covered", "covered as by Docker"])
 def hardened(request: pytest.FixtureRequest, private_world: None) -> Iterator[str]:
-    """The options of this mount namespace's /proc from here to the end of the test."""
-    place = Path("/proc/sys") if request.param == "sys covered" else Path("/proc")
-    if place.name == "sys":
-        world.mount("none", place, "tmpfs")
+    """The options of this mount namespace's /proc from here to the end of the test, or what is covered there."""
+    covered = {"sys covered": as_tmpfs, "covered as by Docker": as_docker}.get(request.param)
+    if covered:
+        places = list(covered())
     else:
-        world.mount("proc", place, "proc", 0, request.param)
+        places = [Path("/proc")]
+        world.mount("proc", places[0], "proc", 0, request.param)
     yield request.param
-    world.unmount(place)
+    for place in reversed(places):
+        world.unmount(place)
+
+
+def as_tmpfs() -> Iterator[Path]:
+    world.mount("none", Path("/proc/sys"), "tmpfs")
+    yield Path("/proc/sys")
+
+
+def as_docker() -> Iterator[Path]:
+    """A container is the host of another one."""
+    for place in map(Path, bundles.MASKED):
+        if place.is_dir():
+            world.mount("none", place, "tmpfs", MS_RDONLY)
+        elif place.exists():
+            world.mount("/dev/null", place, flags=world.MS_BIND)
+        if place.exists():
+            yield place
+    for place in filter(Path.exists, map(Path, bundles.READ_ONLY)):
+        world.mount(str(place), place, flags=world.MS_BIND)
+        world.mount("none", place, flags=world.MS_BIND | MS_REMOUNT | MS_RDONLY)
+        yield place
 
 
 @pytest.fixture
@@ -59,7 +83,7 @@ def test_whole_lives_of_roots_containers(hardened: str, runtime: Runtime, place:
 def test_whole_lives_of_a_users_containers(hardened: str, user: User, name: str) -> None:
     # Where a part of /proc is covered, the kernel lets no user mount another (mount_namespaces(7)): it is bound.
     config = user.spec("id -u; sleep 600")
-    if hardened == "sys covered":
+    if "covered" in hardened:
         assert "masked paths below /proc forbid a new procfs" in user.refused("run", name)
         config["mounts"][0] = {"destination": "/proc", "source": "/proc", "options": ["rbind"]}
         (user.bundle / "config.json").write_text(json.dumps(config))

@@ -80,7 +80,8 @@ def test_deadline_scheduling(runtime: Runtime, place: Path, name: str) -> None:
 # config.md#linux-process: "initial (string, OPTIONAL) is a list of CPUs a runtime parent process to be run on
 # initially, before the transition to container's cgroup." "If [final is] omitted or empty, runtime SHOULD NOT change
 # process' CPU affinity after the process is moved to container's cgroup"
-@pytest.mark.spec("config.md#linux-process", "execCPUAffinity", "execCPUAffinity.initial", "execCPUAffinity.final")
+@pytest.mark.spec("config.md#linux-process", "execCPUAffinity", "execCPUAffinity.initial", "execCPUAffinity.final",
+                  "without final the affinity is left alone")
 def test_affinity_of_exec(runtime: Runtime, place: Path, name: str) -> None:
     cpus = sorted(os.sched_getaffinity(0))
     first, last = str(cpus[0]), str(cpus[-1])

@@ -89,6 +89,23 @@ def test_a_changed_config_changes_nothing(runtime: Runtime, bundle: Path, place:
     assert json.loads((place / "told").read_text())["annotations"] == {"a": "1"}
 
 
+# bundle.md: "This REQUIRED file MUST reside in the root of the bundle directory and MUST be named config.json."
+@pytest.mark.spec("bundle.md#container-format", "config.json is in the root of the bundle, and has this name",
+                  "the artifacts are in one directory, which is no part of the bundle")
+def test_a_bundle_is_a_folder_with_a_config_json(runtime: Runtime, bundle: Path, place: Path, name: str) -> None:
+    bundles.write(bundle, docker_like(process={"args": ["echo", "ran"]}))
+    moved = bundle.rename(place / "another name: *")
+    init = runtime.create(name, moved)
+    runtime.ok("start", name)
+    assert init.wait() == 0 and init.outcome.stdout == "ran\n"
+    runtime.ok("delete", name)
+    for elsewhere in (moved / "Config.json", moved / "rootfs/config.json", place / "config.json"):
+        (moved / "config.json").rename(elsewhere)
+        outcome = runtime("create", "--bundle", moved, name)
+        assert outcome.status == 1 and "config.json not found" in outcome.stderr
+        elsewhere.rename(moved / "config.json")
+
+
 # runtime.md#start: "This operation MUST generate an error if process was not set." config.md#process: "This property is
 # REQUIRED when start is called."
 @pytest.mark.spec("runtime.md#start", "start without a process is an error")

@@ -234,3 +234,25 @@ def test_more_than_the_kernel_takes(part: str, count: int, size: int, runtime: R
     outcome = runtime("start", name)
     assert outcome.status == 1 and outcome.seconds < 30 and "argument list too long" in outcome.stderr
     runtime.ok("delete", "--force", name)
+    said = runtime("check", "--bundle", bundle)
+    assert said.status == 1 and "argument list too long" in said.stdout and f"process.{part}" in said.stdout
+
+
+KIB = 1 << 10
+
+
+@pytest.mark.parametrize(("strings", "stack", "most"), [
+    (1, 8 << 20, 128 * KIB), (200, 8 << 20, 2 << 20), (20000, 8 << 20, 2 << 20), (20, 256 * KIB, 128 * KIB),
+    (400, 1 << 30, 6 << 20), (400, (1 << 64) - 1, 6 << 20)])
+def test_the_check_knows_how_much_the_kernel_takes(strings: int, stack: int, most: int, runtime: Runtime, place: Path,
+                                                   name: str) -> None:
+    """A little less works, and nothing is said; a little more does not, and is told."""
+    limit = {"type": "RLIMIT_STACK", "soft": stack, "hard": stack}
+    bundle = bundles.bundle(place / "bundle")
+    for size in (most - 4 * KIB, most + 4 * KIB):
+        pointer = 8 if strings > 1 else 0            # which is no part of the limit on one string
+        env = [f"V{n:07}=".ljust(size // strings - 1 - pointer, "x") for n in range(strings)]
+        bundles.write(bundle, minimal(process={"args": ["true"], "env": env, "rlimits": [limit]}))
+        check, ran = runtime("check", "--bundle", bundle), runtime.run(f"{name}-{size}", bundle)
+        assert (check.status, ran.status) == (int(size > most), int(size > most)), (check.stdout, ran.stderr)
+        assert ("argument list too long" in ran.stderr) == ("argument list too long" in check.stdout) == (size > most)

@@ -76,13 +76,19 @@ def expected(lines: list[str]) -> list[tuple[int, str]]:
     """Every step that the runtime lives to see, by what explain prints."""
     steps = [(int(number), id) for number, side, id, *_ in (line.split() for line in lines)]
     ids = [id for _, id in steps]
-    end = ids.index("process.wait_start") if "process.wait_start" in ids else len(ids)
+    end = ids.index("init.wait_start") if "init.wait_start" in ids else len(ids)
     return [(number, id) for number, id in steps[:end] if not id.startswith("barrier")]
 
 
+def asked(how: str, lines: list[str]) -> list[str]:
+    """The flags that stop before every step of a plan: --step, or --break with the id of each."""
+    return ["--step"] if how == "--step" else [word for _, id in expected(lines) for word in ("--break", id)]
+
+
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("how", ["--step", "--break"])
 @pytest.mark.parametrize("command", ["create", "run", "exec"])
-def test_root_looks_around_at_every_step(command: str, runtime: Runtime, bundle: Path, name: str) -> None:
+def test_root_looks_around_at_every_step(command: str, how: str, runtime: Runtime, bundle: Path, name: str) -> None:
     if command == "exec":
         runtime.create(name, bundle)
         runtime.ok("start", name)
@@ -91,7 +97,7 @@ def test_root_looks_around_at_every_step(command: str, runtime: Runtime, bundle:
     else:
         bundles.write(bundle, docker_like(process={"args": ["true"], "noNewPrivileges": True}))
         words, lines = [command, "--bundle", str(bundle), name], explained(runtime, bundle, name)
-    stepping = Stopping(runtime, "--step", *words)
+    stepping = Stopping(runtime, *asked(how, lines), *words)
     seen = walk(stepping.process, stepping.log)
     assert stepping.process.returncode == 0, stepping.log.read_text()
     assert [(number, id) for number, id, _ in seen] == expected(lines)
@@ -101,8 +107,9 @@ def test_root_looks_around_at_every_step(command: str, runtime: Runtime, bundle:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("how", ["--step", "--break"])
 @pytest.mark.parametrize("command", ["create", "run", "exec"])
-def test_a_user_looks_around_at_every_step(command: str, runtime: Runtime, place: Path, name: str) -> None:
+def test_a_user_looks_around_at_every_step(command: str, how: str, runtime: Runtime, place: Path, name: str) -> None:
     user = User(runtime.path, place)
     user.spec("sleep 1000" if command == "exec" else "true")
     if command == "exec":
@@ -118,7 +125,8 @@ def test_a_user_looks_around_at_every_step(command: str, runtime: Runtime, place
     with log.open("wb") as said:
         environment = {"PATH": os.environ["PATH"], "HOME": "/", "XDG_RUNTIME_DIR": str(user.runtime_dir)}
         process = subprocess.Popen(
-            ["setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", user.program, "--step", *words],
+            ["setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", user.program, *asked(how, lines),
+             *words],
             cwd=user.bundle, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
     try:
         seen = walk(process, log)
@@ -149,6 +157,24 @@ def test_step_by_step_from_elsewhere(runtime: Runtime, bundle: Path, name: str) 
     assert "stopped" not in json.loads(runtime.ok("state", name).stdout)
     refused = runtime("step", name, "next")
     assert refused.status == 1 and f"no command of container {name} has stopped" in refused.stderr
+
+
+def test_what_comes_late_is_waited_for(runtime: Runtime, bundle: Path, name: str) -> None:
+    """A stop is a second away: who asks to go on is told of it, not that the command goes on."""
+    bundles.write(bundle, docker_like(process={"args": ["sleep", "1000"]}, hooks={
+        "createContainer": [{"path": "/bin/sleep", "args": ["sleep", "1.5"]}]}))
+    create = Stopping(runtime, "--break", "mounts.proc", "--break", "state.save", "create", "--bundle", bundle, name)
+    create.stop()
+    assert "state.save" in step(runtime, name, "continue").stdout
+    assert "goes on" not in step(runtime, name, "next").stdout
+    step(runtime, name, "continue")
+    assert create.end() == 0
+    runtime.ok("delete", "--force", name)
+    create = Stopping(runtime, "--break", "hooks", "create", "--bundle", bundle, name)
+    create.stop()
+    assert "stopped before step" in step(runtime, name, "next").stdout
+    assert "has ended" in step(runtime, name, "abort").stdout
+    assert create.end() == 128 + signal.SIGTERM
 
 
 def test_abort_undoes_everything(runtime: Runtime, bundle: Path, name: str) -> None:
@@ -281,7 +307,7 @@ class Terminal:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             os.execv(argv[0], argv)
-        self.said = ""
+        self.said, self.raw = "", b""
 
     def until(self, text: str) -> str:
         deadline = time.monotonic() + 60
@@ -289,11 +315,13 @@ class Terminal:
             assert time.monotonic() < deadline, self.said
             if select.select([self.master], [], [], 1)[0]:
                 try:
-                    self.said += os.read(self.master, 65536).decode()
+                    self.raw += os.read(self.master, 65536)
+                    self.said = self.raw.decode(errors="replace")       # (a letter may come in two parts)
                 except OSError:
                     break
         assert text in self.said, self.said
         before, _, self.said = self.said.partition(text)
+        self.raw = self.said.encode()
         return before
 
     def type(self, text: str) -> None:

@@ -209,24 +209,6 @@ def test_a_container_that_is_deleted_before_a_step_of_exec(runtime: Runtime, bun
     assert {"join.cgroup", "namespaces.clone", "namespaces.join", "join.pid"} < set(seen)
 
 
-def test_start_knows_the_step_by_the_plan_with_the_stops(runtime: Runtime, place: Path, name: str) -> None:
-    """`start` after `create --break`: the program is gone by then, and it is execve that fails."""
-    program = place / "bundle/rootfs/bin/gone"
-    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["/bin/gone"]}))
-    program.write_bytes((bundle / "rootfs/bin/busybox").read_bytes())
-    program.chmod(0o755)
-    create = Stopping(runtime, "--break", "root.switch", "--break", "state.save", "create", "--bundle", bundle, name)
-    for _ in range(2):
-        create.stop()
-        create.go_on()
-    assert create.end() == 0
-    program.unlink()
-    started = runtime("start", name)
-    assert started.status == 1
-    assert "/bin/gone" in started.stderr and "no such file or directory: at process.args" in started.stderr
-    assert ": step process.exec (config.md#process)" in started.stderr and "internal error" not in started.stderr
-
-
 @pytest.mark.parametrize(("step", "why"), [
     ("nonesuch", "this plan has no step nonesuch"), ("process.exec", "the runtime has ended by then")])
 def test_where_nothing_can_stop(step: str, why: str, runtime: Runtime, bundle: Path, name: str) -> None:

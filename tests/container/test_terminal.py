@@ -191,3 +191,24 @@ def test_a_resized_window_is_nothing_to_a_program_without_a_terminal(command: st
     process.send_signal(signal.SIGUSR1)
     assert process.communicate(timeout=60)[0] == b"USR1\n"
     assert process.returncode == 7
+
+
+@pytest.mark.parametrize("command", ["run", "exec"])
+def test_what_cannot_be_passed_on_is_told(command: str, runtime: Runtime, place: Path, name: str) -> None:
+    """What was printed was lost without a word, where the caller's standard output is full."""
+    ours, callers = os.openpty()
+    script = ["sh", "-c", "echo hi; exit 7"]
+    bundle = bundles.bundle(place / "bundle", docker_like(
+        process={"args": script, "terminal": True} if command == "run" else {"args": ["sleep", "1000"]}))
+    if command == "exec":
+        runtime.ok("run", "--detach", "--bundle", bundle, name)
+        argv = runtime.argv("exec", "--tty", name, *script)
+    else:
+        argv = runtime.argv("run", "--bundle", bundle, name)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(argv, stdin=callers, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+                              check=False)
+    os.close(ours)
+    os.close(callers)
+    assert done.returncode == 7 and done.stderr.count("\n") == 1, done
+    assert "write what the container prints to the standard output: no space left on device" in done.stderr

@@ -23,7 +23,6 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown capability": (UNKNOWN, "CAP_FUTURE is unknown to this kernel: at process.capabilities.bounding[0]"),
     "ungrantable capability": ({"process": {"capabilities": {"ambient": ["CAP_CHOWN"]}}},
                                "cannot be granted: "),
-    "limit without effect": ({"linux": {"resources": {"memory": {"swappiness": 10}}}}, "memory.swappiness"),
     "option of a bind mount": ({"mounts": [*MOUNTS, {"destination": "/mnt", "source": "/tmp",
                                                      "options": ["bind", "mode=755"]}]},
                                "a bind mount cannot have its own mode: at mounts[7].options[1] in config.json"),
@@ -117,6 +116,27 @@ def test_a_log_of_text(command: str, runtime: Runtime, bundle: Path, name: str) 
     lives(runtime, bundle, name, command, "--log", log)
     lines = log.read_text().splitlines()
     assert len(lines) == len(KINDS) and all(" level=warning msg=" in line for line in lines)
+
+
+def test_none_is_lost_wherever_standard_error_goes(runtime: Runtime, bundle: Path, name: str,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trace and the report of a failure have all of them, also those that go to no log of an engine."""
+    monkeypatch.delenv("PYRUNC_REPORTS")
+    rule = {"names": ["nosuchcall"], "action": "SCMP_ACT_ERRNO"}
+    odd = {"rootfsPropogation": "slave", "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}}}
+    wanted = ["rootfsPropogation", "nosuchcall", *(said for _, said in KINDS.values())]
+    for args in ("true", "nonesuch"):
+        configure(bundle, odd, *(change for change, _ in KINDS.values()), args=(args,))
+        outcome = runtime("--trace", bundle / args, "create", "--bundle", bundle, name)
+        assert outcome.status == (args == "nonesuch") and "rootfsPropogation" not in outcome.stderr
+        runtime("delete", "--force", name)
+        last = json.loads((bundle / args).read_text().splitlines()[-1])
+        assert len(last["warnings"]) == len(wanted)
+        for said in wanted:
+            assert any(said in text for text in last["warnings"]), said
+        assert runtime.ok("trace", "show", bundle / args).stdout.count("warning: ") == len(wanted)
+    report = json.loads(next((runtime.root / "@reports").iterdir()).read_text())
+    assert sorted(report["warnings"]) == sorted(last["warnings"])
 
 
 def test_standard_error_has_them_where_there_is_no_log(runtime: Runtime, bundle: Path, name: str) -> None:

@@ -124,7 +124,7 @@ def test_what_is_seized_has_nothing_of_the_host(which: str, watcher: Path, runti
                     ["--detach", "--pid-file", pids / "pid", name, "true"],
                     ["--detach", "--pid-file", pids / "pid", "--tty", "--console-socket", place / "console", name,
                      "true"]):
-            for _ in range(2 if "user" in which else 40):    # the watcher has to be on a CPU while one is there
+            for _ in range(2 if "user" in which else 400):   # the watcher has to be on a CPU while one is there
                 before = seized_before_exec(bundle)
                 runtime.ok("exec", *way, env={"PATH": "/usr/bin:/bin", **dict([SECRET.split("=")])})
                 if "--detach" in way:
@@ -174,7 +174,7 @@ def test_exec_into_a_container_of_a_joined_pid_namespace(watcher: Path, runtime:
     while not (other / "rootfs/tmp/ready").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    for _ in range(40):
+    for _ in range(400):
         runtime.ok("exec", f"{name}-2", "true", env={"PATH": "/usr/bin:/bin", **dict([SECRET.split("=")])})
         if seized_before_exec(other):
             break

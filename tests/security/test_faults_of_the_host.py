@@ -15,7 +15,7 @@ import pytest
 
 from pyrunc import host
 from pyrunc.cgroups import v2
-from pyrunc.kernel.posix import Files
+from pyrunc.kernel.posix import PosixKernel
 from pyrunc.steps import kill
 from tests import bundles, world
 from tests.runtimes import Runtime
@@ -98,7 +98,7 @@ def test_a_fact_that_cannot_be_read_to_its_end(monkeypatch: pytest.MonkeyPatch, 
         host.probe()
 
 
-class Kernel(Files):
+class Kernel(PosixKernel):
     """A kernel on which single calls fail."""
 
     def __init__(self, number: int, *calls: str) -> None:
@@ -112,7 +112,7 @@ class Kernel(Files):
 class Members(v2.Cgroup):
     """A cgroup with one process."""
 
-    def __init__(self, kernel: Files) -> None:
+    def __init__(self, kernel: PosixKernel) -> None:
         self.kernel, self.path, self.fd = kernel, "/sys/fs/cgroup/there", 3
 
     def procs(self) -> list[int]:
@@ -131,7 +131,7 @@ class Members(v2.Cgroup):
 class Owner:
     """The container that has it."""
 
-    def cgroup(self, kernel: Files) -> v2.Cgroup:
+    def cgroup(self, kernel: PosixKernel) -> v2.Cgroup:
         return Members(kernel)
 
 

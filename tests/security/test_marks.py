@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.cgroups.v2 import MARKS, Cgroup
-from pyrunc.kernel.posix import Files
+from pyrunc.kernel.posix import PosixKernel
 from tests import bundles, world
 from tests.runtimes import Runtime
 
@@ -75,7 +75,7 @@ def test_an_inode_that_is_not_known_is_no_match(private_world: None, name: str) 
     place = world.CGROUP / name
     place.mkdir()
     try:
-        assert not Cgroup(str(place), "mark", Files()).exists()
-        assert Cgroup(str(place), "mark", Files(), place.stat().st_ino).exists()
+        assert not Cgroup(str(place), "mark", PosixKernel()).exists()
+        assert Cgroup(str(place), "mark", PosixKernel(), place.stat().st_ino).exists()
     finally:
         place.rmdir()

@@ -18,11 +18,11 @@ from tests.runtimes import Runtime
 STEERING = "\x1b]0;title\x07\x1b[6n\u009b31m\u202e\x7f\r\u2028"
 
 
-def on_a_terminal(argv: list[str]) -> str:
+def on_a_terminal(argv: list[str], **environment: str) -> str:
     """What a command prints at a terminal of its own, without the colours and the pager that it would have there."""
     ours, its = pty.openpty()
     process = subprocess.Popen(argv, stdin=its, stdout=its, stderr=its,
-                               env={**os.environ, "NO_COLOR": "1", "PAGER": "cat"})
+                               env={**os.environ, "LC_ALL": "C.UTF-8", "NO_COLOR": "1", "PAGER": "cat", **environment})
     os.close(its)
     printed = b""
     try:
@@ -64,6 +64,19 @@ def test_what_is_listed_is_shown_and_not_obeyed(runtime: Runtime, place: Path, n
         printed = on_a_terminal(runtime.argv(*command))
         assert "title" in printed
         assert {letter for letter in printed if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp")} == {"\n"}
+
+
+@pytest.mark.parametrize("locale", ["C", "de_DE@euro", ""])
+def test_a_letter_is_no_order_where_the_terminal_takes_no_utf_8(locale: str, runtime: Runtime, place: Path,
+                                                                name: str) -> None:
+    """One byte of a letter may be 0x9b, which begins an order in every ISO 8859: the number is shown."""
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["/bin/Û31m中"]}, hostname="Û31m中"))
+    for command in (["run", "--bundle", str(bundle), name], ["explain", "--bundle", str(bundle), "uts", "process"]):
+        printed = on_a_terminal(runtime.argv(*command), LC_ALL=locale, LC_CTYPE="", LANG="", COLUMNS="70")
+        assert printed.isascii() and r"\xdb31m\u4e2d" in printed, printed
+        assert "Û31m中" in on_a_terminal(runtime.argv(*command))
+    piped = runtime("explain", "--bundle", bundle, env={**os.environ, "LC_ALL": locale})
+    assert "Û31m中" in piped.stdout, "that is no terminal"
 
 
 def test_visible() -> None:

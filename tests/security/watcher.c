@@ -1,5 +1,6 @@
 /* A process of the container lies in wait: whatever appears in its pid namespace is seized at once, and what it is and
- * has is written down, a line each: "name value". Then it goes on. Ends when there is a file /tmp/stop. With an argument:
+ * has is written down, a line each: "name value". Then it goes on. Ends when there is a file /tmp/stop, or
+ * after ten minutes: a test run that is killed must not leave it behind. With an argument:
  * the process of this number, which is there, alone.
  *
  * seize is what CAP_SYS_PTRACE lets it do; the files of /proc/PID tell what a seized process could be made to do. */
@@ -16,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static FILE *out;
@@ -104,12 +106,13 @@ int main(int argc, char **argv)
 {
     int next = getpid() + 1;
     struct stat stop;
+    time_t end = time(NULL) + 600;
     out = fopen("/tmp/seen", "we");
     if (argc > 1)
         return seize(atoi(argv[1])) < 0 || fclose(out);
     close(open("/tmp/ready", O_CREAT | O_WRONLY, 0644));
     for (unsigned turn = 0;; turn++) {
-        if (turn % 256 == 0 && stat("/tmp/stop", &stop) == 0)
+        if (turn % 256 == 0 && (stat("/tmp/stop", &stop) == 0 || time(NULL) > end))
             break;
         for (int pid = next; pid < next + 8; pid++) {
             if (seize(pid) == 0)
