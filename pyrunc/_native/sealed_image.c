@@ -86,6 +86,19 @@ static int open_in_overlay(const char *path, const char *beside)
     return image;
 }
 
+/* The kernel waits 0.15 s for whoever else uses a page at the moment, its own migration of pages say, and gives up then
+ * (EBUSY). On a machine under load that is no time. */
+enum { TRIES = 20 };
+
+static bool seal(int image)
+{
+    int refused = -1;
+    for (int tries = 0; refused && tries < TRIES; tries++)
+        if ((refused = fcntl(image, F_ADD_SEALS, SEALS)) && errno != EBUSY)
+            break;
+    return !refused;
+}
+
 static int copy_to_memory(const char *path)
 {
     struct stat status;
@@ -104,7 +117,7 @@ static int copy_to_memory(const char *path)
         left -= copied;
     }
     close(source);
-    if (fchmod(image, 0555) || fcntl(image, F_ADD_SEALS, SEALS))
+    if (fchmod(image, 0555) || !seal(image))
         return -1;
     /* A descriptor open for writing cannot be executed (ETXTBSY). */
     char again[32];

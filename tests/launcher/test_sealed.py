@@ -140,6 +140,14 @@ def test_commands_that_make_a_process_of_a_container_are_sealed(argv: list[str])
     assert "DUMPABLE" in calls.rpartition(" execveat(")[2] and "SUID_DUMP_USER" not in calls
 
 
+def install_below(folder: Path) -> Path:
+    """A copy of the program in its bin/, beside the package."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "lib").mkdir()
+    (folder / "lib/pyrunc").symlink_to(sysconfig.get_path("platlib"))
+    return Path(shutil.copy(PYRUNC.path, folder / "bin/pyrunc"))
+
+
 def calls_of_sealing(*inject: str) -> tuple[list[str], str]:
     """The system calls of a command that is sealed, and what it said in the end."""
     with tempfile.NamedTemporaryFile("r") as log:
@@ -181,6 +189,26 @@ def test_whatever_fails_nothing_is_done_unsealed() -> None:
         "cannot start from a sealed image of this program (CVE-2019-5736)", "cannot keep others from its memory")
         for why in ("Operation not permitted", "Cannot allocate memory")}, over
     assert len(over) <= 2                   # the rest goes another way
+
+
+def test_a_copy_whose_pages_are_in_use_is_sealed_a_moment_later(tmp_path: Path) -> None:
+    """The kernel refuses to seal a memfd against writing while it moves one of its pages, say."""
+    program = install_below(tmp_path / "a:b")           # no overlayfs: the copy is the only way
+
+    def sealed(*inject: str) -> tuple[list[str], subprocess.CompletedProcess[str]]:
+        log = tmp_path / "calls"
+        done = subprocess.run(["strace", "-qq", "-o", log, "-e", "trace=fcntl", *inject, program, "unheard-of"],
+                              env={}, capture_output=True, text=True, check=False)
+        return log.read_text().splitlines(), done
+    calls, unhindered = sealed()
+    [number] = [index for index, call in enumerate(calls, 1) if "F_ADD_SEALS" in call]
+    for last in ("", f"..{number + 2}"):
+        calls, done = sealed("-e", f"inject=fcntl:error=EBUSY:when={number}{last}")
+        assert done.stderr == unhindered.stderr and "unheard-of" in done.stderr
+        assert sum("F_ADD_SEALS" in call for call in calls) == (4 if last else 2)
+    calls, done = sealed("-e", f"inject=fcntl:error=EBUSY:when={number}+")
+    assert done.returncode and done.stderr == ("pyrunc: cannot start from a sealed image of this program (CVE-2019-5736): "
+                                               "Device or resource busy\n")
 
 
 @pytest.mark.parametrize("environment", [{}, {"A": "b", "C": "d" * 1000}], ids=["without", "with"])
