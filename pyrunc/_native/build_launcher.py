@@ -41,6 +41,8 @@ QUICK = (11, 13, 14)
 SNAPSHOT = ("snapshot.c", "snapshot_memory.c", "snapshot_layout.c", "snapshot_write.c", "interpreter_snapshot.c")
 WRAPPED = ("malloc", "calloc", "realloc", "free", "aligned_alloc", "pthread_key_create", "pthread_key_delete",
            "pthread_setspecific", "_Py_HashRandomization_Init")
+#: So often a program may find something that looks like an address in what it writes down.
+WRITES = 5
 #: Everything is bound before main: nothing is looked up once a container's root is the root.
 LINK = ["-Wl,-O1,--hash-style=gnu,--as-needed,--strip-debug", "-Wl,-z,relro,-z,now"]
 
@@ -204,6 +206,22 @@ def build_static(out: Path, work: Path, how: Sequence[str]) -> None:
         run([*command, *libraries])
 
 
+def write_snapshot(program: Path, out: Path, layout: str | Path, secret: bytes) -> None:
+    """Let a program write itself down.
+
+    It refuses where a word of its memory names an address of its stack, its heap or a library. A word that is none can
+    look like one, half of a former one for instance; the next process has its addresses elsewhere.
+    """
+    for _ in range(WRITES):
+        out.unlink(missing_ok=True)
+        done = subprocess.run([program, "--make-snapshot", out, layout], env={}, cwd="/", input=secret,
+                              stderr=subprocess.PIPE, check=False)
+        if not done.returncode:
+            return
+    sys.stderr.write(done.stderr.decode(errors="replace"))
+    done.check_returncode()
+
+
 def build_snapshot(out: Path, work: Path, how: Sequence[str]) -> None:
     """Let a static one write itself down, with nothing of this process's surroundings, and try what has come of it.
 
@@ -214,16 +232,12 @@ def build_snapshot(out: Path, work: Path, how: Sequence[str]) -> None:
     plain, spread, layout = work / "plain", work / "spread", work / "layout"
     build_static(plain, work, how)
     secret = os.urandom(24)             # of CPython's hashes: with another, it would allocate in another order
-
-    def write(to: Path, *laid_out: str | Path) -> None:
-        to.unlink(missing_ok=True)
-        subprocess.run([plain, "--make-snapshot", to, *laid_out], check=True, env={}, cwd="/", input=secret)
     try:
-        write(spread, "--spread")
+        write_snapshot(plain, spread, "--spread", secret)
         layout.write_bytes(runpy.run_path(str(HERE / "lay_out.py"))["layout"](spread))
     finally:
         spread.unlink(missing_ok=True)
-    write(out, layout)
+    write_snapshot(plain, out, layout, secret)
     tried = runpy.run_path(str(HERE / "try_snapshot.py"))
     try:
         if not tried["try_snapshot"](out, plain):

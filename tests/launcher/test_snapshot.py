@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc._native.build_launcher import WRITES, write_snapshot
 from pyrunc._native.lay_out import HEADER
 from tests import bundles
 from tests.bundles import docker_like
@@ -195,6 +196,29 @@ def test_a_layout_of_other_sources_costs_time_only(toys: tuple[Launcher, Path], 
             assert done.returncode == 1 and str(tmp_path) in done.stderr
         else:
             assert Launcher(other, "snapshot")("start").stdout == "snapshot\n", done.stderr
+
+
+@pytest.mark.parametrize("fails", [1, WRITES - 1, WRITES])
+def test_what_only_looks_like_an_address_is_no_reason_to_have_none(
+        fails: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the words that a program writes down one looks like an address of its stack in one of some hundred runs."""
+    program, out, runs = tmp_path / "plain", tmp_path / "snapshot", tmp_path / "runs"
+    program.write_text(f"""#!/bin/sh
+        echo run >>{runs}
+        cat >"$2"                       # the secret
+        test $(wc -l <{runs}) -gt {fails} || {{ echo "holds an address of this process" >&2; exit 1; }}
+        echo " $1 $3" >>"$2"
+        """)
+    program.chmod(0o700)
+    if fails < WRITES:
+        write_snapshot(program, out, "layout", b"secret")
+        assert out.read_text() == "secret --make-snapshot layout\n"
+        assert capsys.readouterr().err == ""
+    else:
+        with pytest.raises(subprocess.CalledProcessError):
+            write_snapshot(program, out, "layout", b"secret")
+        assert capsys.readouterr().err == "holds an address of this process\n"
+    assert len(runs.read_text().splitlines()) == min(fails + 1, WRITES)
 
 
 def test_only_a_program_without_one_can_make_one(toy: Launcher, tmp_path: Path) -> None:
