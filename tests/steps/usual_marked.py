@@ -6,8 +6,9 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pyrunc.engine.facts import Facts
 from pyrunc.kernel.linux import Kernel
@@ -24,40 +25,34 @@ def mark() -> None:
     os.getpriority(os.PRIO_PROCESS, 0)
 
 
+Done = TypeVar("Done")
+
+
+def between(marks: bool, call: Callable[..., Done], *given: Any) -> Done:
+    """What the call returns; between two marks, if there are to be marks."""
+    if marks:
+        mark()
+    done = call(*given)
+    if marks:
+        mark()
+    return done
+
+
 class Marked(Kernel):
     """Shows where C does it all: there are two marks around that."""
 
     def usual_mount(self, root_fd: int, path: bytes, kind: bytes, options: bytes, attributes: int, how: int) -> int:
-        if path in MARKED:
-            mark()
-        mount = super().usual_mount(root_fd, path, kind, options, attributes, how)
-        if path in MARKED:
-            mark()
-        return mount
+        return between(path in MARKED, super().usual_mount, root_fd, path, kind, options, attributes, how)
 
     def usual_node(self, root_fd: int, path: str, mode: int, device: int, uid: int, gid: int) -> bool:
-        if path in MARKED:
-            mark()
-        done = super().usual_node(root_fd, path, mode, device, uid, gid)
-        if path in MARKED:
-            mark()
-        return done
+        return between(path in MARKED, super().usual_node, root_fd, path, mode, device, uid, gid)
 
     def usual_readonly(self, root_fd: int, path: str) -> bool:
-        if path in MARKED:
-            mark()
-        done = super().usual_readonly(root_fd, path)
-        if path in MARKED:
-            mark()
-        return done
+        return between(path in MARKED, super().usual_readonly, root_fd, path)
 
     def usual_mask(self, root_fd: int, path: str, file_fd: int, directory_fd: int) -> bool:
-        if path in MARKED and min(file_fd, directory_fd) >= 0:
-            mark()
-        done = super().usual_mask(root_fd, path, file_fd, directory_fd)
-        if path in MARKED and min(file_fd, directory_fd) >= 0:
-            mark()
-        return done
+        return between(path in MARKED and min(file_fd, directory_fd) >= 0, super().usual_mask, root_fd, path, file_fd,
+                       directory_fd)
 
 
 def look() -> Any:
