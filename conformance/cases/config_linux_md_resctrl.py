@@ -248,13 +248,19 @@ def nothing_without_it(t: Trial) -> None:
     t.equal([path.name for path in top.iterdir() if leftovers.named(made.id).fullmatch(path.name)], [], "new groups")
 
 
-@case(RDT, "enableMonitoring makes a MON group, which goes with the container", "enableMonitoring")
-def monitoring_group(t: Trial) -> None:
-    """enableMonitoring makes a group with the container's id in mon_groups, which goes with the container"""
+def monitoring(t: Trial) -> Path:
+    """Where resctrl is mounted, of a kernel and a runtime with groups that monitor."""
     top = mounted(t)
     t.needs_spec("1.3.0")
     t.needs_feature("linux", "intelRdt", "monitoring")
     t.needs_file(str(top / "mon_groups"))
+    return top
+
+
+@case(RDT, "enableMonitoring makes a MON group, which goes with the container", "enableMonitoring")
+def monitoring_group(t: Trial) -> None:
+    """enableMonitoring makes a group with the container's id in mon_groups, which goes with the container"""
+    top = monitoring(t)
     group = named(t, top)
     for rdt, above in (({"closID": group.name}, group), ({}, None)):
         made = with_rdt(t, **rdt, l3CacheSchema=line(top, "L3"), enableMonitoring=True)
@@ -268,10 +274,7 @@ def monitoring_group(t: Trial) -> None:
 @case(RDT, "an error where the MON group cannot be made", "enableMonitoring")
 def monitoring_group_that_cannot_be_made(t: Trial) -> None:
     """When there are as many groups as there can be, create is an error, and no container is left"""
-    top = mounted(t)
-    t.needs_spec("1.3.0")
-    t.needs_feature("linux", "intelRdt", "monitoring")
-    t.needs_file(str(top / "mon_groups"))
+    top = monitoring(t)
     group = prepared(t, top)
     for number in range(MOST):
         place = top / "mon_groups" / f"{t.id}-{number}"
