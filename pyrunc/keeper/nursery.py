@@ -103,6 +103,14 @@ class Nursery:
             else:
                 self._alone(one)
 
+    def prepare(self) -> None:
+        """Have a worker that stays before there is anything for it to do."""
+        try:
+            worker = self._fork({}, [], stays=True, early=True)
+        except OSError:                                   # the first operation will say so
+            return
+        worker.resting = self.loop.later(IDLE, lambda: self._forget(worker))
+
     def _given(self, one: Waiting) -> bool:
         """Give an operation to a worker that stays; False when all of them are busy."""
         request, fds, then = one
@@ -164,7 +172,7 @@ class Nursery:
             worker.resting = self.loop.later(IDLE, lambda: self._forget(worker))
 
     # ---- processes --------------------------------------------------------------------------------------
-    def _fork(self, request: Message, fds: list[int], stays: bool) -> Worker:
+    def _fork(self, request: Message, fds: list[int], stays: bool, early: bool = False) -> Worker:
         mine, its = pair()
         parent = posix.getpid()
         try:
@@ -174,18 +182,18 @@ class Nursery:
             its.close()
             raise
         if pid == 0:
-            self._work(request, fds, its, stays, parent)
+            self._work(request, fds, its, stays, early, parent)
         its.close()
         self.workers[pid] = worker = Worker(pid, mine, stays)
         self.loop.watch(mine.fileno(), READ, lambda _: self._ready(worker))
         return worker
 
-    def _work(self, request: Message, fds: list[int], channel: Channel, stays: bool, parent: int) -> None:
+    def _work(self, request: Message, fds: list[int], channel: Channel, stays: bool, early: bool, parent: int) -> None:
         """The worker: an operation and its answer, or many; and no way back into the loop."""
         try:
             become_worker(parent)
             if stays:
-                spawner.serve(channel, self.operations)
+                spawner.serve(channel, self.operations, early)
             else:
                 told = Told(request.get("traced", False))
                 channel.send(*spawner.answer_of(self.operations[request["operation"]], request, fds, told))

@@ -12,7 +12,7 @@ import posix
 from .._native import ffi, lib
 from ..errors import strerror
 from ..kernel.page import Page
-from . import errors
+from . import errors, prepared
 from .channel import Channel
 from .operations import Told
 
@@ -60,13 +60,16 @@ def answer_of(operation: Operation, request: Message, fds: list[int], told: Told
     return {**message, "warnings": told.warnings, "records": told.records}, given
 
 
-def serve(channel: Channel, operations: Mapping[str, Operation]) -> None:
+def serve(channel: Channel, operations: Mapping[str, Operation], early: bool = False) -> None:
     """Run what comes until the channel closes, an operation fails, or this process is not what it was.
 
     The parent adopts what is made (Options.heir), so that it learns of every end whatever becomes of this process.
+    early   nothing is asked for yet, so a look at the host costs no time
     """
     channel = keep_only(channel)
     heir, before = posix.getppid(), own()
+    if early:
+        prepared.host()
     for number in range(1, MOST + 1):
         received = channel.receive()
         if received is None:

@@ -68,4 +68,5 @@ def serve(listener: _socket.socket, path: str, namespace: str, ttrpc_address: st
     server = Server(loop, listener)
     for version in (TASK_SERVICE, TASK_SERVICE_3):
         server.register(version, TASK, service.handlers())
+    service.nursery.prepare()                          # for the Create that follows a start
     loop.run()

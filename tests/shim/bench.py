@@ -66,6 +66,7 @@ class Contestant:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.cpu: dict[str, list[float]] = defaultdict(list)
         self.memory: dict[str, Any] = {}
+        self.counted = True                                         # whether what it takes is one of its numbers
         self.entered = 0.0                                          # when the last command came into the cgroup
 
     def used(self) -> float:
@@ -76,8 +77,9 @@ class Contestant:
     def take(self, what: str, call: Callable[[], Any]) -> Any:
         cpu, began = self.used(), time.perf_counter()
         result = call()
-        self.seconds[what].append(time.perf_counter() - max(began, self.entered))
-        self.cpu[what].append(self.used() - cpu)
+        if self.counted:
+            self.seconds[what].append(time.perf_counter() - max(began, self.entered))
+            self.cpu[what].append(self.used() - cpu)
         return result
 
     def remove(self) -> None:
@@ -205,8 +207,10 @@ def rounds(contestants: Sequence[Contestant], events: Events, rootfs: Path, coun
 
 
 def memory(contestants: Sequence[Contestant], events: Events, rootfs: Path, pods: int, of_each: Sequence[int]) -> None:
-    """Of some pods at once, before and after so many probes in each: of_each contestant."""
+    """Of some pods at once, before and after so many probes in each: of_each contestant. What they take is not counted:
+    here the contestants take no turns."""
     for one, probes in zip(contestants, of_each):
+        one.counted = False
         there = [Pod(one, events, f"many-{os.getpid()}-{number}", rootfs) for number in range(pods)]
         for pod in there:
             pod.up()

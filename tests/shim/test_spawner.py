@@ -92,6 +92,27 @@ def test_one_worker_runs_all_probes_and_stays_as_it_was(shim: Make) -> None:
     assert at_rest(worker) == before
 
 
+def test_a_worker_waits_for_create_and_makes_the_container(shim: Make) -> None:
+    one = shim()
+    worker = the_one(one)
+    one.create()
+    one.start()
+    assert the_one(one) == worker                   # the init is another program by now
+    assert probe(one, "first") == 0 and the_one(one) == worker
+
+
+def test_a_worker_that_nothing_is_asked_of_ends(shim: Make) -> None:
+    one = shim()
+    the_one(one)
+    end = time.monotonic() + IDLE + SECONDS
+    while workers(one):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    one.create()
+    one.start()
+    assert probe(one, "first") == 0
+
+
 def test_the_shim_and_its_worker_take_short_turns_and_no_process_of_the_container_does(shim: Make) -> None:
     """A kernel before 6.12 has no such turns; what is forked is told apart all the same."""
     one = running(shim)
