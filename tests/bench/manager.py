@@ -21,6 +21,7 @@ from pyrunc.library import program
 from pyrunc.manager import Log, Manager, Null, Stdio
 from tests import bundles, world
 from tests.bundles import docker_like
+from tests.runtimes import Runtime
 
 QUIET = Stdio(Null(), Null(), Null())
 
@@ -43,17 +44,30 @@ def cpu_of(keeper: int) -> float:
     return used / os.sysconf("SC_CLK_TCK")
 
 
-def by_command(runtime: str, root: Path, bundle: Path, id: str) -> None:
+def by_command(runtime: Runtime, bundle: Path, id: str) -> None:
     """A lifecycle by a command line; its orphan comes to us, for we are a subreaper."""
     def run(*words: str) -> None:
-        subprocess.run([runtime, "--root", str(root), *words], check=True, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    pid_file = root.parent / "pid"
+        subprocess.run(runtime.argv(*words), check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+    pid_file = runtime.root.parent / "pid"
     run("create", "--bundle", str(bundle), "--pid-file", str(pid_file), id)
     run("start", id)
     run("kill", id, "KILL")
     os.waitpid(int(pid_file.read_text()), 0)
     run("delete", id)
+
+
+def able(runtime: Runtime, bundle: Path) -> Runtime:
+    """The runtime, with a cgroup if it can make one here: crun 1.8.1 wants controllers. CalledProcessError, OSError."""
+    otherwise, runtime.options = runtime.options, []
+    try:
+        by_command(runtime, bundle, f"b{os.getpid()}-try")
+    except subprocess.CalledProcessError:
+        if not otherwise:
+            raise
+        runtime.options = otherwise
+        by_command(runtime, bundle, f"b{os.getpid()}-again")
+    return runtime
 
 
 async def by_manager(m: Manager, config: bundles.Config, id: str) -> None:
@@ -111,14 +125,15 @@ async def main() -> None:
         config = docker_like(process={"args": ["sleep", "1000"]}, root={"path": str(rootfs)})
         (place / "bundle").mkdir()
         bundle = bundles.write(place / "bundle", config)
-        commands = {name: program.find() if name == "pyrunc" else name
-                    for name in given.runtime or ("pyrunc", "runc", "crun")}
-        for name in list(commands):
+        commands = {}
+        for number, name in enumerate(given.runtime or ("pyrunc", "runc", "crun")):
+            path = program.find() if name == "pyrunc" else name
             try:
-                by_command(commands[name], place / f"{name}-root", bundle, f"b{os.getpid()}-try")
+                found = able(Runtime(path, place / f"root-{number}"), bundle)
             except (subprocess.CalledProcessError, OSError) as fault:
                 print(f"{name} cannot run this bundle here: {fault}")
-                del commands[name]
+                continue
+            commands[" ".join((name, *found.options))] = found
         async with Manager(str(place / "state"), place / "manager") as m:
             await by_manager(m, config, f"b{os.getpid()}-warm")
             await compare(m, config, commands, place, bundle, given.rounds)
@@ -126,7 +141,7 @@ async def main() -> None:
         world.unmount(place)
 
 
-async def compare(m: Manager, config: bundles.Config, commands: dict[str, str], place: Path, bundle: Path,
+async def compare(m: Manager, config: bundles.Config, commands: dict[str, Runtime], place: Path, bundle: Path,
                   rounds: int) -> None:
     """All in turns."""
     keeper, pid = keeper_of(place / "manager"), os.getpid()
@@ -140,17 +155,18 @@ async def compare(m: Manager, config: bundles.Config, commands: dict[str, str], 
             if name == "manager":
                 await by_manager(m, config, f"b{pid}-{number}")
             elif name in commands:
-                by_command(commands[name], place / f"{name}-root", bundle, f"b{pid}-{number}")
+                by_command(commands[name], bundle, f"b{pid}-{number}")
             else:
                 count = 8
                 await asyncio.gather(*(chain(m, config, f"b{pid}-{number}-{one}", count // 4) for one in range(4)))
             took.setdefault(name, []).append((time.perf_counter() - began) / count)
             used[name] = used.get(name, 0.0) + (cpu() + cpu_of(keeper) - before) / count
     print(f"load {os.getloadavg()[0]:.1f}, {rounds} rounds, {len(os.sched_getaffinity(0))} CPUs")
-    print(f"{'':20} {'median':>8} {'minimum':>8} {'per second':>10} {'CPU':>8}")
+    wide = max(map(len, names))
+    print(f"{'':{wide}} {'median':>8} {'minimum':>8} {'per second':>10} {'CPU':>8}")
     for name in names:
         median, least = statistics.median(took[name]), min(took[name])
-        print(f"{name:20} {median * 1e3:6.1f}ms {least * 1e3:6.1f}ms {1 / median:10.1f} "
+        print(f"{name:{wide}} {median * 1e3:6.1f}ms {least * 1e3:6.1f}ms {1 / median:10.1f} "
               f"{used[name] / rounds * 1e3:6.1f}ms")
 
 
