@@ -47,7 +47,7 @@ test: build apt-test $(VENV)/.test
 # shim or a container runs is another process: its lines do not count. A failure here is one of `make test`, too: it judges.
 UNIT := $(addprefix tests/,engine kernel runtime config steps cli state cgroups seccomp traceview ttrpc rootfs library manager serve \
         checkpoint/test_criu.py) $(filter-out tests/test_conformance%,$(wildcard tests/test_*.py))
-SLOW := many_lives or fault_at_each_step or short_run or malformed_bodies or killed_anywhere or more_rules_than or random_profiles \
+SLOW := many_lives or fault_at_each_step or short_run or gets_a_4xx or mutated_bodies or killed_anywhere or more_rules_than or random_profiles \
         or tree_of_any_depth or tree_deeper or whatever_the_schema or official_schemas or at_many_places or check_of_anything \
         or large_config or in_a_browser
 coverage: build apt-test $(VENV)/.test

@@ -110,9 +110,12 @@ class Container(Life):
         """End it: its pre_stop program, its signal, and after `grace` seconds SIGKILL to all its processes.
 
         The policy does not restart it. What is left out is as it was given at create. The time of the pre_stop program
-        is part of the grace.
+        is part of the grace. ValueError for what is no signal or no grace; then nothing is done.
         """
         begun = time.monotonic()
+        signal = None if signal is None else number_of(signal)
+        if grace is not None and grace < 0:
+            raise ValueError("grace is not less than 0")
         self.on_purpose()
         if self.making:                              # a restart has begun: what it makes is what is to end
             async with self.lock:

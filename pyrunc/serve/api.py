@@ -55,13 +55,17 @@ def of(request: web.Request) -> Container:
 
 async def body(request: web.Request, kind: Any) -> Any:
     """The request's body. Nothing counts as an empty object. Raises UsageError, plain.Unfit."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise web.HTTPUnsupportedMediaType
     try:
         async with asyncio.timeout(PATIENCE):
             data = await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except web.RequestPayloadError as fault:
+        raise UsageError(f"the body cannot be read: {fault}") from None
     try:
-        value = json.loads(data, parse_constant=_no_number) if data else {}
+        value = json.loads(data.decode(), parse_constant=_no_number) if data else {}
     except (ValueError, RecursionError) as fault:
         raise UsageError(f"the body is no JSON: {fault}") from None
     return load(kind, value)

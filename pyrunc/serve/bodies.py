@@ -7,6 +7,11 @@ from typing import Any
 from ..manager.values import Exit, Health, Restart, Stdio, Stop, Watch
 
 
+def _not_negative(name: str, seconds: float | None) -> None:
+    if seconds is not None and seconds < 0:
+        raise ValueError(f"{name} is not less than 0")
+
+
 @dataclass(frozen=True)
 class Create:
     """A container to make: `config` as config.json, or the path of a bundle on the server's host."""
@@ -29,12 +34,18 @@ class Create:
     #: restore it from CRIU's images in this directory of the server's host
     images: str = ""
 
+    def __post_init__(self) -> None:
+        _not_negative("timeout", self.timeout)
+
 
 @dataclass(frozen=True)
 class StopBody:
     """How to end it; what is left out is as it was created."""
     grace: float | None = None
     signal: str | None = None
+
+    def __post_init__(self) -> None:
+        _not_negative("grace", self.grace)
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,9 @@ class WaitBody:
     """Seconds to wait; None: any time."""
     timeout: float | None = None
 
+    def __post_init__(self) -> None:
+        _not_negative("timeout", self.timeout)
+
 
 @dataclass(frozen=True)
 class ExecBody:
@@ -57,6 +71,9 @@ class ExecBody:
     process: dict[str, Any] | None = None
     stdin: str | None = None
     timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        _not_negative("timeout", self.timeout)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 from ..errors import ConfigError, NoSuchContainer, PyruncError, StateError, StepError, UsageError
@@ -30,6 +31,8 @@ from .page import show as page
 from .replace import Offer
 
 LOG = logging.getLogger("runciter")
+#: What aiohttp has to say, which it says to its own logger otherwise.
+HTTP = logging.getLogger("runciter.http")
 CONNECTIONS: web.AppKey[Connections] = web.AppKey("connections", Connections)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: Bytes of a body, as of a config.json; seconds without a request on a connection, and for what is left of a body after
@@ -41,6 +44,21 @@ CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 BACKLOG = 128
 SO_PEERGROUPS = 59                                # asm-generic/socket.h, Linux 4.13
+
+
+class Refused(logging.Filter):
+    """What is no HTTP is the client's fault, and one line: aiohttp logs it like its own, with a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """The record, changed in place."""
+        fault = record.exc_info[1] if record.exc_info else None
+        if isinstance(fault, HttpProcessingError):
+            record.msg, record.args = "refused: %s", (" ".join(fault.message.split()),)
+            record.levelno, record.levelname, record.exc_info = logging.INFO, "INFO", None
+        return True
+
+
+HTTP.addFilter(Refused())
 
 
 def application(manager: Manager, group: int | None = None, token: str = "") -> web.Application:
@@ -259,8 +277,9 @@ async def serve(manager: Manager, path: Path, group: str = "", until: asyncio.Ev
     other = (kept[0] if kept else port(at)) if at else None
     token = token_of(path.with_name("token")) if at else ""
     made = application(manager, number, token)
+    # What is compressed is refused (api.body): aiohttp would take what it cannot unpack for a fault of ours.
     runner = web.AppRunner(made, handler_cancellation=True, keepalive_timeout=IDLE, lingering_time=LINGER,
-                           access_log=None, shutdown_timeout=2.0)
+                           access_log=None, shutdown_timeout=2.0, auto_decompress=False, logger=HTTP)
     await runner.setup()
     with one, other if other is not None else nullcontext():
         listening = [await _listening(runner, made[CONNECTIONS], one)]

@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ import pyrunc
 from pyrunc.manager import Exit, Manager, Stop
 from tests import bundles
 from tests.bundles import docker_like
-from tests.manager.conftest import config_of, kinds, running
+from tests.manager.conftest import config_of, kinds, running, until
 
 
 async def test_a_whole_life(m: Manager, by: str, rootfs: Path, name: str) -> None:
@@ -56,6 +57,17 @@ async def test_stop_kills_after_the_grace_and_not_before(m: Manager, by: str, ro
     begun = asyncio.get_running_loop().time()
     exit = await container.stop(grace=0.7)
     assert exit.signal == 9 and 0.7 <= asyncio.get_running_loop().time() - begun < 20
+
+
+@pytest.mark.parametrize("wrong", [{"signal": "NOTHING"}, {"signal": 999}, {"grace": -1}], ids=str)
+async def test_a_stop_that_cannot_be_changes_nothing(m: Manager, rootfs: Path, name: str, wrong: Any) -> None:
+    """Its policy still restarts it."""
+    container = await running(m, name, rootfs, restart="always")
+    with pytest.raises(ValueError, match=r"no signal|not less than 0"):
+        await container.stop(**wrong)
+    await container.kill()
+    await until(lambda: container.status == "running" and container.record.life == 2)
+    assert "stopping" not in await kinds(m)
 
 
 async def test_stop_of_a_created_container(m: Manager, by: str, rootfs: Path, name: str) -> None:
