@@ -31,7 +31,8 @@ from pyrunc.steps import cgroup, join
 
 from .. import world
 from .hierarchy import MOUNT
-from .test_limits import MIB, as_user
+from .test_delegation import as_user
+from .test_limits import MIB
 
 pytestmark = pytest.mark.guest_systemd
 

@@ -226,146 +226,6 @@ def test_an_exec_that_fails_to_start(shim: Make) -> None:
     assert [info.pid for info in one.call("Pids", api.PidsRequest(id=one.id)).processes] == [init]
 
 
-# ---- streams ------------------------------------------------------------------------------------------------------
-def test_stdin_ends_when_containerd_says_so(shim: Make) -> None:
-    one = shim("cat")
-    stdin, out = one.fifo("in"), one.fifo("out")
-    thread, got = reader(out)
-    one.create(stdin=stdin, stdout=out)
-    one.start()
-    with open(stdin, "wb") as client:
-        client.write(b"first ")
-    time.sleep(0.1)
-    assert one.state().status == api.Status.RUNNING            # a client that leaves does not end its input
-    with open(stdin, "wb") as client:
-        client.write(b"second")
-        one.call("CloseIO", api.CloseIORequest(id=one.id, stdin=True))
-        one.call("CloseIO", api.CloseIORequest(id=one.id, stdin=True))
-    assert one.wait() == 0
-    thread.join(SECONDS)
-    assert got == [b"first second"]
-
-
-def test_a_reader_that_leaves_does_no_harm(shim: Make) -> None:
-    """As when containerd is restarted: no SIGPIPE, and what is printed meanwhile waits in the FIFO."""
-    one = shim("sh", "-c", "echo one; until [ -e /go ]; do sleep 0.01; done; echo two; exit 4")
-    out = one.fifo("out")
-    first = os.open(out, os.O_RDONLY | os.O_NONBLOCK)
-    one.create(stdout=out)
-    one.start()
-    end = time.monotonic() + SECONDS
-    while True:
-        try:
-            if os.read(first, 100) == b"one\n":
-                break
-        except BlockingIOError:
-            assert time.monotonic() < end
-            time.sleep(0.01)
-    os.close(first)
-    Path(json.loads((one.bundle / "config.json").read_text())["root"]["path"], "go").touch()
-    assert one.wait() == 4
-    second = os.open(out, os.O_RDONLY | os.O_NONBLOCK)
-    assert os.read(second, 100) == b"two\n"
-    os.close(second)
-
-
-def test_a_log_file(shim: Make, place: Path) -> None:
-    one = shim("sh", "-c", "echo out; echo err >&2")
-    log = place / "deep/folder/log"
-    one.create(stdout=f"file://{log}", stderr=f"file://{log}")
-    one.start()
-    assert one.wait() == 0
-    assert sorted(log.read_text().split()) == ["err", "out"]
-
-
-def test_a_logging_program(shim: Make, place: Path, name: str) -> None:
-    program = place / "logger"
-    program.write_text(f"""#!/bin/sh
-echo "$CONTAINER_ID $CONTAINER_NAMESPACE $*" >{place}/about
-exec 5>&-
-cat <&3 >{place}/out &
-cat <&4 >{place}/err
-wait
-""")
-    program.chmod(0o755)
-    one = shim("sh", "-c", "echo out; echo err >&2")
-    one.create(stdout=f"binary://{program}?--a=b%20c&flag", stderr=f"binary://{program}")
-    assert (place / "about").read_text() == f"{name} tests --a b c flag\n"
-    one.start()
-    assert one.wait() == 0
-    end = time.monotonic() + SECONDS
-    while ((place / "out").read_text(), (place / "err").read_text()) != ("out\n", "err\n"):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def test_a_terminal(shim: Make) -> None:
-    one = shim("sh", "-c", "tty; stty size; read line; echo got $line; stty size; exit 9")
-    config = json.loads((one.bundle / "config.json").read_text())
-    config["process"]["terminal"] = True
-    (one.bundle / "config.json").write_text(json.dumps(config))
-    stdin, out = one.fifo("in"), one.fifo("out")
-    thread, got = reader(out)
-    one.create(stdin=stdin, stdout=out, terminal=True)
-    one.call("ResizePty", api.ResizePtyRequest(id=one.id, width=77, height=33))
-    one.start()
-    with open(stdin, "wb") as client:
-        client.write(b"line\n")
-        client.flush()
-        assert one.wait() == 9
-    thread.join(SECONDS)
-    text = got[0].decode()
-    assert "/dev/pts/0\r\n" in text and text.count("33 77\r\n") == 2 and "got line\r\n" in text, text
-
-
-def test_a_terminal_of_an_exec(shim: Make) -> None:
-    one = shim()
-    one.create()
-    one.start()
-    stdin, out = one.fifo("in"), one.fifo("out")
-    thread, got = reader(out)
-    one.exec("e1", "sh", "-c", "read line; echo got $line", stdin=stdin, stdout=out, terminal=True)
-    one.start("e1")
-    with open(stdin, "wb") as client:
-        client.write(b"this\n")
-        client.flush()
-        assert one.wait("e1") == 0
-    one.delete("e1")
-    thread.join(SECONDS)
-    assert b"got this\r\n" in got[0]
-
-
-def test_much_output_is_whole(shim: Make) -> None:
-    one = shim("dd", "if=/dev/zero", "bs=65536", "count=64")
-    config = json.loads((one.bundle / "config.json").read_text())
-    config["process"]["terminal"] = True
-    config["process"]["args"] = ["sh", "-c", "stty raw -echo; dd if=/dev/zero bs=1024 count=2048 2>/dev/null"]
-    (one.bundle / "config.json").write_text(json.dumps(config))
-    out = one.fifo("out")
-    thread, got = reader(out)
-    one.create(stdout=out, terminal=True)
-    one.start()
-    assert one.wait() == 0
-    thread.join(SECONDS)
-    assert got[0].count(b"\0") == 2048 * 1024
-
-
-def test_a_shim_that_is_forgotten(events: Events, place: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """containerd was killed before it asked for a container, or said Shutdown: the next one would not end the shim."""
-    monkeypatch.setattr(server, "UNUSED", 1.0)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(place / "shim"))
-    listener.listen()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            server.serve(listener, str(place / "shim"), "tests", str(events.path), [])
-        finally:
-            os._exit(0)
-    listener.close()
-    assert reap(pid) == 0 and not (place / "shim").exists()
-
-
 # ---- acting on what runs ------------------------------------------------------------------------------------------
 def test_pause_resume_update_and_stats(shim: Make, events: Events) -> None:
     one = shim()
@@ -462,6 +322,22 @@ def test_no_descriptor_is_left(shim: Make) -> None:
         one.delete()
         thread.join(SECONDS)
     assert len(os.listdir(folder)) <= before + 1
+
+
+def test_a_shim_that_is_forgotten(events: Events, place: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """containerd was killed before it asked for a container, or said Shutdown: the next one would not end the shim."""
+    monkeypatch.setattr(server, "UNUSED", 1.0)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(place / "shim"))
+    listener.listen()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            server.serve(listener, str(place / "shim"), "tests", str(events.path), [])
+        finally:
+            os._exit(0)
+    listener.close()
+    assert reap(pid) == 0 and not (place / "shim").exists()
 
 
 # ---- the command line ---------------------------------------------------------------------------------------------
