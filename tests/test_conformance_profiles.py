@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from conformance import report
-from conformance.harness import patience
+from conformance.harness import leftovers, patience
 from conformance.harness.exchanging import Exchanging
+from conformance.harness.hostile import terminals
 from conformance.harness.runtime import Program
 from conformance.harness.tracer import Traced, changes, killed_at, spread
 from conformance.harness.trial import Trial
@@ -135,3 +137,20 @@ def test_a_broken_runtime_is_noticed(name: str, tmp_path: Path) -> None:
     profile = name.partition(".")[0]
     assert run(profile, runtimes.find(), name, tmp_path / "sound")[name]["verdict"] == "holds"
     assert run(profile, broken, name, tmp_path / "broken.json")[name]["verdict"] == "fails"
+
+
+def test_who_connects_for_a_terminal_and_sends_none_is_not_waited_for(tmp_path: Path) -> None:
+    """As a runtime whose init has inherited the connection."""
+    silent = socket.socket(socket.AF_UNIX)
+    with silent, terminals(Trial(Program("it", tmp_path), tmp_path, "id")) as path:
+        silent.connect(path)
+    with pytest.raises(ConnectionRefusedError), socket.socket(socket.AF_UNIX) as late:
+        late.connect(path)
+
+
+@pytest.mark.parametrize("gone", [FileNotFoundError, ProcessLookupError])
+def test_a_thread_that_ends_has_no_children(gone: type[OSError], monkeypatch: pytest.MonkeyPatch) -> None:
+    def vanish(path: Path) -> str:
+        raise gone(path)
+    monkeypatch.setattr(Path, "read_text", vanish)
+    assert leftovers.children() == set()

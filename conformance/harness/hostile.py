@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,13 +112,14 @@ def groups_of_the_caller(*groups: int) -> Iterator[None]:
 def terminals(t: Trial) -> Iterator[str]:
     """The path of a socket that takes the master end of terminals, and does nothing with them but keep them."""
     path = str(t.place / "console")
-    kept_open: list[tuple[socket.socket, list[int]]] = []
+    connections: list[socket.socket] = []
+    masters: list[int] = []
 
     def take() -> None:
         while True:
             try:
-                connection = listener.accept()[0]
-                kept_open.append((connection, socket.recv_fds(connection, 4096, 8)[1]))
+                connections.append(listener.accept()[0])
+                masters.extend(socket.recv_fds(connections[-1], 4096, 8)[1])
             except OSError:
                 return
     with socket.socket(socket.AF_UNIX) as listener:
@@ -130,11 +131,15 @@ def terminals(t: Trial) -> Iterator[str]:
             yield path
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-            for connection, fds in kept_open:
+            while thread.is_alive():            # a runtime that has sent nothing may keep its connection open
+                for connection in connections[:]:
+                    with suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
+                thread.join(0.01)
+            for connection in connections:
                 connection.close()
-                for fd in fds:
-                    os.close(fd)
+            for fd in masters:
+                os.close(fd)
 
 
 # ---- Python inside of a container -------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from . import patience, shield
@@ -61,7 +62,8 @@ def children() -> set[int]:
     """Children of this process, orphans included; zombies are reaped first."""
     pids: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
-        pids.update(int(pid) for pid in (task / "children").read_text().split())
+        with suppress(FileNotFoundError, ProcessLookupError):       # a thread that has ended meanwhile
+            pids.update(int(pid) for pid in (task / "children").read_text().split())
     for pid in list(pids):
         try:
             if os.waitpid(pid, os.WNOHANG)[0]:
