@@ -249,17 +249,20 @@ def test_one_that_hangs_blocks_no_other(shim: Make, place: Path, rootfs: Path, n
     one = shim()
     other = f"{name}-hangs"
     (place / other).mkdir()
-    hooks = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "3"]}]}
+    go = place / "go"
+    hooks = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"until test -e {go}; do sleep 0.05; done"]}]}
     (place / other / "config.json").write_text(json.dumps(config_of(rootfs, other, hooks=hooks)))
-    begun = time.monotonic()
     thread = threading.Thread(target=lambda: one.create(id=other))
     thread.start()
-    time.sleep(0.1)
-    one.create()
-    one.start()
-    one.kill()
-    assert one.wait() == 137
-    assert time.monotonic() - begun < 3
+    try:
+        time.sleep(0.1)
+        one.create()
+        one.start()
+        one.kill()
+        assert one.wait() == 137
+        assert thread.is_alive()
+    finally:
+        go.touch()
     thread.join(SECONDS)
     assert one.delete(id=other).pid
 
