@@ -347,6 +347,7 @@ class Service:
             if task.shares:
                 task.kill_all()
         process.status, process.exited_at = process.early
+        process.end_errors(self.loop)
         self.publisher.publish(ev.TaskExit(
             container_id=task.id, id=process.id or task.id, pid=process.pid, exit_status=process.exit_status,
             exited_at=stamp(process.exited_at)))

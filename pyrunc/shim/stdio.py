@@ -23,7 +23,7 @@ class Streams:
 
     theirs  the three descriptors for the process
     kept    {what it is for: descriptor} for the shim: "stdin" the end that writes to it, "stdout", "stderr" ends that
-            nobody reads from
+            nobody reads from, "stderr-writer" what keeps it from its end (task.Process.end_errors)
     """
 
     def __init__(self) -> None:
@@ -42,6 +42,8 @@ def opened(stdin: str, stdout: str, stderr: str, environment: Mapping[str, str])
         else:
             streams.theirs.append(_writing(stdout, "stdout", streams))
             streams.theirs.append(_writing(stderr, "stderr", streams))
+            if {"stdin", "stdout", "stderr"} <= streams.kept.keys():
+                streams.kept["stderr-writer"] = posix.open(_path(stderr), posix.O_WRONLY | posix.O_CLOEXEC)
     except OSError as fault:
         raise UsageError(f"open {describe(fault)}") from None
     return streams

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import posix
+import select
+import time
 
 from ..errors import PyruncError
 from ..state.container import Container
@@ -11,8 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..kernel.loop import Loop
     from ..ttrpc.server import Call
     from .copier import Terminal
+
+#: Seconds between two looks whether all of stdout has been read, and after which it does not matter any more.
+LOOK, UNREAD = 0.002, 10.0
 
 
 class Process:
@@ -62,6 +68,30 @@ class Process:
             self.console.close_input()
         elif "stdin" in self.kept:
             posix.close(self.kept.pop("stdin"))
+
+    def end_errors(self, loop: Loop) -> None:
+        """It has ended: let its stderr end, too, once its stdout has been read.
+
+        Where stderr ends, containerd's CRI plugin takes a client that has attached to stdin for gone, and gives it no
+        more of stdout (io/container_io.go: Attach). What a process says last would not reach it.
+        """
+        if "stderr-writer" not in self.kept:
+            return
+        poll, until = select.poll(), time.monotonic() + UNREAD
+        poll.register(self.kept["stdout"], select.POLLIN)
+        empty = 0
+
+        def look() -> None:
+            nonlocal empty
+            if "stderr-writer" not in self.kept:           # it has been released
+                return
+            unread = any(events & select.POLLIN for _, events in poll.poll(0))
+            empty = 0 if unread else empty + 1
+            if empty > 1 or time.monotonic() > until:      # twice: what has just been read is not yet passed on
+                posix.close(self.kept.pop("stderr-writer"))
+            else:
+                loop.later(LOOK, look)
+        look()
 
     def release(self) -> None:
         """Let go of its descriptors; again is no error."""

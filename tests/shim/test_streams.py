@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import time
 from pathlib import Path
 
@@ -52,6 +53,44 @@ def test_a_reader_that_leaves_does_no_harm(shim: Make) -> None:
     second = os.open(out, os.O_RDONLY | os.O_NONBLOCK)
     assert os.read(second, 100) == b"two\n"
     os.close(second)
+
+
+def of(fifo: str) -> int:
+    return os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+
+
+def ended(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
+
+
+def test_errors_do_not_end_before_the_output_is_read(shim: Make) -> None:
+    """containerd's CRI plugin gives a client that is attached to stdin no more output once stderr has ended."""
+    one = shim()
+    one.create()
+    one.start()
+    for number, reads in enumerate((True, False)):
+        stdin, out, err = one.fifo(f"in{number}"), one.fifo(f"out{number}"), one.fifo(f"err{number}")
+        stdout, stderr = of(out), of(err)
+        id = f"e{number}"
+        one.exec(id, "sh", "-c", "read line; echo oh >&2; echo got $line", stdin=stdin, stdout=out, stderr=err)
+        one.start(id)
+        with open(stdin, "wb") as client:
+            client.write(b"this\n")
+        assert one.wait(id) == 0
+        assert ended(stdout) and not ended(stderr)
+        assert os.read(stderr, 100) == b"oh\n"
+        if reads:
+            assert os.read(stdout, 100) == b"got this\n" and os.read(stdout, 100) == b""
+            end = time.monotonic() + SECONDS
+            while not ended(stderr):
+                assert time.monotonic() < end
+                time.sleep(0.001)
+        one.delete(id)                      # which lets it end whatever has been read
+        assert ended(stderr) and os.read(stderr, 100) == b""
+        for fd in (stdout, stderr):
+            os.close(fd)
 
 
 def test_a_log_file(shim: Make, place: Path) -> None:
