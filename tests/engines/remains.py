@@ -1,6 +1,7 @@
 """What of a container is still on the machine when an engine says that it is gone."""
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from tests.world import CGROUP, below, lines
 
 def of(id: str, folders: Iterable[Path]) -> list[str]:
     """Its folders and files below these folders, its cgroups, mounts, and processes that have its id as an argument."""
-    found = [path for top in (*folders, CGROUP) for path in below(top) if id in path.rpartition("/")[2]]
+    named = re.compile(rf"(?<![0-9a-z]){re.escape(id)}(?![0-9a-z])")     # a short one is part of many a hash
+    found = [path for top in (*folders, CGROUP) for path in below(top) if named.search(path.rpartition("/")[2])]
     found += [line for line in lines("/proc/mounts") if f"/{id}/" in line]
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
