@@ -4,6 +4,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,10 @@ def test_the_options_may_name_a_cgroup(shim: Make, name: str) -> None:
         assert Path(f"/proc/{pid}/cgroup").read_text().splitlines()[-1] == f"0::/{name}"
         os.kill(pid, 9)
         one.gone(pid)
+        end = time.monotonic() + SECONDS
+        while "populated 1" in (world.CGROUP / name / "cgroup.events").read_text():      # its worker ends after it
+            assert time.monotonic() < end
+            time.sleep(0.001)
     finally:
         one.address = first
         (world.CGROUP / name).rmdir()
