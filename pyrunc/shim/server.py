@@ -43,12 +43,17 @@ def serve(listener: _socket.socket, path: str, namespace: str, ttrpc_address: st
     loop = Loop()
     publisher = Publisher(loop, ttrpc_address, namespace, program)
 
+    leaving: list[bool] = []
+
     def shutdown() -> None:
+        if leaving:                                    # by now the path may be another's
+            return
+        leaving.append(True)
         try:
-            posix.unlink(path)
+            posix.unlink(path)                         # before the answer: the next `start` shall not find us
         except FileNotFoundError:
             pass
-        publisher.flush(loop.stop)
+        loop.later(0.0, lambda: publisher.flush(loop.stop))     # after it
 
     timers: list[Timer] = []
 

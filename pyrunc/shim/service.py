@@ -316,7 +316,7 @@ class Service:
     def shut_down(self, request: api.ShutdownRequest, call: Call) -> Protobuf:
         """End, unless a container is left."""
         if not self.tasks and not self.creating:
-            self.loop.later(0.0, self.shutdown)        # after the answer
+            self.shutdown()
         return Empty()
 
     # ---- ends -------------------------------------------------------------------------------------------

@@ -62,8 +62,8 @@ def test_run_exec_and_exit_codes(containerd: Containerd, name: str) -> None:
     done = run(containerd, name, "echo", "hello", flags=("--rm",))
     assert (done.status, done.stdout) == (0, "hello\n"), done.stderr
     assert run(containerd, name, "sh", "-c", "exit 7", flags=("--rm",)).status == 7
-    run(containerd, name, "sleep", "1000", flags=("-d",))
-    assert containerd.task_status(name) == "RUNNING"
+    done = run(containerd, name, "sleep", "1000", flags=("-d",))
+    assert done.status == 0 and containerd.task_status(name) == "RUNNING", done
     assert containerd.ok("task", "exec", "--exec-id", "e", name, "echo", "there") == "there\n"
     assert containerd.ctr("task", "exec", "--exec-id", "f", name, "sh", "-c", "exit 9").status == 9
     assert "pyrunc-zygote" in shims().values()

@@ -279,6 +279,18 @@ def test_containers_of_a_pod_share_a_shim(shim: Make, place: Path, name: str) ->
     assert first.state().status == api.Status.CREATED
 
 
+def test_the_next_start_does_not_find_a_shim_that_leaves(shim: Make) -> None:
+    """`ctr run` of one name again and again: the new container would be asked of a shim that is about to end."""
+    one = shim()
+    left = one.pid
+    one.shutdown()
+    assert not Path(one.address.removeprefix("unix://")).exists()       # when it answers
+    one.address = one.command("start").decode()
+    assert one.pid != left
+    one.gone(left)
+    assert one.create() and one.delete().pid                # nor has it taken the new one's socket along
+
+
 # ---- what goes wrong ----------------------------------------------------------------------------------------------
 def test_a_shim_that_is_killed_is_cleaned_up_after(shim: Make, name: str) -> None:
     one = shim()
