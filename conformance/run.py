@@ -33,9 +33,17 @@ def judge(case: Case, trial: Trial) -> tuple[str, str]:
     return HOLDS, ""
 
 
+def _ignore_none() -> None:
+    """Have runtimes ignore no signal, as they would below nohup. What Python ignores itself, it does not hand on."""
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _inside(case: Case, program: Program, place: Path, id: str, limit: float) -> Result:
     """The case, and the removal of what it made, in the process of its own that this is called in."""
     patience.stretch(limit)
+    _ignore_none()
     rootless = case.profile == "rootless"
     if not os.geteuid():
         isolation.enter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -236,6 +237,18 @@ def test_a_runtime_that_does_nothing_fails(tmp_path: Path) -> None:
              ElementTree.parse(tmp_path / "junit").iter("testcase")}
     assert kinds == {"runtime_md.start_without_an_id": ["failure"], "config_md.hostname": ["failure"],
                      "features_md.versions": ["skipped"]}
+
+
+def test_runtimes_ignore_no_signal_that_the_caller_ignores(tmp_path: Path) -> None:
+    """As nohup does: a runtime may hand it on to its containers."""
+    fake = tmp_path / "fake"
+    fake.write_text("#!/bin/sh\ngrep SigIgn /proc/$$/status >&2\nexit 1\n")
+    fake.chmod(0o755)
+    subprocess.run(["sh", "-c", "trap '' HUP USR1; exec \"$@\"", "sh", sys.executable, "-m", "conformance", "--runtime",
+                    f"it={fake}", "--select", "config_md.hostname", "--json", tmp_path / "json"],
+                   cwd=CHECKOUT, capture_output=True, check=False, timeout=100)
+    [result] = json.loads((tmp_path / "json").read_text())["results"]["it"]
+    assert set(re.findall(r"SigIgn:\s*(\w+)", result["log"])) == {"0" * 16}
 
 
 def test_a_runtime_that_hangs_is_out_of_time(tmp_path: Path) -> None:
