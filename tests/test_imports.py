@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc._native import freeze
 from tests import bundles, runtimes
 from tests.bundles import docker_like
 from tests.runtimes import Runtime
@@ -43,9 +44,10 @@ ALLOWED = {
 
 DRIVER = """#!{python} -IS
 import sys
-began = set(sys.modules) | {{"__future__"}}
 sys.path[:0] = {path!r}
+began = set(sys.modules) | {{"__future__"}}
 from pyrunc.cli.main import main
+{before}
 status = main(sys.argv[1:])
 import posix
 held = "\\n".join(sorted(set(sys.modules) - began))
@@ -56,12 +58,23 @@ posix._exit(status)
 """
 
 
+#: What a program with a snapshot has done before it begins.
+SNAPSHOT = f"""
+for module in {freeze.SNAPSHOT}:
+    __import__(module)
+sys.modules["pyrunc.cli.warm"].warm()
+began = set(sys.modules)
+"""
+
+
 @pytest.fixture
-def driver(private_world: None, place: Path) -> Iterator[Runtime]:
-    """A runtime that writes down what it has imported, each command into a file of its name."""
+def driver(private_world: None, place: Path, request: pytest.FixtureRequest) -> Iterator[Runtime]:
+    """A runtime that writes down what it has imported, each command into a file of its name. The fixture's parameter is
+    what it does before."""
     script = place / "driver"
     path = [str(Path(__file__).parent.parent), sysconfig.get_path("platlib")]
-    script.write_text(DRIVER.format(python=Path(sys.executable).resolve(), path=path, out=str(place)))
+    script.write_text(DRIVER.format(python=Path(sys.executable).resolve(), path=path, out=str(place),
+                                    before=getattr(request, "param", "")))
     script.chmod(0o755)
     runtime = Runtime(str(script), place / "state")
     yield runtime
@@ -94,6 +107,15 @@ def test_each_command_imports_what_it_may(driver: Runtime, place: Path, name: st
         if extra:
             too_much[command] = extra
     assert not too_much
+
+
+@pytest.mark.parametrize("driver", [SNAPSHOT], indirect=True)
+def test_nothing_is_imported_that_a_snapshot_can_have(driver: Runtime, place: Path, name: str) -> None:
+    """An import there writes to 50 pages that no command else writes to."""
+    live(driver, place, name)
+    late = {command: [module for module in (place / f"{command}.modules").read_text().split()
+                      if module.startswith("pyrunc.") or module in sys.builtin_module_names] for command in ALLOWED}
+    assert not any(late.values()), late
 
 
 #: The libraries that a command may open besides the C library's; the native module is in the program.

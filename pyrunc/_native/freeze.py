@@ -50,7 +50,7 @@ SNAPSHOT = (*TOGETHER, *CREATE, "pyrunc.steps.join", "pyrunc.cli.foreground", "p
             "pyrunc.cli.kill", "pyrunc.cli.delete", "pyrunc.cli.list", "pyrunc.cli.output",
             "pyrunc.cli.version", "pyrunc.cli.features", "pyrunc.cli.checkpoint", "pyrunc.cgroups.systemd.unit",
             "pyrunc.steps.intel_rdt", "pyrunc.formats.json_text", "pyrunc.cli.tracing", "pyrunc.engine.trace",
-            "pyrunc.cli.warm")
+            "pyrunc.kernel.waiting", "pyrunc.cli.warm")
 #: What CPython itself imports from files when it completes its start.
 STDLIB = ("__init__.py", "aliases.py", "utf_8.py")
 

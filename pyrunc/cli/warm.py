@@ -9,6 +9,7 @@ from __future__ import annotations
 import _signal
 import gc
 import posix
+import sys
 
 from .. import plan
 from ..config.check import check
@@ -44,6 +45,8 @@ NOBODY = (1 << 22) + 1
 
 def warm() -> None:
     """Raises what is wrong: then no snapshot is made."""
+    if "fcntl" in sys.builtin_module_names:  # (of a file it cannot be in the snapshot)
+        __import__("fcntl")
     stderr = posix.dup(2)
     silent = posix.open("/dev/null", posix.O_WRONLY | posix.O_CLOEXEC)
     posix.dup2(silent, 2)                    # commands tell of a container that is not there
