@@ -42,10 +42,12 @@ def loads(data: bytes, document: str = "config.json", limit: int = MAX_SIZE) -> 
 def read_all(fd: int, limit: int = MAX_SIZE) -> bytes:
     """What a descriptor has to read, be it a pipe's or a device's; of more than limit bytes limit + 1, for loads() to
     refuse."""
-    parts, left = [], limit + 1
-    while left and (part := posix.read(fd, min(left, 1 << 20))):
+    parts, left, most = [], limit + 1, 1 << 15     # of more the C library would ask the kernel, and give it back
+    while left and (part := posix.read(fd, min(left, most))):
         parts.append(part)
         left -= len(part)
+        if len(part) == most:
+            most = 1 << 20
     return b"".join(parts)
 
 
