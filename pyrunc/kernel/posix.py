@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 AT_FDCWD = -100
 O_CLOEXEC = posix.O_CLOEXEC
+#: st_nlink of a directory in cgroupfs: its own entry, and "." in it; each subdirectory's ".." is one more.
+NO_SUBDIRECTORY = 2
 
 
 def lines(text: str) -> list[str]:
@@ -184,7 +186,9 @@ class PosixKernel:
         posix.removexattr(fd, name)
 
     def subdirectories(self, fd: int) -> list[str]:
-        """The names of the directories in a directory, links not followed."""
+        """The names of the directories in a directory of cgroupfs, which counts them: the most have none."""
+        if posix.fstat(fd).st_nlink == NO_SUBDIRECTORY:
+            return []
         with posix.scandir(fd) as entries:
             return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
