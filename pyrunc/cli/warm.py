@@ -10,23 +10,31 @@ import _signal
 import gc
 import posix
 import sys
+from sys import byteorder
 
 from .. import plan
 from ..config.check import check
 from ..config.example import example
 from ..config.load import loads
 from ..engine.facts import Facts
+from ..engine.observer import LogLines
+from ..engine.run import execute
 from ..engine.step import Barrier
 from ..errors import PyruncError
 from ..formats.json_text import dumps
 from ..host import Host
-from ..kernel.page import Page
+from ..kernel import small_file
+from ..kernel.own_files import check_owner, open_directory
+from ..kernel.page import PHASE_EXEC, Page
 from ..kernel.recorder import Recorder
 from ..kernel.stopping import STOPPING
+from ..log import Log
 from ..options import Options
 from ..request import Request
 from ..state.container import Container
+from ..state.intact import check as check_record
 from ..state.intent import intent
+from ..state.process_id import parse_stat
 from .main import main
 
 TYPE_CHECKING = False
@@ -69,9 +77,11 @@ def _once() -> None:
     joining = Options(id="ID", bundle=NOWHERE, root=NOWHERE, joins=True, init_pid=NOBODY)
     state = {**intent(Request(config, options, Host())), "pid": NOBODY, "start_time": 1}
     container = Container(NOWHERE, "ID", state, True)
-    for made in (plan.create(config, options, Host()), plan.exec(config, joining, Host(), state), plan.start(container),
-                 plan.kill(container, 9, False), plan.delete(container)):
+    for made in (plan.create(config, options, Host()), plan.exec(config, joining, Host(), state)):
         _pretend(made)
+    for made in (plan.start(container), plan.kill(container, 9, False), plan.delete(container)):
+        _run(made)
+    _look(container)
     for command in ("state", "kill", "start", "delete"):
         main(["--root", NOWHERE, command, "ID"])
 
@@ -95,3 +105,33 @@ def _pretend(made: Plan) -> None:
                 step.apply(kernel, facts)
             except (OSError, PyruncError):
                 pass
+
+
+class Unwritten(Recorder):
+    """Has no cgroup, and a journal that says that the program runs."""
+
+    def read(self, fd: int, limit: int) -> bytes:
+        super().read(fd, limit)
+        return b"".join(number.to_bytes(4, byteorder) for number in (0, 1, 1, 0, 0, PHASE_EXEC, 0, 0, 0))
+
+
+def _run(made: Plan) -> None:
+    """Let the engine run a plan that is the runtime's alone."""
+    try:
+        execute(made, Unwritten(), [LogLines(Log())])
+    except (OSError, PyruncError):
+        pass
+
+
+def _look(container: Container) -> None:
+    """What commands do before there is a plan, and `state` instead of one, with what they would have read."""
+    record = container.state
+    check_record(loads(dumps(record).encode(), "", 1 << 20), "ID", "", True)
+    container.status()
+    dumps(container.described(), 2)
+    parse_stat(small_file.read("/proc/self/stat"))
+    try:
+        posix.close(open_directory("/proc", "self"))
+    except (OSError, PyruncError):           # (it is a link)
+        pass
+    check_owner("", posix.stat_result((0o100600, 1, 1, 1, posix.geteuid(), 0, 0, 0, 0, 0)))
