@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 COMPILE = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers",
            "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
 #: The minor numbers of CPython 3 whose core can be started alone (interpreter.c; tests/launcher).
-QUICK = (11, 13, 14)
+QUICK = (11, 12, 13, 14)
 #: What a snapshot is made and taken by, and the functions that it comes before.
 SNAPSHOT = ("snapshot.c", "snapshot_memory.c", "snapshot_layout.c", "snapshot_write.c", "interpreter_snapshot.c")
 WRAPPED = ("malloc", "calloc", "realloc", "free", "aligned_alloc", "pthread_key_create", "pthread_key_delete",

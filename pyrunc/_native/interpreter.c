@@ -241,6 +241,8 @@ static PyObject *find_spec(PyObject *self, PyObject *args)
     if (importlib)
         spec = simple(importlib, name);
     Py_XDECREF(importlib);
+    if (!spec && !PyErr_Occurred() && owner == NOBODY)
+        return PyErr_Format(PyExc_ImportError, "%U lies in a file, and so cannot be in a snapshot", name);
     if (spec || PyErr_Occurred() || complete())
         return spec;
     path = path_now(name, path);
