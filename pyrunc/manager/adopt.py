@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PyruncError
 from ..state.container import Container as State
-from . import restart
+from . import lost, restart
 from .container import Container
 from .directory import Record
 from .handlers import Handler
@@ -107,7 +107,7 @@ async def _ended(container: Container, status: str, told: Told) -> None:
         manager.forget(container)
         return
     if record.phase in ("creating", *ALIVE):
-        found = manager.directory.exit(record)
+        found = manager.directory.exit(record) or await _word(manager, record)
         exit = Exit.of(found[0], found[1] / 1e9) if found else Exit(None, time=time.time(), lost=True)
         if record.phase == "creating":                           # of a restart
             exit = record.exit or Exit(255, time=time.time())
@@ -132,6 +132,15 @@ async def _ended(container: Container, status: str, told: Told) -> None:
         manager.forget(container)
     if record.exit is not None and not container.over.done():
         container.over.set_result(record.exit)
+
+
+async def _word(manager: Manager, record: Record) -> tuple[int, int] | None:
+    """The keeper's word on its end that is still to come: the init has ended, and the keeper is not yet there."""
+    if record.phase == "creating" or not manager.connection.connected:
+        return None
+    await lost.reaped(record.pid)
+    await manager.connection.working()                           # what it has reaped it writes down before it answers
+    return manager.directory.exit(record)
 
 
 def _pidfd(manager: Manager, record: Record, pid: int) -> int:

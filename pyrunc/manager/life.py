@@ -267,12 +267,17 @@ class Life:
 
     async def _watch(self) -> None:
         """The end of an adopted container: from the keeper, if that has made it, else from the kernel."""
-        told = self.manager.connection.expect(self.record.pid) if self.manager.connection.connected else None
+        connection = self.manager.connection
+        told = connection.expect(self.record.pid) if connection.connected else None
         await lost.ended(self._pidfd)
         now = time.time()
+        await lost.reaped(self.record.pid)
+        with suppress(PyruncError):                  # a keeper that has reaped it writes that down before it answers
+            await connection.working()
         for pause in lost.LOOKS:
             await asyncio.sleep(pause)
-            found = told.result() if told is not None and told.done() else self.manager.directory.exit(self.record)
+            found = (told.result() if told is not None and told.done() else None) \
+                or self.manager.directory.exit(self.record)
             if found is not None:
                 return self._over(Exit.of(found[0], found[1] / 1e9))
             status = lost.status_of(self._pidfd)

@@ -17,7 +17,9 @@ from .values import Exit
 #: include/uapi/linux/pidfd.h: _IOWR(0xFF, 11, struct pidfd_info), 64 bytes in its first version.
 PIDFD_GET_INFO = 3 << 30 | 64 << 16 | 0xFF << 8 | 11
 PIDFD_INFO_EXIT = 1 << 3
-#: Seconds between two looks, while whoever is the parent reaps it.
+#: What a keeper calls itself (cli/keeper.py), and seconds in which it reaps a process that has ended, on any machine.
+KEEPER, REAPING = "pyrunc-keeper", 30.0
+#: Seconds between two looks, while whoever has reaped it says so.
 LOOKS = (0.0, 0.001, 0.005, 0.02, 0.1, 0.3, 0.6)
 
 
@@ -45,6 +47,26 @@ async def ended(pidfd: int) -> None:
     finally:
         with suppress(ValueError):
             loop.remove_reader(pidfd)
+
+
+async def reaped(pid: int) -> None:
+    """Wait until the keeper has asked how it ended, if that is its parent: nobody else can know before. A busy keeper
+    may take its time. Any other parent may never ask."""
+    end, pause = time.monotonic() + REAPING, 0.0
+    while _left_to_a_keeper(pid) and time.monotonic() < end:
+        await asyncio.sleep(pause)
+        pause = min(pause + 0.002, 0.05)
+
+
+def _left_to_a_keeper(pid: int) -> bool:
+    """Whether it has ended, and a keeper has not reaped it yet."""
+    try:
+        with open(f"/proc/{pid}/stat", errors="surrogateescape") as file:
+            state, parent = file.read().rpartition(") ")[2].split()[:2]
+        with open(f"/proc/{parent}/comm") as file:
+            return state == "Z" and file.read().rstrip() == KEEPER
+    except OSError:
+        return False
 
 
 async def exit_of(pidfd: int) -> Exit:

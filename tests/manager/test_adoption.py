@@ -18,11 +18,13 @@ from pathlib import Path
 import pytest
 
 import pyrunc
+from pyrunc.cli.keeper import NAME
 from pyrunc.library import program
-from pyrunc.manager import Exit, Log, Manager, Stdio
+from pyrunc.manager import Exit, Log, Manager, Stdio, lost
 from pyrunc.manager.directory import FIXED, MOVING, Record, text_of
 from pyrunc.manager.plain import load
 from tests import bundles
+from tests.bench.manager import keeper_of
 from tests.bundles import docker_like
 from tests.manager.conftest import config_of, end_keeper, remove_all, running, until
 
@@ -71,6 +73,49 @@ async def test_what_ended_meanwhile_has_its_exact_status(places: tuple[str, Path
     async with Manager(*places) as three:            # and it is told once
         assert three.containers() == []
         assert [event.kind for event in three.journal._kept] == ["created", "started", "exited", "deleted"]
+
+
+def zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+
+
+async def ends_while_the_keeper_is_busy(places: tuple[str, Path], rootfs: Path, pid: int) -> None:
+    """For longer than anyone would look for the keeper's word."""
+    keeper = keeper_of(places[1])
+    os.kill(keeper, signal.SIGSTOP)
+    (rootfs / "go").touch()
+    await until(lambda: zombie(pid))
+    asyncio.get_running_loop().call_later(2.5, os.kill, keeper, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("moment", ["before it is found", "after"])
+async def test_a_busy_keeper_is_waited_for(places: tuple[str, Path], by: str, rootfs: Path, name: str, moment: str,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """The init has ended, and the keeper has not reaped it yet: nobody can know its status, but somebody will."""
+    assert lost.KEEPER == NAME
+    script = "while ! test -e /go; do sleep 0.05; done; exit 42"
+    async with Manager(*places) as one:
+        pid = (await running(one, name, rootfs, "sh", "-c", script, handler=by)).pid
+    two = Manager(*places)
+    if moment == "before it is found":
+        from pyrunc.manager.connection import Connection
+        asked = Connection.working
+
+        async def working(connection: Connection) -> set[str]:
+            found = await asked(connection)
+            if not (rootfs / "go").exists():
+                await ends_while_the_keeper_is_busy(places, rootfs, pid)
+            return found
+        monkeypatch.setattr(Connection, "working", working)
+    async with two:
+        try:
+            if moment == "after":
+                await ends_while_the_keeper_is_busy(places, rootfs, pid)
+            exit = await two.get(name).wait(20)
+            assert (exit.status, exit.lost) == (42, False)
+            assert [event.kind for event in two.journal._kept] == ["created", "started", "exited"]
+        finally:
+            await remove_all(two)
 
 
 async def test_the_log_is_read_on(places: tuple[str, Path], rootfs: Path, name: str) -> None:
@@ -183,8 +228,6 @@ async def test_the_keeper_is_killed(places: tuple[str, Path], by: str, rootfs: P
 VICTIM = """
 import asyncio, sys
 from pyrunc.manager import Manager
-from pyrunc.manager.directory import FIXED, MOVING, Record, text_of
-from pyrunc.manager.plain import load
 from tests.bundles import docker_like
 root, directory, rootfs, name = sys.argv[1:]
 async def life(m, number):
