@@ -24,6 +24,8 @@ LIFE = ["created", "started", "exited", "deleted"]
 #: KiB by which a process may be larger than half-way: what fifty at once need at most has its size by then. Of 20,000
 #: the rest is 10,000, so that would be fifty bytes each. And KiB of an event, while more are kept than there were.
 LARGER, EVENT = 512, 1
+#: Rounds of 25 lives alone and as many beside creates that hang.
+ROUNDS = max(4, min(40, COUNT // 100))
 #: Seconds in which workers that have nothing to do are gone, and to spare (keeper/nursery.py: IDLE).
 SETTLED = 10.0
 
@@ -123,7 +125,7 @@ def dead_file_system(place: Path) -> Iterator[Path]:
         world.unmount(place)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(180 + 30 * ROUNDS)
 @pytest.mark.parametrize("where", ["hooks", "a dead file system"])
 async def test_creates_that_hang_hold_up_no_others(m: Manager, rootfs: Path, place: Path, name: str,
                                                    where: str) -> None:
@@ -140,8 +142,6 @@ async def test_creates_that_hang_hold_up_no_others(m: Manager, rootfs: Path, pla
 
 async def beside_hanging(m: Manager, rootfs: Path, name: str, hanging: Config) -> None:
     """Lives alone, and lives beside ten creates of that config."""
-    rounds = max(4, COUNT // 100)
-
     async def lives(word: str) -> list[float]:
         times = []
         for number in range(25):
@@ -154,7 +154,7 @@ async def beside_hanging(m: Manager, rootfs: Path, name: str, hanging: Config) -
     await lives("warm")
     alone: list[float] = []
     beside: list[float] = []
-    for part in range(rounds):
+    for part in range(ROUNDS):
         alone += await lives(f"alone{part}")
         hung = [asyncio.ensure_future(m.create(f"{name}-hung{part}-{one}", hanging, stdio=QUIET)) for one in range(10)]
         await asyncio.sleep(1.2)                     # they are at their hooks
