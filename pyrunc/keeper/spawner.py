@@ -7,11 +7,13 @@ is put back; a worker whose operation failed, or whose namespaces or CPUs are no
 from __future__ import annotations
 
 import _socket
+import gc
 import posix
 
 from .._native import ffi, lib
 from ..errors import strerror
 from ..kernel.page import Page
+from ..kernel.posix import PosixKernel
 from . import errors, prepared
 from .channel import Channel
 from .operations import Told
@@ -27,18 +29,25 @@ if TYPE_CHECKING:
 
 #: Operations of whose failures a report is kept.
 KEPT = ("create", "start", "exec", "restore")
-#: Operations after which a worker ends however well it does.
-MOST = 1000
+#: Operations after which a worker ends however well it does, and between two collections of garbage: what is left of a
+#: plan refers to itself. Python's own collector would come in the middle of one, and in the init, which would copy each
+#: page that is looked at.
+MOST, TIDY = 1000, 20
 #: Its descriptors besides the standard ones: the channel, and what takes the place of a process's streams.
 CHANNEL, NULL, FREE = 3, 4, 5
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid_for_children", "time_for_children", "user", "uts")
 
 
 class Unmapping(Told):
-    """What plans have to say; and the page of each is unmapped when it is over."""
+    """What plans have to say; and the page of each is unmapped when it is over.
+
+    whole   one has had a kernel that can change this process's namespaces
+    """
+    whole = False
 
     def after_plan(self, run: Engine) -> None:
         super().after_plan(run)
+        self.whole = self.whole or type(run.kernel) is not PosixKernel
         page, run.facts.page = run.facts.page, None
         if not isinstance(page, Page):                    # (its own word for its size is not to be trusted)
             lib.pr_page_unmap(page, len(run.steps))
@@ -66,6 +75,7 @@ def serve(channel: Channel, operations: Mapping[str, Operation], early: bool = F
     The parent adopts what is made (Options.heir), so that it learns of every end whatever becomes of this process.
     early   nothing is asked for yet, so a look at the host costs no time
     """
+    gc.disable()
     channel = keep_only(channel)
     heir, before = posix.getppid(), own()
     if early:
@@ -77,11 +87,13 @@ def serve(channel: Channel, operations: Mapping[str, Operation], early: bool = F
         request, fds = received
         told = Unmapping(request.get("traced", False))
         message, given = answer_of(operations[request["operation"]], {**request, "heir": heir}, fds, told)
-        spent = number == MOST or "error" in message or own() != before
+        spent = number == MOST or "error" in message or (told.whole and own() != before)
         channel.send({**message, "spent": spent}, given)
         if spent:
             return
         put_back()
+        if not number % TIDY:
+            gc.collect()
 
 
 def keep_only(channel: Channel) -> Channel:

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from .plain import Unfit, dump, load
 from .values import Exit, Health, Restart, Stdio, Stop, Watch
 
 VERSION = 1
-#: Fields of a record that stay as they were made, and those that change with the container's life.
-FIXED = ("id", "handler", "bundle", "version", "labels", "stdio", "restart", "health", "stop", "watch", "systemd",
-         "trace")
+#: Fields of a record that stay as they were made, of which some are policies, and those that change with its life.
+PLAIN, POLICIES = ("id", "handler", "bundle", "version", "labels", "systemd", "trace"), (
+    "stdio", "restart", "health", "stop", "watch")
 MOVING = ("phase", "life", "pid", "pid_start", "created", "started", "exit", "restarts", "in_a_row",
           "stopped_on_purpose")
 
@@ -58,7 +58,7 @@ class Record:
     systemd: bool = False
     #: the records of the steps of its operations are kept
     trace: bool = False
-    # Of FIXED as JSON, once it was needed. No field, for it has no type here.
+    # What is fixed as JSON, once it was needed. No field, for it has no type here.
     fixed = ""
 
     def __post_init__(self) -> None:
@@ -102,7 +102,7 @@ class Directory:
     def make(self, id: str, config: dict[str, Any]) -> None:
         """A folder for a container; StateError when there is one."""
         try:
-            self.of(id).mkdir(mode=0o700)
+            os.mkdir(f"{self.path}/containers/{id}", 0o700)
         except FileExistsError:
             raise StateError(f"container with id {id} already exists") from None
         place(f"{self.path}/containers/{id}/config.json", json.dumps(config))      # no record yet: nothing to replace
@@ -160,17 +160,15 @@ class Directory:
 def text_of(record: Record) -> str:
     """A record as JSON. What does not change while it is kept is written once (Record.fixed)."""
     if not record.fixed:
-        record.fixed = ", ".join(f'"{name}": {_text(getattr(record, name))}' for name in FIXED)
+        plain = json.dumps({name: getattr(record, name) for name in PLAIN})
+        record.fixed = ", ".join([plain[1:-1], *(f'"{name}": {_text(getattr(record, name))}' for name in POLICIES)])
     moving = {name: getattr(record, name) for name in MOVING}
     moving["exit"] = None if record.exit is None else dump(record.exit)
     return f"{json.dumps(moving)[:-1]}, {record.fixed}}}"
 
 
-def _text(value: Any) -> str:
-    """A value as JSON. Most containers have the same policies, which are values that never change."""
-    if not is_dataclass(value):
-        return json.dumps(value)
-    policy: Any = value
+def _text(policy: Any) -> str:
+    """A policy as JSON. Most containers have the same ones, which are values that never change."""
     try:
         return _of_policy(policy)
     except TypeError:                                    # a caller has given it a list, which has no hash

@@ -21,7 +21,7 @@ import pyrunc
 from pyrunc.cli.keeper import NAME
 from pyrunc.library import program
 from pyrunc.manager import Exit, Log, Manager, Stdio, lost
-from pyrunc.manager.directory import FIXED, MOVING, Record, text_of
+from pyrunc.manager.directory import MOVING, PLAIN, POLICIES, Record, text_of
 from pyrunc.manager.plain import load
 from tests import bundles
 from tests.bench.manager import keeper_of
@@ -294,7 +294,7 @@ async def test_many_are_found_quickly(places: tuple[str, Path], rootfs: Path, na
 def test_every_field_of_a_record_is_kept() -> None:
     """What changes, and what does not, are written apart."""
     record = Record("a", "runc", "/b", labels={"x": "y"}, phase="stopped", life=3, exit=Exit(7, time=1.5), restarts=2)
-    assert sorted((*FIXED, *MOVING)) == sorted(field.name for field in dataclasses.fields(Record))
+    assert sorted((*PLAIN, *POLICIES, *MOVING)) == sorted(field.name for field in dataclasses.fields(Record))
     for phase in ("stopped", "restarting"):
         record.phase = phase
         assert load(Record, json.loads(text_of(record))) == record
