@@ -77,6 +77,7 @@ def test_no_port_for_others(text: str) -> None:
         port(text)
 
 
+@pytest.mark.timeout(300)                            # under load a browser takes its time
 async def test_in_a_browser(m: Manager, path: Path, c: Client, place: Path, rootfs: Path, name: str) -> None:
     busy = "i=0; while :; do i=$((i+1)); [ $((i % 200000)) = 0 ] && echo \"<b>line $i</b>\"; done"
     await c.create(f"{name}-busy", config=config_of(rootfs, "sh", "-c", busy), start=True, trace=True,
