@@ -28,7 +28,8 @@ PATIENCE = 10.0
 #: What runtimes say about a process that has ended, in their own words.
 OVER = ("process already finished", "process not found", "No such process", "container not running",
         "cannot exec in a stopped container", "is not running", "cannot signal", "no such process")
-MISSING = ("does not exist", "No such file or directory: `", "error opening file", "cannot stat")
+MISSING = ("does not exist", "No such file or directory: `", "error opening file", "cannot stat",
+           "cannot open directory")
 
 
 class Binary:
