@@ -94,6 +94,15 @@ def left(runtime: Runtime, name: str, folder: Path) -> Any:
     return status, found is not None, found or 0, sorted(path.name for path in folder.iterdir())
 
 
+def populated(name: str) -> bool:
+    """Whether the kernel still counts a process for the container's cgroup, one that is ending, say: it refuses a rmdir
+    then, and runc gives up after half a second."""
+    try:
+        return "populated 1" in (world.CGROUP / name / "cgroup.events").read_text()
+    except OSError:
+        return False
+
+
 def processes(name: str) -> int | None:
     """How many processes are in the container's cgroup; None without one."""
     try:
