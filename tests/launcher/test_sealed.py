@@ -237,14 +237,8 @@ GONE = "import os, sys; fd = os.open(sys.argv[1], os.O_RDONLY); os.unlink(sys.ar
 
 def test_another_program_in_its_place_is_executed_and_not_mapped(tmp_path: Path) -> None:
     """What lies at its path may be another one by then. Parts of that in the one that runs would be a crash."""
-    place = tmp_path / "bin"
-    place.mkdir()
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib/pyrunc").symlink_to(sysconfig.get_path("platlib"))
-    program = Path(sys.prefix, "bin/pyrunc")
-    running = place / "pyrunc"
-    for other in (place / "pyrunc (deleted)", running):         # so the kernel names a file that is gone
-        shutil.copy(program, other)
+    running = install_below(tmp_path)
+    shutil.copy(running, running.with_name("pyrunc (deleted)"))        # so the kernel names a file that is gone
     calls = Launcher(Path(sys.executable).resolve(), "").traced("-c", GONE, str(running), "run", calls="execveat,prctl")
     assert len(re.findall(r" execveat\(.* = 0", calls)) == 2 and "PR_SET_MM_MAP" not in calls, calls
 

@@ -19,7 +19,7 @@ from tests.runtimes import Runtime
 from . import bundles_of_cases
 from .cases import Case, all_cases
 from .differences import ALIKE_SINCE, DIFFERENCES, DIFFERENT_SINCE, Version, from_runc
-from .view import View, populated, processes, seen
+from .view import View, populated, seen
 
 
 def runc_version() -> Version:
@@ -64,7 +64,7 @@ class Side:
     def ended(self, name: str, seconds: float) -> None:
         """Wait until the container has no process, at most so long."""
         deadline = time.monotonic() + seconds
-        while (processes(name) or populated(name)) and time.monotonic() < deadline:
+        while populated(name) and time.monotonic() < deadline:
             world.children()
             time.sleep(0.02)
 
