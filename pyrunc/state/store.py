@@ -211,9 +211,13 @@ def read_count(root: str, id: str, name: str) -> int:
 
 
 def remove(root: str, id: str, kernel: PosixKernel) -> None:
-    """Remove the container's directory; what says that there was one goes last, so a killed remove can be resumed."""
+    """Remove the container's directory, so that a killed remove can be resumed, and reads as stopped until it is gone.
+
+    The intent goes before the state: alone it would say that a create is at work. What a delete reads of a container
+    with a state (its hooks, and how many of them have run) goes after the state.
+    """
     path = f"{root}/{id}"
-    last = (INTENT, LOCK)
+    last = (INTENT, STATE, CONFIG, POSTSTOP, LOCK)
     directory = kernel.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW)
     try:
         for name in (*(name for name in kernel.list_dir(directory) if name not in last), *last):

@@ -15,7 +15,7 @@ from pyrunc.engine.observer import LogLines
 from pyrunc.engine.run import execute
 from pyrunc.engine.step import Plan
 from pyrunc.engine.trace import TraceFile
-from pyrunc.errors import StateError
+from pyrunc.errors import StateError, StepError
 from pyrunc.kernel import posix as files
 from pyrunc.log import Log
 from pyrunc.runtime import delete as destroy
@@ -236,6 +236,31 @@ def test_a_delete_killed_anywhere_can_be_run_again(made: World) -> None:
     assert through
 
 
+@pytest.mark.parametrize("done", range(6))
+def test_a_remove_reads_as_stopped_until_it_is_gone_and_can_be_resumed(
+        made: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: int) -> None:
+    """With the intent alone it read as `creating`: another delete failed, and with force it killed the creator."""
+    said = tmp_path / "said"
+    directory = made.stopped("c", hooks={"poststop": [hook(tmp_path / "one", f"echo x >>{said}")]})
+    unlink, left = files.PosixKernel.unlink, [done]
+
+    def cut(kernel: files.PosixKernel, path: str, directory: int | None = None) -> None:
+        if left == [0]:
+            raise InterruptedError
+        left[0] -= 1
+        unlink(kernel, path, directory)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.PosixKernel, "unlink", cut)
+        with pytest.raises(StepError):
+            delete(made, "c")
+    names = {path.name for path in directory.iterdir()}
+    assert store.STATE in names or store.INTENT not in names
+    delete(made, "c")
+    assert list(made.root.iterdir()) == []
+    assert said.read_text() == "x\n"
+
+
 def test_two_at_once(made: World) -> None:
     for round in range(5):
         made.stopped(f"c{round}")
@@ -243,7 +268,7 @@ def test_two_at_once(made: World) -> None:
         both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         told = [process.communicate()[1] for process in both]
         assert sorted(process.returncode for process in both) in ([0, 0], [0, 1])
-        assert all("does not exist" in text for text, process in zip(told, both) if process.returncode)
+        assert all("does not exist" in text for text, process in zip(told, both) if process.returncode), told
         assert list(made.root.iterdir()) == []
 
 
