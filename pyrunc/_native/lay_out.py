@@ -25,7 +25,7 @@ LARGEST = 16 << 10
 HEAD, PAGE = 16, 4096
 #: The zones (snapshot.h): what the first of these writes to, what else the second does, and so on. "child" is what a
 #: process of the container writes, before it becomes that.
-ZONES = ("state", "kill", "start", "delete", "exec", "create", "child", "features", "--version")
+ZONES = ("state", "kill", "start", "delete", "exec", "create", "run", "child", "features", "--version")
 REST = len(ZONES)
 #: What the file begins with: the room of each zone.
 HEADER = struct.Struct(f"={REST}Q")
@@ -78,12 +78,13 @@ def touched(program: Any, words: Sequence[str]) -> tuple[int, dict[int, int], di
 
 def try_commands(program: Any, zones: dict[str, dict[int, int]]) -> int:
     """A container's life; what it writes to is added. The status of its creation."""
-    name = f"layout-{os.getpid()}"
+    name, bundle = f"layout-{os.getpid()}", str(program.bundle)
     statuses = []
     try:
-        for words in (["create", "--bundle", str(program.bundle), "--pid-file", str(program.place / "pid"), name],
+        for words in (["create", "--bundle", bundle, "--pid-file", str(program.place / "pid"), name],
                       ["state", name], ["start", name], ["state", name], ["exec", name, "/bin/sh", "-c", "exit 3"],
-                      ["exec", name, "/bin/sh"], ["kill", name, "KILL"], ["delete", name], ["features"], ["--version"]):
+                      ["exec", name, "/bin/sh"], ["kill", name, "KILL"], ["delete", name],
+                      ["run", "--bundle", bundle, "--config", str(program.short()), name], ["features"], ["--version"]):
             status, own, child = touched(program, words)
             zones[words[0]].update(own)
             zones["child"].update(child)

@@ -51,7 +51,7 @@ void snapshot_begin(const char *layout);
 #define SPREAD "--spread"
 
 /* Blocks that commands write to lie together, those of the same commands in the same zone; the last is for the rest. */
-enum { ZONES = 10, REST = ZONES - 1 };
+enum { ZONES = 11, REST = ZONES - 1 };
 /* What is before each block: its size, the list of free ones that it goes to, and how many were taken before it. */
 struct snapshot_block { uint64_t size; uint32_t list, number; };
 /* Reads a layout: the room of each zone but the last goes to room, in bytes. Dies with a message. */

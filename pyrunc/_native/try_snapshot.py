@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,9 +54,12 @@ def configuration(rootfs: Path) -> dict[str, Any]:
 
 
 def library(place: Path) -> None:
-    """The package, for a program in place/bin: nothing else is needed for these commands."""
+    """The package, for a program in place/bin, and what it compiles filters with: nothing else is needed."""
     place.mkdir(parents=True)
     (place / "pyrunc").symlink_to(TREE / "pyrunc")
+    backend = find_spec("_cffi_backend")
+    if backend and backend.origin:
+        (place / Path(backend.origin).name).symlink_to(backend.origin)
 
 
 class Program:
@@ -82,6 +86,14 @@ class Program:
                                     timeout=TIMEOUT, check=False, pass_fds=keep).returncode
             output.seek(0)
             return status, output.read()
+
+    def short(self) -> Path:
+        """A configuration of a container that ends by itself."""
+        config = json.loads((self.bundle / "config.json").read_text())
+        config["process"]["args"] = ["/bin/sh", "-c", "exit 3"]
+        path = self.place / "short.json"
+        path.write_text(json.dumps(config))
+        return path
 
     def simple(self) -> list[Any]:
         """What commands say that make no container."""

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pyrunc._native.build_launcher import WRITES, write_snapshot
-from pyrunc._native.lay_out import HEADER
+from pyrunc._native.lay_out import HEADER, like_an_engines
+from pyrunc._native.try_snapshot import Program
 from tests import bundles
 from tests.bundles import docker_like
 from tests.runtimes import Runtime
@@ -183,6 +184,19 @@ def test_what_commands_write_to_lies_together(ours: Launcher, tmp_path: Path) ->
         words = ["--root", str(tmp_path), *words]
         # 48 to 58 pages fewer were seen, of some 330 of which most are the program's own in any layout
         assert copied_pages(ours.path, *words) <= copied_pages(apart, *words) - 30
+
+
+def test_the_container_that_a_layout_is_learnt_from_lives(ours: Launcher, private_world: None, place: Path) -> None:
+    """One of an engine's kind, with a filter. What fails in a build tells of fewer objects, and of nothing else."""
+    program = Program(ours.path, place / "engine", like_an_engines)
+    bundle = str(program.bundle)
+    try:
+        assert program("create", "--bundle", bundle, "made") == (0, "")
+        assert program("start", "made") == (0, "")
+        assert program("exec", "made", "/bin/sh", "-c", "exit 3") == (3, "")
+    finally:
+        assert program("delete", "--force", "made") == (0, "")
+    assert program("run", "--bundle", bundle, "--config", str(program.short()), "run") == (3, "")
 
 
 def test_a_layout_of_other_sources_costs_time_only(toys: tuple[Launcher, Path], toy: Launcher, tmp_path: Path) -> None:
