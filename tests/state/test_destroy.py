@@ -244,7 +244,7 @@ def test_a_remove_reads_as_stopped_until_it_is_gone_and_can_be_resumed(
     directory = made.stopped("c", hooks={"poststop": [hook(tmp_path / "one", f"echo x >>{said}")]})
     unlink, left = files.PosixKernel.unlink, [done]
 
-    def cut(kernel: files.PosixKernel, path: str, directory: int | None = None) -> None:
+    def cut(kernel: files.PosixKernel, path: str, directory: int = files.AT_FDCWD) -> None:
         if left == [0]:
             raise InterruptedError
         left[0] -= 1
