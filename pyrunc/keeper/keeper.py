@@ -56,7 +56,7 @@ class Keeper:
     def _ready(self, events: int) -> None:
         if events & WRITE:
             self._flush()
-        if events & ~WRITE:
+        if events & ~WRITE and self.channel.fileno() >= 0:     # it may just have been found closed
             received = self.channel.receive()
             if received is None:
                 self._closed()

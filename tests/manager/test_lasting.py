@@ -79,3 +79,41 @@ def test_who_goes_away_in_the_middle(unread: str) -> None:
     done = subprocess.run([sys.executable, "-c", TELLS, unread], capture_output=True, text=True, timeout=60,
                           check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+#: One that lasts: its client has gone without reading what filled its socket, and there is more to be told.
+OUTLIVES = """
+import socket, sys
+from pyrunc.keeper.channel import Channel
+from pyrunc.keeper.lasting import Lasting
+from pyrunc.kernel.loop import READ
+path, exits = sys.argv[1:]
+def client():
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    one.connect(path)
+    keeper.loop.once()
+    return one
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listener.bind(path)
+listener.listen(1)
+keeper = Lasting(listener, exits, {})
+keeper.loop.watch(listener.fileno(), READ, keeper._connect)
+keeper.names[4711] = "web.1"
+gone = client()
+while not keeper.unsent:
+    keeper._ended(1, 0, 1)
+gone.close()
+keeper.loop.once()
+assert not keeper.connected
+here = client()
+keeper._ended(4711, 256, 1)
+assert keeper.connected and not keeper.unsent
+"""
+
+
+def test_it_outlives_who_has_read_nothing(tmp_path: Path) -> None:
+    """Its socket is ready to be written to, and closed, at the same time."""
+    done = subprocess.run([sys.executable, "-c", OUTLIVES, str(tmp_path / "keeper"), str(tmp_path)],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "web.1").read_text() == "4711 256 1\n"
