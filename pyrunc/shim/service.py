@@ -327,12 +327,11 @@ class Service:
             return
         task, process = owner
         process.early = status, time
-        if not process.starting:
-            self._early(task, process)
+        self._early(task, process)
 
     def _early(self, task: Task, process: Process) -> None:
         """Tell of an end that is known, if its time has come."""
-        if process.early is None or process.exited:
+        if process.early is None or process.exited or process.starting:
             return
         if process is task.init:
             running = task.running_execs()
@@ -374,6 +373,7 @@ class Service:
             fault = unpack(message["error"])
             call.fail(code_of(fault), FAILED.get(operation, "") + str(fault))
             self._early(task, process)
+            self._early(task, task.init)                # which may have waited for what became of this one
         self.nursery.run({"operation": operation, "root": task.root, "id": task.id, "namespace": self.namespace,
                           "stdin": process.stdin, "stdout": process.stdout, "stderr": process.stderr,
                           "terminal": process.terminal, **request}, [], ended,

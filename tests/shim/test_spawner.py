@@ -13,7 +13,9 @@ import pytest
 
 from pyrunc.keeper.nursery import IDLE
 from pyrunc.keeper.spawner import NAMESPACES
+from pyrunc.kernel.loop import Loop
 from pyrunc.ttrpc import codes
+from pyrunc.ttrpc.client import Client, connect
 from pyrunc.ttrpc.codes import RpcError
 from pyrunc.ttrpc.messages import task as api
 
@@ -200,6 +202,37 @@ def test_a_worker_that_is_killed_at_work(shim: Make, moment: float) -> None:
     while [process.pid for process in one.call("Pids", api.PidsRequest(id=one.id)).processes] != [init]:
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_an_init_that_ends_while_an_exec_is_made(shim: Make, events: Events) -> None:
+    """Its end is told after those of its execs; one that cannot be made then must not hold it back for ever."""
+    one = running(shim)
+    assert probe(one, "first") == 0
+    worker, init = the_one(one), one.state().pid
+    one.exec("late", "true")
+    loop, said = Loop(), list[RpcError | None]()
+    client = Client(loop, connect(one.address))
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        for method, request in (("Start", api.StartRequest(id=one.id, exec_id="late")),
+                                ("Connect", api.ConnectRequest(id=one.id))):
+            client.call(api.TASK_SERVICE, method, request, api.TASK[method][1],
+                        lambda _, failed: said.append(failed), SECONDS)
+        while not said:                                    # that of Connect: the worker has what Start asks for
+            loop.once()
+        os.kill(init, signal.SIGKILL)
+        end = time.monotonic() + SECONDS
+        while os.path.exists(f"/proc/{init}"):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    while len(said) < 2:
+        loop.once()
+    client.close()
+    assert said[1] is not None and said[1].code == codes.NOT_FOUND
+    assert one.wait() == 137
+    events.wait("exit", 2)
 
 
 def test_many_at_once_and_none_is_lost(shim: Make) -> None:
