@@ -5,6 +5,7 @@ import posix
 import time
 from _signal import SIGKILL, pidfd_send_signal
 
+from ..errors import PyruncError, describe
 from ..keeper.errors import unpack
 from ..keeper.nursery import Nursery
 from ..state.container import Container
@@ -85,14 +86,31 @@ class Service:
     def _created(self, task: Task, request: api.CreateTaskRequest, answer: Message, fds: list[int], call: Call) -> None:
         self.creating.discard(task.id)
         self.tasks[task.id] = task
-        write(task.bundle, "pyrunc-root", task.root)
-        if not request.checkpoint:
-            self._made(task, answer, fds)
+        try:
+            if not request.checkpoint:
+                self._made(task, answer, fds)
+            write(task.bundle, "pyrunc-root", task.root)
+        except (OSError, PyruncError) as fault:         # a full disk; nobody else's task suffers from it
+            self._unmake(task, call, fault)
+            return
         self.publisher.publish(ev.TaskCreate(
             container_id=task.id, bundle=task.bundle, rootfs=request.rootfs, checkpoint=request.checkpoint,
             pid=task.init.pid, io=ev.TaskIO(stdin=request.stdin, stdout=request.stdout, stderr=request.stderr,
                                             terminal=request.terminal)))
         call.answer(api.CreateTaskResponse(pid=task.init.pid))
+
+    def _unmake(self, task: Task, call: Call, fault: OSError | PyruncError) -> None:
+        """What was made cannot be kept: it is removed, and Create has failed."""
+        self.owners.pop(task.init.pid, None)            # nobody has heard of it, so nobody is told of its end
+
+        def done(answer: Message, fds: list[int]) -> None:
+            del self.tasks[task.id]
+            self.emptied()
+            self.oom.remove(task.id)
+            task.init.release()
+            told = describe(fault) if isinstance(fault, OSError) else str(fault)
+            call.fail(codes.UNKNOWN, f"{FAILED['create']}keep what was made: {told}")
+        self._run("delete", task, task.init, call, done, force=True, bundle=task.bundle, made=bool(task.init.pid))
 
     def _made(self, task: Task, answer: Message, fds: list[int]) -> None:
         """The container is there: by Create, or by the Start of one that comes from a checkpoint."""

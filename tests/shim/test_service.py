@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.shim import server
+from pyrunc.shim.service import ROOT
 from pyrunc.ttrpc import codes
 from pyrunc.ttrpc.codes import RpcError
 from pyrunc.ttrpc.messages import events as ev
@@ -126,6 +127,25 @@ def test_a_create_that_fails_leaves_nothing_and_says_why(shim: Make, place: Path
     del config["mounts"]
     (one.bundle / "config.json").write_text(json.dumps(config))
     one.create()
+
+
+def test_what_cannot_be_kept_harms_no_other_of_the_pod(shim: Make, place: Path, rootfs: Path, events: Events,
+                                                       name: str) -> None:
+    """As on a full disk: a small file beside the bundle cannot be written."""
+    one, other = shim(), f"{name}-unkept"
+    one.create()
+    one.start()
+    (place / other / "pyrunc-root").mkdir(parents=True)
+    (place / other / "rootfs").mkdir()
+    (place / other / "config.json").write_text(json.dumps(config_of(rootfs, other)))
+    said = refused(codes.UNKNOWN, lambda: one.create(id=other))
+    assert said == f"OCI runtime create failed: keep what was made: {place / other}/pyrunc-root: is a directory"
+    refused(codes.NOT_FOUND, lambda: one.state(id=other))
+    assert one.state().status == api.Status.RUNNING and other not in os.listdir(f"{ROOT}/tests")
+    os.rmdir(place / other / "pyrunc-root")
+    one.create(id=other)
+    one.delete(id=other)
+    assert events.topics() == ["create", "start", "create", "delete"]
 
 
 def test_a_program_that_is_not_there(shim: Make) -> None:
