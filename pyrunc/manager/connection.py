@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import socket
@@ -86,11 +87,12 @@ class Connection:
 
     def expect(self, pid: int) -> asyncio.Future[End]:
         """The end of a process that an earlier manager's operation has made."""
-        if pid not in self._ends:
-            self._ends[pid] = asyncio.get_running_loop().create_future()
+        future = self._ends.get(pid)
+        if future is None:
+            future = self._ends[pid] = asyncio.get_running_loop().create_future()
             if pid in self._unclaimed:
                 self._settle(pid, self._unclaimed.pop(pid))
-        return self._ends[pid]
+        return future
 
     @property
     def connected(self) -> bool:
@@ -159,7 +161,11 @@ class Connection:
         try:
             while self._unsent:
                 message, fds = self._unsent[0]
-                channel.send(message, fds, wait=False)
+                try:
+                    channel.send(message, fds, wait=False)
+                except ValueError:                         # a caller's config has an OrderedDict or an IntEnum in it
+                    self._unsent[0] = self._plain(message), fds
+                    continue
                 self._unsent.popleft()
                 _close(fds)
         except BlockingIOError:
@@ -173,6 +179,18 @@ class Connection:
             loop.remove_writer(channel.fileno())
             self._full = False
 
+    def _plain(self, message: Message) -> Message:
+        """A message as the channel takes it. Where that cannot be, its caller is told so, and the keeper is asked for
+        what it always answers."""
+        try:
+            found: Message = json.loads(json.dumps(message))
+        except (TypeError, ValueError) as fault:
+            answer = self._waiting.get(message["number"])
+            if answer is not None and not answer.done():
+                answer.set_result(({"error": ["UsageError", f"what was given is no JSON: {fault}"]}, [], None))
+            return {"number": message["number"], "operation": "working"}
+        return found
+
     def _readable(self) -> None:
         assert self._channel is not None
         received = self._channel.receive()
@@ -185,6 +203,7 @@ class Connection:
             return
         answer = self._waiting.get(message["number"])
         pid = message.get("answer", {}).get("pid", 0)
+        self._unclaimed.pop(pid, None)                     # its end comes after this; that was another one's
         if answer is None or answer.done():
             _close(fds)
             return

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import StateError
+from ..errors import StateError, UsageError, describe
 from .plain import Unfit, dump, load
 from .values import Exit, Health, Restart, Stdio, Stop, Watch
 
@@ -100,12 +100,21 @@ class Directory:
         return self.path / "containers" / id
 
     def make(self, id: str, config: dict[str, Any]) -> None:
-        """A folder for a container; StateError when there is one."""
+        """A folder for a container; StateError when there is one, UsageError for a config that is no JSON."""
         try:
-            os.mkdir(f"{self.path}/containers/{id}", 0o700)
+            text = json.dumps(config)
+        except (TypeError, ValueError) as fault:
+            raise UsageError(f"the config is no JSON: {fault}") from None
+        folder = f"{self.path}/containers/{id}"
+        try:
+            os.mkdir(folder, 0o700)
         except FileExistsError:
             raise StateError(f"container with id {id} already exists") from None
-        place(f"{self.path}/containers/{id}/config.json", json.dumps(config))      # no record yet: nothing to replace
+        try:
+            place(f"{folder}/config.json", text)         # no record yet: nothing to replace
+        except OSError as fault:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise StateError(f"keep the config: {describe(fault)}") from None
 
     def config(self, id: str) -> dict[str, Any]:
         """The config that a container was made with."""
