@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from ..errors import UsageError, describe
 from .values import File, Input, Log, Null, Output, Pipe
 
 PIECE = 1 << 16
@@ -62,6 +63,7 @@ class Source:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         os.set_blocking(fd, False)
+        self._ready: asyncio.Future[None] | None = None
 
     async def read(self, most: int = PIECE) -> bytes:
         """The next piece; nothing at the end."""
@@ -70,10 +72,10 @@ class Source:
             try:
                 return os.read(self.fd, most)
             except BlockingIOError:
-                ready = loop.create_future()
-                loop.add_reader(self.fd, settle, ready)
+                self._ready = loop.create_future()
+                loop.add_reader(self.fd, settle, self._ready)
                 try:
-                    await ready
+                    await self._ready
                 finally:
                     if self.fd >= 0:
                         loop.remove_reader(self.fd)
@@ -82,11 +84,13 @@ class Source:
         return b""
 
     def close(self) -> None:
-        """Read no more."""
+        """Read no more; who waits in read() gets the end."""
         if self.fd >= 0:
             asyncio.get_running_loop().remove_reader(self.fd)
             os.close(self.fd)
             self.fd = -1
+        if self._ready is not None:
+            settle(self._ready)
 
 
 class Writer:
@@ -95,6 +99,7 @@ class Writer:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         os.set_blocking(fd, False)
+        self._room: asyncio.Future[None] | None = None
 
     async def write(self, data: bytes) -> None:
         """Until all of it is taken. BrokenPipeError when nobody reads it any more."""
@@ -105,20 +110,32 @@ class Writer:
             try:
                 left = left[os.write(self.fd, left):]
             except BlockingIOError:
-                room = loop.create_future()
-                loop.add_writer(self.fd, settle, room)
+                self._room = loop.create_future()
+                loop.add_writer(self.fd, settle, self._room)
                 try:
-                    await room
+                    await self._room
                 finally:
                     if self.fd >= 0:
                         loop.remove_writer(self.fd)
 
     def close(self) -> None:
-        """The reader sees the end."""
+        """The reader sees the end, and who waits in write() a BrokenPipeError."""
         if self.fd >= 0:
             asyncio.get_running_loop().remove_writer(self.fd)
             os.close(self.fd)
             self.fd = -1
+        if self._room is not None:
+            settle(self._room)
+
+
+def _opened(path: str, flags: int) -> int:
+    """A file that a caller has named. UsageError for what cannot be opened, as a FIFO that nobody reads."""
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK, 0o600)
+    except OSError as fault:
+        raise UsageError(f"open {describe(fault)}") from None
+    os.set_blocking(fd, True)
+    return fd
 
 
 class Ends:
@@ -141,7 +158,7 @@ class Ends:
             self.theirs.append(reading)
         else:
             path = stream.path if isinstance(stream, File) else os.devnull
-            self.theirs.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            self.theirs.append(_opened(path, os.O_RDONLY))
 
     def output(self, number: int, stream: Output, fifo: Path | None = None) -> None:
         """The next descriptor is an output. A log is a fifo with a name, so that another manager can read on."""
@@ -157,7 +174,7 @@ class Ends:
             self.theirs.append(os.open(fifo, os.O_RDWR | os.O_CLOEXEC))
         else:
             path = os.devnull if isinstance(stream, Null) else stream.path
-            self.theirs.append(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self.theirs.append(_opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
 
     def given(self) -> None:
         """The new process has its own by now."""
