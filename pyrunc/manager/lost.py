@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import struct
 import time
-from contextlib import suppress
 
 from .streams import settle
 from .values import Exit
@@ -38,15 +38,16 @@ def status_of(pidfd: int) -> int | None:
 
 
 async def ended(pidfd: int) -> None:
-    """Wait until the process has ended."""
-    loop = asyncio.get_running_loop()
+    """Wait until the process has ended. The caller may close its descriptor meanwhile: a loop that watched it would not
+    see what has its number next."""
+    loop, own = asyncio.get_running_loop(), os.dup(pidfd)
     over = loop.create_future()
-    loop.add_reader(pidfd, settle, over)
+    loop.add_reader(own, settle, over)
     try:
         await over
     finally:
-        with suppress(ValueError):
-            loop.remove_reader(pidfd)
+        loop.remove_reader(own)
+        os.close(own)
 
 
 async def reaped(pid: int) -> None:

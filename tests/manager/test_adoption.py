@@ -298,3 +298,18 @@ def test_every_field_of_a_record_is_kept() -> None:
     for phase in ("stopped", "restarting"):
         record.phase = phase
         assert load(Record, json.loads(text_of(record))) == record
+
+
+async def test_managers_of_one_program(places: tuple[str, Path], of: str, rootfs: Path, name: str) -> None:
+    """One after another, in one loop: what one has let go of does not hide what the next one waits for."""
+    async with Manager(*places) as m:
+        script = "until test -e /go; do sleep 0.01; done; exit 7"
+        await running(m, name, rootfs, "sh", "-c", script, handler=of)
+    for _ in range(3):
+        async with Manager(*places):
+            await asyncio.sleep(0.05)                # it waits for the container's end
+    async with Manager(*places) as m:
+        await asyncio.sleep(0.05)
+        (rootfs / "go").touch()
+        assert (await m.get(name).wait(20)).status == 7
+        await remove_all(m)
