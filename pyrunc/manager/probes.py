@@ -33,7 +33,7 @@ async def ask(life: Life, probe: Probe) -> tuple[bool, str]:
             return True, ""
     except TimeoutError:
         return False, f"no answer within {probe.timeout:g} s"
-    except (OSError, PyruncError) as fault:
+    except (OSError, PyruncError, ValueError) as fault:          # the last: a line or a number that is too long
         return False, str(fault)
 
 

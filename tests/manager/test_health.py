@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pyrunc.manager import Container, Health, Http, Manager, Probe, Stop
+from pyrunc.manager.probes import ask
 from tests.manager.conftest import config_of, running, until
 
 QUICK: dict[str, Any] = {"period": 0.1, "timeout": 5.0}
@@ -185,3 +188,16 @@ def test_dockers_healthcheck() -> None:
 def test_what_is_no_probe(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Probe(**wrong)
+
+
+@pytest.mark.parametrize("said", [b"x" * 100_000, b"HTTP/1.1 " + b"9" * 5000 + b"\r\n", b"\r\n", b""])
+async def test_any_answer_is_an_answer(said: bytes) -> None:
+    """Whatever a container says, it is asked again."""
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        writer.close()
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    life: Any = SimpleNamespace(record=SimpleNamespace(pid=os.getpid()))
+    good, why = await ask(life, Probe(http=Http(server.sockets[0].getsockname()[1]), timeout=20))
+    server.close()
+    assert not good and why
