@@ -76,15 +76,21 @@ class Writer:
         self._write(b" ".join((stamp(time.time_ns(), 9).encode(), stream.encode(), tag, text)) + b"\n")
 
     def _write(self, line: bytes) -> None:
-        if self._fd < 0:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._written = os.fstat(self._fd).st_size
-        if self._written and self._written + len(line) > self.size:
-            self._turn()
-            self._write(line)
-            return
         with suppress(OSError):                  # a full disk costs lines, and no container
-            self._written += os.write(self._fd, line)
+            if self._fd < 0:
+                self._open()
+            if self._written and self._written + len(line) > self.size:
+                self._turn()
+                self._open()
+            done = os.write(self._fd, line)
+            if done < len(line):                 # half a line is none
+                os.ftruncate(self._fd, self._written)
+            else:
+                self._written += done
+
+    def _open(self) -> None:
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._written = os.fstat(self._fd).st_size
 
     def _turn(self) -> None:
         os.close(self._fd)
@@ -132,11 +138,8 @@ async def follow(path: Path, writer: Writer, tail: int | None, ended: asyncio.Fu
             if data.endswith(b"\n"):
                 yield parse(data[:-1])
                 continue
-            fresh = _open(path)
+            fresh = _after(path, file)
             if fresh is None:
-                break
-            if file is not None and os.fstat(fresh.fileno()).st_ino == os.fstat(file.fileno()).st_ino:
-                fresh.close()
                 break
             if file is not None:
                 file.close()
@@ -150,6 +153,19 @@ async def follow(path: Path, writer: Writer, tail: int | None, ended: asyncio.Fu
             waiting.cancel()
     if file is not None:
         file.close()
+
+
+def _after(path: Path, file: BinaryIO | None) -> BinaryIO | None:
+    """The file that follows this one; None while it is the latest. It may have been turned more than once since, and
+    when it is no longer kept, the oldest that is follows."""
+    inode = os.fstat(file.fileno()).st_ino if file is not None else 0
+    with suppress(FileNotFoundError):
+        if os.stat(path).st_ino == inode:
+            return None
+    there = files(path)
+    inodes = [os.stat(one).st_ino for one in there]
+    at = inodes.index(inode) + 1 if inode in inodes else 0
+    return _open(there[at]) if at < len(there) else None
 
 
 def _open(path: Path) -> BinaryIO | None:

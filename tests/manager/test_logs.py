@@ -4,10 +4,15 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 from pathlib import Path
 
+import pytest
+
 from pyrunc.manager import File, Log, Manager, Null, Pipe, Stdio
-from pyrunc.manager.logs import LONGEST, Writer, files, parse, read
+from pyrunc.manager.logs import LONGEST, Writer, files, follow, parse, read
+from pyrunc.manager.streams import Source, settle
+from pyrunc.manager.streams import Writer as Feeder
 from tests.manager.conftest import config_of, running, until
 
 
@@ -112,3 +117,49 @@ async def test_the_log_of_a_deleted_container_is_gone(m: Manager, of: str, rootf
     await container.wait(20)
     await container.delete()
     await until(lambda: not os.path.exists(m.directory.of(name)))
+
+
+async def test_a_reader_misses_no_file(place: Path) -> None:
+    """The log is turned more than once between two looks of a reader."""
+    writer, got = Writer(place / "log", 100, 5), list[int]()
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def reading() -> None:
+        async for line in follow(place / "log", writer, None, ended):
+            got.append(int(line.text))
+    writer.take("stdout", b"0\n")
+    task = asyncio.ensure_future(reading())
+    await until(lambda: got == [0])
+    writer.take("stdout", b"".join(b"%d\n" % number for number in range(1, 8)))
+    assert len(files(place / "log")) == 4
+    settle(ended)
+    await task
+    assert got == list(range(8))
+
+
+async def test_a_full_disk_costs_whole_lines(place: Path) -> None:
+    writer = Writer(place / "log", 1 << 20, 1)
+    writer.take("stdout", b"one\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((place / "log").stat().st_size + 20, hard))
+    try:
+        writer.take("stdout", b"two\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    writer.take("stdout", b"three\n")
+    assert [line.text for line in read(place / "log")] == [b"one", b"three"]
+    Writer(place / "none/log", 100, 1).take("stdout", b"x\n")     # no file can be made
+
+
+async def test_who_waits_at_a_stream_that_is_closed() -> None:
+    ends = [*os.pipe(), *os.pipe()]
+    source, feeder = Source(ends[0]), Feeder(ends[3])
+    reading, writing = asyncio.ensure_future(source.read()), asyncio.ensure_future(feeder.write(bytes(1 << 20)))
+    await asyncio.sleep(0.01)
+    source.close()
+    feeder.close()
+    assert await asyncio.wait_for(reading, 20) == b""
+    with pytest.raises(BrokenPipeError):
+        await asyncio.wait_for(writing, 20)
+    for fd in ends[1:3]:
+        os.close(fd)
