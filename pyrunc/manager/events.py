@@ -6,11 +6,13 @@ for what is no longer kept, gets a Gap that says which numbers it has missed.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,7 @@ class Events:
         self.path = path
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._number = 0
+        self._written = 0
         self._more: asyncio.Event = asyncio.Event()
         self.gaps = 0
         self._read()
@@ -69,9 +72,9 @@ class Events:
         if self._file < 0:
             raise StateError("the manager is closed")
         event = Event(self._number + 1, kind, id, time.time(), time.monotonic(), details)
-        self._write(event)
         self._number += 1
         self._kept.append(event)
+        self._write(event)
         self._more.set()
         self._more = asyncio.Event()
         return event
@@ -112,15 +115,36 @@ class Events:
         self._file = -1                                  # the number may be another file's soon
 
     def _write(self, event: Event) -> None:
-        os.write(self._file, json.dumps(event.__dict__).encode() + b"\n")
-        if os.fstat(self._file).st_size > LARGEST:
-            staged = f"{self.path}.new"
-            fd = os.open(staged, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(os.dup(fd), "w") as file:
-                file.writelines(json.dumps(one.__dict__) + "\n" for one in [*self._kept, event])
+        """The event, and those before it that are not on disk: a full one takes them later, with what comes then."""
+        late = [event]
+        if event.number != self._written + 1:
+            late = [one for one in self._kept if one.number > self._written]
+        data, size = b"".join(map(_line, late)), os.fstat(self._file).st_size
+        try:
+            if os.write(self._file, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._file, size)           # half a line would spoil the next one
+            return
+        self._written = event.number
+        if size + len(data) > LARGEST:
+            with suppress(OSError):                      # without room for another it goes on growing
+                self._anew()
+
+    def _anew(self) -> None:
+        """Write the file anew, with what is kept."""
+        staged = f"{self.path}.new"
+        fd = os.open(staged, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            with open(os.dup(fd), "wb") as file:
+                file.writelines(map(_line, self._kept))
             os.rename(staged, self.path)
-            os.close(self._file)
-            self._file = fd
+        except OSError:
+            os.close(fd)
+            raise
+        os.close(self._file)
+        self._file = fd
 
     def _read(self) -> None:
         """What an earlier manager has written. It may have been killed in the middle of a line."""
@@ -132,6 +156,15 @@ class Events:
         if len(whole) < len(data):
             os.truncate(self.path, len(whole))
         for line in whole.splitlines():
-            event = Event(**json.loads(line))
+            try:
+                event = Event(**json.loads(line))
+            except (TypeError, ValueError):              # then it is a gap
+                continue
+            if event.number != self._number + 1:
+                self._kept.clear()
             self._kept.append(event)
-            self._number = event.number
+            self._number = self._written = event.number
+
+
+def _line(event: Event) -> bytes:
+    return json.dumps(event.__dict__).encode() + b"\n"

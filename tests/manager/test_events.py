@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,29 @@ async def test_the_file_does_not_grow_for_ever(few: None, place: Path, monkeypat
     again = Events(place / "events")
     assert again.last == 200 and await come(again, 196, 4) == [197, 198, 199, 200]
     assert (place / "events").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_full_disk_takes_them_later(place: Path) -> None:
+    events = Events(place / "events")
+    events.add("created", "a")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((place / "events").stat().st_size + 20, hard))
+    try:
+        events.add("started", "a")
+        events.add("exited", "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert await come(events, 0, 3) == [1, 2, 3]
+    events.add("deleted", "a")
+    events.close()
+    assert await come(Events(place / "events"), 0, 4) == [1, 2, 3, 4]
+
+
+async def test_what_cannot_be_read_is_a_gap(place: Path) -> None:
+    events = Events(place / "events")
+    for _ in range(4):
+        events.add("started", "a")
+    events.close()
+    lines = (place / "events").read_bytes().splitlines(keepends=True)
+    (place / "events").write_bytes(lines[0] + lines[1][:9] + b"\n" + b"".join(lines[2:]))
+    assert await come(Events(place / "events"), 0, 3) == [(1, 2), 3, 4]
