@@ -6,9 +6,10 @@ import json
 import os
 import signal as signals
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Unpack
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Unpack
 
 from ..errors import NOT_RUNNING, StateError
 from ..library.checkpoints import OfCheckpoint, chosen
@@ -28,10 +29,24 @@ if TYPE_CHECKING:
 
 #: Bytes of each stream that a captured exec keeps.
 MOST = 1 << 20
+P = ParamSpec("P")
+
+
+def whole(change: Callable[Concatenate[Container, P], Coroutine[Any, Any, None]]) -> Callable[
+        Concatenate[Container, P], Coroutine[Any, Any, None]]:
+    """A change that goes on to its end when its caller is cancelled: the runtime does so, too, and what it has done is
+    to be told and kept."""
+    @wraps(change)
+    async def call(self: Container, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        await asyncio.shield(asyncio.ensure_future(change(self, *args, **kwargs)))
+    return call
 
 
 class Container(Life):
-    """One container. Made by Manager.create() and found by Manager.get(); operations on it come one after another."""
+    """One container. Made by Manager.create() and found by Manager.get(); operations on it come one after another.
+
+    Whoever is cancelled in start, pause, resume, update or delete only waits for it no longer.
+    """
 
     def __init__(self, manager: Manager, record: Record, handler: Handler, managed: bool = True) -> None:
         super().__init__(manager, record, handler, managed)
@@ -93,12 +108,15 @@ class Container(Life):
         return self.record.traces
 
     # ---- its life ---------------------------------------------------------------------------------------
+    @whole
     async def start(self) -> None:
         """Let it run its program. StateError unless it is created, or has stopped: then it is made anew."""
         async with self.lock:
+            self.manager.must_have(self)
             purpose, self.record.stopped_on_purpose = self.record.stopped_on_purpose, False      # kept with `running`
             try:
                 if self.record.phase == "stopped" and self.managed:
+                    self.record.restarts = self.record.in_a_row = 0       # its policy begins anew
                     await self.again()
                 else:
                     await self.run()
@@ -159,6 +177,7 @@ class Container(Life):
             return self.record.exit
         return await asyncio.wait_for(asyncio.shield(self.over), timeout)
 
+    @whole
     async def pause(self) -> None:
         """Stop all its processes where they are. StateError unless it runs."""
         async with self.lock:
@@ -167,6 +186,7 @@ class Container(Life):
                 self.phase("paused")
                 self.tell("paused")
 
+    @whole
     async def resume(self) -> None:
         """Let them go on. StateError unless it is paused."""
         async with self.lock:
@@ -175,6 +195,7 @@ class Container(Life):
                 self.phase("running")
                 self.tell("resumed")
 
+    @whole
     async def update(self, resources: Mapping[str, Any]) -> None:
         """Change its limits: resources is as `linux.resources` of config.json, and what it leaves out stays."""
         async with self.lock:
@@ -208,6 +229,7 @@ class Container(Life):
         if not goes_on:
             await self.wait(ENDING)
 
+    @whole
     async def delete(self, force: bool = False) -> None:
         """Remove it. With force it is killed first. StateError while it runs."""
         self.manager.must_have(self)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import NOT_RUNNING, NoSuchContainer, PyruncError, StateError
 from . import lost, restart, stats
 from .cgroup import cgroup_of
-from .connection import End
+from .connection import End, Lost
 from .directory import Record, place
 from .handlers import Handler, Made
 from .health import Health
@@ -58,15 +58,19 @@ class Life:
         self._restarting: asyncio.Task[None] | None = None
 
     # ---- notes ------------------------------------------------------------------------------------------
-    def save(self) -> None:
-        """Keep the record."""
-        if self.managed and self.manager.has(self.record.id):
-            self.manager.directory.save(self.record)
+    def save(self) -> bool:
+        """Keep the record. False on a full disk: what is there says less, and the next manager asks the runtime."""
+        try:
+            if self.managed and self.manager.has(self.record.id):
+                self.manager.directory.save(self.record)
+        except OSError:
+            return False
+        return True
 
-    def phase(self, word: str) -> None:
-        """It is now that."""
+    def phase(self, word: str) -> bool:
+        """It is now that; whether the record says so."""
         self.record.phase = word
-        self.save()
+        return self.save()
 
     def tell(self, kind: str, **details: Any) -> None:
         """An event about it."""
@@ -81,7 +85,8 @@ class Life:
         """
         self.record.life += 1
         self.record.pid, self.record.exit = 0, None
-        self.phase("creating")
+        if not self.phase("creating"):
+            raise StateError(f"the record of {self.record.id} cannot be written")
         if self.over.done():
             self.over = asyncio.get_running_loop().create_future()
         ends = self._ends()
@@ -97,7 +102,8 @@ class Life:
             raise
         ends.given()
         if self.record.traces.get("create"):
-            place(f"{self.place}/trace", json.dumps(self.record.traces["create"]))
+            with suppress(OSError):
+                place(f"{self.place}/trace", json.dumps(self.record.traces["create"]))
         self._born(made, ends)
         self.record.created = time.time()
         if images is None:
@@ -139,9 +145,20 @@ class Life:
                 self._end(self._ended)
 
     async def again(self) -> None:
-        """Another life: what is left of the old one is removed first."""
+        """Another life: what is left of the old one is removed first. If it cannot be made, the old one has ended."""
+        exit = self.record.exit
         await self.handler.delete(self.record, True)
-        await self.make()
+        try:
+            await self.make()
+        except BaseException as fault:
+            if isinstance(fault, Lost):
+                with suppress(PyruncError):
+                    await self.handler.delete(self.record, True)
+            self.record.exit = exit
+            self.phase("stopped")
+            if exit is not None and not self.over.done():
+                self.over.set_result(exit)
+            raise
         await self.run()
 
     async def signal(self, number: int) -> None:
@@ -185,6 +202,7 @@ class Life:
     async def leave(self, force: bool) -> None:
         """Remove it, and all that is kept of it."""
         async with self.lock:
+            self.manager.must_have(self)
             try:
                 await self.handler.delete(self.record, force)
             except NoSuchContainer:                      # of one that was checkpointed nothing is left
@@ -200,8 +218,9 @@ class Life:
 
     def release(self) -> None:
         """Let go of it; it goes on."""
-        if self._restarting is not None:
-            self._restarting.cancel()
+        for task in (self._restarting, self._watching):
+            if task is not None:
+                task.cancel()
         self.health.end()
         self._let_go()
 
@@ -317,8 +336,7 @@ class Life:
         again = restart.after(self.record, exit)
         self.tell("exited", status=exit.status, signal=exit.signal, oom_killed=exit.oom_killed, lost=exit.lost,
                   life=self.record.life)
-        self.phase("stopped" if again is None else "restarting")
-        if self.managed:
+        if self.phase("stopped" if again is None else "restarting") and self.managed:
             self.manager.directory.forget_exit(self.record)
         if not self.over.done():
             self.over.set_result(exit)
@@ -372,11 +390,11 @@ class Life:
             self.making = True
             try:
                 await self.again()
-            except PyruncError as fault:
-                if not self.alive and self.record.phase != "restarting":
+            except (OSError, PyruncError) as fault:
+                if not self.alive and self._restarting is None:      # else it has ended since, and is restarted
                     self.tell("failed", operation="restart", error=str(fault))
                     self.record.exit = Exit(255, time=time.time())
-                    again = restart.after(self.record, self.record.exit)
+                    again = restart.after(self.record, self.record.exit, lived=0.0)
                     self.phase("stopped" if again is None else "restarting")
                     if again is not None:
                         self.restart_in(again)

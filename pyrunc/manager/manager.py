@@ -25,6 +25,7 @@ from .values import Health, Restart, Stdio, Stop, Watch
 
 if TYPE_CHECKING:
     from ..engine.step import Plan
+    from .life import Life
 
 #: Where the command line keeps its containers, and where this keeps what it knows of them.
 ROOT, DIRECTORY = "/run/pyrunc", "/run/runciter"
@@ -198,9 +199,9 @@ class Manager:
         """Whether there is one."""
         return id in self._containers
 
-    def must_have(self, container: Container) -> None:
+    def must_have(self, container: Life) -> None:
         """StateError when it has been deleted."""
-        if self._containers.get(container.id) is not container:
+        if self._containers.get(container.record.id) is not container:
             raise NoSuchContainer(DOES_NOT_EXIST)
 
     def keep(self, container: Container) -> None:

@@ -8,13 +8,16 @@ from .values import Exit
 FIRST, LONGEST, LONG_LIFE = 0.1, 60.0, 10.0
 
 
-def after(record: Record, exit: Exit) -> float | None:
-    """Seconds until it is made again; None when it is not. Counts the restarts in a row in the record."""
+def after(record: Record, exit: Exit, lived: float | None = None) -> float | None:
+    """Seconds until it is made again; None when it is not. Counts the restarts in a row in the record.
+
+    lived   for how long; 0.0 of one that could not be made again
+    """
     policy = record.restart
     if policy.mode == "no" or record.stopped_on_purpose or not record.started:
         return None
     if policy.mode == "on-failure" and (exit.status == 0 or (policy.limit and record.restarts >= policy.limit)):
         return None
-    lived = exit.time - record.started
+    lived = exit.time - record.started if lived is None else lived
     record.in_a_row = 0 if lived >= LONG_LIFE else record.in_a_row + 1
     return float(min(LONGEST, FIRST * 2 ** max(0, min(record.in_a_row, 32) - 1)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pyrunc
-from pyrunc.manager import Exit, Manager, Stop
+from pyrunc.manager import Container, Exit, File, Manager, Stdio, Stop
 from tests import bundles
 from tests.bundles import docker_like
 from tests.manager.conftest import config_of, kinds, running, until
@@ -187,3 +188,109 @@ async def test_a_create_that_hangs_ends_at_its_time(m: Manager, of: str, rootfs:
     with pytest.raises(TimeoutError):
         await m.create(name, config, timeout=1.0, handler=of)
     assert m.containers() == [] and not (Path(m.root) / name).exists()
+
+
+async def test_a_config_of_other_kinds_of_dict(m: Manager, rootfs: Path, name: str) -> None:
+    config = config_of(rootfs)
+    container = await m.create(name, OrderedDict(config, process=OrderedDict(config["process"])))
+    await container.start()
+    assert (await container.exec(OrderedDict(args=["echo", "x"], cwd="/"))).stdout == b"x\n"
+
+
+async def test_what_is_no_json_harms_nobody_else(m: Manager, rootfs: Path, name: str) -> None:
+    config = config_of(rootfs)
+    with pytest.raises(pyrunc.UsageError, match="the config is no JSON"):
+        await m.create(name, {**config, "hostname": b"web"})
+    container = await m.create(name, config)             # nothing has this name
+    await container.start()
+    with pytest.raises(pyrunc.UsageError, match="what was given is no JSON"):
+        await container.exec({"args": ["true"], "cwd": Path("/")})
+    assert (await container.exec(["echo", "x"])).stdout == b"x\n"
+
+
+async def test_it_is_deleted_once(m: Manager, of: str, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, handler=of)
+    first, second = (asyncio.ensure_future(container.delete(force=True)) for _ in range(2))
+    await first
+    with pytest.raises(pyrunc.StateError, match="does not exist"):
+        await second
+    assert (await kinds(m)).count("deleted") == 1
+
+
+async def test_what_is_deleted_is_not_started(m: Manager, of: str, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "true", handler=of)
+    await container.wait(20)
+    deleted, started = asyncio.ensure_future(container.delete()), asyncio.ensure_future(container.start())
+    await deleted
+    with pytest.raises(pyrunc.StateError, match="does not exist"):
+        await started
+
+
+async def test_it_cannot_be_made_again(m: Manager, of: str, rootfs: Path, place: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "sh", "-c", "exit 3", handler=of)
+    await container.wait(20)
+    os.rename(rootfs, place / "elsewhere")
+    with pytest.raises(pyrunc.PyruncError):
+        await container.start()
+    assert container.status == "stopped" and (await container.wait(20)).status == 3
+    os.rename(place / "elsewhere", rootfs)
+    await container.start()
+    assert (await container.wait(20)).status == 3
+
+
+class Held:
+    """A handler that answers when it may, what it has long done."""
+
+    def __init__(self, container: Container) -> None:
+        self._real, self.done, self.go = container.handler, asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        async def held(*args: Any) -> None:
+            await getattr(self._real, name)(*args)
+            self.done.set()
+            await self.go.wait()
+        return held if name in ("start", "pause", "delete") else getattr(self._real, name)
+
+
+@pytest.mark.parametrize(("operation", "status", "told"), [
+    ("start", "running", "started"), ("pause", "paused", "paused"), ("delete", "", "deleted")])
+async def test_who_waits_no_longer_changes_nothing(m: Manager, rootfs: Path, name: str, operation: str, status: str,
+                                                   told: str) -> None:
+    container = await m.create(name, config_of(rootfs))
+    if operation == "pause":
+        await container.start()
+    container.handler = held = Held(container)
+    changing = asyncio.ensure_future(getattr(container, operation)())
+    await held.done.wait()
+    changing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await changing
+    held.go.set()
+    await until(lambda: container.status == status if status else m.containers() == [])
+    assert (await kinds(m))[-1] == told
+    container.handler = held._real
+
+
+async def test_a_fifo_that_nobody_reads_holds_nobody_up(m: Manager, rootfs: Path, place: Path, name: str) -> None:
+    os.mkfifo(place / "fifo")
+    for path, said in ((place / "fifo", "no such device or address"), (place / "none/log", "no such file"),
+                       (place, "is a directory")):
+        with pytest.raises(pyrunc.UsageError, match=f"open .*{said}"):
+            await m.create(name, config_of(rootfs), stdio=Stdio(stdout=File(str(path))))
+    assert m.containers() == []
+
+
+async def test_a_full_disk(m: Manager, rootfs: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How it ends is told all the same, and the next manager is told it, too."""
+    def full(record: object) -> None:
+        raise OSError(28, "No space left on device")
+    container = await running(m, name, rootfs, "sh", "-c", "until test -e /go; do sleep 0.01; done; exit 3")
+    monkeypatch.setattr(m.directory, "save", full)
+    (rootfs / "go").touch()
+    assert (await container.wait(20)).status == 3 and (await kinds(m))[-1] == "exited"
+    kept = m.directory.exit(container.record)
+    assert kept is not None and kept[0] == 3 << 8
+    with pytest.raises(pyrunc.StateError, match="cannot be written"):
+        await m.create(f"{name}-other", config_of(rootfs))
+    monkeypatch.undo()
+    assert os.listdir(m.directory.path / "containers") == [name]

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pyrunc.manager import Exit, Manager, Restart
+import pyrunc
+from pyrunc.manager import Exit, File, Manager, Restart, Stdio
 from pyrunc.manager.directory import Record
 from pyrunc.manager.restart import after
 from tests.manager.conftest import kinds, running, until
@@ -48,6 +50,53 @@ async def test_an_exit_is_told_before_the_restart(m: Manager, of: str, rootfs: P
     container = await running(m, name, rootfs, "false", restart="on-failure:1", handler=of)
     await until(lambda: container.status == "stopped", 60)
     assert await kinds(m) == ["created", "started", "exited", "restarting", "created", "started", "exited"]
+
+
+async def test_one_that_cannot_be_made_is_tried_again(m: Manager, of: str, rootfs: Path, place: Path,
+                                                      name: str) -> None:
+    """After pauses that double, however long the life was that it once had."""
+    (place / "out").mkdir()
+    container = await running(m, name, rootfs, "sleep", "0.1", restart="always", handler=of,
+                              stdio=Stdio(stdout=File(str(place / "out/log"))))
+    container.record.started = 1.0
+    os.rename(place / "out", place / "elsewhere")
+    await until(lambda: container.record.restarts == 3)
+    os.rename(place / "elsewhere", place / "out")
+    await until(lambda: container.status == "running")
+    told = list(m.journal._kept)
+    assert [event.details["operation"] for event in told if event.kind == "failed"][:2] == ["restart"] * 2
+    assert [event.details["seconds"] for event in told if event.kind == "restarting"][:3] == [0.1, 0.1, 0.2]
+
+
+class Busy:
+    """A handler whose first delete fails."""
+
+    def __init__(self, real: Any) -> None:
+        self._real, self._tried = real, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def delete(self, *args: Any) -> None:
+        if not self._tried:
+            self._tried = True
+            raise pyrunc.PyruncError("the cgroup is busy")
+        await self._real.delete(*args)
+
+
+async def test_what_is_left_of_it_cannot_be_removed_at_once(m: Manager, of: str, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "sleep", "0.1", restart="always", handler=of)
+    container.handler = Busy(container.handler)
+    await until(lambda: container.record.life == 2)
+    assert "failed" in await kinds(m)
+
+
+async def test_its_limit_begins_anew_when_it_is_started(m: Manager, of: str, rootfs: Path, name: str) -> None:
+    container = await running(m, name, rootfs, "false", restart="on-failure:1", handler=of)
+    await until(lambda: container.status == "stopped")
+    await container.start()
+    await until(lambda: container.status == "stopped" and container.record.life == 4)
+    assert container.info().restarts == 1
 
 
 def record(mode: str, **changes: Any) -> Record:
