@@ -200,7 +200,8 @@ class Engine:
                 self.failed = index
             return fault
         assert isinstance(fault, OSError)
-        if isinstance(fault, NO_CHILD) and self.facts.pid and (
+        # Of a container that runs already, start and its hooks have no child: pid without pidfd.
+        if isinstance(fault, NO_CHILD) and self.facts.pid and self.facts.pidfd >= 0 and (
                 self.facts.page.phase == PHASE_FAILED or self.kernel.readable(self.facts.pidfd)):
             try:                             # the step had to do with the child, which knows better
                 self._lost()

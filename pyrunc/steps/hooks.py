@@ -211,7 +211,7 @@ class PoststopAfterFailure(Step):
             try:
                 run_one(kernel, hook, where, self.state, streams=facts.hook_output)
             except (OSError, Refused) as fault:
-                facts.warnings.append(str(fault))
+                facts.warnings.append(failed(fault, where, hook))
 
 
 class Poststop(Step):
@@ -231,13 +231,13 @@ class Poststop(Step):
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         from ..state import store
         container = self.container
+        hook = container.state["hooks"]["poststop"][self.index]
         streams = -1, -1
         try:
             streams = open_output(kernel, output_paths(container.state["annotations"], container.state["bundle"]))
-            run_one(kernel, container.state["hooks"]["poststop"][self.index], self.where,
-                    container.oci_state("stopped"), streams=streams)
+            run_one(kernel, hook, self.where, container.oci_state("stopped"), streams=streams)
         except (OSError, Refused) as fault:
-            facts.warnings.append(describe(fault) if isinstance(fault, OSError) else str(fault))
+            facts.warnings.append(failed(fault, self.where, hook))
         finally:
             for fd in streams:
                 if fd >= 0:
@@ -323,6 +323,14 @@ def _runs(kind: Kind, name: str, side: str, config: Config, state: dict[str, Any
 def _entries(kind: Kind, config: Config) -> Iterator[tuple[str, Hook]]:
     for index, hook in enumerate(config.get("hooks", {}).get(kind, ())):
         yield f"hooks.{kind}[{index}]", hook
+
+
+def failed(fault: OSError | Refused, where: str, hook: Hook) -> str:
+    """The warning for a poststop hook: the words that any other hook's error has."""
+    if isinstance(fault, Refused):
+        return str(fault)
+    path, about = hook["path"], describe(fault)
+    return f"{_title(where)}: {about if about.startswith(path) else f'{path}: {about}'}"
 
 
 def _title(where: str) -> str:

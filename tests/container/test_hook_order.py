@@ -90,3 +90,29 @@ def test_a_failing_poststart_hook_ends_the_container(runtime: Runtime, bundle: P
     assert outcome.status == 1 and "exit status 3" in outcome.stderr
     assert not (place / "second").exists() and (place / "stopped").exists()
     assert before.settle(name, runtime.root) == before
+
+
+@pytest.mark.parametrize(("path", "said"), [
+    ("/no/such", "no such file or directory"), ("/etc/passwd/x", "not a directory"), ("/etc", "permission denied"),
+    ("a loop", "too many levels of symbolic links"), ("a script", "no such file or directory")])
+@pytest.mark.parametrize("command", ["start", "run"])
+def test_a_poststart_hook_that_cannot_be_run(command: str, path: str, said: str, runtime: Runtime, bundle: Path,
+                                             place: Path, name: str) -> None:
+    """A file that is not there was an internal error, of start as of run."""
+    before = Snapshot.take(name, runtime.root)
+    if path == "a loop":
+        (place / path).symlink_to(place / path)
+    elif path == "a script":
+        (place / path).write_text("#!/no/such/interpreter\n")
+        (place / path).chmod(0o755)
+    path = str(place / path)             # an absolute path stays as it is
+    bundles.write(bundle, docker_like(process={"args": ["sleep", "1000"]}, hooks={
+        "poststart": [{"path": path}], "poststop": [hook(f"touch {place}/stopped")]}))
+    if command == "start":
+        runtime.create(name, bundle)
+        outcome = runtime("start", name)
+    else:
+        outcome = runtime("run", "--bundle", bundle, name)
+    assert outcome.status == 1
+    assert f"error running poststart hook #0: {path}: {said}: at hooks.poststart[0] in config.json" in outcome.stderr
+    assert (place / "stopped").exists() and before.settle(name, runtime.root) == before

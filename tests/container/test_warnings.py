@@ -109,6 +109,24 @@ def test_a_failing_poststop_hook(command: str, runtime: Runtime, bundle: Path, n
     assert [record["level"] for record in records(log)] == ["warning"] and said in records(log)[0]["msg"]
 
 
+@pytest.mark.parametrize(("path", "said"), [("/no/such", "no such file or directory"), ("/etc", "permission denied")])
+@pytest.mark.parametrize("command", ["create", "run"])
+def test_a_poststop_hook_that_cannot_be_run(command: str, path: str, said: str, runtime: Runtime, bundle: Path,
+                                            name: str) -> None:
+    """After a life, and after a create that failed: it has the words that a hook that fails has."""
+    for fails in (False, True):
+        configure(bundle, {"hooks": {"poststop": [{"path": path}],
+                                     **({"createRuntime": [BAD_HOOK]} if fails else {})}})
+        log = bundle / f"log-{fails}"
+        if fails:
+            assert runtime("--log", log, "--log-format", "json", command, "--bundle", bundle, name).status == 1
+        else:
+            lives(runtime, bundle, name, command, "--log", log, "--log-format", "json")
+        (record,) = records(log)
+        warned = record["warnings"] if fails else [record["msg"]]
+        assert warned == [f"error running poststop hook #0: {path}: {said}"]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_log_of_text(command: str, runtime: Runtime, bundle: Path, name: str) -> None:
     configure(bundle, *(change for change, _ in KINDS.values()))
