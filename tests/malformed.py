@@ -217,6 +217,8 @@ LINUX: list[Case] = [
     ("mapping past the last id", mapped(mapping(0, 2**32 - 5, 10)), "linux.uidMappings[0].size",
      "go beyond the last id"),
     ("too many mappings", mapped(*(mapping(i, i, 1) for i in range(341))), "linux.uidMappings", "more than 340"),
+    ("mappings longer than a page", mapped(*(mapping(i, 100000 + i, 1) for i in range(324))), "linux.uidMappings",
+     "324 mappings are 4102 bytes as the kernel reads them, and it takes at most 4095: the first 323 would fit"),
     ("offsets without time namespace", linux(timeOffsets={"boottime": {"secs": 1}}), "linux.timeOffsets",
      "time namespace isn't enabled"),
     ("offsets of a joined namespace", linux(namespaces=[*namespaces("mount", "uts"), {"type": "time", "path": "/x"}],

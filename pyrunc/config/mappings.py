@@ -16,6 +16,11 @@ def host_id(mappings: Sequence[IDMapping], id: int) -> int | None:
     return None
 
 
+def map_text(mappings: Sequence[IDMapping]) -> str:
+    """uidMappings or gidMappings as /proc/PID/uid_map wants them: "container host size" lines."""
+    return "".join(f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in mappings)
+
+
 def init_ids(config: Config) -> tuple[int, int]:
     """(uid, gid) of the init while it sets the container up: 0, and where nobody is 0 those of the process, as crun.
 

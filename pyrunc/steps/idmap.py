@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import posix
 
+from ..config.mappings import map_text
 from ..config.namespaces import Namespaces
 from ..engine.step import Step
 from ..errors import ConfigError
 from ..rootfs.mount_options import IDMAP
-from .user import map_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .. import programs
-from ..config.mappings import init_ids, own_ids, unknown_ids
+from ..config.mappings import init_ids, map_text, own_ids, unknown_ids
 from ..config.namespaces import Namespaces
 from ..engine.step import CHILD, Step
 from ..host import allows_setgroups
@@ -10,9 +10,9 @@ from .namespaces import PR_SET_DUMPABLE, become
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from ..config.types import Config, IDMapping
+    from ..config.types import Config
     from ..engine.facts import Facts
     from ..host import Host
     from ..kernel.linux import Kernel
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 SPEC = "config-linux.md#user-namespace-mappings"
 #: crun.1: the caller's supplementary groups stay, to reach files that only they open; additionalGids are not set.
 KEEP_GROUPS = "run.oci.keep_original_groups"
-
-def map_text(mappings: Sequence[IDMapping]) -> str:
-    """uidMappings or gidMappings as /proc/PID/uid_map wants them: "container host size" lines."""
-    return "".join(f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in mappings)
 
 
 class DenySetgroups(Step):

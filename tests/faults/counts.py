@@ -71,7 +71,7 @@ def compared(n: int) -> Config:
 def mappings(n: int, root: Path) -> Config:
     ids = [{"containerID": k, "hostID": 100000 + k, "size": 1} for k in range(n)]
     return {"linux": {"uidMappings": ids, "gidMappings": ids,
-                      "namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "user")]}}
+                      "namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "network", "user")]}}
 
 
 def mapped_groups(n: int, root: Path) -> Config:
@@ -191,7 +191,7 @@ def config(made: Made, n: int, root: Path) -> Config:
 
 #: Name -> config, the largest number that works (0: none is tried), and words of the error for more.
 LIMITED: dict[str, tuple[Made, int, str]] = {
-    "linux.uidMappings": (mappings, 0, "more than 340 mappings"),
+    "linux.uidMappings": (mappings, 323, "more than 340 mappings"),
     "linux.seccomp (values of one argument)": (linux(seccomp=compared), 1250, "instructions, the kernel takes 4096"),
     "linux.resources.devices (of every major number)": (
         resources(devices=lambda n: [{"allow": True, "type": "c", "minor": k, "access": "rw"} for k in range(n)]), 200,
@@ -215,8 +215,8 @@ LIMITED: dict[str, tuple[Made, int, str]] = {
         resources(network=lambda n: {"priorities": [{"name": f"no{k}", "priority": 1} for k in range(n)]}), 0,
         "cgroup v2 has no net_prio controller"),
     "linux.resources.unified": (resources(unified=lambda n: {f"no.{k}": "1" for k in range(n)}), 0, "no.0"),
-    "linux.gidMappings": (mapped_groups, 0, "more than 340 mappings"),
-    "mounts[7].uidMappings": (mapped_mount, 0, "more than 340 mappings"),
+    "linux.gidMappings": (mapped_groups, 323, "more than 340 mappings"),
+    "mounts[7].uidMappings": (mapped_mount, 323, "more than 340 mappings"),
     "linux.timeOffsets": (
         lambda n, root: {"linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "uts", "time")],
                                    "timeOffsets": {f"clock{k}": {"secs": k} for k in range(n)}}},

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc.config.mappings import map_text
 from pyrunc.engine.facts import Facts
 from pyrunc.kernel.recorder import Recorder
-from pyrunc.steps.user import Map, map_text
+from pyrunc.steps.user import Map
 from tests import bundles
 from tests.runtimes import Runtime
 

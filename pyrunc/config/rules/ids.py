@@ -1,8 +1,10 @@
 """config-linux.md#user-namespace-mappings: what user_namespaces(7) demands of uid_map and gid_map."""
 from __future__ import annotations
 
+import posix
+
 from ...errors import ConfigError
-from ..mappings import host_id
+from ..mappings import host_id, map_text
 from .linux import namespace
 
 TYPE_CHECKING = False
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 #: UID_GID_MAP_MAX_EXTENTS of the kernel.
 MOST = 340
+#: The kernel takes a map that is shorter than a page, in one write (user_namespaces(7)).
+PAGE, LONGEST_LINE = posix.sysconf("SC_PAGE_SIZE"), 3 * 11
 IDS = 2**32 - 1
 
 
@@ -57,6 +61,11 @@ def runs(mappings: Sequence[IDMapping], where: str) -> Iterator[ConfigError]:
     """What the kernel refuses with EINVAL: too many runs, runs past the last id, runs that overlap on either side."""
     if len(mappings) > MOST:
         yield ConfigError(f"more than {MOST} mappings", where)
+        return
+    if len(mappings) > PAGE // LONGEST_LINE and len(map_text(mappings)) >= PAGE:
+        fit = next(count for count in range(len(mappings), 0, -1) if len(map_text(mappings[:count])) < PAGE)
+        yield ConfigError(f"{len(mappings)} mappings are {len(map_text(mappings))} bytes as the kernel reads them, and "
+                          f"it takes at most {PAGE - 1}: the first {fit} would fit", where)
         return
     for side in ("containerID", "hostID"):
         end, before = 0, -1
