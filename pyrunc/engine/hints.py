@@ -28,6 +28,8 @@ HINTS: list[tuple[str, int, str]] = [
     ("mounts", errno.ENODEV, "the kernel knows no such file system (see /proc/filesystems)"),
     # moby#36428, runc#3318
     ("binds.attach", errno.ENOTDIR, "source and destination must both be directories or both be files"),
+    # mount_setattr(2): the destination must be the root of a mount
+    ("binds.change", errno.EINVAL, "no mount is there whose attributes could be changed: leave out remount"),
     # mount_namespaces(7): a part of a locked tree could uncover what its mounts cover
     ("binds.source", errno.EINVAL, "for a container with a user namespace a tree of mounts is bound whole (rbind)"),
     ("devices.node", errno.EEXIST, "the image has something else at the path of the device"),

@@ -87,12 +87,14 @@ class Mount(Step):
         return advise(at(told, f"{self.where}.destination"), NO_PLACE.get(fault.errno or 0, ""))
 
 
-def set_attributes(kernel: Kernel, mount: int, options: MountOptions) -> None:
+def set_attributes(kernel: Kernel, mount: int, options: MountOptions, even_none: bool = False) -> None:
     """Give a mount that has attributes already those that the options name: exactly these, as `mount --bind -o` does.
+
+    even_none   also where they name none: then it has none afterwards
 
     Where the kernel has locked the old ones (mount_namespaces(7)), they stay, as long as no option asks to clear one.
     """
-    if options.here:
+    if options.here or even_none:
         try:
             kernel.mount_setattr(mount, *options.here.exact())
         except PermissionError:

@@ -254,7 +254,8 @@ class Change(Mount):
 
     def apply(self, kernel: Kernel, facts: Facts) -> None:
         place, _ = self.place(kernel, facts)
-        set_attributes(kernel, place, self.options)
+        # Something is done in any case: mount_setattr(2) looks only then whether there is a mount at all.
+        set_attributes(kernel, place, self.options, even_none=not (self.options.below or self.options.propagation))
         set_below_and_propagation(kernel, place, self.options)
         kernel.close(place)
 

@@ -210,6 +210,24 @@ def test_remounting_a_bind_changes_its_attributes(tmp_path: Path) -> None:
     assert seen["/m"]["flags"] == {"ro", "noexec", "relatime"}
 
 
+def test_remounting_a_bind_without_a_word_takes_its_attributes(tmp_path: Path) -> None:
+    """As mount(2) does."""
+    (tmp_path / "vol").mkdir()
+    entries = [bind("vol", "/m", "nosuid", "ro"), bind("vol", "/m", "remount")]
+    seen = inside(config(tmp_path, entries), tmp_path, mountinfo)
+    assert seen["/m"]["flags"] == {"rw", "relatime"}
+
+
+@pytest.mark.parametrize("options", [(), ("ro",), ("nosuid", "private"), ("rro",), ("rshared",), ("slave",)])
+def test_remounting_what_is_no_mount_is_an_error(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Without another option nothing was done, and nothing said: not even the bind mount was there."""
+    wanted = config(tmp_path, [bind("vol", "/vol", "remount", *options)])
+    for directory in (tmp_path, tmp_path / "rootfs"):
+        (directory / "vol").mkdir()
+    error = refused(wanted, tmp_path)
+    assert 'error mounting "vol" to rootfs at "/vol"' in error and "invalid argument" in error, error
+
+
 # ---- what goes wrong, and how it is told ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("entry", "said"), [
