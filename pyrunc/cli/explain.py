@@ -273,7 +273,7 @@ def _document(path: str) -> dict[str, Any]:
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
         try:
-            data = read_all(fd, 16 << 20)
+            data = read_all(fd, 16 << 20, path)
         finally:
             posix.close(fd)
     except OSError as fault:

@@ -39,15 +39,19 @@ def loads(data: bytes, document: str = "config.json", limit: int = MAX_SIZE) -> 
     raise ConfigError(f"invalid JSON: {reason}", document=document)
 
 
-def read_all(fd: int, limit: int = MAX_SIZE) -> bytes:
+def read_all(fd: int, limit: int = MAX_SIZE, path: str | None = None) -> bytes:
     """What a descriptor has to read, be it a pipe's or a device's; of more than limit bytes limit + 1, for loads() to
-    refuse."""
+    refuse. An OSError, for a directory say, names the path."""
     parts, left, most = [], limit + 1, 1 << 15     # of more the C library would ask the kernel, and give it back
-    while left and (part := posix.read(fd, min(left, most))):
-        parts.append(part)
-        left -= len(part)
-        if len(part) == most:
-            most = 1 << 20
+    try:
+        while left and (part := posix.read(fd, min(left, most))):
+            parts.append(part)
+            left -= len(part)
+            if len(part) == most:
+                most = 1 << 20
+    except OSError as fault:
+        fault.filename = path
+        raise
     return b"".join(parts)
 
 
@@ -63,7 +67,7 @@ def load(bundle: str, file: str = "config.json") -> Config:
         place = "" if file.startswith("/") else f" in {bundle}"
         raise ConfigError(f"JSON specification file {file} not found{place}", document="") from None
     try:
-        data = read_all(fd)
+        data = read_all(fd, path=path)
     finally:
         posix.close(fd)
     config: Config = loads(data, file)

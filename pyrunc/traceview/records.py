@@ -141,7 +141,7 @@ def of_container(runs: Sequence[Run], id: str) -> list[Run]:
 def _content(path: str) -> bytes:
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        data = read_all(fd, LARGEST)
+        data = read_all(fd, LARGEST, path)
     finally:
         posix.close(fd)
     if len(data) > LARGEST:
