@@ -82,7 +82,8 @@ class Nursery:
         self.turns = Turns(loop, patience, self._given, self._alone)
         self.workers: dict[int, Worker] = {}              # by pid
         self.kept: set[int] = set()                       # processes whose end is wanted
-        self.early: dict[int, tuple[int, int]] = {}       # ends of what no answer has named, while one may
+        #: Ends of what no answer has named, and when they were, while one may.
+        self.early: dict[int, tuple[int, int, float]] = {}
         woken, wake = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
         _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
@@ -214,15 +215,24 @@ class Nursery:
         if worker.stays:
             self._rest(worker, message.get("spent", True))
         pid = message.get("answer", {}).get("pid", 0)
-        if pid and pid not in self.early:
+        end = self.early.pop(pid, None)
+        if end is not None and end[2] < worker.began:     # of another process, which had that pid before
+            end = None
+        if pid and end is None:
             self.kept.add(pid)
         then(message, fds)
-        if pid in self.early:
-            self.ended(pid, *self.early.pop(pid))
+        if end is not None:
+            self.ended(pid, *end[:2])
         if worker.stays:
             self._next()
-        if not self._expecting():
-            self.early.clear()
+        if self.early:
+            self._forget_early()
+
+    def _forget_early(self) -> None:
+        """What had ended before any operation began that is still at work: none of these will name it."""
+        began = [worker.began for worker in self.workers.values() if worker.stays and worker.then is not None]
+        first = min(began, default=time.monotonic())
+        self.early = {pid: end for pid, end in self.early.items() if end[2] >= first}
 
     def _expecting(self) -> bool:
         """Whether an answer may name a process that is our child already."""
@@ -262,7 +272,7 @@ class Nursery:
             self.kept.discard(pid)
             self.ended(pid, status, time.time_ns())
         elif self._expecting():
-            self.early[pid] = status, time.time_ns()
+            self.early[pid] = status, time.time_ns(), time.monotonic()
 
     def _lost(self, worker: Worker, status: int) -> None:
         """A worker has ended; it may have answered with its last breath."""

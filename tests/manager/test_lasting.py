@@ -117,3 +117,54 @@ def test_it_outlives_who_has_read_nothing(tmp_path: Path) -> None:
                           capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "web.1").read_text() == "4711 256 1\n"
+
+
+#: Two workers that always have something to do, and processes of containers that no answer names.
+BUSY = """
+import time
+from pyrunc.keeper.channel import pair
+from pyrunc.keeper.nursery import Nursery, Worker
+from pyrunc.kernel.loop import Loop
+ended = []
+nursery = Nursery(Loop(), {}, lambda pid, status, time: ended.append((pid, status)), 2)
+workers = []
+for number in (1, 2):
+    ours, its = pair()
+    workers.append((Worker(number, ours, True), its))
+    nursery.workers[number] = workers[-1][0]
+def begin(number):
+    worker, _ = workers[number]
+    worker.then, worker.began = (lambda message, fds: None), time.monotonic()
+def answers(number, **answer):
+    worker, its = workers[number]
+    its.send({"answer": answer, "spent": False})
+    nursery._answer(worker)
+begin(0)
+begin(1)
+nursery._reaped(100, 1)
+answers(0, pid=100)                 # its process, which had ended before its answer came
+assert ended == [(100, 1)]
+begin(0)
+nursery._reaped(101, 2)
+for _ in range(50):                 # the other one has begun before that, and may name it
+    answers(0)
+    begin(0)
+assert list(nursery.early) == [101]
+answers(0)
+begin(0)
+answers(0, pid=101)                 # another process, which has its pid now
+assert ended == [(100, 1)] and nursery.kept == {101}
+begin(0)
+nursery._reaped(102, 3)
+answers(1)
+begin(1)
+answers(0)                          # now all have begun later
+begin(0)
+answers(1)
+assert not nursery.early, nursery.early
+"""
+
+
+def test_ends_that_nobody_names_are_forgotten() -> None:
+    done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
