@@ -23,7 +23,8 @@ class Pressure:
 
 @dataclass(frozen=True)
 class Cpu:
-    """Seconds. periods: of a quota; throttled: those in which it was used up, and for how long."""
+    """Seconds. periods: of a quota; throttled: those in which it was used up, and for how long. quota and period are
+    microseconds: so many of CPU in each period; None: no limit."""
     usage: float = 0.0
     user: float = 0.0
     system: float = 0.0
@@ -31,6 +32,8 @@ class Cpu:
     throttled_periods: int = 0
     throttled: float = 0.0
     pressure: Pressure | None = None
+    quota: int | None = None
+    period: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,12 @@ def _stats(at: int) -> Stats:
     usage = _number(at, "memory.current") or 0
     processes = _text(at, "pids.current")
     count = int(processes) if processes else len(_text(at, "cgroup.procs").split())
+    quota, _, period = _text(at, "cpu.max").strip().partition(" ")
     return Stats(
         time.time(),
         Cpu(cpu.get("usage_usec", 0) / 1e6, cpu.get("user_usec", 0) / 1e6, cpu.get("system_usec", 0) / 1e6,
             cpu.get("nr_periods", 0), cpu.get("nr_throttled", 0), cpu.get("throttled_usec", 0) / 1e6,
-            _pressure(_text(at, "cpu.pressure"))),
+            _pressure(_text(at, "cpu.pressure")), int(quota) if quota.isdecimal() else None, int(period or 0)),
         Memory(usage, max(0, usage - memory.get("inactive_file", 0)), _number(at, "memory.peak") or 0,
                _number(at, "memory.max"), memory.get("anon", 0), memory.get("file", 0),
                _number(at, "memory.swap.current") or 0, events.get("max", 0), memory.get("pgfault", 0),

@@ -47,10 +47,14 @@ GAUGES = {
     "container_memory_swap": "swap",
     "container_processes": "processes and threads that count for the pids limit",
     "container_threads_max": "the pids limit",
+    "container_spec_cpu_period": "microseconds of a period of the CPU quota",
+    "container_spec_cpu_quota": "microseconds of CPU in each period; only of containers with a quota",
     "container_spec_memory_limit_bytes": "the memory limit; 0: none",
     "container_start_time_seconds": "when it was started",
     "runciter_probe_seconds": "how long its latest probe took; only of containers that have been asked",
 }
+#: By failure_type.
+FAILURES = {"pgfault": "page_faults", "pgmajfault": "major_page_faults"}
 #: By block device.
 DEVICES = {"container_fs_reads_bytes": "read_bytes", "container_fs_writes_bytes": "written_bytes",
            "container_fs_reads": "reads", "container_fs_writes": "writes"}
@@ -112,6 +116,7 @@ class Metrics:
         """
         families = {name: _Family(name, about, counter) for known, counter in ((COUNTERS, True), (GAUGES, False))
                     for name, about in known.items()}
+        failures = families["container_memory_failures"] = _Family("container_memory_failures", "page faults", True)
         families |= {name: _Family(name, "by block device", True) for name in DEVICES}
         families |= {name: _Family(name, about, False) for name, (_, about) in DISKS.items()}
         families |= {name: _Family(name, "by interface", True) for name in INTERFACES}
@@ -125,6 +130,9 @@ class Metrics:
             labels, stats = _labels(one), one.stats()
             for metric, value in (*_counted(one, stats).items(), *_gauged(one, stats).items()):
                 families[metric].add(f"{{{labels}}}", value)
+            for kind, field in FAILURES.items():
+                for scope in ("container", "hierarchy"):
+                    failures.add(f'{{{labels},failure_type="{kind}",scope="{scope}"}}', getattr(stats.memory, field))
             for device in stats.io:
                 _add(families, DEVICES.items(), f'{{{labels},device="{name_of(device.device)}"}}', device)
             for interface in networks.get(name, ()):
@@ -211,7 +219,10 @@ def _counted(one: Container, stats: Stats) -> dict[str, float]:
 def _gauged(one: Container, stats: Stats) -> dict[str, float]:
     memory = stats.memory
     asked = {"runciter_probe_seconds": one.health.probe_seconds} if one.health.probe_seconds else {}
-    return {**asked,
+    cpu: dict[str, float] = {"container_spec_cpu_period": stats.cpu.period} if stats.cpu.period else {}
+    if stats.cpu.quota is not None:
+        cpu["container_spec_cpu_quota"] = stats.cpu.quota
+    return {**asked, **cpu,
             "container_memory_usage_bytes": memory.usage, "container_memory_working_set_bytes": memory.working_set,
             "container_memory_max_usage_bytes": memory.max_usage, "container_memory_rss": memory.rss,
             "container_memory_cache": memory.cache, "container_memory_swap": memory.swap,

@@ -19,6 +19,7 @@ FILES = {
                 "throttled_usec 500000\n",
     "cpu.pressure": "some avg10=1.50 avg60=2.00 avg300=3.00 total=1000000\n"
                     "full avg10=0.50 avg60=0.00 avg300=0.00 total=7\n",
+    "cpu.max": "50000 100000\n",
     "memory.current": "1000\n", "memory.peak": "2000\n", "memory.max": "4000\n", "memory.swap.current": "5\n",
     "memory.stat": "anon 600\nfile 300\ninactive_file 100\npgfault 50\npgmajfault 3\n",
     "memory.events": "low 0\nhigh 0\nmax 8\noom 2\noom_kill 1\n",
@@ -32,7 +33,8 @@ def test_files_as_values(tmp_path: Path) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     found = reading.read(str(tmp_path))
-    assert found.cpu == Cpu(3.0, 2.0, 1.0, 10, 4, 0.5, Pressure(1.0, 7e-6, 1.5, 2.0, 3.0, 0.5, 0.0, 0.0))
+    assert found.cpu == Cpu(3.0, 2.0, 1.0, 10, 4, 0.5, Pressure(1.0, 7e-6, 1.5, 2.0, 3.0, 0.5, 0.0, 0.0), 50000,
+                            100000)
     assert found.memory == Memory(1000, 900, 2000, 4000, 600, 300, 5, 8, 50, 3, 1, None)
     assert (found.processes, found.processes_limit, found.io) == (6, None, (Device("8:0", 1, 2, 3, 4),))
     assert found.io_pressure == Pressure(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)

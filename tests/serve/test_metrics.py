@@ -8,12 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from pyrunc.manager import Manager
+from pyrunc.manager import Manager, Stats
+from pyrunc.manager.stats import Cpu
 from pyrunc.serve.client import Client
-from pyrunc.serve.metrics import Metrics
+from pyrunc.serve.metrics import Metrics, _gauged
 from tests.manager.conftest import config_of, until
 from tests.serve.test_service import fetch
 
@@ -119,3 +121,12 @@ async def test_of_many(m: Manager, path: Path, c: Client, rootfs: Path, name: st
         assert found["runciter_containers"] == [({"state": "running"}, MANY)]
     metrics._disks.close()
     await until(lambda: metrics._disks._task is None or metrics._disks._task.done())
+
+
+@pytest.mark.parametrize(("cpu", "wanted"), [
+    (Cpu(quota=50000, period=100000), {"quota": 50000, "period": 100000}), (Cpu(period=100000), {"period": 100000}),
+    (Cpu(), {})], ids=["a quota", "no quota", "no controller"])
+def test_quotas(cpu: Cpu, wanted: dict[str, int]) -> None:
+    one: Any = SimpleNamespace(health=SimpleNamespace(probe_seconds=0.0), record=SimpleNamespace(started=1.0))
+    found = _gauged(one, Stats(1.0, cpu))
+    assert {name.removeprefix("container_spec_cpu_"): found[name] for name in found if "_cpu_" in name} == wanted

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import stat
 import subprocess
@@ -107,6 +108,10 @@ async def test_metrics_have_the_names_of_cadvisor(m: Manager, path: Path, c: Cli
         usage = next(one for one in families["container_cpu_usage_seconds"].samples if one.labels["name"] == name)
         assert usage.name == "container_cpu_usage_seconds_total"
         assert (usage.labels["pod"], usage.labels["namespace"]) == ("pod-1", "ns-1")
+        faults = {(one.labels["failure_type"], one.labels["scope"]): one.value
+                  for one in families["container_memory_failures"].samples if one.labels["name"] == name}
+        assert faults.keys() == {(kind, scope) for kind in ("pgfault", "pgmajfault")
+                                 for scope in ("container", "hierarchy")}
         assert {"container_memory_working_set_bytes", "container_processes", "container_start_time_seconds",
                 "runciter_containers", "runciter_operation_seconds"} <= families.keys()
     assert await fetch(c, "/healthz") == "ok\n"
@@ -261,3 +266,12 @@ async def test_the_command(m: Manager, path: Path, place: Path, name: str) -> No
     kinds = [json.loads(line)["kind"] for line in told.splitlines()]
     assert kinds == ["created", "started", "stopping", "exited", "deleted"]
     assert await runciter("inspect", "nothing") == (1, "runciter: container does not exist\n")
+
+
+async def test_a_file_that_cannot_be_opened_is_the_callers_fault(m: Manager, path: Path, c: Client, rootfs: Path,
+                                                                 place: Path, name: str) -> None:
+    os.mkfifo(place / "fifo")
+    for file in (place / "fifo", place / "none/log", place):
+        with pytest.raises(pyrunc.UsageError, match="open "):
+            await c.create(name, config=config_of(rootfs), stdio={"stdout": {"kind": "file", "path": str(file)}})
+    assert await c.containers() == []
