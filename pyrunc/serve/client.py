@@ -43,8 +43,11 @@ class Client:
         """The lines of an answer as they come."""
         async with self._ask("GET", path, None, query) as response:
             await _check(response)
-            async for line in response.content:
-                yield json.loads(line)
+            rest = b""
+            async for piece in response.content.iter_any():      # by lines it takes none of more than 128 KiB
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    yield json.loads(line)
 
     # ---- endpoints --------------------------------------------------------------------------------------
     async def containers(self, *labels: str) -> list[dict[str, Any]]:

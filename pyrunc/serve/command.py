@@ -117,9 +117,16 @@ async def _serve(given: argparse.Namespace) -> int:
 
 
 async def _ask(given: argparse.Namespace) -> int:
+    import aiohttp
+
     from .client import Client
-    async with Client(given.socket) as client:
-        return await COMMANDS[given.command](client, given)
+    try:
+        async with Client(given.socket) as client:
+            return await COMMANDS[given.command](client, given)
+    except aiohttp.ClientError as fault:
+        if isinstance(fault, OSError):               # nobody is at the socket
+            raise
+        raise PyruncError(f"the service has ended: {fault}") from None
 
 
 # ---- what is printed --------------------------------------------------------------------------------------

@@ -140,3 +140,17 @@ def test_an_aiohttp_that_is_too_old(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert capsys.readouterr().err.startswith("runciter: aiohttp 3.8.4 is too old: ")
     wanted = tomllib.loads(Path(pyrunc.__file__).parent.parent.joinpath("pyproject.toml").read_text())
     assert f"aiohttp>={'.'.join(map(str, OLDEST))}" in wanted["project"]["optional-dependencies"]["manager"]
+
+
+async def test_the_service_ends_in_the_middle(m: Manager, path: Path, place: Path) -> None:
+    """One that does so in an answer stands for it."""
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+                     b"5\r\n")
+        writer.close()
+    async with await asyncio.start_unix_server(answer, place / "other"):
+        one = await asyncio.create_subprocess_exec(*command(place / "other", "logs", "-f", "web"),
+                                                   stderr=subprocess.PIPE)
+        _, said = await asyncio.wait_for(one.communicate(), 60)
+    assert one.returncode == 1 and said.startswith(b"runciter: the service has ended: ") and said.count(b"\n") == 1
