@@ -12,6 +12,7 @@ import pytest
 
 from pyrunc.manager import Manager
 from pyrunc.serve.client import Client
+from pyrunc.serve.connections import Connections
 from tests.manager.conftest import config_of, until
 
 
@@ -106,3 +107,26 @@ async def test_connections_are_limited(m: Manager, path: Path, c: Client, monkey
                     assert await other.containers() == []
                     return
             await asyncio.sleep(0.05)
+
+
+async def test_a_line_may_be_long(m: Manager, path: Path, c: Client) -> None:
+    """As that of the statistics of a thousand containers."""
+    m.journal.add("updated", "a", word="x" * 1_000_000)
+    assert [len(event["details"]["word"]) async for event in c.events(since=0, follow=0)] == [1_000_000]
+
+
+class Silent:
+    """A server from which everybody has gone before a word was said."""
+    connections: tuple[()] = ()
+
+    def __call__(self) -> asyncio.Protocol:
+        return asyncio.Protocol()
+
+
+async def test_who_has_gone_is_forgotten(m: Manager, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyrunc.serve.connections.MOST", 10)
+    monkeypatch.setattr("pyrunc.serve.connections.COMING", -1.0)
+    connections, server = Connections(), Silent()
+    for _ in range(100):
+        connections.made(server, False)  # type: ignore[arg-type]
+        assert len(connections._silent) <= 20
