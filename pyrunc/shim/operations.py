@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..config.types import Config
     from ..keeper.channel import Message
     from ..keeper.nursery import Operation
     from ..keeper.operations import Answer, Told
@@ -20,31 +21,38 @@ if TYPE_CHECKING:
 
 def create(request: Message, fds: list[int], told: Told) -> Answer:
     """Mount the root, open the streams, make the container. The answer's `kept` names the descriptors after the pidfd
-    and, with a terminal, its master end."""
-    root = request["bundle"] + "/rootfs"
-    request["options"] = {**request["options"], **driver(request)}
+    and, with a terminal, its master end; `mappings` are those of its ids, if it has any."""
+    root, config = request["bundle"] + "/rootfs", load(request["bundle"])
+    request["options"] = {**request["options"], **driver(request, config)}
     rootfs.mount_all(Kernel(), request["rootfs"], root)
     try:
-        return _with_streams(operations.create, request, told)
+        return _with_streams(operations.create, request, told, *_ids(config))
     except BaseException:
         if request["rootfs"]:
             rootfs.unmount_all(Kernel(), root)
         raise
 
 
-def driver(request: Message) -> dict[str, Any]:
+def driver(request: Message, config: Config) -> dict[str, Any]:
     """Options for the cgroup driver. containerd hands runc's options on to runc's own kind alone, so that SystemdCgroup
     may not arrive; but a cgroupsPath of a slice is systemd's (config-linux.md#cgroups-path as runc has it)."""
     systemd = request["systemd_cgroup"]
     if not systemd:
-        linux: dict[str, Any] = load(request["bundle"]).get("linux") or {}  # type: ignore[assignment]
-        systemd = ".slice:" in (linux.get("cgroupsPath") or "")
+        systemd = ".slice:" in ((config.get("linux") or {}).get("cgroupsPath") or "")
     return {"systemd_cgroup": systemd, "cgroup_manager": "systemd" if systemd else "cgroupfs"}
+
+
+def _ids(config: Any) -> tuple[Any, Any]:
+    """The user of a config's process, and the mappings of its ids: [uidMappings, gidMappings], if it has them."""
+    linux = config.get("linux") or {}
+    mappings = [linux.get("uidMappings") or [], linux.get("gidMappings") or []]
+    return (config.get("process") or {}).get("user"), mappings if all(mappings) else None
 
 
 def exec(request: Message, fds: list[int], told: Told) -> Answer:
     """Open the streams and run one more process; the answer is create's."""
-    return _with_streams(operations.exec, {**request, "process": request["given"]}, told)
+    return _with_streams(operations.exec, {**request, "process": request["given"]}, told,
+                         request["given"].get("user"), request["mappings"])
 
 
 def delete(request: Message, fds: list[int], told: Told) -> Answer:
@@ -59,11 +67,13 @@ def delete(request: Message, fds: list[int], told: Told) -> Answer:
 
 def restore(request: Message, fds: list[int], told: Told) -> Answer:
     """Open the streams and make the container from its images; the answer is create's."""
-    request["options"] = {**request["options"], **driver(request)}
-    return _with_streams(checkpoints.restore, request, told)
+    config = load(request["bundle"])
+    request["options"] = {**request["options"], **driver(request, config)}
+    return _with_streams(checkpoints.restore, request, told, *_ids(config))
 
 
-def _with_streams(operation: Callable[[Message, list[int], Told], Answer], request: Message, told: Told) -> Answer:
+def _with_streams(operation: Callable[[Message, list[int], Told], Answer], request: Message, told: Told, user: Any,
+                  mappings: Any) -> Answer:
     environment = {"CONTAINER_ID": request["id"], "CONTAINER_NAMESPACE": request["namespace"]}
     names = request["stdin"], request["stdout"], request["stderr"]
     if request["terminal"]:
@@ -72,8 +82,10 @@ def _with_streams(operation: Callable[[Message, list[int], Told], Answer], reque
     else:
         streams = stdio.opened(*names, environment)
         kept, theirs = streams.kept, streams.theirs
+        if mappings:
+            stdio.own(streams, user or {}, mappings)
     answer, given = operation(request, theirs, told)
-    return {**answer, "kept": list(kept)}, [*given, *kept.values()]
+    return {**answer, "kept": list(kept), "mappings": mappings}, [*given, *kept.values()]
 
 
 def watched(operation: Operation) -> Operation:

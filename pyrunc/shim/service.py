@@ -115,6 +115,7 @@ class Service:
     def _made(self, task: Task, answer: Message, fds: list[int]) -> None:
         """The container is there: by Create, or by the Start of one that comes from a checkpoint."""
         self._take(task, task.init, answer, fds)
+        task.mappings = answer["mappings"]
         record = Container.load(task.root, task.id)
         task.shares = not record.state["pid_namespace"]
         write(task.bundle, "init.pid", str(task.init.pid))
@@ -138,7 +139,7 @@ class Service:
             self._run("start", task, process, call, lambda answer, fds: self._started(task, process, call))
             return
         self._run("exec", task, process, call, lambda answer, fds: self._executed(task, process, answer, fds, call),
-                  given=process.spec)
+                  given=process.spec, mappings=task.mappings)
 
     def _executed(self, task: Task, process: Process, answer: Message, fds: list[int], call: Call) -> None:
         self._take(task, process, answer, fds)

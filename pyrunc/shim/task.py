@@ -111,12 +111,14 @@ class Task:
 
     shares   its init has no pid namespace of its own, so the others do not end with it
     paused   by Pause
+    mappings of its ids, [uidMappings, gidMappings] of its config, or None
     """
 
     def __init__(self, id: str, bundle: str, root: str, init: Process) -> None:
         self.id, self.bundle, self.root, self.init = id, bundle, root, init
         self.execs: dict[str, Process] = {}
         self.shares = False
+        self.mappings: Any = None
         self.paused = False
         self.deleting = False
         self.oom_fd = -1

@@ -6,11 +6,14 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests import bundles
 
 from .conftest import config_of
-from .driver import Shim
+from .driver import SECONDS, Shim
 from .test_service import reader
 
 Make = Callable[..., Shim]
@@ -71,3 +74,28 @@ def test_a_pod_with_a_user_namespace(shim: Make, rootfs: Path, place: Path, name
         pod.delete(id=id)
     assert not Path("/run/containerd/pyrunc/tests", name).exists() and not Path(
         "/run/containerd/pyrunc/tests", other).exists()
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+@pytest.mark.parametrize("of", ["its init", "an exec"])
+def test_streams_can_be_opened_again(shim: Make, uid: int, of: str, name: str) -> None:
+    """As programs do with /dev/stdout; also in a user namespace, where root of the host is nobody."""
+    new = {"namespaces": bundles.namespaces("user", "pid", "network", "ipc", "uts", "mount", "cgroup"),
+           "uidMappings": MAPPING, "gidMappings": MAPPING, "cgroupsPath": f"/{name}"}
+    script, user = ["sh", "-c", "id -u >/dev/stdout; id -u >/dev/stderr"], {"uid": uid, "gid": uid}
+    pod = shim(*(script if of == "its init" else []), linux=new, process={"user": user})
+    streams: dict[str, Any] = {word: pod.fifo(word) for word in ("stdout", "stderr")}
+    readers = [reader(path) for path in streams.values()]
+    pod.create(**(streams if of == "its init" else {}))
+    pod.start()
+    if of == "an exec":
+        pod.exec("e", *script, user=user, **streams)
+        pod.start("e")
+        assert pod.wait("e") == 0
+        pod.delete("e")
+        pod.kill()
+    assert pod.wait() in (0, 137)
+    pod.delete()
+    for thread, got in readers:
+        thread.join(SECONDS)
+        assert got == [b"%d\n" % uid]
