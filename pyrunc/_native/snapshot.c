@@ -185,20 +185,18 @@ static void *map(int fd, const struct snapshot_part *part, int how)
     return mmap((void *)part->address, part->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | how, fd, (off_t)part->offset);
 }
 
-enum { HUGE_PAGE = 2 << 20 };
-
 /* Copies one page of 2 MiB, instead of hundreds of small ones one after the other, where the kernel has such pages. */
 static bool copy_at_once(int fd)
 {
-    const struct snapshot_part *arena = &snapshot_place.arena;
-    struct snapshot_part begin = { arena->address, HUGE_PAGE, arena->offset };
-    if (!snapshot_place.hot || snapshot_place.hot > HUGE_PAGE || arena->size < HUGE_PAGE)
+    const struct snapshot_part *data = &snapshot_place.data;
+    char *page = (char *)snapshot_place.huge;
+    if (!page)
         return true;
-    if (mmap(ARENA, HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == ARENA &&
-        !madvise(ARENA, HUGE_PAGE, MADV_HUGEPAGE) &&
-        pread(fd, ARENA, HUGE_PAGE, (off_t)arena->offset) == HUGE_PAGE)
+    struct snapshot_part part = { snapshot_place.huge, HUGE_PAGE, data->offset + snapshot_place.huge - data->address };
+    if (mmap(page, HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page &&
+        !madvise(page, HUGE_PAGE, MADV_HUGEPAGE) && pread(fd, page, HUGE_PAGE, (off_t)part.offset) == HUGE_PAGE)
         return true;
-    return map(fd, &begin, MAP_FIXED) == ARENA;
+    return map(fd, &part, MAP_FIXED) == page;
 }
 
 static void make_anew(void)

@@ -14,6 +14,10 @@
 /* Where all that is allocated for the snapshot lies: far from all that the kernel places, on every 64-bit machine. */
 #define ARENA ((char *)0x1000000000)
 enum { ARENA_ROOM = 1 << 30, MOST_KEYS = 4, MOST_WORDS = 64, MOST_KEPT = 1024 };
+/* But what commands write to lies in the program's own data. */
+enum { HOT_ROOM = 1280 << 10, HUGE_PAGE = 2 << 20 };
+extern char snapshot_hot[HOT_ROOM];
+
 
 /* A part of memory and of the program's file. */
 struct snapshot_part { uint64_t address, size, offset; };
@@ -24,7 +28,7 @@ struct snapshot_place {
     char magic[16];
     uint64_t file_size, page_size;
     uint64_t spread;                    /* each block has a page of its own (snapshot_layout.c) */
-    uint64_t hot;                       /* bytes of the arena that commands write to; they are its first */
+    uint64_t huge;                      /* where one huge page has what commands write to; 0 for none */
     struct snapshot_part data, arena;
     uint64_t key_count;
     pthread_key_t keys[MOST_KEYS];      /* the numbers of pthread_key_create */
@@ -63,7 +67,7 @@ void layout_end(void);
 void layout_tell(bool child);
 /* Ends the allocator's work: the used end of the arena. */
 char *memory_end(void);
-/* The end of what commands are known to write to, ARENA for nothing. */
+/* The end of what commands are known to write to, snapshot_hot for nothing. */
 char *memory_hot_end(void);
 /* Whether commands are known not to write to a block. */
 bool memory_is_cold(const void *block);

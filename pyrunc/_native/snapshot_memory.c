@@ -25,18 +25,24 @@ const struct snapshot_place snapshot_place __attribute__((section(".snapshot")))
 
 enum { LISTS = 256, NO_LIST = LISTS };
 
+/* It lies behind CPython's own data and ends where a huge page does (build_launcher.py), which has both. */
+char snapshot_hot[HOT_ROOM] __attribute__((aligned(4096)));
+
 /* From top to end there is room; of free blocks, the first word of each is the next. */
 static struct zone { char *top, *end; void *lists[LISTS]; } zones[ZONES];
 static uint32_t taken;          /* blocks, so far */
 
 void memory_begin(const uint64_t room[REST])
 {
-    char *at = ARENA;
-    for (unsigned i = 0; i < ZONES; i++) {
+    char *at = snapshot_hot;
+    for (unsigned i = 0; i < REST; i++) {
+        uint64_t left = (uint64_t)(snapshot_hot + HOT_ROOM - at);
         zones[i].top = at;
-        at = i < REST ? at + room[i] : ARENA + ARENA_ROOM;
+        at += room[i] < left ? room[i] : left;      /* (what has no room here goes to the rest) */
         zones[i].end = at;
     }
+    zones[REST].top = ARENA;
+    zones[REST].end = ARENA + ARENA_ROOM;
 }
 
 char *memory_end(void)
@@ -63,17 +69,22 @@ static struct snapshot_block *head_of(void *block)
     return (struct snapshot_block *)block - 1;
 }
 
+static bool is_hot(const void *block)
+{
+    return (const char *)block >= snapshot_hot && (const char *)block < snapshot_hot + HOT_ROOM;
+}
+
 static bool in_arena(const void *block)
 {
-    return (const char *)block >= ARENA && (const char *)block < ARENA + ARENA_ROOM;
+    return is_hot(block) || ((const char *)block >= ARENA && (const char *)block < ARENA + ARENA_ROOM);
 }
 
 static struct zone *zone_of(const void *block)
 {
     struct zone *zone = zones;
-    while (zone < zones + REST && (const char *)block >= zone->end)
+    while (is_hot(block) && (const char *)block >= zone->end)
         zone++;
-    return zone;
+    return is_hot(block) ? zone : &zones[REST];
 }
 
 char *memory_hot_end(void)
@@ -83,7 +94,7 @@ char *memory_hot_end(void)
 
 bool memory_is_cold(const void *block)
 {
-    return memory_hot_end() > ARENA && in_arena(block) && zone_of(block) == &zones[REST];
+    return memory_hot_end() > snapshot_hot && in_arena(block) && !is_hot(block);
 }
 
 /* A new block. */

@@ -132,6 +132,13 @@ static size_t offset_of(const char *file, uintptr_t address)
     die("a snapshot has no place in the program");
 }
 
+/* Where the huge page lies that has what commands write to, 0 for none: a part of the data has to be one. */
+static uint64_t huge_page(struct snapshot_part data)
+{
+    uint64_t hot = (uintptr_t)snapshot_hot, end = (uintptr_t)memory_hot_end(), at = (end - 1) & -(uint64_t)HUGE_PAGE;
+    return hot < end && data.address <= at && at <= hot && at + HUGE_PAGE <= data.address + data.size ? at : 0;
+}
+
 static void keep_tls(void)
 {
     size_t size;
@@ -172,8 +179,8 @@ void snapshot_write(const char *path)
         die("cannot read the program");
     data.offset = padded;
     struct snapshot_place place = {
-        .magic = SNAPSHOT_MAGIC, .file_size = whole, .page_size = page, .spread = spread, .data = data, .hot = (uint64_t)(memory_hot_end() - ARENA),
-        .key_count = state->key_count,
+        .magic = SNAPSHOT_MAGIC, .file_size = whole, .page_size = page, .spread = spread, .huge = huge_page(data),
+        .data = data, .key_count = state->key_count,
         .arena = { .address = (uintptr_t)ARENA, .size = arena, .offset = padded + data.size },
     };
     memcpy(place.keys, state->keys, sizeof place.keys);

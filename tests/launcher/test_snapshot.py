@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrunc._native.build_launcher import WRITES, write_snapshot
+from pyrunc._native.build_launcher import HUGE_PAGE, WRITES, write_snapshot
 from pyrunc._native.lay_out import HEADER, like_an_engines
 from pyrunc._native.try_snapshot import Program
 from tests import bundles
@@ -184,6 +184,15 @@ def test_what_commands_write_to_lies_together(ours: Launcher, tmp_path: Path) ->
         words = ["--root", str(tmp_path), *words]
         # 48 to 58 pages fewer were seen, of some 330 of which most are the program's own in any layout
         assert copied_pages(ours.path, *words) <= copied_pages(apart, *words) - 30
+
+
+@pytest.mark.parametrize("name", ["_PyRuntime", "PyDict_Type", "snapshot_hot"])
+def test_one_huge_page_has_what_commands_write_to(name: str, ours: Launcher) -> None:
+    listing = subprocess.run(["nm", "-S", ours.path], capture_output=True, text=True, check=True).stdout
+    symbols = {words[-1]: [int(word, 16) for word in words[:2]] for words in map(str.split, listing.splitlines())
+               if len(words) == 4}
+    page = (sum(symbols["snapshot_hot"]) - 1) // HUGE_PAGE
+    assert symbols[name][0] // HUGE_PAGE == (sum(symbols[name]) - 1) // HUGE_PAGE == page
 
 
 def test_the_container_that_a_layout_is_learnt_from_lives(ours: Launcher, private_world: None, place: Path) -> None:

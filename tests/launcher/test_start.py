@@ -149,10 +149,10 @@ def test_a_forked_child_imports_nothing_from_files(toy: Launcher) -> None:
 
 
 def test_memory_comes_in_huge_pages(toy: Launcher) -> None:
-    """But for what a snapshot has already: too few pages are written to."""
+    """From a snapshot, of a command that may make a container: what it writes to."""
     allowed = "[never]" not in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
     if toy.kind != "exec":          # there it is the interpreter's own malloc
-        assert (int(toy("huge_pages").stdout) >= 2048) == (allowed and toy.kind != "snapshot")
+        assert (int(toy("huge_pages").stdout) >= 2048) == allowed
 
 
 def test_code_names_no_file_that_exists(toy: Launcher) -> None:
