@@ -102,7 +102,14 @@ async def _ended(container: Container, status: str, told: Told) -> None:
     """One that has ended, or of which nothing is left."""
     record, manager = container.record, container.manager
     if record.phase == "creating" and record.life <= 1:
-        await container.handler.delete(record, True)             # a create that was cut short
+        try:
+            await container.handler.delete(record, True)         # a create that was cut short
+        except PyruncError as fault:                             # it stays, to be deleted later
+            container.tell("failed", operation="adopt", error=str(fault))
+            record.exit = Exit(None, time=time.time(), lost=True)
+            container.phase("stopped")
+            container.over.set_result(record.exit)
+            return
         container.tell("deleted", why="its creation was cut short", life=record.life)
         manager.forget(container)
         return

@@ -79,15 +79,19 @@ class Manager:
         try:
             make_root(self.root, PosixKernel())
             self.journal = Events(self._path / "events")
-            self.notices, self.triggers = Notices(), Triggers()
-            self.slots = asyncio.Semaphore(self._at_once)
-            self.connection = Connection(self._path, self._lost)
-            self._handlers = {"pyrunc": Pyrunc("pyrunc", self.root, self.connection)}
-            self.closing = False
+        except BaseException:
+            self.directory.close()
+            raise
+        self.notices, self.triggers = Notices(), Triggers()
+        self.slots = asyncio.Semaphore(self._at_once)
+        self.connection = Connection(self._path, self._lost)
+        self._handlers = {"pyrunc": Pyrunc("pyrunc", self.root, self.connection)}
+        self.closing = False
+        try:
             await self.connection.open(start=False)
             await adopt(self)
         except BaseException:
-            self.directory.close()
+            await self.close()
             raise
 
     async def close(self) -> None:

@@ -21,7 +21,7 @@ import pyrunc
 from pyrunc.cli.keeper import NAME
 from pyrunc.library import program
 from pyrunc.manager import Exit, Log, Manager, Stdio, lost
-from pyrunc.manager.directory import MOVING, PLAIN, POLICIES, Record, text_of
+from pyrunc.manager.directory import MOVING, PLAIN, POLICIES, Directory, Record, text_of
 from pyrunc.manager.plain import load
 from tests import bundles
 from tests.bench.manager import keeper_of
@@ -312,4 +312,40 @@ async def test_managers_of_one_program(places: tuple[str, Path], of: str, rootfs
         await asyncio.sleep(0.05)
         (rootfs / "go").touch()
         assert (await m.get(name).wait(20)).status == 7
+        await remove_all(m)
+
+
+async def test_what_cannot_be_removed_stays(places: tuple[str, Path], rootfs: Path, name: str,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a create that was cut short. It is no reason for the others to go without a manager."""
+    async def busy(*_: object) -> None:
+        raise pyrunc.StateError("the cgroup is busy")
+    directory = Directory(places[1])
+    directory.make(name, config_of(rootfs))
+    directory.save(Record(name, "pyrunc", str(rootfs), life=1))
+    directory.close()
+    monkeypatch.setattr("pyrunc.manager.handlers.Pyrunc.delete", busy)
+    async with Manager(*places) as m:
+        assert m.get(name).status == "stopped" and m.get(name).exit == await m.get(name).wait(20)
+        assert [(event.kind, event.details["error"]) for event in m.journal._kept] == [("failed", "the cgroup is busy")]
+        monkeypatch.undo()
+        await m.get(name).delete()
+        assert m.containers() == [] and os.listdir(places[1] / "containers") == []
+
+
+async def test_a_record_that_cannot_be_read(places: tuple[str, Path], rootfs: Path, name: str) -> None:
+    """Nothing is left open of what had been begun."""
+    async with Manager(*places) as m:
+        await running(m, name, rootfs)
+        record = m.directory.of(name) / "record"
+    whole = record.read_text()
+    record.write_text("{")
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        with pytest.raises(pyrunc.StateError, match="record cannot be read"):
+            await Manager(*places).open()
+    assert os.listdir("/proc/self/fd") == before
+    record.write_text(whole)
+    async with Manager(*places) as m:
+        assert m.get(name).status == "running"
         await remove_all(m)
