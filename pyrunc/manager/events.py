@@ -95,7 +95,7 @@ class Events:
 
     async def follow(self, since: int | None = None) -> AsyncIterator[Event | Gap]:
         """Events after number `since`, then those to come, without end; None: only those to come."""
-        at = self._number if since is None else min(since, self._number)
+        at = self._number if since is None else max(0, min(since, self._number))
         while True:
             while at < self._number:
                 first = self._kept[0].number if self._kept else self._number + 1

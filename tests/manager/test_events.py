@@ -36,7 +36,8 @@ async def test_what_is_no_longer_kept_is_a_gap(few: None, place: Path) -> None:
         events.add("started", "a")
     assert await come(events, 0, 5) == [(1, 6), 7, 8, 9, 10]
     assert await come(events, 8, 2) == [9, 10]
-    assert events.gaps == 1
+    assert await come(events, -5, 1) == [(1, 6)]
+    assert events.gaps == 2
 
 
 async def test_a_reader_that_is_too_slow_is_told_what_it_has_missed(few: None, place: Path) -> None:
