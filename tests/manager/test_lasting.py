@@ -168,3 +168,54 @@ assert not nursery.early, nursery.early
 def test_ends_that_nobody_names_are_forgotten() -> None:
     done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+#: A worker that may run five operations; and what its parent thinks of one that took long.
+SPENT = """
+import os
+from pyrunc.keeper import nursery, spawner
+from pyrunc.keeper.channel import pair
+from pyrunc.kernel.loop import Loop
+spawner.MOST = 5
+def operation(request, fds, told):
+    if request.get("fails"):
+        raise ValueError("it has failed")
+    return {"pid": os.getpid()}, []
+def run(*requests):
+    ours, its = pair()
+    if os.fork() == 0:
+        ours.close()
+        try:
+            spawner.serve(its, {"do": operation})
+        finally:
+            os._exit(0)
+    its.close()
+    answers = []
+    for request in requests:
+        try:
+            ours.send({"operation": "do", **request})
+        except BrokenPipeError:
+            break
+        received = ours.receive()
+        if received is None:
+            break
+        answers.append(received[0]["spent"])
+    os.wait()
+    return answers
+assert run(*[{}] * 7) == [False, False, False, False, True]
+assert run({}, {"fails": True}, {}) == [False, True]
+loop = Loop()
+family = nursery.Nursery(loop, {}, lambda *end: None)
+for seconds, open_ in ((0.0, True), (nursery.SLOW + 1.0, False)):
+    ours, its = pair()
+    worker = nursery.Worker(1, ours, True)
+    worker.then, worker.began = (lambda message, fds: None), __import__("time").monotonic() - seconds
+    its.send({"answer": {}, "spent": False})
+    family._answer(worker)
+    assert worker.open == open_
+"""
+
+
+def test_a_worker_is_thrown_away_after_so_many_a_failure_and_a_slow_one() -> None:
+    done = subprocess.run([sys.executable, "-c", SPENT], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import os
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -159,3 +160,13 @@ def test_the_installed_command_needs_nothing_of_the_caller(place: Path) -> None:
     for words, status, said in (["--help"], 0, "control many containers"), (["nonsense"], 2, "invalid choice"):
         done = subprocess.run([place / "runciter", *words], cwd="/", env={}, capture_output=True, text=True)
         assert done.returncode == status and said in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_units_are_what_systemd_takes(tmp_path: Path) -> None:
+    for unit in (Path(__file__).parents[2] / "contrib/systemd").iterdir():
+        text = unit.read_text().replace("/usr/local/bin/runciter", "/bin/true")       # which is not installed here
+        (tmp_path / unit.name).write_text(text)
+    done = subprocess.run(["systemd-analyze", "verify", *map(str, tmp_path.iterdir())], capture_output=True, text=True,
+                          timeout=60, check=False)
+    assert done.returncode == 0 and "runciter" not in done.stderr, done.stderr

@@ -18,6 +18,7 @@ import pyrunc
 from pyrunc.manager import Manager
 from pyrunc.serve.client import Client
 from pyrunc.serve.openapi import document
+from pyrunc.serve.server import LARGEST
 from tests import bundles
 from tests.bundles import docker_like
 from tests.manager.conftest import config_of, until
@@ -274,4 +275,14 @@ async def test_a_file_that_cannot_be_opened_is_the_callers_fault(m: Manager, pat
     for file in (place / "fifo", place / "none/log", place):
         with pytest.raises(pyrunc.UsageError, match="open "):
             await c.create(name, config=config_of(rootfs), stdio={"stdout": {"kind": "file", "path": str(file)}})
+    assert await c.containers() == []
+
+
+async def test_what_is_too_large_is_refused(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
+    assert c._session is not None
+    for body, status in ((b" " * LARGEST + b"{}", 413), (b" " * (LARGEST - 2) + b"{}", 400)):     # that has no id
+        async with c._session.post("http://x/v1/containers", data=body) as response:
+            assert response.status == status and (await response.json())["error"]
+    async with c._session.get("http://x/v1/containers", headers={"X-Long": "x" * 10_000}) as response:
+        assert response.status == 400
     assert await c.containers() == []

@@ -86,3 +86,8 @@ def test_core_scheduling_is_set_up_or_start_fails(shim: Make) -> None:
     assert cookie(pid) not in (0, cookie(os.getpid()))
     os.kill(pid, 9)
     one.address = first
+
+
+def test_the_kernel_ends_a_shim_before_containerd(shim: Make) -> None:
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    assert int(Path(f"/proc/{shim().pid}/oom_score_adj").read_text()) == min(own + 1, 1000)
