@@ -6,7 +6,7 @@ import json
 import os
 import signal as signals
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Unpack
@@ -17,7 +17,7 @@ from . import stats
 from .directory import Record
 from .handlers import Handler, Made
 from .life import ENDING, Life
-from .logs import Line, Writer, follow, read
+from .logs import Line, Writer, each, follow, read
 from .process import Process, feed
 from .process import resize as resize_terminal
 from .stats import Stats
@@ -322,6 +322,12 @@ class Container(Life):
         for reader in self.readers:
             reader.drain()
         return read(self.place / "log", tail)
+
+    def each_line(self, tail: int | None = None) -> Iterator[Line]:
+        """The same one by one, without holding them all."""
+        for reader in self.readers:
+            reader.drain()
+        return each(self.place / "log", tail)
 
     def follow(self, tail: int | None = None) -> AsyncIterator[Line]:
         """The lines that are kept, and those to come until this life has ended."""

@@ -8,8 +8,8 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -119,18 +119,34 @@ def read(path: Path, tail: int | None = None) -> list[Line]:
     """The lines that are kept, or the last `tail` of them."""
     found: deque[bytes] = deque(maxlen=tail)
     for one in files(path):
-        with suppress(FileNotFoundError):        # turned meanwhile
-            found.extend(one.read_bytes().split(b"\n")[:-1])
-    return [parse(line) for line in found]
+        with suppress(FileNotFoundError), open(one, "rb") as file:       # turned meanwhile
+            found.extend(line for line in file if line.endswith(b"\n"))
+    return [parse(line[:-1]) for line in found]
+
+
+def each(path: Path, tail: int | None = None) -> Iterator[Line]:
+    """The same one by one, for whoever passes them on: a log may be larger than what is to be held."""
+    if tail is not None:
+        yield from read(path, tail)
+        return
+    with ExitStack() as opened:
+        kept = []
+        for one in files(path):                  # all at once: they keep their lines when they are turned meanwhile
+            with suppress(FileNotFoundError):
+                kept.append(opened.enter_context(open(one, "rb")))
+        for file in kept:
+            yield from (parse(line[:-1]) for line in file if line.endswith(b"\n"))
 
 
 async def follow(path: Path, writer: Writer, tail: int | None, ended: asyncio.Future[Any]) -> AsyncIterator[Line]:
     """The lines that are kept, and those to come, until the log has ended."""
-    kept, file = read(path, tail), _open(path)
-    if file is not None:
-        file.seek(0, os.SEEK_END)
-    for line in kept:
-        yield line
+    file = None                                  # the oldest comes first
+    if tail is not None:
+        kept, file = read(path, tail), _open(path)
+        if file is not None:
+            file.seek(0, os.SEEK_END)
+        for line in kept:
+            yield line
     while True:
         over, more = ended.done(), writer.more
         while True:

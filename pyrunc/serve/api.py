@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ MANAGER: web.AppKey[Manager] = web.AppKey("manager", Manager)
 STREAMS: web.AppKey[set[asyncio.Task[Any]]] = web.AppKey("streams", set)
 #: Seconds that a client may take to send a body, or to take in a piece of an answer.
 PATIENCE = 30.0
+#: Lines of a log after which other requests have their turn.
+TURN = 100
 
 
 @dataclass(frozen=True)
@@ -287,18 +289,26 @@ async def logs(request: web.Request) -> web.StreamResponse:
     container, tail = of(request), number(request, "tail")
     lines = None if tail is None else int(tail)
     if not asked(request, "follow"):
-        return await stream(request, _each(container.logs(lines)))
+        return await stream(request, _each(container.each_line(lines)))
     return await stream(request, _lines(container.follow(lines)))
 
 
-async def _each(lines: list[Line]) -> AsyncIterator[LogLine]:
-    for line in lines:
-        yield LogLine(line.time, line.stream, line.text.decode(errors="replace"), line.partial)
+async def _each(lines: Iterable[Line]) -> AsyncIterator[LogLine]:
+    async def one_by_one() -> AsyncIterator[Line]:
+        for line in lines:
+            yield line
+    async for line in _lines(one_by_one()):
+        yield line
 
 
 async def _lines(lines: AsyncIterator[Line]) -> AsyncIterator[LogLine]:
+    """As they are answered. A client that is quick is never waited for: others have their turns all the same."""
+    count = 0
     async for line in lines:
         yield LogLine(line.time, line.stream, line.text.decode(errors="replace"), line.partial)
+        count += 1
+        if not count % TURN:
+            await asyncio.sleep(0)
 
 
 async def stats(request: web.Request) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.manager import File, Log, Manager, Null, Pipe, Stdio
-from pyrunc.manager.logs import LONGEST, Writer, files, follow, parse, read
+from pyrunc.manager.logs import LONGEST, Writer, each, files, follow, parse, read
 from pyrunc.manager.streams import Source, settle
 from pyrunc.manager.streams import Writer as Feeder
 from tests.manager.conftest import config_of, running, until
@@ -163,3 +163,16 @@ async def test_who_waits_at_a_stream_that_is_closed() -> None:
         await asyncio.wait_for(writing, 20)
     for fd in ends[1:3]:
         os.close(fd)
+
+
+async def test_lines_one_by_one(place: Path) -> None:
+    """Of more than is held, and while the log is turned."""
+    writer = Writer(place / "log", 100, 5)
+    writer.take("stdout", b"".join(b"%d\n" % number for number in range(6)))
+    lines = each(place / "log")
+    assert next(lines).text == b"0"
+    writer.take("stdout", b"".join(b"%d\n" % number for number in range(6, 30)))
+    got = [int(line.text) for line in lines]
+    assert got[:5] == [1, 2, 3, 4, 5] and got == list(range(1, len(got) + 1))
+    assert [int(line.text) for line in each(place / "log", 2)] == [28, 29]
+    assert list(each(place / "none")) == []

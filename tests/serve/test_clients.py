@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from pyrunc.manager import Manager
+from pyrunc.manager.logs import Line
+from pyrunc.serve.api import TURN, _each
 from pyrunc.serve.client import Client
 from pyrunc.serve.connections import Connections
 from tests.manager.conftest import config_of, until
@@ -130,3 +132,18 @@ async def test_who_has_gone_is_forgotten(m: Manager, path: Path, monkeypatch: py
     for _ in range(100):
         connections.made(server, False)  # type: ignore[arg-type]
         assert len(connections._silent) <= 20
+
+
+async def test_a_long_log_leaves_turns_to_others(m: Manager, path: Path) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+    task = asyncio.ensure_future(other())
+    lines = [Line("t", "stdout", b"x") for _ in range(1000)]
+    assert len([line async for line in _each(lines)]) == 1000
+    task.cancel()
+    assert 1000 // TURN <= turns <= 2 * 1000 // TURN
