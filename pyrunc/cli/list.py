@@ -5,10 +5,10 @@ import posix
 
 from ..errors import NoSuchContainer, PyruncError, UsageError, describe
 from ..formats.json_text import dumps
+from ..kernel.own_files import open_root
 from ..log import visible
 from ..state.container import Container
 from ..state.process_id import forget_boot, remember_boot
-from ..state.store import check_root
 from .flags import Command, Flag
 from .output import emit
 
@@ -51,20 +51,24 @@ def run(call: Call) -> int:
 
 def _containers(call: Call) -> Iterator[dict[str, Any]]:
     try:
-        check_root(call.root)
-        ids = sorted(posix.listdir(call.root))
+        root = open_root(call.root)
     except FileNotFoundError:
         if "root" in call.settings:
             raise
         return                       # the default root: nobody has made a container yet
-    owners: dict[int, str] = {}      # each is searched for in all of /etc/passwd
-    for id in ids:
+    try:
+        yield from _loaded(call, root)
+    finally:
+        posix.close(root)
+
+
+def _loaded(call: Call, root: int) -> Iterator[dict[str, Any]]:
+    owner = ""                       # of each that can be loaded it is the caller
+    for id in sorted(posix.listdir(call.root)):
         try:
-            container = Container.load(call.root, id)
-            uid = posix.stat(f"{call.root}/{id}").st_uid
-            if uid not in owners:
-                owners[uid] = _name(uid)
-            yield container.described(owners[uid])
+            container = Container.load(call.root, id, root)
+            owner = owner or _name(posix.geteuid())
+            yield container.described(owner)
         except (NotADirectoryError, UsageError, NoSuchContainer):   # beside the containers: "@trace"; deleted meanwhile
             continue
         except (OSError, PyruncError) as fault:

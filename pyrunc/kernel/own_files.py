@@ -25,16 +25,27 @@ def check_owner(what: str, found: posix.stat_result) -> None:
         raise StateError(f"{what} can be written by others: owner {found.st_uid}, mode {found.st_mode & 0o7777:04o}")
 
 
-def open_directory(root: str, id: str) -> int:
-    """An O_PATH descriptor of a container's directory, when it and the root are the caller's own."""
-    above = posix.open(root, IN)
+def open_root(root: str) -> int:
+    """An O_PATH descriptor of the state root. StateError unless it is the caller's own, and only his to write."""
+    fd = posix.open(root, IN)
     try:
-        check_owner(f"state root {root}", posix.fstat(above))
-        fd = posix.open(id, IN | posix.O_NOFOLLOW, dir_fd=above)
+        check_owner(f"state root {root}", posix.fstat(fd))
+    except (OSError, StateError):
+        posix.close(fd)
+        raise
+    return fd
+
+
+def open_directory(root: str, id: str, above: int | None = None) -> int:
+    """An O_PATH descriptor of a container's directory, when it and the root are the caller's own. above: the root's."""
+    own = open_root(root) if above is None else above
+    try:
+        fd = posix.open(id, IN | posix.O_NOFOLLOW, dir_fd=own)
     except NotADirectoryError:           # a link, too; with the name of what is none
         raise NotADirectoryError(errno.ENOTDIR, posix.strerror(errno.ENOTDIR), f"{root}/{id}") from None
     finally:
-        posix.close(above)
+        if above is None:
+            posix.close(own)
     try:
         check_owner(f"{root}/{id}", posix.fstat(fd))
     except (OSError, StateError):
@@ -43,11 +54,14 @@ def open_directory(root: str, id: str) -> int:
     return fd
 
 
-def open_file(root: str, id: str, name: str) -> int:
+def open_file(root: str, id: str, name: str, above: int | None = None) -> int:
     """A file of a container, to be read and believed: it, the directory and the root are the caller's, and only his to
-    write. FileNotFoundError when there is none, StateError when another user could have made it."""
+    write. FileNotFoundError when there is none, StateError when another user could have made it.
+
+    above   a descriptor of open_root(), of who reads many
+    """
     path = f"{root}/{id}/{name}"
-    directory = open_directory(root, id)
+    directory = open_directory(root, id, above)
     try:
         fd = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK, dir_fd=directory)
     except OSError as fault:

@@ -29,13 +29,14 @@ class Container:
         self.root, self.id, self.state, self.made = root, id, state, made
 
     @classmethod
-    def load(cls, root: str, id: str) -> Container:
-        """The container of that id. UsageError for what is no id, StateError when there is none."""
+    def load(cls, root: str, id: str, above: int | None = None) -> Container:
+        """The container of that id. UsageError for what is no id, StateError when there is none. above: a descriptor of
+        the root, of who loads many."""
         store.check_id(id)
-        state = store.read(root, id, store.STATE)
+        state = store.read(root, id, store.STATE, above)
         if state is not None:
             return cls(root, id, state, True)
-        state = store.read(root, id, store.INTENT)
+        state = store.read(root, id, store.INTENT, above)
         if state is None:
             raise NoSuchContainer(f"{DOES_NOT_EXIST}: {id} in {root}")
         return cls(root, id, state, False)

@@ -80,14 +80,15 @@ def check_root(root: str) -> None:
     check_owner(f"state root {root}", posix.stat(root))
 
 
-def read(root: str, id: str, name: str) -> Any:
+def read(root: str, id: str, name: str, above: int | None = None) -> Any:
     """A JSON object of a container, parsed; None when there is none. StateError when it cannot be ours.
 
-    state.json and intent.json are as intent.py writes them, config.json as check.py wants it.
+    state.json and intent.json are as intent.py writes them, config.json as check.py wants it. above: a descriptor of
+    the root, of who reads many (kernel/own_files.py).
     """
     path = f"{root}/{id}/{name}"
     try:
-        fd = open_file(root, id, name)
+        fd = open_file(root, id, name, above)
     except FileNotFoundError:
         return None
     try:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import pwd
 import signal
 import subprocess
@@ -81,7 +82,7 @@ def test_list(made: World, capfd: pytest.CaptureFixture[str], user: str) -> None
 
 def test_a_list_asks_the_host_once(made: World, capfd: pytest.CaptureFixture[str],
                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    """For each container it asked for the boot two times, and searched /etc/passwd for the owner."""
+    """For each container it asked for the boot two times, searched /etc/passwd for the owner, and opened the root."""
     for number in range(3):
         made.running(f"c{number}")
     asked: list[str] = []
@@ -93,13 +94,21 @@ def test_a_list_asks_the_host_once(made: World, capfd: pytest.CaptureFixture[str
     def getpwuid(uid: int, find: Callable[[int], pwd.struct_passwd] = pwd.getpwuid) -> pwd.struct_passwd:
         asked.append("owner")
         return find(uid)
+
+    def opened(path: str, *how: int, dir_fd: int | None = None, open: Callable[..., int] = posix.open) -> int:
+        asked.append(path)
+        return open(path, *how, dir_fd=dir_fd)
     monkeypatch.setattr(process_id, "read", read)
     monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+    monkeypatch.setattr(posix, "open", opened)
+    before = os.listdir("/proc/self/fd")
     for _ in range(2):                             # what it has found out is not kept for the next
         asked.clear()
         assert main(["--root", str(made.root), "list"]) == 0
         assert capfd.readouterr().out.count(" running ") == 3
-        assert asked.count("owner") == asked.count("/proc/sys/kernel/random/boot_id") == 1
+        assert asked.count("owner") == asked.count(str(made.root)) == 1
+        assert asked.count("/proc/sys/kernel/random/boot_id") == 2      # to be read, and by its path
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_an_empty_list(made: World, capfd: pytest.CaptureFixture[str]) -> None:
