@@ -5,6 +5,7 @@ those that the last stage gives when execve has failed (_native/last_explain.c),
 """
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import stat
@@ -17,10 +18,10 @@ from ..config.environment import DEFAULT_PATH
 from ..config.mappings import host_id
 from ..config.rules.linux import namespace
 from ..config.where import quoted
-from ..errors import NOT_FOUND_IN_PATH
+from ..errors import NOT_FOUND_IN_PATH, strerror
 from ..paths import absolute
 from .findings import Finding, error, warning
-from .in_root import Hidden, find, find_program
+from .in_root import BELOW_A_FILE, LOOP, Hidden, find, find_program, walk
 
 if TYPE_CHECKING:
     from ..config.types import Config
@@ -29,6 +30,7 @@ HEAD = 256                       # BINPRM_BUF_SIZE: what of a script's first lin
 MACHINES = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "s390x": 22, "ppc64le": 21}
 NAMES = {3: "x86", 8: "MIPS", 21: "PowerPC", 22: "s390x", 40: "ARM", 62: "x86-64", 183: "AArch64", 243: "RISC-V",
          258: "LoongArch"}
+NOT_THERE = {LOOP: errno.ELOOP, BELOW_A_FILE: errno.ENOTDIR}
 PT_INTERP = 3
 PROGRAM_HEADERS = 64
 WHERE = "process.args[0]"
@@ -52,7 +54,7 @@ def findings(config: Config, root: str) -> Iterator[Finding]:
         yield from _mounted(name, config, mounts)
         return
     if found is None:
-        yield error(WHERE, f"exec: {quoted(process['args'][0])}: {_refusal(name, useless)}",
+        yield error(WHERE, f"exec: {quoted(process['args'][0])}: {_refusal(name, useless, root, mounts)}",
                     *[_reason(path, root) for path in useless[:1]])
         return
     who = _owner(config)
@@ -83,12 +85,16 @@ def _mounted(name: str, config: Config, mounts: dict[str, Any]) -> Iterator[Find
         yield error(WHERE, f"exec: {quoted(name)}: permission denied", "it is on a mount with the option noexec")
 
 
-def _refusal(name: str, useless: list[str]) -> str:
+def _refusal(name: str, useless: list[str], root: str, mounts: Collection[str]) -> str:
     """As create words it: what is named by a path is looked at, and in PATH only what can be executed counts."""
     if "/" not in name:
         return NOT_FOUND_IN_PATH
     if not useless:
-        return f"stat {name}: no such file or directory"
+        try:
+            number = NOT_THERE.get(walk(root, name, mounts)[0], errno.ENOENT)
+        except OSError as fault:             # a name that is too long, say
+            number = fault.errno or errno.ENOENT
+        return f"stat {name}: {strerror(number)}"
     return "is a directory" if os.path.isdir(useless[0]) else "permission denied"
 
 

@@ -176,10 +176,15 @@ def test_the_program(root: pathlib.Path) -> None:
     assert look(root, mounted) == []
 
 
-@pytest.mark.parametrize("program", ["/no/such", "/etc/passwd", "/etc", "passwd"])
+@pytest.mark.parametrize("program", ["/no/such", "/etc/passwd", "/etc", "passwd", "/bin/loop", "/bin/sh/below",
+                                     "/bin/loop/below"])
 def test_what_is_said_of_the_program_is_what_create_says(private_world: None, root: pathlib.Path,
-                                                         tmp_path: pathlib.Path, program: str) -> None:
+                                                         tmp_path: pathlib.Path, program: str,
+                                                         request: pytest.FixtureRequest) -> None:
     """check and create use the same words, so that a search for the one finds the other."""
+    loop = root / "rootfs/bin/loop"
+    loop.symlink_to("loop")
+    request.addfinalizer(loop.unlink)
     found = only(look(root, plain(process={"args": [program], "env": ["PATH=/bin:/etc"]})))
     done = subprocess.run([runtimes.find(), "--root", tmp_path / "state", "create", "-b", root, "x"], check=False,
                           capture_output=True, text=True)
