@@ -111,6 +111,7 @@ def terminal(t: Trial) -> None:
     lines = text.decode().replace("\r", "").split("\n")
     t.true(lines[0].startswith("/dev/"), f"the streams are no terminal: {lines}")
     t.true("character special file" in lines, f"/dev/console: {lines}")
+    t.true("same" in lines, f"/dev/console is not the terminal: {lines}")
 
 
 @case("config.md#process", "consoleSize", "consoleSize.height", "consoleSize.width")

@@ -133,7 +133,7 @@ def where_it_runs(t: Trial, kind: str) -> None:
 
 
 def failing_hook(t: Trial, kind: str) -> None:
-    """A hook that fails: create or start is an error, and the container's program does not go on"""
+    """A hook that fails: create or start is an error, the program does not go on, and poststop hooks run"""
     program = {"args": ["sh", "-c", "echo program >> /record; sleep 600"]}
     hooks: dict[str, Any] = {kind: [note(t, kind, "first"), t.hook("exit 3"), note(t, kind, "third")]}
     hooks["poststop"] = [note(t, "poststop")]
@@ -153,6 +153,8 @@ def failing_hook(t: Trial, kind: str) -> None:
     t.true("third" not in seen, "the hook after it ran")
     if kind != "poststart":
         t.true("program" not in seen, "the program ran")
+    # Step 12 of the lifecycle undoes create, and step 13 is next.
+    t.equal(seen.count("poststop"), 1, "how often the poststop hook ran")
 
 
 def failing_poststop(t: Trial) -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..harness import bundles, isolation
 from ..harness.runtime import numbers, reap
@@ -14,13 +15,16 @@ from ..model import Fails, NotHere, NotOffered, case, each
 OPTIONS = "config.md#linux-mount-options"
 
 
-def mounted(t: Trial, *entries: bundles.Config, at: str = "/mnt") -> tuple[list[str], list[str], list[str], str]:
+def mounted(t: Trial, *entries: bundles.Config, at: str = "/mnt", mounts: int = 0,
+            **changes: Any) -> tuple[list[str], list[str], list[str], str]:
     """Mount options, optional fields, options of the file system and type of the last mount at a place, with these
-    entries behind the usual ones."""
-    said = t.inside("cat /proc/self/mountinfo", mounts=[*bundles.MOUNTS, *entries])
+    entries behind the usual ones. mounts: how many are at this place, 0 for any number."""
+    said = t.inside("cat /proc/self/mountinfo", mounts=[*bundles.MOUNTS, *entries], **changes)
     lines = [line for line in said.splitlines() if line.split()[4] == at]
     if not lines:
         raise Fails(f"nothing is mounted at {at}: {said[-500:]}")
+    if mounts:
+        t.equal(len(lines), mounts, f"mounts at {at}")
     fields, _, tail = lines[-1].partition(" - ")
     _, _, _, _, _, options, *optional = fields.split()
     kind, _, superblock = tail.split()[:3]
@@ -90,6 +94,15 @@ def flag_of_a_mount(t: Trial, option: str) -> None:
         t.needs_spec("1.1.0")
     options = mounted(t, bundles.tmpfs("/mnt", option))[0]
     t.true(FLAGS[option] in options, f"{option}: the options are {options}")
+    if option == "relatime":                    # the kernel's default: it is seen where the source has another kind
+        source = t.place / "source"
+        source.mkdir()
+        isolation.mount("tmpfs", source, "tmpfs", isolation.MS_NOATIME)
+        try:
+            options = mounted(t, bundles.bind(source, "/mnt", option))[0]
+        finally:
+            isolation.unmount(source)
+        t.true("relatime" in options, f"{option}, where the source has noatime: the options are {options}")
 
 
 @each(OPTIONS, {option: (option, option) for option in FLAGS if option in ("ro", "nosuid", "nodev", "noexec")})
@@ -118,13 +131,21 @@ def flag_that_is_taken_back(t: Trial, option: str) -> None:
     t.true(flag not in options, f"{before},{option}: the options are {options}")
 
 
+#: What these take back is seen in mountinfo; what loud, silent, iversion and noiversion do is not.
+TAKES_BACK = {"async": "sync", "nolazytime": "lazytime", "nostrictatime": "strictatime"}
+
+
 @each(OPTIONS, {option: (option, option) for option in (
     "async", "loud", "silent", "iversion", "noiversion", "lazytime", "nolazytime", "nostrictatime", "sync", "dirsync")})
 def option_of_the_superblock(t: Trial, option: str) -> None:
-    """An option of the superblock is known; where mountinfo shows it, it is there"""
+    """An option of the superblock is known; where mountinfo shows it, it is there, or what it takes back is not"""
     superblock = mounted(t, bundles.tmpfs("/mnt", option))[2]
     if option in ("sync", "dirsync", "lazytime"):
         t.true(option in superblock, f"{option}: the options of the file system are {superblock}")
+    elif before := TAKES_BACK.get(option):
+        options, _, superblock, _ = mounted(t, bundles.tmpfs("/mnt", before, option))
+        told = f"{before},{option}: the options are {options}, those of the file system {superblock}"
+        t.true("relatime" in options if option == "nostrictatime" else before not in superblock, told)
 
 
 @each(OPTIONS, {"bind": ("bind", "bind", False), "rbind": ("rbind", "rbind", True)})
@@ -153,14 +174,16 @@ def propagation_of_a_mount(t: Trial, option: str) -> None:
     source.mkdir()
     isolation.mount("tmpfs", source, "tmpfs")
     isolation.mount("none", source, flags=isolation.MS_SHARED)
-    try:
-        optional = mounted(t, bundles.bind(source, "/mnt", option))[1]
-    finally:
-        isolation.unmount(source)
     # What is shared may be a slave of the source's peers as well.
     wanted = PROPAGATION[option]
     beside = {"propagate_from", *(["master"] if wanted == ["shared"] else [])}
-    t.equal([word for word in optional if word not in beside], wanted, f"propagation with {option}")
+    try:
+        # Without the option a mount is private, or a slave, with some runtimes; with none where the root is shared.
+        for linux in ({}, {"rootfsPropagation": "shared"}):
+            optional = mounted(t, bundles.bind(source, "/mnt", option), linux=linux)[1]
+            t.equal([word for word in optional if word not in beside], wanted, f"propagation with {option} and {linux}")
+    finally:
+        isolation.unmount(source)
 
 
 RECURSIVE = {"rro": "ro", "rnosuid": "nosuid", "rnodev": "nodev", "rnoexec": "noexec", "rnoatime": "noatime",
@@ -172,14 +195,14 @@ RECURSIVE_BACK = {"rrw": ("rro", "ro"), "rsuid": ("rnosuid", "nosuid"), "rdev": 
                   "rstrictatime": ("rnoatime", "relatime")}
 
 
-def below(t: Trial, *options: str) -> list[str]:
-    """Flags of a mount below a source that is mounted with rbind and these options."""
+def below(t: Trial, *options: str, flags: int = 0) -> list[str]:
+    """Flags of a mount below a source that is mounted with rbind and these options. flags: those it has there."""
     t.needs_spec("1.1.0")
     for option in options:
         t.needs_feature("mountOptions", value=option)
     source = t.place / "source"
     (source / "below").mkdir(parents=True)
-    isolation.mount("tmpfs", source / "below", "tmpfs")
+    isolation.mount("tmpfs", source / "below", "tmpfs", flags)
     entry = {"destination": "/mnt", "type": "none", "source": str(source), "options": ["rbind", *options]}
     try:
         return mounted(t, entry, at="/mnt/below")[0]
@@ -190,7 +213,7 @@ def below(t: Trial, *options: str) -> list[str]:
 @each(OPTIONS, {option: (option, option) for option in RECURSIVE})
 def recursive_option(t: Trial, option: str) -> None:
     """A recursive option is that of every mount below, too"""
-    options = below(t, option)
+    options = below(t, option, flags=isolation.MS_NOATIME if option == "rrelatime" else 0)
     t.true(RECURSIVE[option] in options, f"{option}: the options of the mount below are {options}")
 
 
@@ -199,7 +222,7 @@ def recursive_option_that_takes_back(t: Trial, option: str) -> None:
     """A later recursive option takes an earlier one back, at every mount below, too"""
     before, flag = RECURSIVE_BACK[option]
     options = below(t, before, option)
-    t.true(flag not in options, f"{before},{option}: the options of the mount below are {options}")
+    t.true(not {flag, before[1:]} & {*options}, f"{before},{option}: the options of the mount below are {options}")
 
 
 @each(OPTIONS, {option: (option, option) for option in ("rnorelatime", "rnostrictatime")})
@@ -212,7 +235,7 @@ def recursive_option_that_is_known(t: Trial, option: str) -> None:
 def remount(t: Trial) -> None:
     """remount changes what is mounted already"""
     entry = {"destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": ["remount", "ro"]}
-    options = mounted(t, bundles.tmpfs("/mnt"), entry)[0]
+    options = mounted(t, bundles.tmpfs("/mnt"), entry, mounts=1)[0]
     t.true("ro" in options, f"the options are {options}")
 
 

@@ -127,13 +127,21 @@ def create_prepares_and_start_runs(t: Trial) -> None:
 
 @case("runtime.md#lifecycle", "later changes of config.json do nothing", "start runs the program")
 def config_changes_after_create(t: Trial) -> None:
-    """config.json is read at create; what is written into it later has no effect"""
-    bundle = t.bundle(process={"args": ["sh", "-c", "echo first $VALUE"], "env": [bundles.PATH, "VALUE=one"]})
+    """config.json is read at create; what is written into it later has no effect, on hooks neither"""
+    def hooks(word: str) -> bundles.Config:
+        return {kind: [t.hook(f"echo {word} >> {t.place / kind}")] for kind in ("poststart", "poststop")}
+    bundle = t.bundle(process={"args": ["sh", "-c", "echo first $VALUE"], "env": [bundles.PATH, "VALUE=one"]},
+                      hooks=hooks("first"))
     made = t.create(bundle)
-    bundles.write(bundle, t.config(process={"args": ["sh", "-c", "echo second"]}))
+    bundles.write(bundle, t.config(process={"args": ["sh", "-c", "echo second"]}, hooks=hooks("second")))
     made.start()
     made.wait()
     t.equal(made.output.strip(), "first one", "what the program prints")
+    t.runtime.wait_for(made.id, "stopped")
+    made.delete()
+    for kind in ("poststart", "poststop"):
+        ran = (t.place / kind).read_text() if (t.place / kind).exists() else ""
+        t.equal(ran, "first\n", f"what {kind} hooks write")
 
 
 @case("runtime.md#create", "what cannot be applied is an error",

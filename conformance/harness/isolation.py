@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
-CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 0x20000, 0x1000, 0x4000, 1 << 18, 1 << 20
+CLONE_NEWNS, MS_NOATIME, MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 0x20000, 0x400, 0x1000, 0x4000, 1 << 18, 1 << 20
 SUBORDINATE = 1_000_000_000     # where no other program has its ids
 OF_ANOTHER = "of-another-user"  # a folder of a case, and a file in it that its user may not read
 PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE = 36, 4

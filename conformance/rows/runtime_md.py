@@ -34,15 +34,19 @@ annotations = those of config.json
   > The `prestart` hooks MUST be invoked by the runtime. If any `prestart` hook fails, the runtime MUST generate an
   > error, stop the container, and continue the lifecycle at step 12.
 * createRuntime hooks run, and one that fails ends the container
-  > The `createRuntime` hooks MUST be invoked by the runtime. If any … fails, the runtime MUST generate an error
+  > The `createRuntime` hooks MUST be invoked by the runtime. If any `createRuntime` hook fails, the runtime MUST
+  > generate an error, stop the container, and continue the lifecycle at step 12.
 * createContainer hooks run, and one that fails ends the container
-  > The `createContainer` hooks MUST be invoked by the runtime. If any … fails, the runtime MUST generate an error
+  > The `createContainer` hooks MUST be invoked by the runtime. If any `createContainer` hook fails, the runtime MUST
+  > generate an error, stop the container, and continue the lifecycle at step 12.
 * startContainer hooks run, and one that fails ends the container
-  > The `startContainer` hooks MUST be invoked by the runtime. If any … fails, the runtime MUST generate an error
+  > The `startContainer` hooks MUST be invoked by the runtime. If any `startContainer` hook fails, the runtime MUST
+  > generate an error, stop the container, and continue the lifecycle at step 12.
 * start runs the program
   > The runtime MUST run the user-specified program, as specified by `process`.
 * poststart hooks run, and one that fails ends the container
-  > The `poststart` hooks MUST be invoked by the runtime. If any … fails, the runtime MUST generate an error
+  > The `poststart` hooks MUST be invoked by the runtime. If any `poststart` hook fails, the runtime MUST
+  > generate an error, stop the container, and continue the lifecycle at step 12.
 * delete undoes what create made
   > The container MUST be destroyed by undoing the steps performed during create phase
 * poststop hooks run, and one that fails is a warning
