@@ -99,6 +99,9 @@ def test_each_demand_with_must_has_a_case_and_a_mutant_or_a_reason() -> None:
     excused = coverage.open_demands()
     assert both | excused.keys() == must and not both & excused.keys() and len(must) >= 187
     assert not excused and "no case" not in coverage.text() and "no mutant" not in coverage.text()
+    # Of the table of mount options and of what is REQUIRED each word is a demand, too.
+    assert all(row.key in coverage.broken() for row in coverage.options()) and len(coverage.options()) == 37
+    assert all(coverage.required().values()) and len(coverage.required()) >= 17
 
 
 def test_what_is_special_about_a_bundle() -> None:

@@ -154,6 +154,22 @@ def state(change: Callable[[Config], object]) -> Callable[[str, Config], object]
     return lambda command, found: change(found) if command == "state" else None
 
 
+def hooks_of_now(kind: str, when: str) -> Callable[[str, list[str], list[str]], object]:
+    """Before a command, the hooks of a kind are called that the bundle's config.json has by now."""
+    def before(command: str, real: list[str], words: list[str]) -> None:
+        if command == when:
+            done = subprocess.run([*real, "state", words[-1]], stdout=subprocess.PIPE, check=False)
+            bundle = json.loads(done.stdout)["bundle"] if done.returncode == 0 else "/none"
+            try:
+                with open(os.path.join(bundle, "config.json")) as file:
+                    found = json.load(file)["hooks"][kind]
+            except (OSError, ValueError, KeyError):
+                return
+            for hook in found:
+                subprocess.run([hook["path"], *hook["args"][1:]], stdin=subprocess.DEVNULL, check=False)
+    return before
+
+
 def path_in_root(kind: str) -> Change:
     """The path of a hook counts from the container's root."""
     def changed(config: Config) -> None:
@@ -220,6 +236,12 @@ def device_again(command: str, real: list[str], words: list[str]) -> None:
 
 def features(change: Callable[[Config], object]) -> Callable[[str, Config], object]:
     return lambda command, found: change(found) if command == "features" else None
+
+
+def leaves_a_folder(command: str, real: list[str], words: list[str]) -> None:
+    """A create that fails leaves something of the container in the state root."""
+    if command == "create":
+        os.makedirs(os.path.join(real[real.index("--root") + 1], words[-1]), exist_ok=True)
 
 
 def later(kind: str, to: str) -> Change:

@@ -11,8 +11,11 @@ from .changes import (
     features,
     force,
     hooks,
+    hooks_of_now,
+    in_root,
     in_runtime,
     later,
+    leaves_a_folder,
     link_changed,
     mount_options,
     namespace,
@@ -41,7 +44,22 @@ MUTANTS = [
     Mutant("what is beyond ASCII gets lost", "bundle_md.encoding_is_utf_8", before=decoded("ascii")),
     *(Mutant(f"the last of two names counts: {name}", f"bundle_md.name_that_stands_twice[{name}]",
              before=decoded("utf-8")) for name in ("root", "escaped")),
+    # ---- runtime.md
+    Mutant("a create that fails leaves something", "runtime_md.what_cannot_be_mounted", after=leaves_a_folder),
+    Mutant("create leaves mounts out", "runtime_md.create_prepares_and_start_runs",
+           config=of("mounts", lambda found: found[:3])),
+    *(Mutant(f"an id that cannot be one stands for another: {name}", f"runtime_md.id_that_is_invalid[{name}]",
+             words=lambda command, words, id=id: [  # type: ignore[misc]
+                 *words[:-1], "another"] if command == "create" and words[-1] == id else words)
+      for name, id in (("slash", "a/b"), ("dots", ".."), ("empty", ""))),
     # ---- errors of config.md
+    *(Mutant(f"annotations are forgotten: {what}", "config_md.annotations_are_handed_on", config=of(
+        "annotations", lambda found, ours=ours: {  # type: ignore[misc]
+            key: value for key, value in found.items() if key.startswith("org.opencontainers.") is not ours}))
+      for what, ours in (("those of org.opencontainers", True), ("unknown ones", False))),
+    Mutant("a mount has other mappings than its own", "config_md_mounts.idmapped_mount", config=entries(
+        "mounts", lambda entry: [entry[kind][0].update(hostID=5000) for kind in ("uidMappings", "gidMappings")
+                                 if kind in entry])),
     Mutant("root.path may lead nowhere", "config_md.root_that_is_not_there", config=force("root.path", "rootfs")),
     Mutant("idmap of nothing is an ordinary mount", "config_md_mounts.idmap_of_nothing", config=without("idmap")),
     Mutant("a mapping without its pair is passed over", "config_md_mounts.mapping_without_its_pair",
@@ -90,6 +108,15 @@ MUTANTS = [
            config=hooks("poststop", lambda found: found[:1])),
     Mutant("capabilities that are unknown take the others away", "runtime_md.a_warning_changes_nothing",
            config=put("process.capabilities", {})),
+    *(Mutant(f"{kind} hooks are looked up in the container", f"config_md_hooks.where_it_runs[{kind}]",
+             config=path_in_root(kind)) for kind in ("prestart", "createRuntime", "createContainer")),
+    Mutant("createContainer comes before createRuntime", "config_md_hooks.order_of_kinds",
+           config=later("createContainer", "prestart")),
+    *(Mutant(f"poststop hooks do not run where a {kind} hook has failed", f"config_md_hooks.failing_hook[{kind}]",
+             config=drop("hooks.poststop"))
+      for kind in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart")),
+    *(Mutant(f"{kind} hooks are those of a later config.json", "runtime_md.config_changes_after_create",
+             before=hooks_of_now(kind, command)) for kind, command in (("poststart", "start"), ("poststop", "delete"))),
     # ---- config-linux.md
     Mutant("a relative path of a namespace is passed over", "config_linux_md.path_that_is_relative",
            config=namespace("uts", lambda found, entry: entry.pop("path", None))),
@@ -128,6 +155,9 @@ MUTANTS = [
            config=of("linux.netDevices", lambda found: {name: {} for name in found})),
     Mutant("addresses go away", f"{NETWORK}.addresses_stay", before=address_flushed),
     Mutant("the size of packets is changed", f"{NETWORK}.addresses_stay", before=link_changed),
+    Mutant("devices stay down", f"{NETWORK}.device_moves", config=in_root("ip link set mine0 down")),
+    Mutant("devices are given a route", f"{NETWORK}.addresses_stay",
+           config=in_root("ip route add default via 192.0.2.1")),
     Mutant("devices are moved back", f"{NETWORK}.device_is_not_moved_back", after=device_again),
     # ---- seccomp
     Mutant("errnoRet without use is passed over", f"{SECCOMP}.number_without_use",
@@ -140,7 +170,12 @@ MUTANTS = [
            config=drop("linux.seccomp")),
     Mutant("the listener gets the state twice", f"{LISTENER}.listener_is_left", before=between(twice=True)),
     Mutant("the connection to the listener stays open", f"{LISTENER}.listener_is_left", before=between(stays=True)),
+    Mutant("descriptors come behind the state", f"{LISTENER}.listener_gets_the_state", before=between(late=True)),
+    Mutant("descriptors do not come", f"{LISTENER}.listener_gets_the_state", before=between(loses=True)),
     # ---- features.md
+    *(Mutant(f"features names one of {name} that is none", "features_md.seccomp", output=features(
+        lambda found, name=name, more=more: found["linux"]["seccomp"][name].append(more)))  # type: ignore[misc]
+      for name, more in (("operators", "SCMP_CMP_NOTHING"), ("archs", "SCMP_ARCH_NOTHING"))),
     Mutant("the oldest version is refused", "features_md.version_is_accepted[ociVersionMin]",
            config=force("ociVersion", "0.0.0-none.0+x y")),
     Mutant("the newest version is refused", "features_md.version_is_accepted[ociVersionMax]",

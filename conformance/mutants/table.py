@@ -29,6 +29,7 @@ from .changes import (
     wrapped,
 )
 from .more import MUTANTS as MORE
+from .options import MUTANTS as OPTIONS
 from .resctrl import MUTANTS as RESCTRL
 from .wrapper import Mutant
 
@@ -327,5 +328,6 @@ MUTANTS = [
     Mutant("features has hooks of another kind", "features_md.no_null_in_lists",
            output=features(lambda found: found.update(annotations=[1]))),
     *MORE,
+    *OPTIONS,
     *RESCTRL,
 ]

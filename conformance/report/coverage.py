@@ -35,6 +35,20 @@ def open_demands() -> dict[tuple[str, str], str]:
             if row.must and not (row.key in have and row.key in mutants)}
 
 
+def options() -> list[Row]:
+    """The mount options of the specification's table that are MUST: rows of properties, and demands all the same."""
+    return [row for row in rows().values() if not row.demand and row.text == "MUST"]
+
+
+def required() -> dict[str, list[str]]:
+    """The cases that ask for a property that is REQUIRED -> their mutants."""
+    found: dict[str, list[str]] = {name: [] for name in load() if name.startswith("required.")}
+    for mutant in MUTANTS:
+        if mutant.kills in found:
+            found[mutant.kills].append(mutant.name)
+    return found
+
+
 def counts() -> dict[str, tuple[int, int]]:
     """Kind of row -> (with a case, all)."""
     have, mutants = held(), broken()
@@ -45,6 +59,9 @@ def counts() -> dict[str, tuple[int, int]]:
         return sum(row.key in have for row in kind), len(kind)
     return {"MUST": of(must),
             "MUST with a mutant": (sum(row.key in mutants for row in must), len(must)),
+            "mount options that are MUST, with a mutant": (
+                sum(row.key in mutants for row in options()), len(options())),
+            "cases of what is REQUIRED, with a mutant": (sum(map(bool, required().values())), len(required())),
             "SHOULD and MAY": of([row for row in everything if row.demand and not row.must]),
             "properties": of([row for row in everything if not row.demand])}
 
@@ -57,7 +74,7 @@ def text() -> str:
     chapter = ""
     for row in rows().values():
         lacks = "" if row.key in have else "no case"
-        if not lacks and row.must and row.key not in mutants:
+        if not lacks and (row.must or row in options()) and row.key not in mutants:
             lacks = "no mutant"
         if lacks:
             if row.chapter != chapter:
