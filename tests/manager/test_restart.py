@@ -14,6 +14,8 @@ from pyrunc.manager.directory import Record
 from pyrunc.manager.restart import after
 from tests.manager.conftest import kinds, running, until
 
+UNTIL_GO = "sh", "-c", "until test -e /go; do sleep 0.01; done"
+
 
 async def test_on_failure(m: Manager, by: str, rootfs: Path, name: str) -> None:
     script = "echo x >>/count; test $(wc -l </count) -ge 3"        # fails twice
@@ -56,11 +58,13 @@ async def test_one_that_cannot_be_made_is_tried_again(m: Manager, of: str, rootf
                                                       name: str) -> None:
     """After pauses that double, however long the life was that it once had."""
     (place / "out").mkdir()
-    container = await running(m, name, rootfs, "sleep", "0.1", restart="always", handler=of,
+    container = await running(m, name, rootfs, *UNTIL_GO, restart="always", handler=of,
                               stdio=Stdio(stdout=File(str(place / "out/log"))))
     container.record.started = 1.0
     os.rename(place / "out", place / "elsewhere")
+    (rootfs / "go").touch()
     await until(lambda: container.record.restarts == 3)
+    (rootfs / "go").unlink()
     os.rename(place / "elsewhere", place / "out")
     await until(lambda: container.status == "running")
     told = list(m.journal._kept)
@@ -85,8 +89,9 @@ class Busy:
 
 
 async def test_what_is_left_of_it_cannot_be_removed_at_once(m: Manager, of: str, rootfs: Path, name: str) -> None:
-    container = await running(m, name, rootfs, "sleep", "0.1", restart="always", handler=of)
+    container = await running(m, name, rootfs, *UNTIL_GO, restart="always", handler=of)
     container.handler = Busy(container.handler)
+    (rootfs / "go").touch()
     await until(lambda: container.record.life == 2)
     assert "failed" in await kinds(m)
 

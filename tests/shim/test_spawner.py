@@ -207,11 +207,11 @@ def test_a_worker_that_is_killed_at_work(shim: Make, moment: float) -> None:
 def test_an_init_that_ends_while_an_exec_is_made(shim: Make, events: Events) -> None:
     """Its end is told after those of its execs; one that cannot be made then must not hold it back for ever."""
     one = running(shim)
-    assert probe(one, "first") == 0
-    worker, init = the_one(one), one.state().pid
-    one.exec("late", "true")
-    loop, said = Loop(), list[RpcError | None]()
+    init, loop, said = one.state().pid, Loop(), list[RpcError | None]()
     client = Client(loop, connect(one.address))
+    one.exec("late", "true")
+    assert probe(one, "first") == 0
+    worker = the_one(one)
     os.kill(worker, signal.SIGSTOP)
     try:
         for method, request in (("Start", api.StartRequest(id=one.id, exec_id="late")),
