@@ -16,10 +16,11 @@ import pytest
 from tests import bundles, runtimes
 from tests.bundles import docker_like
 
+from .conftest import SHIM
 from .conmon import Container, CreateFailed, Crio
 from .containerd import Containerd
 from .cri import Cri, Pods
-from .docker import IMAGE, Daemon, Docker
+from .docker import IMAGE, Daemon, Docker, version
 from .image import NAME
 from .podman import Podman, Store, stores
 from .waiting import until
@@ -27,6 +28,8 @@ from .waiting import until
 pytestmark = [pytest.mark.guest_engines, pytest.mark.timeout(900)]
 #: State roots that engines have of themselves.
 CTR, CRI, PODMAN = Path("/run/containerd/runc/default"), Path("/run/containerd/runc/k8s.io"), Path("/run/pyrunc")
+#: Of pyrunc's shim: below it, the namespace in which the engine has its containers.
+OF_SHIM = Path("/run/containerd/pyrunc")
 
 
 class Pyrunc:
@@ -133,20 +136,21 @@ def test_ctr(containerd: Containerd, path: str, name: str, place: Path) -> None:
 # ---- containerd: CRI -----------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def cri_daemon(private_world: None, kept: None, path: str) -> Iterator[Cri]:
-    daemon = Cri(Path(tempfile.mkdtemp(prefix="cri-", dir="/tmp")), {"pyrunc": path})
+    daemon = Cri(Path(tempfile.mkdtemp(prefix="cri-", dir="/tmp")), {"pyrunc": path, SHIM: ""})
     yield daemon
     daemon.stop()
 
 
-def test_cri(cri_daemon: Cri, path: str, name: str, place: Path) -> None:
-    pod, pyrunc = Pods(cri_daemon, "pyrunc", name)(), Pyrunc(path)
+@pytest.mark.parametrize(("handler", "root"), [("pyrunc", CRI), (SHIM, OF_SHIM / "k8s.io")], ids=["pyrunc", SHIM])
+def test_cri(cri_daemon: Cri, handler: str, root: Path, path: str, name: str, place: Path) -> None:
+    pod, pyrunc = Pods(cri_daemon, handler, name)(), Pyrunc(path)
     try:
         container = pod.create("nosuch")
         with pytest.raises(cri_daemon.error) as failed:
             container.start()
         pyrunc.five_commands(str(failed.value), pod.config["metadata"]["name"], place)
         container = pod.create("sleep", "1000")
-        looked_into(pyrunc, CRI, container.id, container.start)
+        looked_into(pyrunc, root, container.id, container.start)
         assert container.state() == "running"
     finally:
         pod.remove()
@@ -169,16 +173,18 @@ def test_crio(private_world: None, kept: None, path: str, name: str, place: Path
 # ---- Docker --------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def docker_here(private_world: None, kept: None, path: str) -> Iterator[Daemon]:
-    daemon = Daemon(Path(tempfile.mkdtemp(prefix="docker-", dir="/tmp")), {runtimes.name(path): path})
+    daemon = Daemon(Path(tempfile.mkdtemp(prefix="docker-", dir="/tmp")), {runtimes.name(path): path}, shim=SHIM)
     yield daemon
     daemon.stop()
 
 
-def test_docker(docker_here: Daemon, path: str, name: str, place: Path) -> None:
-    """Its state root is below exec-root, which is /run/docker unless one of one's own is configured, as here. It has
-    the name of runc, whichever runtime it is."""
-    docker = Docker(docker_here, runtimes.name(path), name)
-    root = docker_here.place / "exec/runtime-runc/moby"
+@pytest.mark.parametrize("by", ["pyrunc", SHIM])
+def test_docker(docker_here: Daemon, by: str, path: str, name: str, place: Path) -> None:
+    """A runtime's state root is below exec-root, which is /run/docker unless one of one's own is configured, as here.
+    It has the name of runc, whichever runtime it is. A shim's is where it is under any engine, but where it has the
+    name of containerd's own, for which Docker has options."""
+    docker = Docker(docker_here, runtimes.name(path) if by == "pyrunc" else by, name)
+    root = OF_SHIM / "moby" if by == SHIM and version() >= 23 else docker_here.place / "exec/runtime-runc/moby"
     pyrunc = Pyrunc(path, root)
     try:
         done = docker.run(IMAGE, "nosuch", name=f"{name}-a")
