@@ -1,12 +1,15 @@
 """Cgroups that are delegated to a container or a user, or have processes, on a kernel with every controller."""
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import typing
 from pathlib import Path
 
 import pytest
 
+import pyrunc.cgroups
 from pyrunc.cgroups.v2 import Cgroup
 from pyrunc.host import Host
 
@@ -57,7 +60,10 @@ def test_delegation_where_no_controller_is_passed_on(own: bool, occupied: Tree) 
 
 
 def as_user(uid: int, act: typing.Callable[[], object]) -> str:
-    """Do it in a child with that uid: "" or the exception's text."""
+    """Do it in a child with that uid: "" or the exception's text. That uid may not read a checkout in /root, so what
+    pyrunc imports late is imported before."""
+    for module in pkgutil.walk_packages(pyrunc.cgroups.__path__, "pyrunc.cgroups."):
+        importlib.import_module(module.name)
     read, write = os.pipe()
     child = os.fork()
     if not child:
