@@ -40,6 +40,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(runtimes.find()).parent}:{os.environ['PATH']}"}
 
 
+def version() -> tuple[int, ...]:
+    """containerd's: here, or of the release that --engines-from names."""
+    said = subprocess.run(["containerd", "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in said.split()[2].partition("~")[0].partition("+")[0].split("."))
+
+
 class Done:
     """A finished ctr command."""
 

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from pyrunc.shim.server import UNUSED
 from tests import bundles, world
 from tests.bundles import docker_like
 from tests.engines import remains
-from tests.engines.containerd import Containerd, Done
+from tests.engines.containerd import Containerd, Done, version
 
 from .driver import SECONDS
 
@@ -85,12 +84,6 @@ def test_a_restarted_containerd_finds_its_task(containerd: Containerd, name: str
     assert containerd.ok("task", "exec", "--exec-id", "e", name, "echo", "there") == "there\n"
     containerd.ok("task", "delete", "--force", name)
     containerd.ok("container", "delete", name)
-
-
-def version() -> tuple[int, ...]:
-    """containerd's: here, or of the release that --engines-from names."""
-    said = subprocess.run(["containerd", "--version"], capture_output=True, text=True, check=True).stdout
-    return tuple(int(part) for part in said.split()[2].partition("~")[0].partition("+")[0].split("."))
 
 
 def test_the_answer_of_start_is_what_this_containerd_reads(containerd: Containerd, name: str) -> None:
