@@ -8,12 +8,15 @@ from __future__ import annotations
 import posix
 import stat
 
+from ..config.mappings import host_id
 from ..errors import UsageError, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
+
+    from ..config.types import IDMapping
 
 #: Seconds for a logging program to say that it is ready, as containerd's own shim has it.
 PATIENCE = 10.0
@@ -50,24 +53,19 @@ def opened(stdin: str, stdout: str, stderr: str, environment: Mapping[str, str])
     return streams
 
 
-def own(streams: Streams, user: Mapping[str, Any], mappings: Sequence[Sequence[Mapping[str, int]]]) -> None:
+def own(streams: Streams, user: Mapping[str, Any], mappings: Sequence[Sequence[IDMapping]]) -> None:
     """Give the FIFOs to the user whom a process has in its user namespace, so that it can open /dev/stdout again.
 
     containerd asks its own kind of runtime for that alone (io_uid in runc's options), as with the cgroup driver.
     """
-    ids = [hosts(user.get(name, 0), mapped) for name, mapped in zip(("uid", "gid"), mappings)]
+    ids = [host_id(mapped, user.get(name, 0)) for name, mapped in zip(("uid", "gid"), mappings)]
+    uid, gid = (-1 if id is None else id for id in ids)          # of no id chown(2) changes nothing
     for name in ("stdin", "stdout", "stderr"):
         if name in streams.kept:
             try:
-                posix.chown(streams.kept[name], *ids)
+                posix.chown(streams.kept[name], uid, gid)
             except OSError:                            # of a containerd that is in a user namespace itself
                 pass
-
-
-def hosts(id: int, mapped: Sequence[Mapping[str, int]]) -> int:
-    """What the host calls an id of a user namespace; -1, which chown(2) passes over, for one that is not in it."""
-    return next((one["hostID"] + id - one["containerID"] for one in mapped
-                 if 0 <= id - one["containerID"] < one["size"]), -1)
 
 
 def of_terminal(stdin: str, stdout: str, environment: Mapping[str, str]) -> dict[str, int]:
