@@ -54,7 +54,10 @@ async def test_stop_asks_first(m: Manager, by: str, rootfs: Path, name: str) -> 
 
 
 async def test_stop_kills_after_the_grace_and_not_before(m: Manager, by: str, rootfs: Path, name: str) -> None:
-    container = await running(m, name, rootfs, "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done", handler=by)
+    """It is asked when its program is there: runc's own init, before it becomes that, ends by the signal."""
+    script = "trap '' TERM; touch /ready; while :; do sleep 0.05; done"
+    container = await running(m, name, rootfs, "sh", "-c", script, handler=by)
+    await until((rootfs / "ready").exists)
     begun = asyncio.get_running_loop().time()
     exit = await container.stop(grace=0.7)
     assert exit.signal == 9 and 0.7 <= asyncio.get_running_loop().time() - begun < 20
