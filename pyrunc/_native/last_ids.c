@@ -117,9 +117,8 @@ static int verify_ids(const char *what, long call, uint32_t wanted, int filtered
     return 0;
 }
 
-static int verify_groups(const struct packed_verify *wanted, int filtered, struct line *text)
+static int verify_groups(const struct packed_verify *wanted, uint32_t groups[NGROUPS_MAX], int filtered, struct line *text)
 {
-    static uint32_t groups[NGROUPS_MAX];
     long n = syscall(SYS_getgroups, NGROUPS_MAX, groups);
     if (n < 0)
         return unreadable("the groups", filtered, text);
@@ -173,13 +172,13 @@ static int verify_single(struct line *text)
     return 0;
 }
 
-int verify(const struct packed_verify *wanted, int filtered, struct line *text)
+int verify(const struct packed_verify *wanted, uint32_t groups[NGROUPS_MAX], int filtered, struct line *text)
 {
     if (wanted->what & VERIFY_IDS
         && (verify_ids("user id is", SYS_getresuid, wanted->uid, filtered, text) < 0
             || verify_ids("group id is", SYS_getresgid, wanted->gid, filtered, text) < 0))
         return -1;
-    if (wanted->what & VERIFY_GROUPS && verify_groups(wanted, filtered, text) < 0)
+    if (wanted->what & VERIFY_GROUPS && verify_groups(wanted, groups, filtered, text) < 0)
         return -1;
     if (wanted->what & VERIFY_CAPABILITIES && verify_capabilities(wanted, filtered, text) < 0)
         return -1;

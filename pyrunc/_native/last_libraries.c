@@ -125,11 +125,11 @@ static void note_mapping(const struct search *search, const char *line, const ch
 
 static void note_mappings(const struct search *search)
 {
-    static char text[1 << 16];
+    char *text = (char *)search->stage->groups;
     size_t used = 0;
     ssize_t n;
     int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && (n = read(fd, text + used, sizeof text - 1 - used)) > 0)
+    while (fd >= 0 && (n = read(fd, text + used, ROOM_FOR_GROUPS - used)) > 0)
         used += (size_t)n;
     for (char *line = text, *end; (end = memchr(line, '\n', (size_t)(text + used - line))); line = end + 1)
         note_mapping(search, line, end);

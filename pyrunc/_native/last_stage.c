@@ -162,7 +162,7 @@ static void enter_cwd(struct stage *stage, const op_t *op)
 static void verify_all(struct stage *stage, const op_t *op)
 {
     struct line text = begin_text(stage);
-    if (verify((const void *)(stage->blob + op->data), stage->filtered, &text) < 0)
+    if (verify((const void *)(stage->blob + op->data), stage->groups, stage->filtered, &text) < 0)
         give_up(stage, errno, &text, "");
 }
 
@@ -350,7 +350,8 @@ static void prepare(struct stage *stage, size_t blob_len)
         refuse(stage, index, fault);
     stage->ops = keep(stage, stage->ops, stage->n * sizeof *stage->ops);
     stage->blob = keep(stage, stage->blob, blob_len);
-    stage->lists = keep(stage, NULL, (size_t)pointers * sizeof(char *));
+    stage->lists = keep(stage, NULL, (size_t)pointers * sizeof(char *) + ROOM_FOR_GROUPS);
+    stage->groups = (uint32_t *)(stage->lists + pointers);
     must(stage, pr_signals_reset(), "reset the signals");
     close_unnamed(stage);
     prepare_tail(stage);

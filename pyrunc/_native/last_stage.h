@@ -34,12 +34,15 @@ struct span {
 };
 enum { SPANS = 128 };                   /* more than four times as many as a runtime has libraries */
 
+enum { ROOM_FOR_GROUPS = NGROUPS_MAX * sizeof(uint32_t) };
+
 struct stage {
     page_t *page;
     const op_t *ops;
     unsigned n;
     const char *blob;
     char **lists;                       /* room for argv and envp of hooks and exec, taken from the front */
+    uint32_t *groups;                   /* room for what getgroups tells: ROOM_FOR_GROUPS bytes; free but for that time */
     int lean;                           /* the interpreter's memory has been given back */
     int filtered;                       /* a seccomp filter has been loaded */
     int listener;                       /* its notify descriptor, or -1 */
@@ -114,7 +117,7 @@ int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritabl
 int set_ambient(uint64_t raise);
 int own_stdio(uint32_t uid);
 /* 0, or -1 with errno and what differs. filtered: our own seccomp filter is in force, ask only what is usual. */
-int verify(const struct packed_verify *wanted, int filtered, struct line *text);
+int verify(const struct packed_verify *wanted, uint32_t groups[NGROUPS_MAX], int filtered, struct line *text);
 
 /* ---- last_exec.c, last_explain.c ---- */
 /* args[0] looked up as exec(3p) and Go's exec.LookPath do it. 0 and the path in found, or -1, errno (0 when the

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -106,8 +107,8 @@ static bool ask(int fd, const char *request, size_t size)
 
 void zygote_start(const char *name, char **argv)
 {
-    static char request[REQUEST];
-    size_t size = pack(request, 0, argv);
+    char *request = mmap(NULL, REQUEST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t size = request == MAP_FAILED ? REQUEST : pack(request, 0, argv);
     size = size < REQUEST ? pack(request, size, environ) : size;
     int fd = size < REQUEST ? connect_to(name) : -1;
     if (fd < 0)
