@@ -14,10 +14,9 @@
 /* Where all that is allocated for the snapshot lies: far from all that the kernel places, on every 64-bit machine. */
 #define ARENA ((char *)0x1000000000)
 enum { ARENA_ROOM = 1 << 30, MOST_KEYS = 4, MOST_WORDS = 64, MOST_KEPT = 1024 };
-/* But what commands write to lies in the program's own data. */
-enum { HOT_ROOM = 1280 << 10, HUGE_PAGE = 2 << 20 };
+/* But what commands write to lies in the program's own data: some 900 KiB. */
+enum { HOT_ROOM = 960 << 10, HUGE_PAGE = 2 << 20 };
 extern char snapshot_hot[HOT_ROOM];
-
 
 /* A part of memory and of the program's file. */
 struct snapshot_part { uint64_t address, size, offset; };
