@@ -2,6 +2,7 @@
 
     git clone --branch v1.3.0 https://github.com/opencontainers/runtime-spec
     python -m conformance quotations runtime-spec
+    python -m conformance quotations runtime-spec --list      # each demand, and where it is held
 """
 from __future__ import annotations
 
@@ -106,16 +107,22 @@ def named(document: str, name: str, chapters: Sequence[str]) -> bool:
                for row in rows().values())
 
 
+#: Where something is in a document's text, from and to, and what it is.
+Place = tuple[int, int, str]
+
+
 @dataclass
 class Comparison:
     """quotations: how many there are. wrong: those that are not the specification's words. stale: reasons that are
     about nothing. demands: keyword and where it is -> how often; the latter is one of the four words above. open:
-    those in no row, with the words around them."""
+    those in no row, with the words around them. listed: each demand in the order of the text, as
+    `keyword: where it is: row, property or reason`; rows are separated by ` | `."""
     quotations: int = 0
     wrong: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     demands: Counter[tuple[str, str]] = field(default_factory=Counter)
     open: list[str] = field(default_factory=list)
+    listed: list[str] = field(default_factory=list)
 
 
 def compare(texts: dict[str, str]) -> Comparison:
@@ -123,42 +130,46 @@ def compare(texts: dict[str, str]) -> Comparison:
     result = Comparison()
     for name, text in texts.items():
         document = read(text)
-        quoted: list[tuple[int, int]] = []
+        quoted: list[Place] = []
         for row in rows().values():
             if row.demand and row.chapter.startswith(f"{name}.md#"):
                 result.quotations += 1
                 found = places(document, row)
-                quoted += found
+                quoted += ((begin, end, f"{row.chapter}: {row.name}") for begin, end in found)
                 if not found:
                     result.wrong.append(f"{row.chapter}: {row.name}: “{row.text}” is not there")
         excused = list(_excused(name, document, result))
         for keyword in KEYWORDS.finditer(document.text):
-            kind = _kind(name, document, keyword.start(), quoted, excused)
+            kind, held = _held(name, document, keyword.start(), quoted, excused)
             result.demands[keyword[0], kind] += 1
+            result.listed.append(f"{keyword[0]}: {kind}: {held}")
             if kind == IN_NO_ROW:
                 around = document.text[max(0, keyword.start() - 90):keyword.end() + 90]
                 result.open.append(f"{name}.md#{(document.chapters_at(keyword.start()) or [''])[-1]}: …{around}…")
     return result
 
 
-def _excused(name: str, document: Document, result: Comparison) -> Iterator[tuple[int, int]]:
-    for chapter, words, _ in LEFT_OUT:
+def _excused(name: str, document: Document, result: Comparison) -> Iterator[Place]:
+    for chapter, words, why in LEFT_OUT:
         if chapter.partition("#")[0] == f"{name}.md":
             begin, end = document.chapters.get(chapter.partition("#")[2], (0, 0))
             found = list(re.compile(re.escape(plain(words))).finditer(document.text, begin, end))
             if not found:
                 result.stale.append(f"left_out.py: {chapter}: “{words}” is not there")
-            yield from ((place.start(), place.end()) for place in found)
+            yield from ((place.start(), place.end(), f"{chapter}: {why}") for place in found)
 
 
-def _kind(name: str, document: Document, at: int, quoted: Sequence[tuple[int, int]],
-          excused: Sequence[tuple[int, int]]) -> str:
-    if any(begin <= at < end for begin, end in quoted):
-        return QUOTED
-    if any(begin <= at < end and named(name, property_, document.chapters_at(at))
-           for property_, begin, end in document.properties):
-        return OF_A_PROPERTY
-    return LEFT if any(begin <= at < end for begin, end in excused) else IN_NO_ROW
+def _held(name: str, document: Document, at: int, quoted: Sequence[Place],
+          excused: Sequence[Place]) -> tuple[str, str]:
+    """One of the four words, and the rows, the property or the reason."""
+    if rows_ := dict.fromkeys(row for begin, end, row in quoted if begin <= at < end):
+        return QUOTED, " | ".join(rows_)
+    inside = document.chapters_at(at) or [""]
+    for property_, begin, end in document.properties:
+        if begin <= at < end and named(name, property_, inside):
+            return OF_A_PROPERTY, f"{name}.md#{inside[-1]}: {property_}"
+    why = next((why for begin, end, why in excused if begin <= at < end), "")
+    return (LEFT, why) if why else (IN_NO_ROW, f"{name}.md#{inside[-1]}")
 
 
 def text(result: Comparison) -> str:
@@ -180,12 +191,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m conformance quotations",
                                      description="Compare the rows with the text of the specification.")
     parser.add_argument("folder", type=Path, help="a checkout of opencontainers/runtime-spec, of the tag v1.3.0")
-    folder = parser.parse_args(argv).folder
+    parser.add_argument("--list", action="store_true", help="print each demand, and the row that it is in")
+    options = parser.parse_args(argv)
+    folder = options.folder
     try:
         texts = {name: (folder / f"{name}.md").read_text() for name in DOCUMENTS}
     except OSError as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
     result = compare(texts)
-    print(text(result), end="")
+    print("".join(f"{line}\n" for line in result.listed) if options.list else text(result), end="")
     return int(bool(result.wrong or result.stale or result.open))

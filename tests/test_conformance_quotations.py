@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from conformance.rows import Row, rows
 from conformance.rows.left_out import LEFT_OUT
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+#: What `python -m conformance quotations DIR --list` prints of the specification's tag v1.3.0: a line for each of its
+#: words that demand something.
+DEMANDS = (CHECKOUT / "tests/spec/demands-1.3.0.txt").read_text().splitlines()
 TEXT = """\
 # Bundle
 
@@ -61,6 +65,9 @@ def test_what_is_quoted_and_what_is_not(told: quotations.Comparison) -> None:
         ("SHOULD", IN_NO_ROW): 1, ("MUST", IN_NO_ROW): 1}
     assert [words.partition(": ")[0] for words in told.open] == [
         "bundle.md#container-format", "bundle.md#container-format", "bundle.md#example"]
+    assert told.listed[1:4] == ["MUST: quoted: bundle.md#container-format: a",
+                                "SHOULD NOT: quoted: bundle.md#container-format: b",
+                                "MUST: left out, with the reason: bundle.md#container-format: is for Windows"]
     text = quotations.text(told)
     assert "quotations: 4, word by word in the text: 2" in text and "It MUST be new" in text
 
@@ -82,3 +89,29 @@ def test_every_reason_is_about_a_chapter_that_there_is() -> None:
     chapters = {row.chapter for row in rows().values()}
     assert {chapter for chapter, _, _ in LEFT_OUT} <= chapters
     assert all(quotations.KEYWORDS.search(words) and why for _, words, why in LEFT_OUT)
+
+
+def test_each_demand_of_the_specification_is_in_a_row_or_left_out() -> None:
+    """Those of its text, as they were counted there; a row that goes, or loses such a word, is missed."""
+    demands = [line.split(": ", 2) for line in DEMANDS]
+    assert Counter(keyword for keyword, _, _ in demands) == {
+        "MUST": 250, "MUST NOT": 25, "REQUIRED": 58, "SHOULD": 50, "SHOULD NOT": 12}
+    quoted: Counter[tuple[str, str, str]] = Counter()
+    for keyword, kind, held in demands:
+        chapter, name = held.split(": ", 1)
+        if kind == QUOTED:
+            for row in held.split(" | "):
+                where, row_name = row.split(": ", 1)
+                quoted[where, row_name, keyword] += 1
+        elif kind == OF_A_PROPERTY:
+            document, _, anchor = chapter.partition("#")
+            above = {row.chapter.partition("#")[2] for row in rows().values() if row.chapter.startswith(document)}
+            assert quotations.named(document.removesuffix(".md"), name, [anchor, *above]), held
+        else:
+            assert kind == LEFT and any(chapter == where and why == name and keyword in words
+                                        for where, words, why in LEFT_OUT), held
+    for where, name, keyword in quoted:
+        assert keyword in rows()[where, name].text, (where, name)
+    for one in rows().values():
+        words = Counter(quotations.KEYWORDS.findall(one.text) if one.demand else ())
+        assert all(quoted[one.chapter, one.name, keyword] >= count for keyword, count in words.items()), one.key
