@@ -4,7 +4,7 @@
     def no_process(t: Trial) -> None:
         ...
 
-A case holds its rows when its function returns; it says otherwise by raising Fails, NotHere or NotOffered.
+A case holds its rows when its function returns; it says otherwise by raising Fails, Deviates, NotHere or NotOffered.
 """
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .rows import Row, rows
 if TYPE_CHECKING:
     from .harness.trial import Trial
 
-#: holds; fails; what the machine lacks; what the runtime says it has not; a command or the case was not at its end in
-#: time; the case itself broke.
-HOLDS, FAILS, NOT_HERE, NOT_OFFERED, OUT_OF_TIME, BROKEN = (
-    "holds", "fails", "not here", "not offered", "out of time", "broken")
-VERDICTS = (HOLDS, FAILS, NOT_HERE, NOT_OFFERED, OUT_OF_TIME, BROKEN)
+#: holds; not what the words demand, but what engines need; fails; what the machine lacks; what the runtime says it has
+#: not; a command or the case was not at its end in time; the case itself broke.
+HOLDS, DEVIATES, FAILS, NOT_HERE, NOT_OFFERED, OUT_OF_TIME, BROKEN = (
+    "holds", "deviates", "fails", "not here", "not offered", "out of time", "broken")
+VERDICTS = (HOLDS, DEVIATES, FAILS, NOT_HERE, NOT_OFFERED, OUT_OF_TIME, BROKEN)
 
 PROFILES = {
     "spec": "what runtime-spec 1.3 demands",
@@ -44,6 +44,11 @@ class Ended(Exception):
 
 class Fails(Ended):
     verdict = FAILS
+
+
+class Deviates(Ended):
+    """A demand that is clear and not met, as engines need the opposite; the text says what is done and who needs it."""
+    verdict = DEVIATES
 
 
 class NotHere(Ended):

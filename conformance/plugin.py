@@ -1,6 +1,7 @@
 """The cases under pytest: `pytest -p conformance.plugin --oci-runtime [NAME=]PATH [--oci-runtime ...] [-k ...]`.
 
-Without further arguments all cases are collected, and nothing else. What is not here or not offered is skipped.
+Without further arguments all cases are collected, and nothing else. What is not here or not offered is skipped; what
+deviates passes, and its reason is in the report's sections.
 """
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import pytest
 
 from .harness import shield
 from .harness.runtime import Program, program
-from .model import NOT_HERE, NOT_OFFERED, PROFILES, Case, Result, chosen
+from .model import DEVIATES, NOT_HERE, NOT_OFFERED, PROFILES, Case, Result, chosen
 from .run import run_one
 
 CASES = Path(__file__).parent / "cases"
@@ -74,6 +75,8 @@ class CaseItem(pytest.Item):
         result = run_one(self.case, self.program)
         if result.verdict in (NOT_HERE, NOT_OFFERED):
             pytest.skip(f"{result.verdict}: {result.seen}")
+        if result.verdict == DEVIATES:
+            self.add_report_section("call", result.verdict, result.seen)
         if result.failed:
             raise Failed(result)
 

@@ -32,6 +32,15 @@ def forced_delete(t: Trial) -> None:
     t.error("state", made.id)
 
 
+@case("runtime.md#delete", profile="engines", demand="delete of a created container kills and deletes it")
+def delete_of_a_created_container(t: Trial) -> None:
+    """delete without --force of a container that was not started ends with 0: containerd's shim does so"""
+    made = t.create()
+    made.delete()
+    t.equal(made.wait(), 137, "exit code of the process that waited for start")
+    t.error("state", made.id)
+
+
 @case("runtime.md#state", profile="engines", demand="list --format json has the state of each container")
 def list_as_json(t: Trial) -> None:
     """list --format json is a list with id, status, pid and bundle of each container"""

@@ -11,7 +11,7 @@ import jsonschema
 from ..harness import bundles, patience
 from ..harness.runtime import reap
 from ..harness.trial import Trial, namespace, status
-from ..model import Fails, NotOffered, case, each
+from ..model import Deviates, Fails, NotOffered, case, each
 
 STATE = {
     "type": "object",
@@ -234,6 +234,22 @@ def delete_of_a_running_container(t: Trial) -> None:
     t.error("delete", made.id, what="delete of a running container")
     t.equal(t.runtime.state(made.id)["status"], "running", "status afterwards")
     t.true(status(made.pid)["State"][0] != "Z", "its process has ended")
+
+
+@case("runtime.md#delete", "only a stopped container is deleted")
+def delete_of_a_created_container(t: Trial) -> None:
+    """delete of a container that was not started is an error, and has no effect"""
+    made = t.create()
+    done = t.runtime("delete", made.id)
+    if done.status:
+        t.equal(t.runtime.state(made.id)["status"], "created", "status afterwards")
+        t.equal(made.start().wait(), 0, "exit code of the program, which is started afterwards")
+        return
+    t.error("state", made.id, what="state after delete")
+    t.equal(made.wait(), 137, "exit code of the process that waited for start")
+    t.equal([path.name for path in t.runtime.root.iterdir() if path.name == made.id], [], "in the state root")
+    raise Deviates("delete kills and deletes it; containerd's shim needs that, as it deletes what it never started "
+                   "without --force")
 
 
 @case("runtime.md#delete", "delete deletes what create made",

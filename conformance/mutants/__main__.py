@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..harness.runtime import Program, program
-from ..model import FAILS, HOLDS, OUT_OF_TIME, load
+from ..model import DEVIATES, FAILS, HOLDS, OUT_OF_TIME, load
 from ..run import run_one
 from .table import MUTANTS
 from .wrapper import Mutant
@@ -33,14 +33,15 @@ def broken(real: Program, mutant: Mutant, place: Path) -> Program:
 
 
 def attempt(real: Program, mutants: Sequence[Mutant], limit: float) -> Iterator[tuple[Mutant, str, str]]:
-    """Each mutant with its fate and what was seen. It is not tried where its case does not hold of the real runtime."""
+    """Each mutant with its fate and what was seen. It is not tried where its case neither holds of the real runtime nor
+    deviates."""
     cases = load()
     sound: dict[str, str] = {}
     for mutant in mutants:
         case = cases[mutant.kills]
         if case.name not in sound:
             sound[case.name] = run_one(case, real, limit).verdict
-        if sound[case.name] != HOLDS:
+        if sound[case.name] not in (HOLDS, DEVIATES):
             yield mutant, NOT_TRIED, f"{case.name} of the real runtime: {sound[case.name]}"
             continue
         with tempfile.TemporaryDirectory(prefix="mutant-") as place:

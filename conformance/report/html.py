@@ -16,10 +16,11 @@ th { position: sticky; top: 0; background: #fff }
 blockquote { margin: .4em 0; padding-left: .8em; border-left: 3px solid #999; color: #444 }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow: auto; background: #f4f4f4 }
 td + td details[open] { width: 32em } summary small { color: #6a6a6a }
-.holds { color: #1a6b2c } .fails, .out, .broken { color: #a3151a; font-weight: bold } .not { color: #6a6a6a }
+.holds { color: #1a6b2c } .deviates { color: #7a5200 }
+.fails, .out, .broken { color: #a3151a; font-weight: bold } .not { color: #6a6a6a }
 @media (prefers-color-scheme: dark) {
   body, th { background: #161616; color: #ddd } pre { background: #222 } blockquote { color: #bbb }
-  .holds { color: #6fce85 } .fails, .out, .broken { color: #ff8a8a } .not { color: #999 } }
+  .holds { color: #6fce85 } .deviates { color: #e0b050 } .fails, .out, .broken { color: #ff8a8a } .not { color: #999 } }
 """
 
 

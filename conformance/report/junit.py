@@ -3,13 +3,13 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from ..model import BROKEN
+from ..model import BROKEN, DEVIATES
 from . import OPEN, Report
 
 
 def text(report: Report) -> str:
     """A case that fails or is out of time is a failure, a broken one an error; what is not here or not offered is
-    skipped, with its reason."""
+    skipped, with its reason. One that deviates passes, and has the reason as its output."""
     top = ElementTree.Element("testsuites")
     for runtime, column in report.columns.items():
         suite = ElementTree.SubElement(top, "testsuite", name=runtime, tests=str(len(column)))
@@ -20,6 +20,9 @@ def text(report: Report) -> str:
                 kind = "error" if result.verdict == BROKEN else "failure"
                 told = ElementTree.SubElement(entry, kind, message=_printable(result.seen)[:300])
                 told.text = _printable(f"{result.seen}\n\n{result.log}")
+            elif result.verdict == DEVIATES:
+                told = ElementTree.SubElement(entry, "system-out")
+                told.text = _printable(f"{result.verdict}: {result.seen}")
             elif result.verdict in OPEN:
                 ElementTree.SubElement(entry, "skipped", message=_printable(f"{result.verdict}: {result.seen}"))
     ElementTree.indent(top)
