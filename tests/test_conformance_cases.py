@@ -99,6 +99,9 @@ def test_each_demand_with_must_has_a_case_and_a_mutant_or_a_reason() -> None:
     excused = coverage.open_demands()
     assert both | excused.keys() == must and not both & excused.keys() and len(must) >= 187
     assert not excused and "no case" not in coverage.text() and "no mutant" not in coverage.text()
+    # Not one mutant for two of them.
+    mutants = coverage.own()
+    assert must <= mutants.keys() and len(set(mutants.values())) == len(mutants)
     # Of the table of mount options and of what is REQUIRED each word is a demand, too.
     assert all(row.key in coverage.broken() for row in coverage.options()) and len(coverage.options()) == 37
     assert all(coverage.required().values()) and len(coverage.required()) >= 17
@@ -220,6 +223,23 @@ def test_a_slice_holds_and_is_told_in_every_form(pyrunc: str, tmp_path: Path) ->
     assert "MUST mount entries in the listed order" in page and "<span class=holds>" in page
     assert "<small>null</small></summary>" in page, "which of several cases of one demand"
     assert "&quot;additionalGids&quot;: [" in page, "what is special about the bundle of config_md.user"
+
+
+def test_what_deviates_is_told_and_is_no_failure(pyrunc: str, tmp_path: Path) -> None:
+    """And a runtime that does not even do what engines need fails."""
+    name = "runtime_md.delete_of_a_created_container"
+    words = "--select", name, "--json", tmp_path / "json", "--junit", tmp_path / "junit"
+    done = run("--runtime", f"it={pyrunc}", *words)
+    assert done.returncode == 0 and "= deviates" in done.stdout, done.stdout + done.stderr
+    entry, = json.loads((tmp_path / "json").read_text())["results"]["it"]
+    assert entry["verdict"] == "deviates" and "containerd" in entry["seen"] and not entry["left"]
+    assert [child.tag for child in next(ElementTree.parse(tmp_path / "junit").iter("testcase"))] == ["system-out"]
+    deaf = tmp_path / "deaf"
+    deaf.write_text(f'#!/bin/sh\nfor word; do [ "$word" = delete ] && exec true; done\nexec {pyrunc} "$@"\n')
+    deaf.chmod(0o755)
+    assert run("--runtime", f"it={deaf}", *words).returncode == 1
+    entry, = json.loads((tmp_path / "json").read_text())["results"]["it"]
+    assert entry["verdict"] == "fails" and entry["seen"].startswith("state after delete: exit status 0")
 
 
 def test_a_runtime_that_does_nothing_fails(tmp_path: Path) -> None:

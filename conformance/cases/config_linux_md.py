@@ -268,7 +268,8 @@ def cgroup_of(pid: int) -> Path:
 
 
 @case("config-linux.md#cgroups-path", "an absolute path counts from the mount point", "cgroupsPath",
-      "the same path is the same place", "a path is absolute or relative")
+      "the same path is the same place", "a path is absolute or relative",
+      also={"runtime.md#delete": ("delete deletes what create made",)})
 def cgroups_path(t: Trial) -> None:
     """The container is in the cgroup of an absolute cgroupsPath, each time; it goes with the container"""
     t.needs_cgroups()
@@ -283,6 +284,21 @@ def cgroups_path(t: Trial) -> None:
         t.runtime.wait_for(made.id, "stopped")
         made.delete()
         t.true(not place.exists(), "the cgroup is there after delete")
+
+
+@case("config-linux.md#cgroups-path", "a path is absolute or relative", "the same path is the same place")
+def cgroups_path_that_is_relative(t: Trial) -> None:
+    """A relative cgroupsPath counts from a place that the runtime chooses, the same each time"""
+    t.needs_cgroups(files=True)
+    places = []
+    for _ in range(2):
+        made = t.create(linux={"cgroupsPath": f"{t.id}-above/box"})
+        places.append(str(cgroup_of(made.pid)))
+        made.start().wait()
+        t.runtime.wait_for(made.id, "stopped")
+        made.delete()
+    t.true(places[0].endswith(f"/{t.id}-above/box"), f"the cgroup of the process is {places[0]}")
+    t.equal(places[1], places[0], "cgroup of another container with the same path")
 
 
 LIMITS: dict[str, tuple[Any, ...]] = {

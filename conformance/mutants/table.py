@@ -29,6 +29,7 @@ from .changes import (
     wrapped,
 )
 from .more import MUTANTS as MORE
+from .operations import MUTANTS as OPERATIONS
 from .options import MUTANTS as OPTIONS
 from .resctrl import MUTANTS as RESCTRL
 from .wrapper import Mutant
@@ -328,6 +329,7 @@ MUTANTS = [
     Mutant("features has hooks of another kind", "features_md.no_null_in_lists",
            output=features(lambda found: found.update(annotations=[1]))),
     *MORE,
+    *OPERATIONS,
     *OPTIONS,
     *RESCTRL,
 ]

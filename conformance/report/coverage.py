@@ -28,6 +28,26 @@ def broken() -> dict[tuple[str, str], list[str]]:
     return found
 
 
+def own() -> dict[tuple[str, str], str]:
+    """Row with MUST, or mount option that is -> a mutant that is counted for no other one; as many rows as can be.
+
+    Where one case holds several rows, a mutant of one of them does not speak for the others."""
+    mutants = broken()
+    of: dict[str, tuple[str, str]] = {}
+
+    def find(row: tuple[str, str], tried: set[str]) -> bool:
+        for mutant in mutants.get(row, []):
+            if mutant not in tried:
+                tried.add(mutant)
+                if mutant not in of or find(of[mutant], tried):
+                    of[mutant] = row
+                    return True
+        return False
+    for row in (row for row in rows().values() if row.must or row in options()):
+        find(row.key, set())
+    return {row: mutant for mutant, row in of.items()}
+
+
 def open_demands() -> dict[tuple[str, str], str]:
     """Each row with MUST that has no case or no mutant -> the reason, "" for none: that is a gap."""
     have, mutants = held(), broken()
@@ -51,7 +71,7 @@ def required() -> dict[str, list[str]]:
 
 def counts() -> dict[str, tuple[int, int]]:
     """Kind of row -> (with a case, all)."""
-    have, mutants = held(), broken()
+    have, mutants, owned = held(), broken(), own()
     everything = list(rows().values())
     must = [row for row in everything if row.must]
 
@@ -59,6 +79,7 @@ def counts() -> dict[str, tuple[int, int]]:
         return sum(row.key in have for row in kind), len(kind)
     return {"MUST": of(must),
             "MUST with a mutant": (sum(row.key in mutants for row in must), len(must)),
+            "MUST with a mutant of its own": (sum(row.key in owned for row in must), len(must)),
             "mount options that are MUST, with a mutant": (
                 sum(row.key in mutants for row in options()), len(options())),
             "cases of what is REQUIRED, with a mutant": (sum(map(bool, required().values())), len(required())),
