@@ -8,18 +8,16 @@ import signal as signals
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NOT_RUNNING, NoSuchContainer, PyruncError, StateError
-from . import lost, restart, stats
-from .cgroup import cgroup_of
+from ..errors import NoSuchContainer, PyruncError, StateError
+from . import lost, restart
 from .connection import End, Lost
 from .directory import Record, place
 from .handlers import Handler, Made
 from .health import Health
-from .logs import Writer as LogWriter
-from .streams import Ends, Reader, Source, Writer
+from .held import Held
+from .streams import Ends, Writer
 from .values import Exit, Log
 
 if TYPE_CHECKING:
@@ -29,29 +27,16 @@ if TYPE_CHECKING:
 ENDING = 30.0
 
 
-class Life:
+class Life(Held):
     """The state of one container. Whoever changes it holds `lock`; its end may come at any time."""
 
     def __init__(self, manager: Manager, record: Record, handler: Handler, managed: bool) -> None:
-        self.manager, self.record, self.handler, self.managed = manager, record, handler, managed
+        super().__init__(manager, record)
+        self.handler, self.managed = handler, managed
         self.lock = asyncio.Lock()
-        self.place = manager.directory.of(record.id)
         self.over: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
-        self.alive = False
-        self.cgroup = ""
         self.health = Health(self)
-        self.readers: list[Reader] = []
-        self.writer: LogWriter | None = None
-        self.stdin: Writer | None = None
-        self.stdout: Source | None = None
-        self.stderr: Source | None = None
         self._watching: asyncio.Task[None] | None = None
-        self.terminal = -1
-        self._pidfd = -1
-        self._notice = -1
-        self._triggers: list[int] = []
-        self._oom_kills = 0
-        self.killed = False                          # by us, so that no SIGKILL is taken for the kernel's
         self.making = False                          # a restart is at work
         self._held = 0                               # operations at work whose event is told before its end
         self._ended: Exit | None = None
@@ -71,10 +56,6 @@ class Life:
         """It is now that; whether the record says so."""
         self.record.phase = word
         return self.save()
-
-    def tell(self, kind: str, **details: Any) -> None:
-        """An event about it."""
-        self.manager.journal.add(kind, self.record.id, **details)
 
     # ---- a life -----------------------------------------------------------------------------------------
     async def make(self, config: Mapping[str, Any] | None = None,
@@ -169,25 +150,6 @@ class Life:
             self.killed = self.killed or number == signals.SIGKILL
             await self.handler.kill(self.record, number, False)
 
-    def signal_process(self, number: int) -> None:
-        """Send it to the process that the runtime has named: the init, or the sandbox that it is in."""
-        try:
-            if not self.alive:
-                raise ProcessLookupError
-            signals.pidfd_send_signal(self._pidfd, number)
-            self.killed = self.killed or number == signals.SIGKILL
-        except ProcessLookupError:
-            raise StateError(NOT_RUNNING) from None
-
-    @property
-    def there(self) -> bool:
-        """Its init has not been reaped, so its pid is no other process's."""
-        try:
-            signals.pidfd_send_signal(self._pidfd, 0)
-        except OSError:
-            return False
-        return True
-
     def on_purpose(self) -> None:
         """It is to end, and is not restarted."""
         changed, self.record.stopped_on_purpose = not self.record.stopped_on_purpose, True
@@ -225,17 +187,6 @@ class Life:
         self._let_go()
 
     # ---- its beginning ----------------------------------------------------------------------------------
-    def _ends(self) -> Ends:
-        stdio, ends = self.record.stdio, Ends()
-        try:
-            ends.input(stdio.stdin)
-            ends.output(1, stdio.stdout, self.place / "stdout")
-            ends.output(2, stdio.stderr, self.place / "stderr")
-        except BaseException:
-            ends.close()
-            raise
-        return ends
-
     def _born(self, made: Made, ends: Ends) -> None:
         self.record.pid = made.pid
         if made.terminal >= 0:
@@ -246,31 +197,9 @@ class Life:
         elif ends.stdin >= 0:
             self.stdin = Writer(ends.stdin)
         self._read(ends.outputs)
+        self._ended = None
         self._live(made.pidfd)
         made.end.add_done_callback(self._told)
-
-    def _read(self, outputs: dict[int, int]) -> None:
-        """Logs are written; the other pipes are the caller's."""
-        for number, fd in outputs.items():
-            stream = self.record.stdio.stdout if number == 1 else self.record.stdio.stderr
-            if isinstance(stream, Log):
-                if self.writer is None:
-                    self.writer = LogWriter(self.place / "log", stream.size, stream.files)
-                name = "stdout" if number == 1 else "stderr"
-                self.readers.append(Reader(fd, partial(self.writer.take, name)))
-            else:
-                setattr(self, "stdout" if number == 1 else "stderr", Source(fd))
-
-    def _live(self, pidfd: int) -> None:
-        self._pidfd, self.alive, self._ended, self.killed = pidfd, True, None, False
-        self.cgroup = cgroup_of(self.record.pid)
-        self._oom_kills = stats.oom_kills(self.cgroup)
-        self._notice = self.manager.notices.watch(f"{self.cgroup}/memory.events", self._noticed)
-        for kind in ("cpu", "memory", "io"):
-            share = getattr(self.record.watch, kind)
-            if share:
-                self._triggers.append(
-                    self.manager.triggers.watch(self.cgroup, kind, share, partial(self._wants, kind)))
 
     def adopt(self, pidfd: int, phase: str) -> None:
         """It is alive, and another manager or the command line has made it."""
@@ -278,6 +207,7 @@ class Life:
             fifo = self.place / ("stdout" if number == 1 else "stderr")
             if self.managed and isinstance(stream, Log) and fifo.exists():
                 self._read({number: os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)})
+        self._ended = None
         self._live(pidfd)
         self.record.phase = phase
         self._watching = asyncio.ensure_future(self._watch())
@@ -342,37 +272,6 @@ class Life:
             self.over.set_result(exit)
         if again is not None:
             self.restart_in(again)
-
-    def _let_go(self) -> None:
-        self.alive = False
-        self.manager.notices.forget(self._notice)
-        while self._triggers:
-            self.manager.triggers.forget(self._triggers.pop())
-        for reader in self.readers:
-            reader.close()
-        self.readers = []
-        if self.stdin is not None:
-            self.stdin.close()
-            self.stdin = None
-        if self.writer is not None:
-            self.writer.close()
-            self.writer = None
-        if self.terminal >= 0:
-            os.close(self.terminal)
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-        self.terminal = self._pidfd = self._notice = -1
-
-    def _noticed(self) -> None:
-        """Its memory.events has changed."""
-        kills = stats.oom_kills(self.cgroup)
-        if kills > self._oom_kills:
-            self.tell("oom", kills=kills - self._oom_kills)
-            self._oom_kills = kills
-
-    def _wants(self, kind: str) -> None:
-        """A trigger on its pressure has fired."""
-        self.tell("pressure", resource=kind, share=getattr(self.record.watch, kind))
 
     # ---- again ------------------------------------------------------------------------------------------
     def restart_in(self, seconds: float) -> None:
