@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DOES_NOT_EXIST, NOT_RUNNING, NoSuchContainer, PyruncError, StateError, UsageError
-from .connection import Answer, Connection
+from .connection import Answer, Connection, Lost
 from .directory import Record
 from .handlers import SETTLED, Made, finished
+from .streams import settle
 
 #: Programs whose containers have no sandbox around them (Handler.direct).
 PLAIN = ("runc", "crun", "youki")
@@ -182,7 +183,12 @@ class Binary:
                     words = [*words, "--console-socket", str(console.path)]
                 answer = await self._call([*words, "--pid-file", f"{folder}/pid", *rest], fds,
                                           pid_file=f"{folder}/pid", **more)
-                master = await console.master() if console is not None else -1
+                try:
+                    master = await console.master() if console is not None else -1
+                except BaseException:
+                    for fd in answer.fds:
+                        os.close(fd)
+                    raise
             finally:
                 if console is not None:
                     console.close()
@@ -225,19 +231,38 @@ class _Console:
         self._socket.listen(1)
 
     async def master(self) -> int:
-        """The master end."""
-        loop = asyncio.get_running_loop()
-        connection, _ = await asyncio.wait_for(loop.sock_accept(self._socket), PATIENCE)
-        with connection:
-            connection.setblocking(True)
-            connection.settimeout(PATIENCE)
-            _, fds, _, _ = socket.recv_fds(connection, 4096, 1)
+        """The master end. The loop goes on while the runtime takes its time. Lost when none comes."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                connection, _ = await asyncio.get_running_loop().sock_accept(self._socket)
+                with connection:
+                    connection.setblocking(False)
+                    fds = await _sent(connection)
+        except (ConnectionError, TimeoutError):
+            fds = []
+        for fd in fds[1:]:
+            os.close(fd)
         if not fds:
-            raise PyruncError("the runtime has sent no terminal")
+            raise Lost("the runtime has sent no terminal")
         return fds[0]
 
     def close(self) -> None:
         self._socket.close()
+
+
+async def _sent(connection: socket.socket) -> list[int]:
+    """The descriptors that come first; none when the other end is closed."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return list(socket.recv_fds(connection, 4096, 1)[1])
+        except BlockingIOError:
+            ready: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(connection.fileno(), settle, ready)
+            try:
+                await ready
+            finally:
+                loop.remove_reader(connection.fileno())
 
 
 def entries(text: str) -> Iterator[dict[str, Any]]:

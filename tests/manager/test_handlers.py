@@ -1,8 +1,10 @@
 """What a runtime's program cannot do is an error before anything is done: by its `features` and its help."""
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 import pyrunc
 from pyrunc.manager import Manager
-from pyrunc.manager.binary import Binary, entries
+from pyrunc.manager.binary import Binary, _Console, entries
 from tests.manager.conftest import config_of
 
 HELP = """NAME:
@@ -97,3 +99,31 @@ async def test_real_ones_are_understood(m: Manager, name_of_it: str) -> None:
         await handler.able(command)
     with pytest.raises(pyrunc.UsageError, match="no such command"):
         await handler.able("teleport")
+
+
+async def test_the_loop_goes_on_while_a_terminal_is_waited_for(place: Path) -> None:
+    """A runtime has connected, and takes its time."""
+    console = _Console(place / "console")
+    waiting = asyncio.ensure_future(console.master())
+    with socket.socket(socket.AF_UNIX) as runtime, open("/dev/null", "rb") as terminal:
+        runtime.connect(str(console.path))
+        for _ in range(3):
+            await asyncio.sleep(0.05)
+        assert not waiting.done()
+        socket.send_fds(runtime, [b"/dev/null"], [terminal.fileno()])
+        master = await waiting
+        assert os.path.sameopenfile(master, terminal.fileno()) and master != terminal.fileno()
+        os.close(master)
+    console.close()
+
+
+@pytest.mark.parametrize("says", [b"", b"no terminal"])
+async def test_a_runtime_that_sends_no_terminal(place: Path, says: bytes) -> None:
+    console = _Console(place / "console")
+    with socket.socket(socket.AF_UNIX) as runtime:
+        runtime.connect(str(console.path))
+        if says:
+            runtime.sendall(says)
+    with pytest.raises(pyrunc.PyruncError, match="has sent no terminal"):
+        await console.master()
+    console.close()
