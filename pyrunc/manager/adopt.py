@@ -95,6 +95,8 @@ def _alive(container: Container, status: str, pid: int, told: Told) -> bool:
         told.pause(container, status)
     if was != status:
         container.save()
+    if record.ends:
+        container.go_on_stopping()
     return True
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from ..errors import NOT_RUNNING, StateError
 from ..library.checkpoints import OfCheckpoint, chosen
@@ -30,22 +30,30 @@ if TYPE_CHECKING:
 #: Bytes of each stream that a captured exec keeps.
 MOST = 1 << 20
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def whole(change: Callable[Concatenate[Container, P], Coroutine[Any, Any, None]]) -> Callable[
-        Concatenate[Container, P], Coroutine[Any, Any, None]]:
+def whole(change: Callable[Concatenate[Container, P], Coroutine[Any, Any, T]]) -> Callable[
+        Concatenate[Container, P], Coroutine[Any, Any, T]]:
     """A change that goes on to its end when its caller is cancelled: the runtime does so, too, and what it has done is
     to be told and kept."""
     @wraps(change)
-    async def call(self: Container, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        await asyncio.shield(asyncio.ensure_future(change(self, *args, **kwargs)))
+    async def call(self: Container, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        changing = asyncio.ensure_future(change(self, *args, **kwargs))
+        try:
+            return await asyncio.shield(changing)
+        except asyncio.CancelledError:
+            if changing.cancelled():                 # a stop; the next manager goes on with it
+                raise StateError("the manager is closed") from None
+            changing.add_done_callback(_unheard)
+            raise
     return call
 
 
 class Container(Life):
     """One container. Made by Manager.create() and found by Manager.get(); operations on it come one after another.
 
-    Whoever is cancelled in start, pause, resume, update or delete only waits for it no longer.
+    Whoever is cancelled in start, stop, pause, resume, update or delete only waits for it no longer.
     """
 
     def __init__(self, manager: Manager, record: Record, handler: Handler, managed: bool = True) -> None:
@@ -124,6 +132,7 @@ class Container(Life):
                 self.record.stopped_on_purpose = purpose
                 raise
 
+    @whole
     async def stop(self, grace: float | None = None, signal: int | str | None = None) -> Exit:
         """End it: its pre_stop program, its signal, and after `grace` seconds SIGKILL to all its processes.
 
@@ -142,23 +151,36 @@ class Container(Life):
             return await self.wait()
         grace = self.record.stop.grace if grace is None else grace
         self.tell("stopping", grace=grace)
-        return await self.bring_down(begun + grace, signal)
+        return await self.see_through(begun + grace, signal)
 
-    async def bring_down(self, deadline: float | None = None, signal: int | str | None = None) -> Exit:
-        """Ask it to end; kill it at the deadline (time.monotonic). What is left out is as it was given at create."""
+    async def see_through(self, deadline: float, signal: int | str | None = None, asked: bool = False) -> Exit:
+        """As bring_down(). The next manager goes on with it if this one is closed or killed."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.stops.add(task)
+        try:
+            ends = min(deadline, self.record.ends or deadline)
+            if ends != self.record.ends:
+                self.record.ends = ends
+                self.save()
+            return await self.bring_down(deadline, signal, asked)
+        finally:
+            self.stops.discard(task)
+
+    def go_on_stopping(self) -> None:
+        """Another manager has begun to stop it."""
+        asyncio.ensure_future(self.see_through(self.record.ends, asked=self.record.asked)).add_done_callback(_unheard)
+
+    async def bring_down(self, deadline: float | None = None, signal: int | str | None = None,
+                         asked: bool = False) -> Exit:
+        """Ask it to end, unless it was asked; kill it at the deadline (time.monotonic). What is left out is as it was
+        given at create."""
         how = self.record.stop
         deadline = time.monotonic() + how.grace if deadline is None else deadline
         if self.record.phase == "created":           # it has no program that could handle a signal
             return await self._murder()
-        if how.pre_stop:
-            with suppress(Exception):                # whatever it says, the container is to end
-                left = max(0.0, deadline - time.monotonic())
-                await asyncio.wait_for(self.exec(how.pre_stop, timeout=left), left + 1.0)
-        with suppress(StateError):
-            await self.signal(number_of(how.signal if signal is None else signal))
-        if self.record.phase == "paused":
-            with suppress(StateError):
-                await self.resume()
+        if not asked:
+            await self._ask(deadline, number_of(how.signal if signal is None else signal))
         with suppress(TimeoutError):
             return await self.wait(max(0.0, deadline - time.monotonic()))
         return await self._murder()
@@ -237,6 +259,22 @@ class Container(Life):
             raise StateError(f"cannot delete container {self.id} that is not stopped: {self.record.phase}")
         self.on_purpose()
         await self.leave(force or self.record.phase == "created")
+
+    async def _ask(self, deadline: float, signal: int) -> None:
+        """Its pre_stop program, and the signal."""
+        how = self.record.stop
+        if how.pre_stop:
+            with suppress(Exception):                # whatever it says, the container is to end
+                left = max(0.0, deadline - time.monotonic())
+                await asyncio.wait_for(self.exec(how.pre_stop, timeout=left), left + 1.0)
+        with suppress(StateError):
+            await self.signal(signal)
+        if self.record.ends and self.alive:
+            self.record.asked = True
+            self.save()
+        if self.record.phase == "paused":
+            with suppress(StateError):
+                await self.resume()
 
     async def _murder(self) -> Exit:
         """SIGKILL to all."""
@@ -356,6 +394,12 @@ class Container(Life):
 
     def __repr__(self) -> str:
         return f"<Container {self.id} {self.record.phase}>"
+
+
+def _unheard(changing: asyncio.Future[Any]) -> None:
+    """What came of a change that nobody waits for any more."""
+    if not changing.cancelled():
+        changing.exception()
 
 
 def _unwanted(making: asyncio.Future[Made]) -> None:

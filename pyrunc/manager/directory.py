@@ -28,7 +28,7 @@ VERSION = 1
 PLAIN, POLICIES = ("id", "handler", "bundle", "version", "labels", "systemd", "trace"), (
     "stdio", "restart", "health", "stop", "watch")
 MOVING = ("phase", "life", "pid", "pid_start", "created", "started", "exit", "restarts", "in_a_row",
-          "stopped_on_purpose")
+          "stopped_on_purpose", "ends", "asked")
 
 
 @dataclass
@@ -55,6 +55,9 @@ class Record:
     in_a_row: int = 0
     #: it was asked to end, so that it is not restarted
     stopped_on_purpose: bool = False
+    #: when it is killed if it has not ended by itself (the monotonic clock), and whether it was sent its signal
+    ends: float = 0.0
+    asked: bool = False
     systemd: bool = False
     #: the records of the steps of its operations are kept
     trace: bool = False

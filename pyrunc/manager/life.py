@@ -41,6 +41,7 @@ class Life(Held):
         self._held = 0                               # operations at work whose event is told before its end
         self._ended: Exit | None = None
         self._restarting: asyncio.Task[None] | None = None
+        self.stops: set[asyncio.Task[Any]] = set()   # at work
 
     # ---- notes ------------------------------------------------------------------------------------------
     def save(self) -> bool:
@@ -66,6 +67,7 @@ class Life(Held):
         """
         self.record.life += 1
         self.record.pid, self.record.exit = 0, None
+        self.record.ends, self.record.asked = 0.0, False
         if not self.phase("creating"):
             raise StateError(f"the record of {self.record.id} cannot be written")
         if self.over.done():

@@ -98,6 +98,8 @@ class Manager:
         """Let go of everything. Containers go on."""
         self.closing = True
         for container in self._containers.values():
+            for stop in container.stops:
+                stop.cancel()
             container.release()
         self._containers.clear()
         self.connection.close()

@@ -147,3 +147,15 @@ async def test_a_long_log_leaves_turns_to_others(m: Manager, path: Path) -> None
     assert len([line async for line in _each(lines)]) == 1000
     task.cancel()
     assert 1000 // TURN <= turns <= 2 * 1000 // TURN
+
+
+async def test_a_stop_outlives_who_asked_for_it(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
+    deaf = "trap '' TERM; touch /ready; while :; do sleep 0.05; done"
+    await c.create(name, config=config_of(rootfs, "sh", "-c", deaf), start=True)
+    await until(lambda: (rootfs / "ready").exists())
+    body = b'{"grace": 1.0}'
+    one = connected(path, b"POST /v1/containers/%s/stop HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                          b"Content-Length: %d\r\n\r\n%s" % (name.encode(), len(body), body))
+    await until(lambda: m.get(name).record.asked)
+    one.close()
+    assert (await m.get(name).wait(30)).signal == 9
