@@ -171,9 +171,15 @@ async def _strangers(manager: Manager) -> None:
             state = State.load(manager.root, name)
         except (PyruncError, OSError):                           # no container, or deleted since
             continue
-        names.add(name)
-        if manager.has(name) or not state.made:
+        if not state.made:
             continue
+        names.add(name)
+        if manager.has(name):
+            known = manager.get(name)
+            if known.managed or known.record.pid == state.pid:
+                _moved(known, state)
+                continue
+            _gone(known)                                         # another one has its name
         record = Record(name, "pyrunc", state.state["bundle"], pid=state.pid, phase=state.status(),
                         stdio=Stdio(Null(), Null(), Null()), labels=_labels(state.state.get("annotations")))
         container = Container(manager, record, handler, managed=False)
@@ -184,9 +190,33 @@ async def _strangers(manager: Manager) -> None:
         container.tell("adopted", pid=record.pid, status=record.phase)
     for container in manager.containers():
         if not container.managed and container.id not in names:
-            container.release()
-            manager.forget(container)
-            container.tell("deleted", why="another program has deleted it")
+            _gone(container)
+
+
+def _gone(container: Container) -> None:
+    """The command line has deleted what it had made."""
+    container.release()
+    container.manager.forget(container)
+    container.tell("deleted", why="another program has deleted it")
+
+
+def _moved(container: Container, state: State) -> None:
+    """The command line may have started, paused or resumed one that is known. While an operation of ours is at work,
+    that will tell what it has done."""
+    record = container.record
+    if not container.alive or container.lock.locked() or container.handler.name != "pyrunc" or record.pid != state.pid:
+        return
+    status, was = state.status(), record.phase
+    if status == was or status not in ("running", "paused"):
+        return                                                   # its end is told by whoever watches it
+    record.phase = status
+    if was == "created":
+        record.started = time.time()
+        container.tell("started", pid=record.pid, life=record.life)
+        container.health.begin()
+    if status == "paused" or was == "paused":
+        container.tell("paused" if status == "paused" else "resumed")
+    container.save()
 
 
 def _adopted(container: Container, state: State) -> bool:

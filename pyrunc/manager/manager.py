@@ -179,7 +179,7 @@ class Manager:
                 if not labels or labels.items() <= one.record.labels.items()]
 
     async def refresh(self) -> None:
-        """Find what the command line has made and deleted since."""
+        """Find what the command line has made, started, paused, resumed and deleted since."""
         await adopt(self, again=True)
 
     def events(self, since: int | None = None) -> AsyncIterator[Event | Gap]:

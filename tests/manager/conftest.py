@@ -59,6 +59,13 @@ def m(private_world: None, place: Path) -> Iterator[Manager]:
     end_keeper(place / "manager")
 
 
+@pytest.fixture
+def places(private_world: None, place: Path) -> Iterator[tuple[str, Path]]:
+    """A state root and a manager's directory, for one manager after another."""
+    yield str(place / "state"), place / "manager"
+    end_keeper(place / "manager")
+
+
 def end_keeper(directory: Path) -> None:
     """Kill a keeper that a failed test has left with something to keep."""
     for entry in Path("/proc").iterdir():

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,21 +18,11 @@ import pytest
 
 import pyrunc
 from pyrunc.cli.keeper import NAME
-from pyrunc.library import program
 from pyrunc.manager import Exit, Log, Manager, Stdio, lost
 from pyrunc.manager.directory import MOVING, PLAIN, POLICIES, Directory, Record, text_of
 from pyrunc.manager.plain import load
-from tests import bundles
 from tests.bench.manager import keeper_of
-from tests.bundles import docker_like
-from tests.manager.conftest import config_of, end_keeper, remove_all, running, until
-
-
-@pytest.fixture
-def places(private_world: None, place: Path) -> Iterator[tuple[str, Path]]:
-    """A state root and a manager's directory."""
-    yield str(place / "state"), place / "manager"
-    end_keeper(place / "manager")
+from tests.manager.conftest import config_of, remove_all, running, until
 
 
 async def test_the_next_manager_goes_on(places: tuple[str, Path], by: str, rootfs: Path, name: str) -> None:
@@ -177,35 +166,6 @@ async def test_a_directory_that_others_may_read_is_refused(places: tuple[str, Pa
     places[1].mkdir(mode=0o755)
     with pytest.raises(pyrunc.StateError, match="owner's alone"):
         await Manager(*places).open()
-
-
-async def test_containers_of_the_command_line(places: tuple[str, Path], place: Path, name: str) -> None:
-    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["sleep", "1000"]}))
-
-    def pyrunc_(*words: str) -> None:
-        subprocess.run([program.find(), "--root", places[0], *words], check=True, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL)
-    pyrunc_("create", "--bundle", str(bundle), name)
-    async with Manager(*places) as m:
-        try:
-            one = m.get(name)
-            assert one.status == "created" and not one.managed
-            await one.start()
-            assert (await one.exec(["echo", "x"])).stdout == b"x\n"
-            assert one.config()["process"]["args"] == ["sleep", "1000"]
-            pyrunc_("run", "--detach", "--bundle", str(bundle), f"{name}-later")
-            await m.refresh()
-            assert m.get(f"{name}-later").status == "running"
-            pyrunc_("kill", f"{name}-later", "KILL")
-            exit = await m.get(f"{name}-later").wait(20)
-            assert exit.signal == 9 or exit.lost         # exact from Linux 6.15 on, and never invented before it
-            pyrunc_("delete", f"{name}-later")
-            await m.refresh()
-            with pytest.raises(pyrunc.StateError):
-                m.get(f"{name}-later")
-            await one.stop(grace=0)
-        finally:
-            await remove_all(m)
 
 
 async def test_the_keeper_is_killed(places: tuple[str, Path], by: str, rootfs: Path, name: str) -> None:

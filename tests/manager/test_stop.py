@@ -3,14 +3,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import pyrunc
 from pyrunc.manager import Container, Manager, Stop
-from tests.manager.conftest import end_keeper, remove_all, running, until
+from tests.manager.conftest import remove_all, running, until
 
 #: Writes a line for each SIGTERM, and goes on.
 DEAF = "trap 'echo asked >>/asked' TERM; touch /ready; while :; do sleep 0.05; done"
@@ -25,12 +24,6 @@ async def deaf(m: Manager, name: str, rootfs: Path, handler: str = "pyrunc", **o
 def asked(rootfs: Path) -> int:
     """How often it was."""
     return len((rootfs / "asked").read_text().splitlines()) if (rootfs / "asked").exists() else 0
-
-
-@pytest.fixture
-def places(private_world: None, place: Path) -> Iterator[tuple[str, Path]]:
-    yield str(place / "state"), place / "manager"
-    end_keeper(place / "manager")
 
 
 @pytest.mark.parametrize("moment", ["at once", "after the signal", "in pre_stop"])
