@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NOT_RUNNING, StateError
-from . import stats
+from . import lost, stats
 from .cgroup import cgroup_of
 from .directory import Record
 from .logs import Writer as LogWriter
@@ -114,7 +114,7 @@ class Held:
         if self.terminal >= 0:
             os.close(self.terminal)
         if self._pidfd >= 0:
-            os.close(self._pidfd)
+            lost.closed(self._pidfd)
         self.terminal = self._pidfd = self._notice = -1
 
     def _noticed(self) -> None:

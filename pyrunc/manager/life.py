@@ -220,7 +220,7 @@ class Life(Held):
         """The end of an adopted container: from the keeper, if that has made it, else from the kernel."""
         connection = self.manager.connection
         told = connection.expect(self.record.pid) if connection.connected else None
-        await lost.ended(self._pidfd)
+        await lost.watched(self._pidfd)
         now = time.time()
         await lost.reaped(self.record.pid)
         with suppress(PyruncError):                  # a keeper that has reaped it writes that down before it answers

@@ -40,14 +40,29 @@ def status_of(pidfd: int) -> int | None:
 async def ended(pidfd: int) -> None:
     """Wait until the process has ended. The caller may close its descriptor meanwhile: a loop that watched it would not
     see what has its number next."""
-    loop, own = asyncio.get_running_loop(), os.dup(pidfd)
-    over = loop.create_future()
-    loop.add_reader(own, settle, over)
+    own = os.dup(pidfd)
     try:
-        await over
+        await watched(own)
     finally:
-        loop.remove_reader(own)
-        os.close(own)
+        closed(own)
+
+
+def watched(pidfd: int) -> asyncio.Future[None]:
+    """What comes when the process has ended. The descriptor is to be closed by closed()."""
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+
+    def ready() -> None:
+        loop.remove_reader(pidfd)                    # it stays readable
+        settle(over)
+    loop.add_reader(pidfd, ready)
+    return over
+
+
+def closed(pidfd: int) -> None:
+    """Close a pidfd that may be watched."""
+    asyncio.get_running_loop().remove_reader(pidfd)
+    os.close(pidfd)
 
 
 async def reaped(pid: int) -> None:

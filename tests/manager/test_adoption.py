@@ -309,3 +309,23 @@ async def test_a_record_that_cannot_be_read(places: tuple[str, Path], rootfs: Pa
     async with Manager(*places) as m:
         assert m.get(name).status == "running"
         await remove_all(m)
+
+
+async def test_one_that_was_found_holds_as_much_as_one_that_was_made(places: tuple[str, Path], of: str, rootfs: Path,
+                                                                     name: str) -> None:
+    """And gives it back at its end, whoever tells of that."""
+    def held() -> int:
+        return len(os.listdir("/proc/self/fd"))
+    async with Manager(*places) as one:
+        await running(one, f"{name}-before", rootfs, handler=of)
+        before = held()
+        await running(one, name, rootfs, handler=of)
+        made = held() - before
+    async with Manager(*places) as two:
+        try:
+            await two.connection.working()
+            both = held()
+            await two.get(name).stop(grace=0)
+            assert both - held() == made
+        finally:
+            await remove_all(two)
