@@ -35,9 +35,10 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
 """ + TIMEOUTS
 
 
-def environment() -> dict[str, str]:
-    """A daemon's: its PATH leads to the shim of our own."""
-    return {**os.environ, "PATH": f"{Path(runtimes.find()).parent}:{os.environ['PATH']}"}
+def environment(*folders: Path) -> dict[str, str]:
+    """A daemon's: its PATH leads to these folders, and to the shim of our own."""
+    first = ":".join(map(str, [*folders, Path(runtimes.find()).parent]))
+    return {**os.environ, "PATH": f"{first}:{os.environ['PATH']}"}
 
 
 def version() -> tuple[int, ...]:
@@ -60,6 +61,7 @@ class Containerd:
         self.place, self.namespace = place, namespace
         (place / "config.toml").write_text(config or CONFIG.format(place=place))
         self.log = place / "log"
+        self.programs = place / "programs"          # found before the machine's own
         self.process: subprocess.Popen[bytes]
         self.start()
         self.import_image(image.write(place / "image.tar"))
@@ -67,7 +69,7 @@ class Containerd:
     def start(self) -> None:
         self.process = subprocess.Popen(["containerd", "--config", self.place / "config.toml"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"),
-                                        env=environment())
+                                        env=environment(self.programs))
         deadline = time.monotonic() + SECONDS
         while not self.ready():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-3000:]

@@ -33,8 +33,9 @@ def containerd(private_world: None) -> Iterator[Containerd]:
 class Ctr:
     """The daemon and the runtime of one test, and an id of its own.
 
-    binary is a script in front of the runtime which notes that it was called: some of ctr's flags make it forget
-    which runtime was asked for.
+    binary is a script in front of the runtime which notes that it was called: some of ctr's flags, and with ctr 1.7
+    a configuration with mappings of ids, make it forget which runtime was asked for. Then runc is looked for, and the
+    script is found.
     """
 
     def __init__(self, daemon: Containerd, binary: str, id: str) -> None:
@@ -43,6 +44,10 @@ class Ctr:
         script.write_text(f'#!/bin/sh\necho "$@" >>{self.calls}\nexec {binary} "$@"\n')
         script.chmod(0o755)
         self.shim = Path(binary).name.startswith("containerd-shim-")
+        daemon.programs.mkdir(exist_ok=True)
+        runc = daemon.programs / "runc"
+        runc.unlink(missing_ok=True)
+        runc.symlink_to(script)
         self.runtime = ("--runtime", SHIM) if self.shim else ("--runc-binary", str(script))
 
     def command(self, *flags: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -365,7 +370,7 @@ def test_a_configuration_of_the_users_own(ctr: Ctr) -> None:
 
 
 def test_user_namespace(ctr: Ctr) -> None:
-    """By config.json as well: what --uidmap sets takes the place of --runc-binary, and runc runs."""
+    """By config.json as well."""
     root = bundles.busybox_root(ctr.daemon.place / f"{ctr.id}-root")
     mapping = [{"containerID": 0, "hostID": 100000, "size": 65536}]
     kinds = ("user", "pid", "network", "ipc", "uts", "mount", "cgroup")
