@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 import _socket
-import errno
 import posix
 
-from ..errors import PyruncError, UsageError, describe
+from ..errors import PyruncError, UsageError, describe, strerror
 from ..formats.json_text import dumps
 from ..keeper.spawner import place
 from ..kernel.small_file import read
@@ -14,6 +13,7 @@ from ..ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult
 from ..ttrpc.messages.options import Options
 from ..ttrpc.messages.well_known import Any
 from . import placement, title, zygote
+from .lock import locked, unlock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,16 +35,25 @@ def start(given: Given, stdin: bytes) -> bytes:
     params = bootstrap(given, stdin)
     path = f"{params.socket_dir or SOCKETS}/{name_of(given.address, given.namespace, group_of(given.id))}"
     address = f"unix://{path}"
-    if not served(path):
-        cgroup, together = cgroup_of(stdin), bool(posix.environ.get(b"SCHED_CORE"))
-        if together:
-            placement.check_core()
-        listener = listening(path)
-        zygote.warm()
-        launch(given, listener, path, {"cgroup": cgroup, "core": together})
-        zygote.begin(given.zygote, given.address, given.main)
-    write_address(address)
+    lock = alone_with(path)
+    try:
+        if not served(path):
+            make(given, path, stdin)
+        write_address(address)
+    finally:
+        unlock(path, lock)
     return answer(address, protocol_of(stdin))
+
+
+def make(given: Given, path: str, stdin: bytes) -> None:
+    """Have a shim that serves at this path, and a zygote for the next one."""
+    cgroup, together = cgroup_of(stdin), bool(posix.environ.get(b"SCHED_CORE"))
+    if together:
+        placement.check_core()
+    listener = listening(path)
+    zygote.warm()
+    launch(given, listener, path, {"cgroup": cgroup, "core": together})
+    zygote.begin(given.zygote, given.address, given.main)
 
 
 def bootstrap(given: Given, stdin: bytes) -> BootstrapParams:
@@ -102,26 +111,38 @@ def name_of(address: str, namespace: str, group: str) -> str:
     return blake2b("\0".join((address, namespace, group)).encode(), digest_size=32).hexdigest()
 
 
+def alone_with(path: str) -> int:
+    """The lock of a socket's name (lock.py). Two that start a shim for one pod at once would both find no shim, or one
+    that was killed, and the second would remove the socket of the first one's. The socket's folder is made if it is not
+    there."""
+    folder = path.rpartition("/")[0]
+    for made in (folder.rpartition("/")[0], folder):
+        try:
+            posix.mkdir(made, 0o711)
+        except OSError:                                # it is there, or open(2) will tell
+            pass
+    try:
+        return locked(path, wait=True)
+    except OSError as fault:
+        raise UsageError(f"listen at {path}: {strerror(fault.errno or 0)}") from None
+
+
 def served(path: str) -> bool:
-    """Whether a shim answers there. What is left of one that does not is removed."""
+    """Whether a shim answers there. What is left of one that does not is removed. Whoever asks has the lock."""
     try:
         connect(path).close()
         return True
     except FileNotFoundError:
         return False
-    except OSError:                                    # what a shim that was killed has left
+    except ConnectionRefusedError:                     # what a shim that was killed has left
         posix.unlink(path)
         return False
+    except OSError as fault:
+        raise PyruncError(f"connect to {describe(fault)}") from None
 
 
 def listening(path: str) -> _socket.socket:
     """A socket that listens at a path, for root alone."""
-    folder = path.rpartition("/")[0]
-    for made in (folder.rpartition("/")[0], folder):
-        try:
-            posix.mkdir(made, 0o711)
-        except OSError:                                # it is there, or bind(2) will tell
-            pass
     socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     mask = posix.umask(0o177)
     try:
@@ -129,8 +150,6 @@ def listening(path: str) -> _socket.socket:
         socket.listen(128)
     except OSError as fault:
         socket.close()
-        if fault.errno == errno.EADDRINUSE:
-            raise PyruncError(f"another shim is being started at {path}") from None
         raise UsageError(f"listen at {path}: {describe(fault)}") from None
     finally:
         posix.umask(mask)

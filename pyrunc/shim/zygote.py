@@ -19,6 +19,7 @@ from sys import byteorder
 
 from ..keeper.channel import pair
 from ..kernel.small_file import read
+from .lock import LOCK, locked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ REQUEST = 64 << 10
 #: Seconds without a request after which it ends; between two looks at containerd's socket; for one request to come.
 IDLE, LOOK, PATIENCE = 300.0, 5.0, 2.0
 NAME = b"pyrunc-zygote"
-#: After the name of a socket: the file that the zygote which listens there has locked.
-LOCK = ".lock"
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 TAKEN = b"+"
 #: In what warm() has made, and whatever is forked from it, it has no more to do.
@@ -111,7 +110,7 @@ def serve(name: str, address: str, main: Main) -> None:
     title.show(["zygote", "-address", address])
     if not folder_is_ours():
         return
-    lock = locked(name)
+    lock = locked(name)                                     # by the zygote that listens there, as long as it lives
     if lock < 0:
         return
     sweep()
@@ -128,22 +127,6 @@ def serve(name: str, address: str, main: Main) -> None:
             handle(connection, address, own, main, [lock, listener.fileno()])
             connection.close()
     remove(name)
-
-
-def locked(name: str) -> int:
-    """A descriptor of the lock of this name's zygote, -1 if another has it."""
-    from fcntl import LOCK_EX, LOCK_NB, flock
-    path = name + LOCK
-    lock = posix.open(path, posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600)
-    try:
-        flock(lock, LOCK_EX | LOCK_NB)
-        mine, there = posix.fstat(lock), posix.stat(path)
-        if (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino):
-            return lock                                 # and not of a file that its last owner has just removed
-    except OSError:
-        pass
-    posix.close(lock)
-    return -1
 
 
 def remove(name: str) -> None:
