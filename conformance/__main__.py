@@ -20,12 +20,13 @@ from .run import run_one
 
 #: Parts with a command line of their own, and where it is.
 PARTS = {"runtime-tools": "runtime_tools.__main__", "mutants": "mutants.__main__", "quotations": "quotations",
-         "compare": "report.compare"}
+         "compare": "report.compare", "failures": "report.failures"}
 USAGE = """\
 parts of their own:
   runtime-tools   the suite of opencontainers/runtime-tools: python -m conformance runtime-tools --help
   mutants         whether the cases notice a broken runtime: python -m conformance mutants --help
   compare         whether runs gave the same table: python -m conformance compare --help
+  failures        what failed, to be reported to authors: python -m conformance failures --help
   quotations      whether every demand of the specification has its row: python -m conformance quotations --help
 
 profiles:

@@ -262,6 +262,26 @@ def test_a_runtime_that_does_nothing_fails(tmp_path: Path) -> None:
                      "features_md.versions": ["skipped"]}
 
 
+def test_failures_can_be_sent_to_authors(tmp_path: Path) -> None:
+    """Chapter and words, what is expected, the bundle, what was seen, and the commands; of one runtime or of all."""
+    fake = tmp_path / "fake"
+    fake.write_text("#!/bin/sh\nexit 0\n")
+    fake.chmod(0o755)
+    run("--runtime", f"one={fake}", "--runtime", f"two={fake}", "--select", "config_md.hostname", "--select",
+        "features_md.versions", "--json", tmp_path / "json")
+    done = run("failures", tmp_path / "json")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("#")] == [
+        "# one: 1 of 2 cases fail", "## config_md.hostname: fails", "# two: 1 of 2 cases fail",
+        "## config_md.hostname: fails"]
+    told = done.stdout.partition("# two")[0]
+    assert "blob/v1.3.0/config.md#hostname)" in told and '     "hostname": "a-name-of-its-own"' in told
+    assert "- Expected: The host name" in told and "- Seen: create wrote no pid" in told and f"    $ {fake}" in told
+    assert "# one" not in run("failures", tmp_path / "json", "--runtime", "two").stdout
+    (tmp_path / "none").write_text("[]")
+    assert run("failures", tmp_path / "none").returncode == 2
+
+
 def test_runtimes_ignore_no_signal_that_the_caller_ignores(tmp_path: Path) -> None:
     """As nohup does: a runtime may hand it on to its containers."""
     fake = tmp_path / "fake"
