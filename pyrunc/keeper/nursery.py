@@ -104,10 +104,11 @@ class Nursery:
             else:
                 self._alone(one)
 
-    def prepare(self) -> None:
-        """Have a worker that stays before there is anything for it to do."""
+    def prepare(self, early: Callable[[], None]) -> None:
+        """Have a worker that stays before there is anything for it to do; it begins with `early`, which must not fail.
+        """
         try:
-            worker = self._fork({}, [], stays=True, early=True)
+            worker = self._fork({}, [], stays=True, early=early)
         except OSError:                                   # the first operation will say so
             return
         worker.resting = self.loop.later(IDLE, lambda: self._forget(worker))
@@ -173,7 +174,7 @@ class Nursery:
             worker.resting = self.loop.later(IDLE, lambda: self._forget(worker))
 
     # ---- processes --------------------------------------------------------------------------------------
-    def _fork(self, request: Message, fds: list[int], stays: bool, early: bool = False) -> Worker:
+    def _fork(self, request: Message, fds: list[int], stays: bool, early: Callable[[], None] | None = None) -> Worker:
         mine, its = pair()
         parent = posix.getpid()
         try:
@@ -189,7 +190,8 @@ class Nursery:
         self.loop.watch(mine.fileno(), READ, lambda _: self._ready(worker))
         return worker
 
-    def _work(self, request: Message, fds: list[int], channel: Channel, stays: bool, early: bool, parent: int) -> None:
+    def _work(self, request: Message, fds: list[int], channel: Channel, stays: bool, early: Callable[[], None] | None,
+              parent: int) -> None:
         """The worker: an operation and its answer, or many; and no way back into the loop."""
         try:
             become_worker(parent)

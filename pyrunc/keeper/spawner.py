@@ -14,13 +14,13 @@ from .._native import ffi, lib
 from ..errors import strerror
 from ..kernel.page import Page
 from ..kernel.posix import PosixKernel
-from . import errors, prepared
+from . import errors
 from .channel import Channel
 from .operations import Told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from ..engine.run import Engine
@@ -69,17 +69,17 @@ def answer_of(operation: Operation, request: Message, fds: list[int], told: Told
     return {**message, "warnings": told.warnings, "records": told.records}, given
 
 
-def serve(channel: Channel, operations: Mapping[str, Operation], early: bool = False) -> None:
+def serve(channel: Channel, operations: Mapping[str, Operation], early: Callable[[], None] | None = None) -> None:
     """Run what comes until the channel closes, an operation fails, or this process is not what it was.
 
     The parent adopts what is made (Options.heir), so that it learns of every end whatever becomes of this process.
-    early   nothing is asked for yet, so a look at the host costs no time
+    early   what is done first: nothing is asked for yet, so it costs no time
     """
     gc.disable()
     channel = keep_only(channel)
     heir, before = posix.getppid(), own()
-    if early:
-        prepared.host()
+    if early is not None:
+        early()
     for number in range(1, MOST + 1):
         received = channel.receive()
         if received is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 import posix
 
 from ..config.load import load
-from ..keeper import operations
+from ..errors import PyruncError
+from ..keeper import operations, prepared
 from ..kernel.linux import Kernel
 from . import checkpoints, rootfs, stdio, switches
 
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from ..keeper.operations import Answer, Told
 
 
+def look(bundle: str) -> None:
+    """Before anything is asked for: at the host, and at the container that will be asked for first. What was found out
+    then is known (keeper/prepared.py); what is wrong will be told by Create, and a config may yet be another one."""
+    try:
+        prepared.host()
+        prepared.config(load(bundle))
+    except (OSError, PyruncError):
+        pass
+
+
 def create(request: Message, fds: list[int], told: Told) -> Answer:
     """Mount the root, open the streams, make the container. The answer's `kept` names the descriptors after the pidfd
     and, with a terminal, its master end; `mappings` are those of its ids, if it has any."""
@@ -26,7 +37,7 @@ def create(request: Message, fds: list[int], told: Told) -> Answer:
     request["options"] = {**request["options"], **driver(request, config)}
     rootfs.mount_all(Kernel(), request["rootfs"], root)
     try:
-        return _with_streams(operations.create, request, told, *_ids(config))
+        return _with_streams(operations.create, {**request, "config": config}, told, *_ids(config))
     except BaseException:
         if request["rootfs"]:
             rootfs.unmount_all(Kernel(), root)
@@ -69,7 +80,7 @@ def restore(request: Message, fds: list[int], told: Told) -> Answer:
     """Open the streams and make the container from its images; the answer is create's."""
     config = load(request["bundle"])
     request["options"] = {**request["options"], **driver(request, config)}
-    return _with_streams(checkpoints.restore, request, told, *_ids(config))
+    return _with_streams(checkpoints.restore, {**request, "config": config}, told, *_ids(config))
 
 
 def _with_streams(operation: Callable[[Message, list[int], Told], Answer], request: Message, told: Told, user: Any,

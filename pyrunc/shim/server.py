@@ -8,6 +8,7 @@ from ..kernel.prompt import be_prompt
 from ..ttrpc.messages.task import TASK, TASK_SERVICE
 from ..ttrpc.server import Server
 from .events import Publisher
+from .operations import look
 from .service import Service
 
 TYPE_CHECKING = False
@@ -73,5 +74,6 @@ def serve(listener: _socket.socket, path: str, namespace: str, ttrpc_address: st
     server = Server(loop, listener)
     for version in (TASK_SERVICE, TASK_SERVICE_3):
         server.register(version, TASK, service.handlers())
-    service.nursery.prepare()                          # for the Create that follows a start
+    bundle = posix.getcwd()
+    service.nursery.prepare(lambda: look(bundle))      # for the Create that follows a start
     loop.run()

@@ -78,11 +78,11 @@ class Service(Tasks):
         except (OSError, PyruncError) as fault:         # a full disk; nobody else's task suffers from it
             self._unmake(task, call, fault)
             return
+        call.answer(api.CreateTaskResponse(pid=task.init.pid))
         self.publisher.publish(ev.TaskCreate(
             container_id=task.id, bundle=task.bundle, rootfs=request.rootfs, checkpoint=request.checkpoint,
             pid=task.init.pid, io=ev.TaskIO(stdin=request.stdin, stdout=request.stdout, stderr=request.stderr,
                                             terminal=request.terminal)))
-        call.answer(api.CreateTaskResponse(pid=task.init.pid))
 
     def _unmake(self, task: Task, call: Call, fault: OSError | PyruncError) -> None:
         """What was made cannot be kept: it is removed, and Create has failed."""
@@ -132,11 +132,11 @@ class Service(Tasks):
 
     def _started(self, task: Task, process: Process, call: Call) -> None:
         process.starting, process.started = False, True
+        call.answer(api.StartResponse(pid=process.pid))
         if process.id:
             self.publisher.publish(ev.TaskExecStarted(container_id=task.id, exec_id=process.id, pid=process.pid))
         else:
             self.publisher.publish(ev.TaskStart(container_id=task.id, pid=process.pid))
-        call.answer(api.StartResponse(pid=process.pid))
         self._early(task, process)
 
     def exec(self, request: api.ExecProcessRequest, call: Call) -> Protobuf:

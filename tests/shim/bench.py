@@ -39,6 +39,8 @@ LIMIT = 60.0
 #: Seconds after which what was only there for a burst of calls has ended (keeper/nursery.py: IDLE).
 SETTLE = 4.0
 CAP_SYS_RESOURCE = 24
+#: Where shims and runtimes have their sockets and their state.
+RUN = Path("/run/containerd")
 PROBE = {"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}
 
 
@@ -276,7 +278,9 @@ def main() -> None:
     options = parser.parse_args()
     world.enter()
     place = Path(tempfile.mkdtemp(prefix="pyrunc-shims-", dir="/tmp"))
-    world.mount("tmpfs", place, "tmpfs", data="mode=755")       # /run, where engines keep all this, is one, too
+    for folder in (place, RUN):                                 # as /run is where engines keep all this
+        folder.mkdir(exist_ok=True)
+        world.mount("tmpfs", folder, "tmpfs", data="mode=755")
     events = Events(place / "events")
     contestants = [Contestant(text, place) for text in options.shim]
     load = os.getloadavg()[0]
@@ -290,7 +294,8 @@ def main() -> None:
         events.close()
         for one in contestants:
             one.remove()
-        world.unmount(place)
+        for folder in (RUN, place):
+            world.unmount(folder)
         place.rmdir()
     print(f"load {load:.1f} to {os.getloadavg()[0]:.1f}\n{table(contestants)}")
     if options.json:

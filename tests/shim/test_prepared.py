@@ -1,6 +1,8 @@
 """Plans of exec that are kept: the same one for the same process, and never one that no longer holds."""
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ from typing import Any
 import pytest
 
 from pyrunc.config.check import check
+from pyrunc.config.load import load
 from pyrunc.errors import ConfigError, StateError
 from pyrunc.host import facts
 from pyrunc.keeper import prepared
+from pyrunc.shim import operations
 from pyrunc.shim.service import ROOT
 from pyrunc.state import store
 from pyrunc.ttrpc.messages import task as api
@@ -110,6 +114,42 @@ def test_a_config_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(prepared.CHECKED + 1):
         prepared.config(of(hostname=f"h{number}"))
     assert len(prepared._checked) == prepared.CHECKED
+
+
+def test_what_the_first_worker_has_looked_at_is_known(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    checked: list[Any] = []
+
+    def counted(config: Any) -> list[str]:
+        checked.append(config)
+        return check(config)
+    monkeypatch.setattr(prepared, "check", counted)
+    monkeypatch.setattr(prepared, "_checked", {})
+    operations.look(str(place))                             # nothing is there, which Create will say
+    for text in ("{", "[]", '{"ociVersion": 7}'):
+        (place / "config.json").write_text(text)
+        operations.look(str(place))
+    checked.clear()
+    (place / "config.json").write_text(json.dumps(docker_like()))
+    operations.look(str(place))
+    prepared.config(load(str(place)))
+    assert len(checked) == 1
+
+
+@pytest.mark.parametrize("before", ["another", "none", "no JSON"])
+def test_create_takes_the_config_that_is_there_then(shim: Make, before: str) -> None:
+    """Not what the worker saw that was there before it."""
+    one = shim("sh", "-c", "exit 6")
+    config = one.bundle / "config.json"
+    given = json.loads(config.read_text())
+    if before == "none":
+        config.unlink()
+    elif before == "no JSON":
+        config.write_text("{")
+    time.sleep(0.1)
+    config.write_text(json.dumps({**given, "process": {**given["process"], "args": ["sh", "-c", "exit 7"]}}))
+    one.create()
+    one.start()
+    assert one.wait() == 7
 
 
 def test_the_host_is_looked_at_once_in_a_moment(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
