@@ -81,10 +81,10 @@ static bool in_arena(const void *block)
 
 static struct zone *zone_of(const void *block)
 {
-    struct zone *zone = zones;
-    while (is_hot(block) && (const char *)block >= zone->end)
+    struct zone *zone = is_hot(block) ? zones : &zones[REST];
+    while ((const char *)block >= zone->end)
         zone++;
-    return is_hot(block) ? zone : &zones[REST];
+    return zone;
 }
 
 char *memory_hot_end(void)
