@@ -45,12 +45,14 @@ CREATE = (*BOTH, *(f"pyrunc.steps.{name}" for name in ("devices", "mounts", "net
 TOGETHER = {"pyrunc.cli.create": CREATE, "pyrunc.cli.run": (*CREATE, "pyrunc.cli.foreground"),
             "pyrunc.cli.exec": (*BOTH, "pyrunc.steps.join")}
 EARLIER = "pyrunc.cli.main"
-#: What a snapshot of the started program has: these commands, and what they import.
+#: What a snapshot of the started program has: these commands, and what they import. What cli/warm.py imports comes
+#: before it: how often memory is taken there differs by a few, and the layout knows objects by that number.
 SNAPSHOT = (*TOGETHER, *CREATE, "pyrunc.steps.join", "pyrunc.cli.foreground", "pyrunc.cli.start", "pyrunc.cli.state",
             "pyrunc.cli.kill", "pyrunc.cli.delete", "pyrunc.cli.list", "pyrunc.cli.output",
             "pyrunc.cli.version", "pyrunc.cli.features", "pyrunc.cli.checkpoint", "pyrunc.cgroups.systemd.unit",
             "pyrunc.steps.intel_rdt", "pyrunc.formats.json_text", "pyrunc.cli.tracing", "pyrunc.engine.trace",
-            "pyrunc.kernel.waiting", "pyrunc.cli.warm")
+            "pyrunc.kernel.waiting", "pyrunc.rootfs.mounts", "pyrunc.cgroups.devices_bpf", "pyrunc.steps.init",
+            "pyrunc.steps.start", "pyrunc.cli.keeping", "pyrunc.checks.failures", "pyrunc.cli.warm")
 #: What CPython itself imports from files when it completes its start.
 STDLIB = ("__init__.py", "aliases.py", "utf_8.py")
 
