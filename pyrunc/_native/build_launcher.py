@@ -199,13 +199,15 @@ def take_cold(archive: Path, work: Path) -> list[Path]:
 
 def distance(data: int, hot: int, hot_end: int, end: int) -> int:
     """How much further on a program has to lie for a huge page to have the most of its data and all of what is hot: the
-    one in which what is hot ends (snapshot_write.c)."""
+    one in which what is hot ends (snapshot_write.c). ValueError where there is no such page."""
     found: dict[int, int] = {}
     for further in range(0, HUGE_PAGE, ALIGNED):
         page = (hot_end + further - 1) // HUGE_PAGE * HUGE_PAGE - further
         if data <= page <= hot and page + HUGE_PAGE <= end:
             found[page - data] = further
-    return found[min(found)] if found else 0
+    if not found:
+        raise ValueError("the program's data does not fill one")
+    return found[min(found)]
 
 
 def place_hot(program: Path, link: Sequence[str | Path]) -> None:
@@ -218,7 +220,7 @@ def place_hot(program: Path, link: Sequence[str | Path]) -> None:
         further = distance(-(-data[0] // PAGE) * PAGE, hot[0], sum(hot), end[0])
         run([*link, f"-Wl,-Ttext-segment={begin[0] + further:#x}", "-o", placed])
         placed.replace(program)
-    except (OSError, KeyError, subprocess.CalledProcessError) as fault:
+    except (OSError, KeyError, ValueError, subprocess.CalledProcessError) as fault:
         print(f"launcher: without a huge page: {fault}", file=sys.stderr)
 
 

@@ -6,6 +6,7 @@
 #ifndef PYRUNC_SNAPSHOT_H
 #define PYRUNC_SNAPSHOT_H
 
+#include <patchlevel.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,8 +15,9 @@
 /* Where all that is allocated for the snapshot lies: far from all that the kernel places, on every 64-bit machine. */
 #define ARENA ((char *)0x1000000000)
 enum { ARENA_ROOM = 1 << 30, MOST_KEYS = 4, MOST_WORDS = 64, MOST_KEPT = 1024 };
-/* But what commands write to lies in the program's own data: some 900 KiB. */
-enum { HOT_ROOM = 960 << 10, HUGE_PAGE = 2 << 20 };
+/* But what commands write to, some 900 KiB, lies in the program's own data. With CPython's that has to fill a huge page:
+ * up to 3.12 there is code among it, a megabyte. */
+enum { HUGE_PAGE = 2 << 20, HOT_ROOM = PY_VERSION_HEX < 0x030d0000 ? 960 << 10 : 1280 << 10 };
 extern char snapshot_hot[HOT_ROOM];
 
 /* A part of memory and of the program's file. */

@@ -193,6 +193,8 @@ def test_one_huge_page_has_what_commands_write_to(name: str, ours: Launcher) -> 
                if len(words) == 4}
     page = (sum(symbols["snapshot_hot"]) - 1) // HUGE_PAGE
     assert symbols[name][0] // HUGE_PAGE == (sum(symbols[name]) - 1) // HUGE_PAGE == page
+    ends = {words[-1]: int(words[0], 16) for words in map(str.split, listing.splitlines()) if len(words) == 3}
+    assert ends["__data_start"] <= page * HUGE_PAGE and (page + 1) * HUGE_PAGE <= ends["_end"]     # the program's own
 
 
 def test_the_container_that_a_layout_is_learnt_from_lives(ours: Launcher, private_world: None, place: Path) -> None:
