@@ -136,11 +136,13 @@ async def _ended(container: Container, status: str, told: Told) -> None:
             container.restart_in(again)
     elif record.phase == "restarting":
         container.restart_in(restart.FIRST)
-    elif not status:
+    elif not status and not record.absent:
         told.once(container, "deleted", time.time(), why="another program has deleted it")
         manager.forget(container)
     if record.exit is not None and not container.over.done():
         container.over.set_result(record.exit)
+    if restart.at_start(record):
+        container.begin_anew()
 
 
 async def _word(manager: Manager, record: Record) -> tuple[int, int] | None:

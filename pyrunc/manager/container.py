@@ -247,6 +247,8 @@ class Container(Life):
                     self.record.stopped_on_purpose, self.killed = purpose, killed
                     self.save()
                     raise
+                if not goes_on:
+                    self.record.absent = "checkpointed"
                 self.tell("checkpointed", images=wanted["image_path"], life=self.record.life)
         if not goes_on:
             await self.wait(ENDING)

@@ -28,7 +28,7 @@ VERSION = 1
 PLAIN, POLICIES = ("id", "handler", "bundle", "version", "labels", "systemd", "trace"), (
     "stdio", "restart", "health", "stop", "watch")
 MOVING = ("phase", "life", "pid", "pid_start", "created", "started", "exit", "restarts", "in_a_row",
-          "stopped_on_purpose", "ends", "asked")
+          "stopped_on_purpose", "ends", "asked", "absent")
 
 
 @dataclass
@@ -58,6 +58,8 @@ class Record:
     #: when it is killed if it has not ended by itself (the monotonic clock), and whether it was sent its signal
     ends: float = 0.0
     asked: bool = False
+    #: why the runtime does not have it: "checkpointed", or "not made" again
+    absent: str = ""
     systemd: bool = False
     #: the records of the steps of its operations are kept
     trace: bool = False

@@ -67,7 +67,7 @@ class Life(Held):
         """
         self.record.life += 1
         self.record.pid, self.record.exit = 0, None
-        self.record.ends, self.record.asked = 0.0, False
+        self.record.ends, self.record.asked, self.record.absent = 0.0, False, ""
         if not self.phase("creating"):
             raise StateError(f"the record of {self.record.id} cannot be written")
         if self.over.done():
@@ -137,7 +137,7 @@ class Life(Held):
             if isinstance(fault, Lost):
                 with suppress(PyruncError):
                     await self.handler.delete(self.record, True)
-            self.record.exit = exit
+            self.record.exit, self.record.absent = exit, "not made"
             self.phase("stopped")
             if exit is not None and not self.over.done():
                 self.over.set_result(exit)
@@ -280,6 +280,13 @@ class Life(Held):
         """Make it anew after a pause."""
         self.tell("restarting", seconds=seconds, restarts=self.record.restarts + 1)
         self._restarting = asyncio.ensure_future(self._restart(seconds))
+
+    def begin_anew(self) -> None:
+        """Make it anew at once, whatever became of it: its policy begins anew, too."""
+        self.record.stopped_on_purpose = False
+        self.record.restarts = self.record.in_a_row = 0
+        self.phase("restarting")
+        self.restart_in(0.0)
 
     async def _restart(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

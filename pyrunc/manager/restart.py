@@ -21,3 +21,10 @@ def after(record: Record, exit: Exit, lived: float | None = None) -> float | Non
     lived = exit.time - record.started if lived is None else lived
     record.in_a_row = 0 if lived >= LONG_LIFE else record.in_a_row + 1
     return float(min(LONGEST, FIRST * 2 ** max(0, min(record.in_a_row, 32) - 1)))
+
+
+def at_start(record: Record) -> bool:
+    """Whether a manager that begins makes it again although it was stopped on purpose: `always` means so. What never
+    ran is not run, nor what was checkpointed: it may have been restored elsewhere."""
+    return record.restart.mode == "always" and record.phase == "stopped" and bool(record.started) \
+        and record.absent != "checkpointed"

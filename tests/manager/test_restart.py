@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyrunc
 from pyrunc.manager import Exit, File, Manager, Restart, Stdio
 from pyrunc.manager.directory import Record
 from pyrunc.manager.restart import after
-from tests.manager.conftest import kinds, running, until
+from tests.manager.conftest import config_of, kinds, remove_all, running, until
 
 UNTIL_GO = "sh", "-c", "until test -e /go; do sleep 0.01; done"
 
@@ -102,6 +103,79 @@ async def test_its_limit_begins_anew_when_it_is_started(m: Manager, of: str, roo
     await container.start()
     await until(lambda: container.status == "stopped" and container.record.life == 4)
     assert container.info().restarts == 1
+
+
+@pytest.mark.parametrize(("mode", "runs"), [
+    ("always", True), ("unless-stopped", False), ("on-failure", False), ("no", False)])
+@pytest.mark.parametrize("how", ["stopped", "stopped while none was there", "killed"])
+async def test_what_was_stopped_when_the_next_manager_begins(places: tuple[str, Path], of: str, rootfs: Path, name: str,
+                                                             mode: str, runs: bool, how: str) -> None:
+    async with Manager(*places) as one:
+        container = await running(one, name, rootfs, handler=of, restart=mode)
+        pid = container.pid
+        if how == "stopped":
+            await container.stop(grace=0)
+        elif how == "killed":                        # which is no stop: a policy that is there restarts it
+            runs = mode != "no"
+            await container.kill()
+            await container.wait()
+        else:
+            container.on_purpose()
+    if how == "stopped while none was there":
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: not os.path.exists(f"/proc/{pid}"))
+    async with Manager(*places) as two:
+        container = two.get(name)
+        try:
+            if runs:
+                await until(lambda: container.status == "running")
+                assert container.pid != pid
+            else:
+                assert container.status == "stopped" and container._restarting is None
+                await container.start()              # which it is told to
+                assert container.status == "running"
+        finally:
+            await remove_all(two)
+
+
+@pytest.mark.parametrize(("why", "mode"), [("checkpointed", "always"), ("not made", "no"), ("not made", "always")])
+async def test_one_that_the_runtime_does_not_have(places: tuple[str, Path], of: str, rootfs: Path, name: str, why: str,
+                                                  mode: str) -> None:
+    """A start has failed, or it was checkpointed: it stays, and what was checkpointed may run elsewhere by now."""
+    aside = rootfs.with_name("aside")
+    async with Manager(*places) as one:
+        container = await running(one, name, rootfs, handler=of, restart=mode)
+        await container.stop(grace=0)
+        if why == "checkpointed":
+            await container.handler.delete(container.record, True)
+            container.record.absent = why
+            container.save()
+        else:
+            os.rename(rootfs, aside)
+            with pytest.raises(pyrunc.PyruncError):
+                await container.start()
+            os.rename(aside, rootfs)
+    async with Manager(*places) as two:
+        container = two.get(name)
+        try:
+            assert (container.status == "restarting") is (why == "not made" and mode == "always")
+            if container.status == "restarting":
+                await until(lambda: container.status == "running")
+            else:
+                await container.start()
+            assert container.status == "running" and not container.record.absent
+        finally:
+            await remove_all(two)
+
+
+async def test_what_never_ran_is_not_run(places: tuple[str, Path], of: str, rootfs: Path, name: str) -> None:
+    async with Manager(*places) as one:
+        container = await one.create(name, config_of(rootfs), handler=of, restart="always")
+        await container.stop()
+    async with Manager(*places) as two:
+        container = two.get(name)
+        assert container.status == "stopped" and container._restarting is None
+        await remove_all(two)
 
 
 def record(mode: str, **changes: Any) -> Record:
