@@ -65,7 +65,7 @@ async def _later(manager: Manager, record: Record, told: Told) -> None:
 async def _known(manager: Manager, record: Record, told: Told) -> None:
     """One with a record of ours."""
     try:
-        handler = manager.handler(record.handler)
+        handler = manager.handler_of(record)
         status, pid = await handler.status(record)
     except PyruncError as fault:
         manager.journal.add("failed", record.id, operation="adopt", error=str(fault))

@@ -20,6 +20,7 @@ from ..errors import DOES_NOT_EXIST, NOT_RUNNING, NoSuchContainer, PyruncError, 
 from .connection import Answer, Connection, Lost
 from .directory import Record
 from .handlers import SETTLED, Made, finished
+from .missing import remove
 from .streams import settle
 
 #: Programs whose containers have no sandbox around them (Handler.direct).
@@ -135,9 +136,12 @@ class Binary:
 
     async def delete(self, record: Record, force: bool) -> None:
         """As the protocol has it."""
+        if not os.access(self.path, os.X_OK):
+            return await remove(record, self.root, f"handler {self.name}: there is no program {self.path}", force)
         words = ["delete", *(["--force"] if force else []), record.id]
         with suppress(*[NoSuchContainer] if force else []):
             await finished(lambda: self._run(*words))
+        return None
 
     async def status(self, record: Record) -> tuple[str, int]:
         """As the protocol has it."""

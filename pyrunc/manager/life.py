@@ -17,6 +17,7 @@ from .directory import Record, place
 from .handlers import Handler, Made
 from .health import Health
 from .held import Held
+from .missing import start_time
 from .streams import Ends, Writer
 from .values import Exit, Log
 
@@ -66,7 +67,7 @@ class Life(Held):
         The caller has made its folder; config is what is in that, if the caller knows.
         """
         self.record.life += 1
-        self.record.pid, self.record.exit = 0, None
+        self.record.pid, self.record.pid_start, self.record.exit = 0, 0, None
         self.record.ends, self.record.asked, self.record.absent = 0.0, False, ""
         if not self.phase("creating"):
             raise StateError(f"the record of {self.record.id} cannot be written")
@@ -191,6 +192,8 @@ class Life(Held):
     # ---- its beginning ----------------------------------------------------------------------------------
     def _born(self, made: Made, ends: Ends) -> None:
         self.record.pid = made.pid
+        if self.handler.name != "pyrunc":            # which keeps that itself
+            self.record.pid_start = start_time(made.pid)
         if made.terminal >= 0:
             ends.close()
             self.terminal = made.terminal

@@ -19,6 +19,7 @@ from .container import Container
 from .directory import Directory, Record
 from .events import Event, Events, Gap
 from .handlers import Handler, Pyrunc
+from .missing import Missing
 from .oom import Notices
 from .pressure import Triggers
 from .values import Health, Restart, Stdio, Stop, Watch
@@ -197,9 +198,18 @@ class Manager:
             if name not in self.programs:
                 known = ", ".join(sorted({"pyrunc", *self.programs}))
                 raise UsageError(f"there is no handler {name}: {known} are known")
-            self._handlers[name] = Binary(name, self.programs[name], str(self._path / "handlers" / name),
-                                          self.connection)
+            self._handlers[name] = Binary(name, self.programs[name], self._root_of(name), self.connection)
         return self._handlers[name]
+
+    def handler_of(self, record: Record) -> Handler:
+        """The same for a container that there is: its program may be gone since."""
+        try:
+            return self.handler(record.handler)
+        except UsageError:
+            return Missing(record.handler, self._root_of(record.handler), lambda: self.handler(record.handler))
+
+    def _root_of(self, handler: str) -> str:
+        return str(self._path / "handlers" / handler)
 
     def has(self, id: str) -> bool:
         """Whether there is one."""
