@@ -6,10 +6,9 @@ import json
 import os
 import signal as signals
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..errors import NOT_RUNNING, StateError
 from ..library.checkpoints import OfCheckpoint, chosen
@@ -23,31 +22,13 @@ from .process import resize as resize_terminal
 from .stats import Stats
 from .streams import Ends
 from .values import Exit, Info, Input, Null, Output, Pipe, Result, number_of
+from .whole import unheard, whole
 
 if TYPE_CHECKING:
     from .manager import Manager
 
 #: Bytes of each stream that a captured exec keeps.
 MOST = 1 << 20
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def whole(change: Callable[Concatenate[Container, P], Coroutine[Any, Any, T]]) -> Callable[
-        Concatenate[Container, P], Coroutine[Any, Any, T]]:
-    """A change that goes on to its end when its caller is cancelled: the runtime does so, too, and what it has done is
-    to be told and kept."""
-    @wraps(change)
-    async def call(self: Container, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        changing = asyncio.ensure_future(change(self, *args, **kwargs))
-        try:
-            return await asyncio.shield(changing)
-        except asyncio.CancelledError:
-            if changing.cancelled():                 # a stop; the next manager goes on with it
-                raise StateError("the manager is closed") from None
-            changing.add_done_callback(_unheard)
-            raise
-    return call
 
 
 class Container(Life):
@@ -169,7 +150,7 @@ class Container(Life):
 
     def go_on_stopping(self) -> None:
         """Another manager has begun to stop it."""
-        asyncio.ensure_future(self.see_through(self.record.ends, asked=self.record.asked)).add_done_callback(_unheard)
+        asyncio.ensure_future(self.see_through(self.record.ends, asked=self.record.asked)).add_done_callback(unheard)
 
     async def bring_down(self, deadline: float | None = None, signal: int | str | None = None,
                          asked: bool = False) -> Exit:
@@ -388,7 +369,7 @@ class Container(Life):
     def top(self) -> list[dict[str, Any]]:
         """Its processes: pid, command, state, cpu (seconds), rss (bytes)."""
         pids = stats.processes(self.cgroup) if self.cgroup else []
-        return [found for pid in pids or ([self.pid] if self.pid else []) if (found := _process(pid))]
+        return [found for pid in pids or ([self.pid] if self.pid else []) if (found := stats.process(pid))]
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell its terminal the size. StateError without one."""
@@ -396,12 +377,6 @@ class Container(Life):
 
     def __repr__(self) -> str:
         return f"<Container {self.id} {self.record.phase}>"
-
-
-def _unheard(changing: asyncio.Future[Any]) -> None:
-    """What came of a change that nobody waits for any more."""
-    if not changing.cancelled():
-        changing.exception()
 
 
 def _unwanted(making: asyncio.Future[Made]) -> None:
@@ -419,18 +394,3 @@ def _done() -> asyncio.Future[Any]:
     over: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     over.set_result(None)
     return over
-
-
-TICKS, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
-
-
-def _process(pid: int) -> dict[str, Any] | None:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b") ")[2].split()
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().rstrip(b"\0").split(b"\0")
-    except OSError:                                  # it has ended
-        return None
-    return {"pid": pid, "command": b" ".join(words).decode(errors="replace"), "state": fields[0].decode(),
-            "cpu": (int(fields[11]) + int(fields[12])) / TICKS, "rss": int(fields[21]) * PAGE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..cgroups.stats import flat, pressure
 
@@ -163,3 +164,19 @@ def _devices(text: str) -> list[Device]:
             found.append(Device(name, values["rbytes"], values.get("wbytes", 0), values.get("rios", 0),
                                 values.get("wios", 0)))
     return found
+
+
+TICKS, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+
+
+def process(pid: int) -> dict[str, Any] | None:
+    """One of Container.top(); None when it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b") ")[2].split()
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().rstrip(b"\0").split(b"\0")
+    except OSError:                                  # it has ended
+        return None
+    return {"pid": pid, "command": b" ".join(words).decode(errors="replace"), "state": fields[0].decode(),
+            "cpu": (int(fields[11]) + int(fields[12])) / TICKS, "rss": int(fields[21]) * PAGE}
