@@ -3,7 +3,8 @@
     {"number": 7, "operation": "create", ...}     from the library, with the descriptors that the operation needs
     {"number": 7, "answer": {...}}                to it, with those that came of it; or "error": [class, fields];
                                                   and "warnings" and "records", what its plans had to say;
-                                                  "lost" with the error when nobody knows how far it has come
+                                                  "lost" with the error when nobody knows how far it has come, and
+                                                  "late" when that is so because it has taken longer than "deadline"
     {"exit": 4711, "status": 256, "time": ns}     to it: a process that an answer has named has ended (wait(2), UTC)
 """
 from __future__ import annotations

@@ -49,6 +49,7 @@ class Worker:
     """A process that runs one operation, or with `stays` one after another.
 
     then    whose answer is waited for; None while it is idle
+    late    seconds that its operation might have taken, once it has taken longer
     """
 
     def __init__(self, pid: int, channel: Channel, stays: bool) -> None:
@@ -56,6 +57,16 @@ class Worker:
         self.then: Then | None = None
         self.began = 0.0
         self.resting: Timer | None = None
+        self.limit: Timer | None = None
+        self.late = 0.0
+
+    def answered(self) -> Then | None:
+        """Who waits, and does no longer."""
+        if self.limit is not None:
+            self.limit.cancel()
+            self.limit = None
+        then, self.then = self.then, None
+        return then
 
     @property
     def open(self) -> bool:
@@ -92,6 +103,7 @@ class Nursery:
     def run(self, request: Message, fds: list[int], then: Then, again: bool = False) -> None:
         """Run request["operation"] in a worker. The descriptors are this call's, which closes them.
 
+        A worker that has worked at it for longer than request["deadline"] seconds, if that is given, is killed.
         again   a worker may run it that has run others and will run more: the operation makes no process, or one that
                 this process becomes the parent of (Options.heir)
         """
@@ -128,8 +140,7 @@ class Nursery:
         """Run an operation in a worker of its own."""
         request, fds, then = one
         try:
-            worker = self._fork(request, fds, stays=False)
-            worker.then, worker.began = then, time.monotonic()
+            self._begin(self._fork(request, fds, stays=False), request, then)
         except OSError as fault:
             then({"error": errors.pack(fault)}, [])
         finally:
@@ -163,8 +174,30 @@ class Nursery:
         except OSError:                                   # it has ended, and will be reaped
             self._forget(worker)
             return False
-        worker.then, worker.began = then, now
+        self._begin(worker, request, then)
         return True
+
+    def _begin(self, worker: Worker, request: Message, then: Then) -> None:
+        worker.then, worker.began = then, time.monotonic()
+        seconds = request.get("deadline", 0.0)
+        if seconds:
+            worker.limit = self.loop.later(seconds, lambda: self._late(worker, seconds))
+
+    def _late(self, worker: Worker, seconds: float) -> None:
+        """Its operation hangs. It is killed, and what it leaves half done is whoever's who asked for that."""
+        if worker.then is None or worker.has_word or self.workers.get(worker.pid) is not worker:
+            return
+        worker.late = seconds
+        try:                                              # until it is reaped, its pid is no other's
+            fd = posix.pidfd_open(worker.pid)
+            try:
+                _signal.pidfd_send_signal(fd, _signal.SIGKILL)
+            finally:
+                posix.close(fd)
+            if not worker.stays:                          # a program that it runs, and what that waits for (foreign.py)
+                posix.kill(-worker.pid, _signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
     def _rest(self, worker: Worker, spent: bool) -> None:
         """A worker that stays has answered."""
@@ -209,11 +242,11 @@ class Nursery:
 
     def _answer(self, worker: Worker) -> None:
         received = worker.channel.receive()
-        if received is None or worker.then is None:
+        then = worker.answered() if received is not None else None
+        if received is None or then is None:
             self._forget(worker)
             return
         message, fds = received
-        then, worker.then = worker.then, None
         if worker.stays:
             self._rest(worker, message.get("spent", True))
         pid = message.get("answer", {}).get("pid", 0)
@@ -280,12 +313,13 @@ class Nursery:
         """A worker has ended; it may have answered with its last breath."""
         if worker.then is not None and worker.has_word:
             self._answer(worker)
-        if worker.then is not None:
+        then = worker.answered()
+        if then is not None:
             how = posix.waitstatus_to_exitcode(status)
-            fault = PyruncError(f"the worker was killed by signal {-how}" if how < 0
+            fault = PyruncError(f"it took longer than {worker.late:g} s, and was ended" if worker.late
+                                else f"the worker was killed by signal {-how}" if how < 0
                                 else f"the worker exited with status {how} without an answer")
-            then, worker.then = worker.then, None
-            then({"error": errors.pack(fault), "lost": True}, [])
+            then({"error": errors.pack(fault), "lost": True, "late": bool(worker.late)}, [])
         self._forget(worker)
         if worker.stays:
             self._next()

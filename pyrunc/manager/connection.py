@@ -29,6 +29,10 @@ class Lost(PyruncError):
     """An operation was cut off: nobody knows how far it has come."""
 
 
+class Late(Lost):
+    """It has taken too long, and was ended by force."""
+
+
 class Answer:
     """What came of an operation: its values, descriptors that are the caller's, and the end of the process it made."""
     __slots__ = ("end", "fds", "records", "value", "warnings")
@@ -45,10 +49,11 @@ class Connection:
 
     directory   of the socket `keeper` and of the folder `exits`
     lost        called when the keeper has ended
+    deadline    seconds that an operation may take if its request does not say so; 0: any time
     """
 
-    def __init__(self, directory: Path, lost: Callable[[], None]) -> None:
-        self.directory, self._lost = directory, lost
+    def __init__(self, directory: Path, lost: Callable[[], None], deadline: float = 0.0) -> None:
+        self.directory, self._lost, self.deadline = directory, lost, deadline
         self._channel: Channel | None = None
         self._opening: asyncio.Lock = asyncio.Lock()
         self._waiting: dict[int, asyncio.Future[tuple[Message, list[int], asyncio.Future[End] | None]]] = {}
@@ -62,7 +67,7 @@ class Connection:
     async def call(self, operation: str, fds: Sequence[int] = (), **request: Any) -> Answer:
         """Run an operation of keeper/operations.py. Raises what it raised, PyruncError when the keeper ends."""
         await self.open()
-        return await self._ask(operation, fds, request)
+        return await self._ask(operation, fds, {"deadline": self.deadline, **request})
 
     async def _ask(self, operation: str, fds: Sequence[int], request: Message) -> Answer:
         self._number += 1
@@ -76,7 +81,7 @@ class Connection:
         finally:
             self._waiting.pop(number, None)
         if "lost" in message:
-            raise Lost(str(unpack(message["error"])))
+            raise (Late if message.get("late") else Lost)(str(unpack(message["error"])))
         if "error" in message:
             raise unpack(message["error"])
         return Answer(message, given, end)

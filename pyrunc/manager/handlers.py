@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ..errors import NoSuchContainer
 from ..state.container import Container as State
-from .connection import Answer, Connection, End, Lost
+from .connection import Answer, Connection, End, Late, Lost
 from .directory import Record
 
 #: Operations of a manager that was killed for which the next one waits before it says what there is.
@@ -102,7 +102,7 @@ class Pyrunc:
 
     async def checkpoint(self, record: Record, choices: Mapping[str, Any]) -> None:
         """As the protocol has it."""
-        await self._call("checkpoint", record, choices=dict(choices))
+        await self._call("checkpoint", record, choices=dict(choices), deadline=0.0)      # it takes as long as it takes
 
     async def restore(self, record: Record, config: Mapping[str, Any], fds: Sequence[int], place: Path,
                       choices: Mapping[str, Any]) -> Made:
@@ -160,6 +160,8 @@ async def finished(delete: Callable[[], Awaitable[object]]) -> None:
         try:
             await delete()
             return
+        except Late:                                     # a hook of its hangs, and would do so again
+            raise
         except Lost:
             if tried == ATTEMPTS - 1:
                 raise

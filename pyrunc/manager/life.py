@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NoSuchContainer, PyruncError, StateError
 from . import lost, restart
-from .connection import End, Lost
+from .connection import End, Late, Lost
 from .directory import Record, place
 from .handlers import Handler, Made
 from .health import Health
@@ -110,6 +110,10 @@ class Life(Held):
                 await self.handler.start(self.record)
             except PyruncError as fault:
                 self.tell("failed", operation="start", error=str(fault))
+                if isinstance(fault, Late):          # as one whose hook fails: it ends
+                    with suppress(PyruncError):
+                        await self.handler.delete(self.record, True)
+                    self.record.absent = "not made"
                 raise
             self.record.started = time.time()
             self.phase("running")

@@ -34,6 +34,8 @@ ROOT, DIRECTORY = "/run/pyrunc", "/run/runciter"
 PROGRAMS = {"runc": "runc", "crun": "crun", "runsc": "runsc"}
 #: Operations that make a process, at a time.
 AT_ONCE = 32
+#: Seconds for one of them: more than any hook that is not stuck takes.
+DEADLINE = 600.0
 
 
 class Manager:
@@ -43,18 +45,22 @@ class Manager:
     directory  of what the manager keeps: 0700, one manager at a time
     handlers   name -> program of an OCI runtime; runc, crun and runsc are known
     systemd    make cgroups as scopes of systemd
+    deadline   seconds that an operation may take, hooks included; then it is ended by force and undone. 0: any time
     Containers go on when the manager is closed or killed, and the next one with this directory finds them.
     """
 
     def __init__(self, root: str = "", directory: str | os.PathLike[str] = "",
-                 handlers: Mapping[str, str] | None = None, systemd: bool = False, at_once: int = AT_ONCE) -> None:
+                 handlers: Mapping[str, str] | None = None, systemd: bool = False, at_once: int = AT_ONCE,
+                 deadline: float = DEADLINE) -> None:
         if root and not root.startswith("/"):
             raise UsageError(f"root {root} is not an absolute path")
         self.root = os.path.normpath(root or ROOT)
         self._path = Path(directory or (DIRECTORY if self.root == ROOT else f"{self.root}.runciter"))
         self.systemd = systemd
         self.programs = {**PROGRAMS, **(handlers or {})}
-        self._at_once = at_once
+        if not 0 <= deadline < float("inf"):
+            raise UsageError(f"a deadline of {deadline} s is no time")
+        self._at_once, self._deadline = at_once, deadline
         self._containers: dict[str, Container] = {}
         self._handlers: dict[str, Handler] = {}
         self.closing = False
@@ -85,7 +91,7 @@ class Manager:
             raise
         self.notices, self.triggers = Notices(), Triggers()
         self.slots = asyncio.Semaphore(self._at_once)
-        self.connection = Connection(self._path, self._lost)
+        self.connection = Connection(self._path, self._lost, self._deadline)
         self._handlers = {"pyrunc": Pyrunc("pyrunc", self.root, self.connection)}
         self.closing = False
         try:

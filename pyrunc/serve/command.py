@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--directory", default="", help="of what the service keeps")
     one.add_argument("--group", default="", help="whose members may use the service, which makes them root")
     one.add_argument("--systemd-cgroup", action="store_true", help="make cgroups as scopes of systemd")
+    one.add_argument("--deadline", type=float, default=600.0, metavar="SECONDS",
+                     help="for one operation, hooks included; then it is ended and undone (600; 0: none)")
     one.add_argument("--listen", default="", metavar="127.0.0.1:PORT",
                      help="show the page on a port of this host, too, to who has the token beside the socket")
     one.add_argument("--replace", action="store_true", help="take the place of the service that is at this socket")
@@ -111,7 +113,7 @@ async def _serve(given: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, until.set)
     sockets = take(Path(given.socket)) if given.replace else []
-    async with Manager(given.root, given.directory, systemd=given.systemd_cgroup) as manager:
+    async with Manager(given.root, given.directory, systemd=given.systemd_cgroup, deadline=given.deadline) as manager:
         await serve(manager, Path(given.socket), given.group, until, given.listen, sockets)
     return 0
 
