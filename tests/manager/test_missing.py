@@ -44,7 +44,7 @@ async def test_its_name_is_freed(places: tuple[str, Path], program: Path, rootfs
         program.unlink()
         async with Manager(*places, handlers=handlers) as two:
             await freed(two, program, name, state, pid)
-    assert os.listdir(places[1] / "handlers/mine") == []
+    assert [one for one in os.listdir(places[1] / "handlers/mine") if one[0] != "."] == []      # crun keeps one
     if state == "running" and name in os.path.basename(cgroup):
         assert not os.path.exists(cgroup)
 
