@@ -44,7 +44,10 @@ class Sound:
         """The JSON path in the whole config of a place in this one."""
         node, found = self._rest, ""
         for key in steps(where):
-            found = at(found, self._indexes(node)[key] if isinstance(key, int) and isinstance(node, list) else key)
+            place = key
+            if isinstance(key, int) and id(node) in self._shortened:
+                place = self._shortened[id(node)][1][key]
+            found = at(found, place)
             node = _member(node, key)
         return found
 

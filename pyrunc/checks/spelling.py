@@ -34,28 +34,27 @@ def near_miss(config: dict[str, Any], schemas: Schemas, path: tuple[str | int, .
 
 def misspelt(config: dict[str, Any], schemas: Schemas) -> Iterator[Finding]:
     """Unknown names that the spec demands to be ignored, or that only some other file system knows."""
-    yield from _unknown(config, schemas.along(DOCUMENT, ())[0], "", schemas, ())
+    yield from _unknown(config, *schemas.resolve({"$ref": DOCUMENT}, DOCUMENT), "", schemas)
     mounts = config.get("mounts")
     for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
         if isinstance(mount, dict):
             yield from _options(mount, f"mounts[{index}]")
 
 
-def _unknown(value: Any, schema: dict[str, Any], where: str, schemas: Schemas,
-             path: tuple[str | int, ...]) -> Iterator[Finding]:
+def _unknown(value: Any, schema: dict[str, Any], home: str, where: str, schemas: Schemas) -> Iterator[Finding]:
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         for key, member in value.items():
-            inner = schemas.along(DOCUMENT, (*path, key))
-            if len(inner) == len(path) + 2:
-                yield from _unknown(member, inner[-1], at(where, key), schemas, (*path, key))
+            inner = schemas.inner(schema, home, key)
+            if inner:
+                yield from _unknown(member, *inner, at(where, key), schemas)
             elif properties and not any(name.lower() == key.lower() for name in properties):
                 yield warning(at(where, key), "unknown property, ignored",
                               likely(key, properties.keys() - value.keys()))
     elif isinstance(value, list):
-        inner = schemas.along(DOCUMENT, (*path, 0))
+        inner = schemas.inner(schema, home, 0) or (schema, home)
         for index, item in enumerate(value):
-            yield from _unknown(item, inner[-1], at(where, index), schemas, (*path, index))
+            yield from _unknown(item, *inner, at(where, index), schemas)
     elif isinstance(value, str) and value not in schema.get("x-known", (value,)):
         yield warning(where, f"unknown capability {quoted(value)}, ignored", likely(value, schema["x-known"]))
 

@@ -33,16 +33,19 @@ class Schemas:
 
     def along(self, name: str, path: Path) -> list[Schema]:
         """The schemas of the document and of every value down to the path; it ends early where none is known."""
-        schema, home = self.resolve({"$ref": name}, name)
-        found = [schema]
+        found = [self.resolve({"$ref": name}, name)]
         for key in path:
-            inner = schema.get("items") if isinstance(key, int) else schema.get("properties", {}).get(
-                key, schema.get("additionalProperties"))
-            if not isinstance(inner, dict):
+            inner = self.inner(*found[-1], key)
+            if not inner:
                 break
-            schema, home = self.resolve(inner, home)
-            found.append(schema)
-        return found
+            found.append(inner)
+        return [schema for schema, _ in found]
+
+    def inner(self, schema: Schema, home: str, key: str | int) -> tuple[Schema, str] | None:
+        """Of a member of what a schema in a file is for: its schema, and its file; None where none is known."""
+        inner = schema.get("items") if isinstance(key, int) else schema.get("properties", {}).get(
+            key, schema.get("additionalProperties"))
+        return self.resolve(inner, home) if isinstance(inner, dict) else None
 
     def chapter(self, name: str, path: Path) -> str:
         """The chapter of the spec that describes what is at the path."""
