@@ -22,7 +22,7 @@ async def deaf(m: Manager, name: str, rootfs: Path, handler: str = "pyrunc", **o
 
 
 def asked(rootfs: Path) -> int:
-    """How often it was."""
+    """How often it was, as far as it has come to saying so."""
     return len((rootfs / "asked").read_text().splitlines()) if (rootfs / "asked").exists() else 0
 
 
@@ -41,7 +41,7 @@ async def test_who_asked_for_it_is_gone(m: Manager, of: str, rootfs: Path, name:
         await stopping
     exit = await container.wait(30)
     assert exit.signal == 9 and time.monotonic() - begun >= 1.5
-    assert asked(rootfs) == 1 and container.status == "stopped"
+    assert asked(rootfs) <= 1 and container.record.asked and container.status == "stopped"
 
 
 async def test_another_stop_is_not_waited_for(m: Manager, rootfs: Path, name: str) -> None:
@@ -73,7 +73,7 @@ async def test_the_next_manager_goes_on_with_it(places: tuple[str, Path], of: st
         try:
             exit = await two.get(name).wait(30)
             assert exit.signal == 9 and time.monotonic() - begun >= 3.0
-            assert asked(rootfs) == 1
+            assert asked(rootfs) <= 1 and two.get(name).record.asked
             await until(lambda: not two.get(name).stops)
         finally:
             await remove_all(two)
