@@ -142,6 +142,7 @@ def test_a_shim_that_is_killed(containerd: Containerd, name: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.timeout(900)                            # 100 points with --faults take two minutes
 def test_a_containerd_that_is_killed_anywhere(containerd: Containerd, name: str, points: int) -> None:
     """In the middle of `ctr run`. The one that comes after it tells how a container has ended that had begun, and when
     it has removed what was there, nothing is left."""
