@@ -61,8 +61,9 @@ class Channel:
         """The next message and its descriptors, which are the caller's now; None when the other end is closed."""
         while True:
             try:
+                size = self.socket.recv_into(bytearray(1), 0, _socket.MSG_PEEK | _socket.MSG_TRUNC)
                 data, rights, _, _ = self.socket.recvmsg(
-                    PACKET + 1, _socket.CMSG_SPACE(4 * (DESCRIPTORS + 1)), _socket.MSG_CMSG_CLOEXEC)
+                    size, _socket.CMSG_SPACE(4 * (DESCRIPTORS + 1)), _socket.MSG_CMSG_CLOEXEC)
                 break
             except InterruptedError:
                 continue

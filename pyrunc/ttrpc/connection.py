@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 #: What a peer may leave unread, bytes: two of the largest frames. One that leaves more is cut off.
 UNREAD = 8 << 20
-CHUNK = 1 << 16
+#: Bytes that are read at once. Large pieces of memory that come and go leave holes in the heap, and it grows.
+CHUNK = 1 << 12
 AGAIN = (errno.EAGAIN, errno.EINTR)
 
 
