@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -18,11 +19,12 @@ import pytest
 from tests.manager.conftest import config_of, end_keeper, rootfs
 
 __all__ = ["rootfs"]
-pytestmark = [pytest.mark.guest_systemd, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.guest_systemd, pytest.mark.timeout(900)]       # under emulation, on a busy machine
 
 TREE = Path(__file__).parents[2]
 SOCKET, DIRECTORY = Path("/run/runciter-http/socket"), Path("/run/runciter")
 UNITS, PROGRAM = Path("/etc/systemd/system"), Path("/usr/local/bin/runciter")
+DROP_IN = UNITS / "runciter.service.d"
 #: Seconds for what a start of the service takes there: the processor is emulated.
 LONG = 240
 
@@ -53,6 +55,8 @@ def units(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     names = [one.name for one in (TREE / "contrib/systemd").iterdir()]
     for name in names:
         (UNITS / name).write_text((TREE / "contrib/systemd" / name).read_text())
+    DROP_IN.mkdir(exist_ok=True)
+    (DROP_IN / "slow.conf").write_text(f"[Service]\nTimeoutSec={LONG}\n")      # systemd's 90 s are a real machine's
     systemctl("daemon-reload")
     yield
     with suppress(subprocess.CalledProcessError):
@@ -60,6 +64,7 @@ def units(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     end_keeper(DIRECTORY)
     for name in names:
         (UNITS / name).unlink()
+    shutil.rmtree(DROP_IN)
     systemctl("daemon-reload")
 
 
