@@ -1,7 +1,7 @@
 """python -m tests.guest.conformance ARG...: `python -m conformance ARG...` in the guest, where nothing can be harmed.
 
 Every profile may run there. Files that are written (--json, --text, --junit, --html) are written here, and those that
-are read come from here. --resctrl: with groups of resctrl, by a module (resctrl.c).
+are read come from here. --resctrl: with groups of resctrl, by a module.
 """
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))     # the guest ends with us
     given = list(sys.argv[1:] if argv is None else argv)
     words, written, keep, read = translate([word for word in given if word != RESCTRL])
-    # A block device, for limits of one; there is none in the guest.
-    script = f"modprobe -q loop; {resctrl.script() if RESCTRL in given else ''} exec \"$@\""
+    # A block device, for limits of one, and what weighs it: neither is in the guest otherwise.
+    script = f"modprobe -qa loop bfq; {resctrl.script() if RESCTRL in given else ''} exec \"$@\""
     guest = machine.Guest(["sh", "-c", script, "sh", sys.executable, "-m", "conformance", *words], keep=keep,
                           systemd="--systemd-cgroup" in words, env={"CONFORMANCE_THROW_AWAY": "1"})
     try:
