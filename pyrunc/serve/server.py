@@ -295,8 +295,18 @@ async def serve(manager: Manager, path: Path, group: str = "", until: asyncio.Ev
             notify("STOPPING=1")
             offer.close()
             for server in listening:
-                server.close()
+                await _stop(server)
             await runner.cleanup()
+
+
+async def _stop(server: asyncio.Server) -> None:
+    """Accept no more. A connection that has just been accepted becomes the runner's first, in three turns of the loop;
+    asyncio would drop it half made, and say so by a traceback."""
+    for end in server.sockets:
+        asyncio.get_running_loop().remove_reader(end.fileno())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    server.close()
 
 
 async def _listening(runner: web.AppRunner, connections: Connections, end: socket.socket) -> asyncio.Server:
