@@ -32,6 +32,19 @@ def nothing_kept() -> Iterator[None]:
     prepared._held.clear()
 
 
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The configs that are checked; none is known before."""
+    seen: list[Any] = []
+
+    def counted(config: Any) -> list[str]:
+        seen.append(config)
+        return check(config)
+    monkeypatch.setattr(prepared, "check", counted)
+    monkeypatch.setattr(prepared, "_checked", {})
+    return seen
+
+
 def running(shim: Make, **changes: object) -> Shim:
     one = shim("sleep", "1000", **changes)
     one.create()
@@ -91,15 +104,7 @@ def test_only_so_many_are_kept_and_the_latest(shim: Make) -> None:
     assert prepared.exec(request(one, "first"))[1] is first
 
 
-def test_a_config_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    checked: list[Any] = []
-
-    def counted(config: Any) -> list[str]:
-        checked.append(config)
-        return check(config)
-    monkeypatch.setattr(prepared, "check", counted)
-    monkeypatch.setattr(prepared, "_checked", {})
-
+def test_a_config_is_checked_once(checked: list[Any]) -> None:
     def of(**changes: object) -> Any:
         return {**docker_like(), **changes}
     first, odd = prepared.config(of(hooks=None, colour="red"))
@@ -116,14 +121,7 @@ def test_a_config_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(prepared._checked) == prepared.CHECKED
 
 
-def test_what_the_first_worker_has_looked_at_is_known(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
-    checked: list[Any] = []
-
-    def counted(config: Any) -> list[str]:
-        checked.append(config)
-        return check(config)
-    monkeypatch.setattr(prepared, "check", counted)
-    monkeypatch.setattr(prepared, "_checked", {})
+def test_what_the_first_worker_has_looked_at_is_known(checked: list[Any], place: Path) -> None:
     operations.look(str(place))                             # nothing is there, which Create will say
     for text in ("{", "[]", '{"ociVersion": 7}'):
         (place / "config.json").write_text(text)
