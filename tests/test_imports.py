@@ -7,6 +7,7 @@ looked at from outside.
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -116,6 +117,15 @@ def test_nothing_is_imported_that_a_snapshot_can_have(driver: Runtime, place: Pa
     late = {command: [module for module in (place / f"{command}.modules").read_text().split()
                       if module.startswith("pyrunc.") or module in sys.builtin_module_names] for command in ALLOWED}
     assert not any(late.values()), late
+
+
+def test_the_warm_up_finds_its_modules_imported() -> None:
+    """What it imported would lie elsewhere in each build (freeze.py, SNAPSHOT); fcntl comes first of all it does."""
+    script = (f"import sys\nfor module in {freeze.SNAPSHOT}:\n    __import__(module)\nbegan = set(sys.modules)\n"
+              "sys.modules['pyrunc.cli.warm'].warm()\nprint(*sorted(set(sys.modules) - began))\n")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60,
+                          cwd=Path(__file__).parent.parent)
+    assert set(done.stdout.split()) <= {"fcntl"}
 
 
 #: The libraries that a command may open besides the C library's; the native module is in the program.
