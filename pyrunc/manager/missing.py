@@ -128,10 +128,18 @@ async def remove(record: Record, root: str, why: str, force: bool) -> None:
     shutil.rmtree(f"{root}/{record.id}", ignore_errors=True)
 
 
+def is_its_own(record: Record, cgroup: str) -> bool:
+    """Whether a cgroup is named as runtimes name that of a container alone: by the id, or with systemd
+    PREFIX-ID.scope. A container without one may be where this process is, or whoever has started it."""
+    name = os.path.basename(cgroup)
+    return (name.endswith(f"-{record.id}.scope") if record.systemd else name == record.id) \
+        and cgroup != cgroup_of(os.getpid())
+
+
 async def _kill(record: Record, pidfd: int) -> None:
     cgroup = cgroup_of(record.pid)
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    own = record.id in os.path.basename(cgroup)
+    own = is_its_own(record, cgroup)
     if own:
         with suppress(OSError):
             Path(cgroup, "cgroup.kill").write_text("1")

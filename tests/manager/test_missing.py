@@ -10,7 +10,7 @@ import pytest
 import pyrunc
 from pyrunc.manager import Manager
 from pyrunc.manager.directory import Record
-from pyrunc.manager.missing import remove, runs, start_time
+from pyrunc.manager.missing import is_its_own, remove, runs, start_time
 from tests.manager.conftest import able, config_of, remove_all, running, until
 
 
@@ -91,6 +91,21 @@ async def test_a_handler_that_is_not_named_any_more(places: tuple[str, Path], pr
             await two.get(name).pause()
         await two.get(name).delete(force=True)
         assert two.containers() == []
+
+
+@pytest.mark.parametrize(("id", "systemd", "cgroup", "own"), [
+    ("box", False, "/sys/fs/cgroup/box", True), ("box", True, "/sys/fs/cgroup/system.slice/crun-box.scope", True),
+    ("a", False, "/sys/fs/cgroup/machine", False), ("user", False, "/sys/fs/cgroup/user.slice", False),
+    ("1", False, "/sys/fs/cgroup/user.slice/session-1.scope", False), ("box", True, "/sys/fs/cgroup/box", False),
+    ("ox", True, "/sys/fs/cgroup/crun-box.scope", False), ("box", False, "", False)])
+def test_whose_cgroup_it_is(id: str, systemd: bool, cgroup: str, own: bool) -> None:
+    """A part of a name was enough: for a container `user`, all in user.slice would have been killed."""
+    assert is_its_own(Record(id, "mine", "/", systemd=systemd), cgroup) == own
+
+
+def test_the_managers_own_cgroup_is_no_containers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyrunc.manager.missing.cgroup_of", lambda pid: "/sys/fs/cgroup/box")
+    assert not is_its_own(Record("box", "mine", "/"), "/sys/fs/cgroup/box")
 
 
 async def test_another_process_with_its_pid_is_left_alone(tmp_path: Path) -> None:
