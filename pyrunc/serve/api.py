@@ -191,6 +191,13 @@ async def ls(request: web.Request) -> web.StreamResponse:
     return answer([one.info() for one in request.app[MANAGER].containers(labels)])
 
 
+async def refresh(request: web.Request) -> web.StreamResponse:
+    """See what pyrunc's command line has done since under the same root: every container, as it is then."""
+    manager = request.app[MANAGER]
+    await manager.refresh()
+    return answer([one.info() for one in manager.containers()])
+
+
 async def create(request: web.Request) -> web.StreamResponse:
     """Make a container."""
     wanted: Create = await body(request, Create)
@@ -342,6 +349,7 @@ ROUTES = (
     Route("GET", "/v1/stats", all_stats, "what every container uses", gives=dict[str, Stats],
           query=("stream", "interval")),
     Route("POST", "/v1/explain", explain, "the plan of create for a config", ExplainBody, list[dict[str, Any]]),
+    Route("POST", "/v1/refresh", refresh, "see what pyrunc's command line has done", gives=list[Info]),
     Route("GET", "/v1/containers", ls, "every container", gives=list[Info], query=("label",)),
     Route("POST", "/v1/containers", create, "make a container", Create, Info, 201),
     Route("GET", ONE, inspect, "a container", gives=Info),

@@ -55,6 +55,11 @@ class Client:
         found: list[dict[str, Any]] = await self.call("GET", "/v1/containers", label=list(labels))
         return found
 
+    async def refresh(self) -> list[dict[str, Any]]:
+        """Have the service see what pyrunc's command line has done: every container, as it is then."""
+        found: list[dict[str, Any]] = await self.call("POST", "/v1/refresh")
+        return found
+
     async def create(self, id: str, **wanted: Any) -> dict[str, Any]:
         """Make one; the words are those of bodies.Create."""
         made: dict[str, Any] = await self.call("POST", "/v1/containers", {"id": id, **wanted})

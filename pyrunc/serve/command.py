@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--replace", action="store_true", help="take the place of the service that is at this socket")
     one = add("ps", "list containers")
     one.add_argument("labels", nargs="*", metavar="KEY=VALUE")
+    add("refresh", "see what pyrunc's command line has done with containers, and list them")
     one = add("run", "make a container from a bundle, and start it", "id")
     one.add_argument("--bundle", default=".")
     one.add_argument("--handler", default="pyrunc", help="what runs it: pyrunc, runc, crun ...")
@@ -154,15 +155,24 @@ def size(count: float) -> str:
 
 # ---- commands ---------------------------------------------------------------------------------------------
 async def _ps(client: Client, given: argparse.Namespace) -> int:
-    found = await client.containers(*given.labels)
+    _list(await client.containers(*given.labels))
+    return 0
+
+
+async def _refresh(client: Client, given: argparse.Namespace) -> int:
+    _list(await client.refresh())
+    return 0
+
+
+def _list(found: list[dict[str, Any]]) -> None:
+    """A table on a terminal."""
     if not sys.stdout.isatty():
         show(found)
-        return 0
+        return
     rows = [["ID", "STATUS", "HEALTH", "PID", "RESTARTS", "HANDLER", "AGE"]]
     rows += [[one["id"], _status(one), one["health"], str(one["pid"] or "-"), str(one["restarts"]), one["handler"],
               f"{time.time() - one['created']:.0f}s" if one["created"] else "-"] for one in found]
     print(table(rows))
-    return 0
 
 
 def _status(one: dict[str, Any]) -> str:
@@ -295,5 +305,6 @@ async def _explain(client: Client, given: argparse.Namespace) -> int:
 
 
 COMMANDS: dict[str, Command] = {
-    "ps": _ps, "run": _run, "exec": _exec, "logs": _logs, "events": _events, "top": _top, "stats": _stats,
-    "stop": _stop, "rm": _rm, "start": _start, "checkpoint": _checkpoint, "inspect": _inspect, "explain": _explain}
+    "ps": _ps, "refresh": _refresh, "run": _run, "exec": _exec, "logs": _logs, "events": _events, "top": _top,
+    "stats": _stats, "stop": _stop, "rm": _rm, "start": _start, "checkpoint": _checkpoint, "inspect": _inspect,
+    "explain": _explain}

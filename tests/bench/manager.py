@@ -208,6 +208,9 @@ async def many(m: Manager, config: bundles.Config, place: Path, count: int) -> N
     began = time.perf_counter()
     infos = [container.info() for container in m.containers()]
     print(f"list: {(time.perf_counter() - began) * 1e3:.1f} ms for {len(infos)}")
+    began = time.perf_counter()
+    await m.refresh()
+    print(f"refresh: {(time.perf_counter() - began) * 1e3:.0f} ms for {len(infos)}")
     metrics, began, spent = Metrics(m), time.perf_counter(), time.process_time()
     data = metrics.text(False)
     print(f"metrics: {time.perf_counter() - began:.2f} s, {time.process_time() - spent:.2f} s of CPU, "

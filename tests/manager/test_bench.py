@@ -11,5 +11,5 @@ def test_a_short_run() -> None:
                           cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     words = [line.split(maxsplit=1)[0] for line in done.stdout.splitlines() if line]
-    wanted = {"load", "manager", "manager,", "runc", "crun", "pyrunc", "stats:", "adoption:", "deleted"}
+    wanted = {"load", "manager", "manager,", "runc", "crun", "pyrunc", "stats:", "refresh:", "adoption:", "deleted"}
     assert wanted <= set(words), done.stdout
