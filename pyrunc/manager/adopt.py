@@ -178,7 +178,7 @@ async def _strangers(manager: Manager) -> None:
         names.add(name)
         if manager.has(name):
             known = manager.get(name)
-            if known.managed or known.record.pid == state.pid:
+            if known.managed or known.record.pid == state.pid or known.lock.locked():
                 _moved(known, state)
                 continue
             _gone(known)                                         # another one has its name
@@ -191,7 +191,7 @@ async def _strangers(manager: Manager) -> None:
             container.over.set_result(record.exit)
         container.tell("adopted", pid=record.pid, status=record.phase)
     for container in manager.containers():
-        if not container.managed and container.id not in names:
+        if not container.managed and container.id not in names and not container.lock.locked():      # else it is us
             _gone(container)
 
 

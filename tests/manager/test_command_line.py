@@ -4,6 +4,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,3 +107,25 @@ async def test_a_refresh_leaves_alone_what_is_at_work(m: Manager, line: Line, ro
         line("start", name)
         await m.refresh()
         assert one.status == "created" and await kinds(m) == ["created"]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "another has its name"])
+async def test_a_refresh_tells_of_no_delete_of_ours(m: Manager, line: Line, bundle: str, name: str, again: bool,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes when the runtime has done it, and the manager does not know that yet: who deletes tells of it, once."""
+    line("create", "--bundle", bundle, name)
+    await m.refresh()
+    one = m.get(name)
+    delete = type(one.handler).delete
+
+    async def then_looked(*args: Any) -> None:
+        await delete(*args)
+        if again:
+            line("create", "--bundle", bundle, name)
+        await m.refresh()
+    monkeypatch.setattr(type(one.handler), "delete", then_looked)
+    await one.delete()
+    monkeypatch.undo()
+    assert [kind for kind in await kinds(m) if kind != "exited"] == ["adopted", "deleted"]
+    await m.refresh()
+    assert [one.id for one in m.containers()] == [name] * again
