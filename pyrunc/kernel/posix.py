@@ -274,11 +274,13 @@ class PosixKernel:
         directory, _, name = path.rpartition("/")
         fd = self.open(directory or "/", posix.O_PATH | posix.O_DIRECTORY)
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        fits = len(path.encode(errors="surrogateescape")) < 108                        # sun_path of unix(7)
         try:
-            sock.connect(path if len(path) < 108 else f"/proc/self/fd/{fd}/{name}")    # sun_path of unix(7)
+            sock.connect(path if fits else f"/proc/self/fd/{fd}/{name}")
         except OSError as fault:
             sock.close()
-            raise OSError(fault.errno, fault.strerror, path) from None
+            number = fault.errno or errno.ENAMETOOLONG                                 # which Python says without it
+            raise OSError(number, posix.strerror(number), path) from None
         finally:
             posix.close(fd)
         return sock.detach()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DOES_NOT_EXIST, NOT_RUNNING, NoSuchContainer, PyruncError, StateError, UsageError
+from ..kernel.unix_socket import must_fit
 from .connection import Answer, Connection, Lost
 from .directory import Record
 from .handlers import SETTLED, Made, finished
@@ -231,6 +232,7 @@ class _Console:
     """Takes the terminal that a runtime sends (--console-socket)."""
 
     def __init__(self, path: Path) -> None:
+        must_fit(str(path), "the console's socket")
         self.path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._socket.bind(str(path))

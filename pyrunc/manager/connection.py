@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import PyruncError
 from ..keeper.channel import Channel
 from ..keeper.errors import unpack
+from ..kernel.unix_socket import Named
 from ..library import program
 
 Message = dict[str, Any]
@@ -128,7 +129,8 @@ class Connection:
     def _found(self) -> socket.socket | None:
         one = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         try:
-            one.connect(str(self.directory / "keeper"))
+            with Named(str(self.directory / "keeper")) as name:
+                one.connect(name)
         except OSError:
             one.close()
             return None
@@ -138,7 +140,8 @@ class Connection:
         path = self.directory / "keeper"
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-            listener.bind(str(path))
+            with Named(str(path)) as name:
+                listener.bind(name)
             os.chmod(path, 0o600)
             listener.listen(16)
             try:

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from ..errors import ConfigError, NoSuchContainer, PyruncError, StateError, UsageError
+from ..kernel.unix_socket import must_fit
 
 #: Seconds for another service to take the place of one that has ended.
 PATIENCE = 10.0
@@ -25,6 +26,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Client:
+        must_fit(self.path, "the service's socket")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(self.path, limit=0), timeout=aiohttp.ClientTimeout(total=None))
         return self

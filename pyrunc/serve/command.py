@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PyruncError
+from ..kernel.unix_socket import must_fit
 
 if TYPE_CHECKING:
     from .client import Client
@@ -107,6 +108,7 @@ async def _serve(given: argparse.Namespace) -> int:
     from ..manager import Manager
     from .replace import take
     from .server import serve
+    must_fit(given.socket, "the service's socket")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, DESCRIPTORS), most))

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import PyruncError
+from ..kernel.unix_socket import Named
 
 WORD = b"replace"
 #: Seconds that the old service may take to end.
@@ -36,7 +37,8 @@ class Offer:
         self._sockets, self._leave, self._path = sockets, leave, place(path)
         self._path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._listener.bind(str(self._path))
+        with Named(str(self._path)) as name:
+            self._listener.bind(name)
         os.chmod(self._path, 0o600)
         self._listener.listen(1)
         asyncio.get_running_loop().add_reader(self._listener.fileno(), self._asked)
@@ -65,7 +67,8 @@ def take(path: Path) -> list[socket.socket]:
     """The sockets of the service at this path, when it has ended; none where there is no service. PyruncError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         try:
-            one.connect(str(place(path)))
+            with Named(str(place(path))) as name:
+                one.connect(name)
         except OSError:
             return []
         one.settimeout(PATIENCE)

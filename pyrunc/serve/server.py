@@ -19,7 +19,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
-from ..errors import ConfigError, NoSuchContainer, PyruncError, StateError, StepError, UsageError
+from ..errors import ConfigError, NoSuchContainer, PyruncError, StateError, StepError, UsageError, describe
+from ..kernel.unix_socket import Named, must_fit
 from ..manager import Manager
 from ..manager.plain import Unfit
 from .api import MANAGER, ROUTES, STREAMS, answer, end_streams, healthz
@@ -189,6 +190,7 @@ def listen(path: Path, group: str = "") -> socket.socket:
     """The socket: 0600 in a directory 0700, or 0660 in 0750 for a group; or the one that systemd has opened."""
     if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1":
         return socket.socket(fileno=3)
+    must_fit(str(path), "the service's socket")
     number = gid_of(group)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = path.parent.stat()
@@ -255,8 +257,11 @@ def notify(text: str) -> None:
     """Tell systemd (sd_notify(3)); nothing without it."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
-            one.sendto(text.encode(), f"\0{address[1:]}" if address[0] == "@" else address)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one, Named(address) as name:
+                one.sendto(text.encode(), f"\0{address[1:]}" if address[0] == "@" else name)
+        except OSError as fault:
+            LOG.warning("NOTIFY_SOCKET %s: %s", address, describe(fault))
 
 
 async def serve(manager: Manager, path: Path, group: str = "", until: asyncio.Event | None = None,

@@ -8,6 +8,7 @@ from ..errors import PyruncError, UsageError, describe, strerror
 from ..formats.json_text import dumps
 from ..keeper.spawner import place
 from ..kernel.small_file import read
+from ..kernel.unix_socket import must_fit
 from ..ttrpc.client import connect, path_of
 from ..ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult
 from ..ttrpc.messages.options import Options
@@ -34,6 +35,7 @@ def start(given: Given, stdin: bytes) -> bytes:
     """Start a shim, or find the group's: what containerd wants to read. The bundle is the working directory."""
     params = bootstrap(given, stdin)
     path = f"{params.socket_dir or SOCKETS}/{name_of(given.address, given.namespace, group_of(given.id))}"
+    must_fit(path, "the shim's socket")
     address = f"unix://{path}"
     lock = alone_with(path)
     try:

@@ -22,7 +22,7 @@ from pyrunc.manager import Exit, Log, Manager, Stdio, lost
 from pyrunc.manager.directory import MOVING, PLAIN, POLICIES, Directory, Record, text_of
 from pyrunc.manager.plain import load
 from tests.bench.manager import keeper_of
-from tests.manager.conftest import config_of, remove_all, running, until
+from tests.manager.conftest import config_of, end_keeper, remove_all, running, until
 
 
 async def test_the_next_manager_goes_on(places: tuple[str, Path], by: str, rootfs: Path, name: str) -> None:
@@ -309,6 +309,20 @@ async def test_a_record_that_cannot_be_read(places: tuple[str, Path], rootfs: Pa
     async with Manager(*places) as m:
         assert m.get(name).status == "running"
         await remove_all(m)
+
+
+async def test_a_directory_whose_path_no_socket_has(places: tuple[str, Path], rootfs: Path, name: str) -> None:
+    """The keeper's socket is in it, and 108 bytes are the most for an address."""
+    root, directory = places[0], places[1].with_name("manager" * 20)
+    try:
+        async with Manager(root, directory) as one:
+            await running(one, name, rootfs, "sh", "-c", "while ! test -e /go; do sleep 0.05; done; exit 42")
+        async with Manager(root, directory) as two:
+            (rootfs / "go").touch()
+            assert (await two.get(name).wait(20)).status == 42
+            await remove_all(two)
+    finally:
+        end_keeper(directory)
 
 
 async def test_one_that_was_found_holds_as_much_as_one_that_was_made(places: tuple[str, Path], of: str, rootfs: Path,

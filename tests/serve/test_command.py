@@ -142,6 +142,16 @@ def test_an_aiohttp_that_is_too_old(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert f"aiohttp>={'.'.join(map(str, OLDEST))}" in wanted["project"]["optional-dependencies"]["manager"]
 
 
+@pytest.mark.parametrize("words", [["serve"], ["ps"], ["events"]])
+def test_a_socket_whose_path_is_too_long(words: list[str], place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = place / ("s" * 120)
+    serving = ["--directory", str(place / "manager"), "--root", str(place / "state")] if words == ["serve"] else []
+    assert main(["--socket", str(path), *words, *serving]) == 1
+    assert capsys.readouterr().err == (f"runciter: the service's socket {path}: the path of a unix socket has at most "
+                                       f"107 bytes, this one has {len(str(path))}\n")
+    assert not (place / "manager").exists()
+
+
 async def test_the_service_ends_in_the_middle(m: Manager, path: Path, place: Path) -> None:
     """One that does so in an answer stands for it."""
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

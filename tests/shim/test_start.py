@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.shim.lock import LOCK, locked, unlock
+from pyrunc.ttrpc.messages.bootstrap import BootstrapParams
 
 from .driver import SECONDS, Shim
 
@@ -149,6 +150,21 @@ def test_a_shim_that_cannot_be_reached_is_not_taken_for_a_dead_one(stale: Shim) 
             assert second.communicate(timeout=SECONDS)[0] == b"" and second.returncode == 1
         assert path.is_socket() and not Path(f"{path}{LOCK}").exists()
     path.unlink()
+
+
+def test_a_socket_dir_that_is_too_long(shim: Make, place: Path, name: str) -> None:
+    one = shim()
+    sockets = place / ("s" * 100)
+    params = BootstrapParams(instance_id=name, namespace="tests", socket_dir=str(sockets),
+                             containerd_ttrpc_address=str(one.events.path),
+                             containerd_grpc_address=str(place / "containerd"))
+    done = subprocess.run([one.program(), "-namespace", "tests", "-id", name, "start"], cwd=one.bundle,
+                          input=params.encode(), capture_output=True, timeout=SECONDS, check=False)
+    length = len(str(sockets)) + 65                           # a slash, and 64 digits
+    assert done.returncode == 1 and not done.stdout
+    assert re.fullmatch(rf".*the shim's socket {sockets}/[0-9a-f]{{64}}: the path of a unix socket has at most 107 "
+                        rf"bytes, this one has {length}\"\n", done.stderr.decode())
+    assert not sockets.exists()
 
 
 def test_a_lock_is_one_process_s(place: Path) -> None:
