@@ -3,13 +3,16 @@ from __future__ import annotations
 
 import _socket
 import posix
+import time
 
 from ..errors import PyruncError, UsageError, describe, strerror
 from ..formats.json_text import dumps
 from ..keeper.spawner import place
 from ..kernel.small_file import read
 from ..kernel.unix_socket import must_fit
-from ..ttrpc.client import connect, path_of
+from ..ttrpc import codes
+from ..ttrpc.client import ask, path_of
+from ..ttrpc.codes import RpcError
 from ..ttrpc.messages.bootstrap import BootstrapParams, BootstrapResult
 from ..ttrpc.messages.options import Options
 from ..ttrpc.messages.well_known import Any
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 #: Annotations whose value names the group that shares a shim; the first that is there counts.
 GROUPS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
 SOCKETS = "/run/containerd/s"
+#: Seconds for a shim that is there to answer, on a busy machine, and the least that it is asked to answer within.
+PATIENCE, LEAST = 30.0, 0.1
 #: The latest version of the bootstrap protocol that containerd understands, by what it gives (docs/shim.md).
 PLAIN, JSON, PROTOBUF = "text", "json", "protobuf"
 
@@ -39,7 +44,7 @@ def start(given: Given, stdin: bytes) -> bytes:
     address = f"unix://{path}"
     lock = alone_with(path)
     try:
-        if not served(path):
+        if not served(path, given.id):
             make(given, path, stdin)
         write_address(address)
     finally:
@@ -129,18 +134,38 @@ def alone_with(path: str) -> int:
         raise UsageError(f"listen at {path}: {strerror(fault.errno or 0)}") from None
 
 
-def served(path: str) -> bool:
-    """Whether a shim answers there. What is left of one that does not is removed. Whoever asks has the lock."""
+def served(path: str, id: str) -> bool:
+    """Whether a shim answers there. What is left of one that was killed is removed. Whoever asks has the lock.
+
+    A connection alone says nothing: a worker of a shim that was killed has its socket open for a moment. When it ends,
+    too, what waits for an answer is cut off. PyruncError for a shim that does not answer.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return answers(path, id, end - time.monotonic())
+        except FileNotFoundError:
+            return False
+        except ConnectionRefusedError:
+            posix.unlink(path)
+            return False
+        except OSError as fault:
+            raise PyruncError(f"connect to {describe(fault)}") from None
+        except RpcError as refused:
+            if refused.code != codes.UNAVAILABLE or time.monotonic() > end:
+                raise PyruncError(f"the shim at {path} does not answer: {refused.message}") from None
+
+
+def answers(path: str, id: str, seconds: float) -> bool:
+    """Ask the shim for its pid, which lets it wait for a container once more; also one that says something else has
+    answered. OSError without a listener, RpcError when it is cut off or takes too long."""
+    from ..ttrpc.messages.task import TASK_SERVICE, ConnectRequest, ConnectResponse
     try:
-        connect(path).close()
-        return True
-    except FileNotFoundError:
-        return False
-    except ConnectionRefusedError:                     # what a shim that was killed has left
-        posix.unlink(path)
-        return False
-    except OSError as fault:
-        raise PyruncError(f"connect to {describe(fault)}") from None
+        ask(path, TASK_SERVICE, "Connect", ConnectRequest(id=id), ConnectResponse, max(seconds, LEAST))
+    except RpcError as refused:
+        if refused.code in (codes.UNAVAILABLE, codes.DEADLINE_EXCEEDED):
+            raise
+    return True
 
 
 def listening(path: str) -> _socket.socket:

@@ -44,12 +44,10 @@ def serve(listener: _socket.socket, path: str, namespace: str, ttrpc_address: st
     loop = Loop()
     publisher = Publisher(loop, ttrpc_address, namespace, program)
 
-    leaving: list[bool] = []
-
     def shutdown() -> None:
-        if leaving:                                    # by now the path may be another's
+        if service.leaving:                            # by now the path may be another's
             return
-        leaving.append(True)
+        service.leaving = True
         try:
             posix.unlink(path)                         # before the answer: the next `start` shall not find us
         except FileNotFoundError:

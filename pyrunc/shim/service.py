@@ -40,6 +40,7 @@ class Service(Tasks):
                  emptied: Callable[[], None]) -> None:
         super().__init__(loop, publisher, namespace)
         self.shutdown, self.emptied = shutdown, emptied
+        self.leaving = False                            # no container will come any more
 
     def handlers(self) -> Mapping[str, Handler]:
         """method -> what serves it"""
@@ -232,7 +233,11 @@ class Service(Tasks):
             return api.StatsResponse(stats=packed(metrics(PosixKernel(), cgroup.fd, pid)))
 
     def connect(self, request: api.ConnectRequest, call: Call) -> Protobuf:
-        """Who we are."""
+        """Who we are. `start` asks that before a container comes: for that one the time begins anew."""
+        if self.leaving:
+            raise RpcError(codes.UNAVAILABLE, "the shim ends")
+        if not self.tasks:
+            self.emptied()
         task = self.tasks.get(request.id)
         return api.ConnectResponse(shim_pid=posix.getpid(), task_pid=task.init.pid if task else 0)
 

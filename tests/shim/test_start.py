@@ -3,19 +3,25 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from pyrunc.kernel.loop import READ, Loop
 from pyrunc.shim.lock import LOCK, locked, unlock
+from pyrunc.ttrpc.messages import task as api
 from pyrunc.ttrpc.messages.bootstrap import BootstrapParams
+from pyrunc.ttrpc.server import Server
 
 from .driver import SECONDS, Shim
 
@@ -57,6 +63,28 @@ def starting(shim: Shim) -> subprocess.Popen[bytes]:
     flags = "-namespace", "tests", "-address", str(shim.place / "containerd"), "-id", shim.id, "start"
     return subprocess.Popen([shim.program(), *flags], cwd=shim.bundle, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             env={"PATH": os.environ["PATH"], "TTRPC_ADDRESS": str(shim.events.path)})
+
+
+@contextmanager
+def serving(path: Path) -> Iterator[None]:
+    """As a shim does that has just been made."""
+    loop, ending = Loop(), os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(8)
+        server = Server(loop, listener)
+        server.register(api.TASK_SERVICE, api.TASK, {"Connect": lambda *_: api.ConnectResponse(shim_pid=os.getpid())})
+        loop.watch(ending[0], READ, lambda _: loop.stop())
+        thread = threading.Thread(target=loop.run)
+        thread.start()
+        try:
+            yield
+        finally:
+            os.write(ending[1], b"x")
+            thread.join(SECONDS)
+            server.close()
+            for fd in ending:
+                os.close(fd)
 
 
 def waits(process: subprocess.Popen[bytes]) -> None:
@@ -117,14 +145,26 @@ def test_what_the_first_has_made_stays(stale: Shim) -> None:
     with starting(stale) as second:
         waits(second)
         path.unlink()
-        with socket.socket(socket.AF_UNIX) as first:
-            first.bind(str(path))
-            first.listen(8)
+        with serving(path):
             made = path.stat().st_ino
             unlock(str(path), lock)
             assert second.communicate(timeout=SECONDS)[0] == stale.address.encode()
             assert path.stat().st_ino == made and not Path(f"{path}{LOCK}").exists()
     path.unlink()
+
+
+def test_who_only_has_the_socket_open_is_no_shim(stale: Shim) -> None:
+    """A worker of a shim that was killed has it for a moment more, and answers nothing."""
+    path = path_of(stale)
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as worker:
+        worker.bind(str(path))
+        worker.listen(8)
+        with starting(stale) as second:
+            assert select.select([worker], [], [], SECONDS)[0]              # it has connected
+            worker.close()
+            assert second.communicate(timeout=SECONDS)[0] == stale.address.encode()
+    alone(stale, {stale.pid})
 
 
 def test_a_dead_holder_is_not_waited_for(stale: Shim, beside: subprocess.Popen[bytes]) -> None:
