@@ -90,7 +90,9 @@ void forget_interpreter(void)
         snapshot_forget();
     for (struct span *span = spans.list; span < spans.list + spans.count; span++) {
         uintptr_t from = ((uintptr_t)span->from + page - 1) & -page, to = ((uintptr_t)span->to + page - 1) & -page;
-        if (from < to)
-            madvise((void *)from, to - from, MADV_DONTNEED);    /* a gap in it is passed over, with ENOMEM */
+        if (from >= to)
+            continue;
+        madvise((void *)from, to - from, MADV_DONTNEED);        /* a gap in it is passed over, with ENOMEM */
+        madvise((void *)from, to - from, MADV_NOHUGEPAGE);      /* what is written from here on is a word in a page */
     }
 }

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from pyrunc._native.build_launcher import HUGE_PAGE, WRITES, write_snapshot
 from pyrunc._native.lay_out import HEADER, like_an_engines
 from pyrunc._native.try_snapshot import Program
 from tests import bundles
+from tests.bench import private
 from tests.bundles import docker_like
 from tests.runtimes import Runtime
 
@@ -195,6 +197,25 @@ def test_one_huge_page_has_what_commands_write_to(name: str, ours: Launcher) -> 
     assert symbols[name][0] // HUGE_PAGE == (sum(symbols[name]) - 1) // HUGE_PAGE == page
     ends = {words[-1]: int(words[0], 16) for words in map(str.split, listing.splitlines()) if len(words) == 3}
     assert ends["__data_start"] <= page * HUGE_PAGE and (page + 1) * HUGE_PAGE <= ends["_end"]     # the program's own
+
+
+def test_what_commands_and_an_init_that_waits_have_to_themselves(ours: Launcher, private_world: None, place: Path,
+                                                                 name: str) -> None:
+    """In KiB, at the end of a command. Of a create, 2048 are the huge page."""
+    runtime = Runtime(str(ours.path), place / "state")
+    bundle = bundles.bundle(place / "bundle", docker_like(process={"args": ["sleep", "1000"]}))
+    words = ["create", "--pid-file", str(place / "pid"), "--bundle", str(bundle), name]
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        assert 100 < private.at_end(runtime.argv(*words), null) <= 3 << 10
+        init = (place / "pid").read_text()
+        assert 0 < private.of(init) <= 450
+        # A word that the last stage writes to would be 2 MiB.
+        assert " hg" not in re.sub(r"(?m)^(?!VmFlags).*$", "", Path(f"/proc/{init}/smaps").read_text())
+        assert 100 < private.at_end(runtime.argv("state", name), null) <= 1 << 10
+    finally:
+        os.close(null)
+        runtime("delete", "--force", name)
 
 
 def test_the_container_that_a_layout_is_learnt_from_lives(ours: Launcher, private_world: None, place: Path) -> None:
