@@ -373,14 +373,14 @@ static void revive_snapshot(const char *library, int argc, char **argv)
     }
 }
 
-/* For --version: why no snapshot was taken. */
-static void tell_refusal(void)
+/* Why no snapshot was taken, or NULL. */
+static const char *why_anew(void)
 {
-    static char text[128] = START ", 2 ms longer: built without a snapshot";
-    if (snapshot_refusal())
-        snprintf(text, sizeof text, "%s, 2 ms longer: the snapshot does not fit: %s", START, snapshot_refusal());
-    if (snapshot_refusal() || !snapshot_place.file_size)
-        start_kind = text;
+    static char text[96];
+    if (!snapshot_refusal())
+        return snapshot_place.file_size ? NULL : "built without a snapshot";
+    snprintf(text, sizeof text, "the snapshot does not fit: %s", snapshot_refusal());
+    return text;
 }
 
 _Noreturn void make_snapshot(const char *path, const char *layout)
@@ -404,8 +404,19 @@ _Noreturn void make_snapshot(const char *path, const char *layout)
     _exit(0);
 }
 #else
-static void tell_refusal(void) { }
+static const char *why_anew(void) { return NULL; }
 #endif
+
+/* For --version: why the start is not the quickest. */
+static void tell_start(bool current)
+{
+    static char text[192];
+    const char *why = current ? why_anew() : "a source has changed since it was built";
+    if (why) {
+        snprintf(text, sizeof text, "%s, %d ms longer: %s", START, current ? 2 : 40, why);
+        start_kind = text;
+    }
+}
 
 static _Noreturn void run_main(int failed, int argc, char **argv)
 {
@@ -461,7 +472,7 @@ _Noreturn void run_python(const char *library, int argc, char **argv, bool seal)
     if (!taken) {
         library_path = library;
         PyImport_FrozenModules = current ? frozen_modules : frozen_modules + frozen_own;
-        tell_refusal();
+        tell_start(current);
         place_heap();
         failed = begin(argc, argv);
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import runpy
 import struct
+import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -107,6 +108,8 @@ def layout(spread: Path) -> bytes:
                 try_commands(program, zones)
         if not zones["create"]:                     # what commands write that find no container
             try_commands(program, zones)
+    if not any(zones.values()):
+        print("launcher: without a layout: the spread program does not tell what commands write to", file=sys.stderr)
     return packed(zones)
 
 

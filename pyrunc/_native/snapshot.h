@@ -40,6 +40,7 @@ extern const struct snapshot_place snapshot_place;
 /* What is another in each process, noted while the snapshot was made. */
 struct snapshot_state {
     bool making;                                /* malloc takes from the arena */
+    bool taken;                                 /* this process has started from the snapshot */
     const char *unfit;                          /* why no snapshot can be made */
     unsigned key_count, word_count;
     pthread_key_t keys[MOST_KEYS];
@@ -64,7 +65,8 @@ void layout_begin(const char *layout, uint64_t room[REST]);
 unsigned layout_zone(uint32_t number);
 bool layout_is_spread(void);
 void layout_end(void);
-/* Tells who asks (TOUCHED) which blocks this process has written to, when the program is spread. */
+/* Tells who asks (TOUCHED) which blocks this process has written to, when the program is spread. One that has not started
+ * from its snapshot has none: it dies with a message, as a child it tells nothing. */
 void layout_tell(bool child);
 /* Ends the allocator's work: the used end of the arena. */
 char *memory_end(void);

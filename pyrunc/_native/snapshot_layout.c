@@ -9,6 +9,7 @@
 #include "snapshot.h"
 #include "launcher.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -74,8 +75,11 @@ static bool is_copied(int pagemap, uintptr_t address)
 
 void layout_tell(bool child)
 {
-    if (!snapshot_place.spread || fcntl(TOUCHED, F_GETFD) < 0)
+    if (!snapshot_place.spread || fcntl(TOUCHED, F_GETFD) < 0 || (child && !snapshot_state.taken))
         return;
+    errno = 0;
+    if (!snapshot_state.taken)
+        die("which of its objects a command writes to cannot be told: it has not started from the snapshot");
     int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     char *end = ARENA + snapshot_place.arena.size;
     for (char *page = ARENA; pagemap >= 0 && page < end;) {

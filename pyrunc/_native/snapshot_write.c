@@ -163,6 +163,7 @@ void snapshot_write(const char *path)
     keep_tls();
     struct snapshot_state *state = &snapshot_state;
     state->making = false;
+    state->taken = true;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), end = ((uintptr_t)memory_end() + page - 1) & -page;
     unsigned found = inspect(data.address, data.address + data.size, is_relocated);
     found += inspect((uintptr_t)ARENA, end, never);

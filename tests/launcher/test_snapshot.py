@@ -8,13 +8,14 @@ import resource
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pyrunc._native.build_launcher import HUGE_PAGE, WRITES, write_snapshot
-from pyrunc._native.lay_out import HEADER, like_an_engines
+from pyrunc._native.lay_out import HEADER, TOUCHED, like_an_engines
 from pyrunc._native.try_snapshot import Program
 from tests import bundles
 from tests.bench import private
@@ -229,6 +230,50 @@ def test_the_container_that_a_layout_is_learnt_from_lives(ours: Launcher, privat
     finally:
         assert program("delete", "--force", "made") == (0, "")
     assert program("run", "--bundle", bundle, "--config", str(program.short()), "run") == (3, "")
+
+
+@contextmanager
+def changed_source(program: Launcher) -> Iterator[None]:
+    """A source of the toy is not as it was frozen."""
+    source = program.path.parent.parent / "lib/pyrunc/pyrunc/cli/main.py"
+    now = source.stat()
+    os.utime(source, ns=(now.st_atime_ns, now.st_mtime_ns + 1))
+    try:
+        yield
+    finally:
+        os.utime(source, ns=(now.st_atime_ns, now.st_mtime_ns))
+
+
+def test_sources_that_have_changed_are_taken_and_told_of(toy: Launcher) -> None:
+    with changed_source(toy):
+        assert toy("start").stdout == "quick, 40 ms longer: a source has changed since it was built\n"
+    assert toy("start").stdout == "snapshot\n"
+
+
+def test_a_spread_program_without_its_snapshot_tells_no_layout(toys: tuple[Launcher, Path], toy: Launcher,
+                                                               tmp_path: Path) -> None:
+    """It was a segmentation fault: what it would look at is not there."""
+    spread = Launcher(toy.path.with_name("spread"), "snapshot")
+    subprocess.run([toys[1], "--make-snapshot", spread.path, "--spread"], check=True)
+
+    def told() -> tuple[int, str, int]:
+        with (tmp_path / "told").open("wb") as file:
+            os.dup2(file.fileno(), TOUCHED)
+            try:
+                done = subprocess.run([spread.path, "start"], env={}, capture_output=True, text=True, check=False,
+                                      pass_fds=[TOUCHED])
+            finally:
+                os.close(TOUCHED)
+        return done.returncode, done.stderr, (tmp_path / "told").stat().st_size
+    status, said, size = told()
+    assert (status, said) == (0, "") and size
+    nothing = (1, "pyrunc: which of its objects a command writes to cannot be told: "
+                  "it has not started from the snapshot\n", 0)
+    with changed_source(spread):
+        assert told() == nothing
+    longer(spread)
+    assert told() == nothing
+    assert spread("start").returncode == 0          # whom nobody asks
 
 
 def test_a_layout_of_other_sources_costs_time_only(toys: tuple[Launcher, Path], toy: Launcher, tmp_path: Path) -> None:
