@@ -89,7 +89,12 @@ class Publisher:
             return
         self.busy = True
         if not self.address:
-            self._run_program(self.topics.pop(0), self.queue.pop(0))
+            try:
+                self._run_program(self.topics[0], self.queue[0])
+            except OSError:                               # no process or descriptor is free
+                self.loop.later(PAUSE, self._again)
+                return
+            del self.topics[0], self.queue[0]
             return
         try:
             if self.client is None:
@@ -101,20 +106,25 @@ class Publisher:
 
     def _run_program(self, topic: str, data: bytes) -> None:
         """Give it an event as its standard input; the next one has its turn when it has ended, and closed a pipe."""
-        ended, running = posix.pipe2(posix.O_CLOEXEC)
-        source = posix.memfd_create("event", posix.MFD_CLOEXEC)
-        posix.write(source, data)
-        posix.lseek(source, 0, 0)
         words = [*self.program, "publish", "--topic", topic, "--namespace", self.namespace]
-        if posix.fork() == 0:
-            try:
-                posix.dup2(source, 0, True)
-                posix.set_inheritable(running, True)
-                posix.execve(words[0], words, posix.environ)
-            finally:
-                posix._exit(127)
-        posix.close(source)
-        posix.close(running)
+        opened: list[int] = []
+        try:
+            opened += posix.pipe2(posix.O_CLOEXEC)
+            opened.append(posix.memfd_create("event", posix.MFD_CLOEXEC))
+            ended, running, source = opened
+            posix.write(source, data)
+            posix.lseek(source, 0, 0)
+            if posix.fork() == 0:
+                try:
+                    posix.dup2(source, 0, True)
+                    posix.set_inheritable(running, True)
+                    posix.execve(words[0], words, posix.environ)
+                finally:
+                    posix._exit(127)
+            opened.remove(ended)
+        finally:
+            for fd in opened:
+                posix.close(fd)
 
         def done(_events: int) -> None:
             self.loop.forget(ended)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import posix
-import time
 from _signal import SIGKILL
 
 from ..errors import PyruncError, describe
@@ -114,7 +113,7 @@ class Service(Tasks):
             raise RpcError(codes.FAILED_PRECONDITION, "cannot start a process that has been started")
         if process.exited or (request.exec_id and task.init.exited):
             raise RpcError(codes.FAILED_PRECONDITION, f"container {task.id} init process is not running")
-        process.starting = True
+        process.starting, process.failed = True, False
         if process is task.init and process.spec["checkpoint"]:
             def restored(answer: Message, fds: list[int]) -> None:
                 self._made(task, answer, fds)
@@ -139,6 +138,7 @@ class Service(Tasks):
         else:
             self.publisher.publish(ev.TaskStart(container_id=task.id, pid=process.pid))
         self._early(task, process)
+        self._early(task, task.init)                    # whose end waits for that of this one, too
 
     def exec(self, request: api.ExecProcessRequest, call: Call) -> Protobuf:
         """Add a process; Start makes it."""
@@ -159,6 +159,7 @@ class Service(Tasks):
             raise RpcError(codes.FAILED_PRECONDITION, f"cannot delete a running process {process.pid}")
         if request.exec_id:
             del task.execs[process.id]
+            self._never_ends(process)
             process.release()
             return self._deleted(process)
         task.deleting = True
@@ -167,12 +168,12 @@ class Service(Tasks):
             del self.tasks[task.id]
             self.emptied()
             self.oom.remove(task.id)
-            if not process.exited:                     # it never ran its program: it has been killed now
-                process.status, process.exited_at = SIGKILL, time.time_ns()
+            self._killed(task)
             self.publisher.publish(ev.TaskDelete(container_id=task.id, pid=process.pid, exit_status=process.exit_status,
                                                  exited_at=stamp(process.exited_at)))
             for one in task.processes():
                 self.owners.pop(one.pid, None)
+                self._never_ends(one)
                 one.release()
             call.answer(self._deleted(process))
 
@@ -201,7 +202,7 @@ class Service(Tasks):
     def wait(self, request: api.WaitRequest, call: Call) -> Protobuf | None:
         """Answer when the process has ended."""
         _, process = self._find(request.id, request.exec_id)
-        if process.exited:
+        if process.exited or process.failed:
             return self._waited(process)
         process.waits.append(call)
         call.on_cancel = lambda: process.waits.remove(call) if call in process.waits else None
@@ -215,7 +216,7 @@ class Service(Tasks):
         """
         task = self._task(request.id)
         details = {one.pid: one.id for one in task.execs.values()}
-        with Container.load(task.root, task.id).cgroup() as cgroup:
+        with self._record(task).cgroup() as cgroup:
             pids = cgroup.procs() or [task.init.pid]
         return api.PidsResponse(processes=[
             api.ProcessInfo(pid=pid, info=packed(ProcessDetails(exec_id=details[pid])) if pid in details else None)
@@ -226,7 +227,7 @@ class Service(Tasks):
         from ..kernel.posix import PosixKernel
         from .stats import metrics
         task = self._task(request.id)
-        with Container.load(task.root, task.id).cgroup() as cgroup:
+        with self._record(task).cgroup() as cgroup:
             if not cgroup.exists():
                 raise RpcError(codes.NOT_FOUND, "cgroup does not exist")
             pid = 0 if task.init.exited else task.init.pid

@@ -27,6 +27,7 @@ class Process:
     id        the exec's id, "" for the init
     pid       0 until it was made
     status    what wait(2) says of its end, -1 before
+    failed    its latest Start has failed, or it is deleted: there is no end to wait for
     waits     calls of Wait that have no answer yet
     """
 
@@ -38,6 +39,7 @@ class Process:
         self.exited_at = 0                       # nanoseconds since the epoch
         self.starting = False                    # its Start has no answer yet: its end has to wait for that
         self.started = False
+        self.failed = False
         self.early: tuple[int, int] | None = None
         self.waits: list[Call] = []
         self.kept: dict[str, int] = {}

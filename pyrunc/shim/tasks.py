@@ -2,10 +2,13 @@
 from __future__ import annotations
 
 import posix
+import time
 from _signal import SIGKILL, pidfd_send_signal
 
+from ..errors import PyruncError, describe
 from ..keeper.errors import unpack
 from ..keeper.nursery import Nursery
+from ..state.container import Container
 from ..ttrpc import codes
 from ..ttrpc.codes import RpcError
 from ..ttrpc.messages import events as ev
@@ -27,8 +30,12 @@ if TYPE_CHECKING:
     from .events import Publisher
 
 PROCESS_GONE = "process already finished"
+#: As containerd has the exit status of a process that never ran (UnknownExitStatus).
+UNKNOWN = 255
 #: Operations of a container with a checkpoint. CRIU leaves a child of the worker behind, which has to end then.
 ALONE = ("mount", "restore", "checkpoint")
+#: Operations that make a process.
+MAKING = ("create", "restore", "exec")
 #: operation -> what containerd's own shim puts before the runtime's error, and engines look for.
 FAILED = {"create": "OCI runtime create failed: ", "start": "OCI runtime start failed: ",
           "exec": "OCI runtime exec failed: exec failed: "}
@@ -66,13 +73,22 @@ class Tasks:
             for text in message.get("warnings", ()):
                 tell(f"warning: {task.id}: {text}\n")
             if "error" not in message:
-                then(message["answer"], fds)
-                return
+                try:
+                    then(message["answer"], fds)
+                    return
+                except (OSError, PyruncError) as fault:     # no room, no descriptor: nobody else's task suffers from it
+                    if operation in MAKING:
+                        self._kill(process)
+                    told = describe(fault) if isinstance(fault, OSError) else str(fault)
+                    refused = PyruncError(f"keep what was made: {told}")
+            else:
+                refused = unpack(message["error"])
             process.starting = False
             if failed is not None:
                 failed()
-            fault = unpack(message["error"])
-            call.fail(code_of(fault), FAILED.get(operation, "") + str(fault))
+            call.fail(code_of(refused), FAILED.get(operation, "") + str(refused))
+            if process is not task.init and not process.pid:
+                self._never_ends(process)
             self._early(task, process)
             self._early(task, task.init)                # which may have waited for what became of this one
         self.nursery.run({"operation": operation, "root": task.root, "id": task.id, "namespace": self.namespace,
@@ -86,11 +102,11 @@ class Tasks:
         process.pid = answer["pid"]
         process.pidfd, *rest = fds
         self.owners[process.pid] = task, process
-        if process.terminal:
-            console, *rest = rest
-            process.console = Terminal(self.loop, console, dict(zip(answer["kept"], rest)))
-        else:
-            process.kept = dict(zip(answer["kept"], rest))
+        console = rest.pop(0) if process.terminal else -1
+        process.kept = dict(zip(answer["kept"], rest))
+        if console >= 0:
+            process.kept["console"] = console               # until the terminal has them all
+            process.console, process.kept = Terminal(self.loop, console, dict(zip(answer["kept"], rest))), {}
 
     # ---- ends -------------------------------------------------------------------------------------------
     def _ended(self, pid: int, status: int, time: int) -> None:
@@ -110,11 +126,7 @@ class Tasks:
             running = task.running_execs()
             if running:
                 for one in running:
-                    if one.pidfd >= 0:
-                        try:
-                            self._signal(one, SIGKILL)
-                        except RpcError:
-                            pass
+                    self._kill(one)
                 return                                  # comes again with the last of them
             if task.shares:
                 task.kill_all()
@@ -129,9 +141,41 @@ class Tasks:
         if process is not task.init:
             self._early(task, task.init)
 
+    def _killed(self, task: Task) -> None:
+        """It has been deleted, so all of it has been killed, also what has not been reaped yet."""
+        now = time.time_ns()
+        for one in reversed(task.processes()):
+            if one.pid:
+                one.early = one.early or (SIGKILL, now)
+                self._early(task, one)
+
+    def _never_ends(self, process: Process) -> None:
+        """There is nothing to wait for: containerd's own shim lets go of whoever does, too."""
+        process.failed = True
+        for call in process.waits:
+            call.answer(self._waited(process))
+        process.waits.clear()
+
     @staticmethod
     def _waited(process: Process) -> api.WaitResponse:
+        if not process.exited:
+            return api.WaitResponse(exit_status=UNKNOWN)
         return api.WaitResponse(exit_status=process.exit_status, exited_at=stamp(process.exited_at))
+
+    def _record(self, task: Task) -> Container:
+        """A container's state. RpcError when it cannot be read, or is not there yet or any more."""
+        try:
+            return Container.load(task.root, task.id)
+        except PyruncError as fault:
+            raise RpcError(code_of(fault), str(fault)) from None
+
+    def _kill(self, process: Process) -> None:
+        """SIGKILL; one that has ended, or was not made, is no error."""
+        if process.pidfd >= 0:
+            try:
+                self._signal(process, SIGKILL)
+            except RpcError:
+                pass
 
     @staticmethod
     def _signal(process: Process, number: int) -> None:
