@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import random
+import resource
 import socket
 import subprocess
 from collections import deque
@@ -51,10 +52,12 @@ class Connection:
     directory   of the socket `keeper` and of the folder `exits`
     lost        called when the keeper has ended
     deadline    seconds that an operation may take if its request does not say so; 0: any time
+    files       RLIMIT_NOFILE, soft, of the keeper and of what it makes; None: this process's
     """
 
-    def __init__(self, directory: Path, lost: Callable[[], None], deadline: float = 0.0) -> None:
-        self.directory, self._lost, self.deadline = directory, lost, deadline
+    def __init__(self, directory: Path, lost: Callable[[], None], deadline: float = 0.0,
+                 files: int | None = None) -> None:
+        self.directory, self._lost, self.deadline, self.files = directory, lost, deadline, files
         self._channel: Channel | None = None
         self._opening: asyncio.Lock = asyncio.Lock()
         self._waiting: dict[int, asyncio.Future[tuple[Message, list[int], asyncio.Future[End] | None]]] = {}
@@ -153,6 +156,10 @@ class Connection:
                     start_new_session=True, env=program.environment(), pass_fds=(listener.fileno(),))
             except OSError as fault:
                 raise PyruncError(f"start the keeper: {fault}") from None
+        if self.files is not None:                         # nothing has been asked of it yet
+            with suppress(ProcessLookupError):
+                _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+                resource.prlimit(self._keeper.pid, resource.RLIMIT_NOFILE, (self.files, most))
 
     def close(self) -> None:
         """Let go of the keeper, which stays as long as it has processes to keep."""

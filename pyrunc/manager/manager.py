@@ -46,12 +46,13 @@ class Manager:
     handlers   name -> program of an OCI runtime; runc, crun and runsc are known
     systemd    make cgroups as scopes of systemd
     deadline   seconds that an operation may take, hooks included; then it is ended by force and undone. 0: any time
+    files      soft limit of open files of containers whose config has none; None: as this process has it
     Containers go on when the manager is closed or killed, and the next one with this directory finds them.
     """
 
     def __init__(self, root: str = "", directory: str | os.PathLike[str] = "",
                  handlers: Mapping[str, str] | None = None, systemd: bool = False, at_once: int = AT_ONCE,
-                 deadline: float = DEADLINE) -> None:
+                 deadline: float = DEADLINE, files: int | None = None) -> None:
         if root and not root.startswith("/"):
             raise UsageError(f"root {root} is not an absolute path")
         self.root = os.path.normpath(root or ROOT)
@@ -60,7 +61,7 @@ class Manager:
         self.programs = {**PROGRAMS, **(handlers or {})}
         if not 0 <= deadline < float("inf"):
             raise UsageError(f"a deadline of {deadline} s is no time")
-        self._at_once, self._deadline = at_once, deadline
+        self._at_once, self._deadline, self._files = at_once, deadline, files
         self._containers: dict[str, Container] = {}
         self._handlers: dict[str, Handler] = {}
         self.closing = False
@@ -91,7 +92,7 @@ class Manager:
             raise
         self.notices, self.triggers = Notices(), Triggers()
         self.slots = asyncio.Semaphore(self._at_once)
-        self.connection = Connection(self._path, self._lost, self._deadline)
+        self.connection = Connection(self._path, self._lost, self._deadline, self._files)
         self._handlers = {"pyrunc": Pyrunc("pyrunc", self.root, self.connection)}
         self.closing = False
         try:

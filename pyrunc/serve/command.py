@@ -110,13 +110,14 @@ async def _serve(given: argparse.Namespace) -> int:
     from .server import serve
     must_fit(given.socket, "the service's socket")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, DESCRIPTORS), most))
     until = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, until.set)
     sockets = take(Path(given.socket)) if given.replace else []
-    async with Manager(given.root, given.directory, systemd=given.systemd_cgroup, deadline=given.deadline) as manager:
+    async with Manager(given.root, given.directory, systemd=given.systemd_cgroup, deadline=given.deadline,
+                       files=few) as manager:
         await serve(manager, Path(given.socket), given.group, until, given.listen, sockets)
     return 0
 

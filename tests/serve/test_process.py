@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import runpy
 import shutil
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 import pyrunc
+from tests.forked import forked
 from tests.manager.conftest import config_of, end_keeper, rootfs
 
 __all__ = ["rootfs"]
@@ -74,6 +76,23 @@ def test_killed_and_started_again(places: list[str], place: Path, rootfs: Path, 
         log = (place / "log").read_text()
         assert "POST /v1/containers: 201" in log and f"uid={os.geteuid()}" in log and "Traceback" not in log
     asyncio.run(scenario())
+
+
+def test_containers_have_the_limits_of_who_has_started_it(places: list[str], place: Path, rootfs: Path,
+                                                          name: str) -> None:
+    """The service itself has many descriptors. A container whose config says nothing has as many as by the command
+    line: programs that close all that they may have, or use select(2), are slow or wrong with more."""
+    async def scenario() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (500, 4000))
+        async with serving(place / "http/socket", places) as (process, client):
+            assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (4000, 4000)
+            await client.create(name, config=config_of(rootfs, process={"rlimits": []}), start=True)
+            asked = ["sh", "-c", "ulimit -Sn; ulimit -Hn"]
+            assert (await client.act(name, "exec", args=asked))["stdout"] == "500\n4000\n"
+            init = (await client.inspect(name))["pid"]
+            assert resource.prlimit(init, resource.RLIMIT_NOFILE) == (500, 4000)
+            await client.delete(name, force=True)
+    forked(lambda: asyncio.run(scenario()))
 
 
 def test_systemd_opens_the_socket_and_is_told(places: list[str], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
