@@ -23,6 +23,7 @@ from ..library import program
 Message = dict[str, Any]
 #: (what wait(2) says, nanoseconds since the epoch); None when the keeper is gone and cannot say it any more
 End = tuple[int, int] | None
+CLOSED = "the manager is closed"
 #: Seconds that a keeper may take to say that it is there.
 PATIENCE = 30.0
 
@@ -65,6 +66,7 @@ class Connection:
         self._unclaimed: dict[int, End] = {}
         self._unsent: deque[tuple[Message, list[int]]] = deque()
         self._full = False                                 # there was no room for all of it
+        self._over = False                                 # another manager may work in the directory
         self._number = random.getrandbits(60)              # an answer to an earlier manager is not taken for one to us
         self._keeper: subprocess.Popen[bytes] | None = None
 
@@ -113,6 +115,8 @@ class Connection:
         """Connect to the keeper; without one, start it. False when there is none and none is to be started."""
         async with self._opening:
             for _ in range(50):
+                if self._over:
+                    raise Lost(CLOSED)
                 if self._channel is not None:
                     return True
                 found = self._found()
@@ -162,8 +166,9 @@ class Connection:
                 resource.prlimit(self._keeper.pid, resource.RLIMIT_NOFILE, (self.files, most))
 
     def close(self) -> None:
-        """Let go of the keeper, which stays as long as it has processes to keep."""
-        self._drop("the manager is closed", {})
+        """Let go of the keeper, which stays as long as it has processes to keep, for good."""
+        self._over = True
+        self._drop(CLOSED, {})
         if self._keeper is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._keeper.wait(0.2)

@@ -306,6 +306,8 @@ class Life(Held):
             try:
                 await self.again()
             except (OSError, PyruncError) as fault:
+                if self.manager.closing:                     # the next one goes on with what comes of it
+                    return
                 if not self.alive and self._restarting is None:      # else it has ended since, and is restarted
                     self.tell("failed", operation="restart", error=str(fault))
                     self.record.exit = Exit(255, time=time.time())

@@ -56,7 +56,7 @@ class Manager:
         if root and not root.startswith("/"):
             raise UsageError(f"root {root} is not an absolute path")
         self.root = os.path.normpath(root or ROOT)
-        self._path = Path(directory or (DIRECTORY if self.root == ROOT else f"{self.root}.runciter"))
+        self._path = Path(os.path.abspath(directory or (DIRECTORY if self.root == ROOT else f"{self.root}.runciter")))
         self.systemd = systemd
         self.programs = {**PROGRAMS, **(handlers or {})}
         if not 0 <= deadline < float("inf"):
@@ -238,14 +238,16 @@ class Manager:
             self.directory.remove(container.record)
 
     async def _undo(self, container: Container, cut: bool) -> None:
-        """A create has failed. When it was cut short, it may still be at work, and is ended."""
+        """A create has failed. When it was cut short, it may still be at work, and is ended; when this manager is
+        closed, the next one finds what has come of it."""
         try:
             if cut:
                 with suppress(PyruncError):
                     await container.handler.delete(container.record, True)
         finally:
             container.release()
-            self.forget(container)
+            if not self.closing:
+                self.forget(container)
 
     def _lost(self) -> None:
         """The keeper has ended. Its containers watch their pidfds from now on (life.py)."""

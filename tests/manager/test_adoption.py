@@ -311,6 +311,61 @@ async def test_a_record_that_cannot_be_read(places: tuple[str, Path], rootfs: Pa
         await remove_all(m)
 
 
+async def test_who_is_closed_in_the_middle_of_a_restart_asks_for_no_more(places: tuple[str, Path], rootfs: Path,
+                                                                         name: str) -> None:
+    """It took the place of the next manager at the keeper, and deleted what was being made."""
+    hook = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"test ! -e {rootfs}/slow || sleep 1"]}]}
+    async with Manager(*places) as one:
+        again = await running(one, name, rootfs, config=config_of(rootfs, "sleep", "1000", hooks=hook),
+                              restart="always")
+        (rootfs / "slow").touch()
+        await again.kill()
+        await until(lambda: again.making and again.record.life == 2)
+    async with Manager(*places) as two:
+        try:
+            await asyncio.sleep(0)
+            await until(lambda: two.get(name).status in ("created", "running"))
+            lost = [event for event in two.journal._kept if event.kind in ("failed", "deleted")]
+            assert two.connection.connected and not lost
+        finally:
+            (rootfs / "slow").unlink()
+            await remove_all(two)
+
+
+async def test_who_is_closed_in_the_middle_of_a_create_leaves_it_to_the_next(places: tuple[str, Path], rootfs: Path,
+                                                                             name: str) -> None:
+    """Its record stays, so that it is no stranger to the next manager, and its end is written down."""
+    hook = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"touch {rootfs}/begun; sleep 1"]}]}
+    async with Manager(*places) as one:
+        making = asyncio.ensure_future(one.create(name, config_of(rootfs, "sh", "-c", "exit 5", hooks=hook)))
+        await until((rootfs / "begun").exists)
+    async with Manager(*places) as two:
+        try:
+            with pytest.raises(pyrunc.PyruncError, match="the manager is closed"):
+                await making
+            found, = two.containers()
+            assert (found.id, found.status, found.managed) == (name, "created", True)
+            await found.start()
+            assert (await found.wait(20)).status == 5
+        finally:
+            await remove_all(two)
+
+
+async def test_a_directory_that_counts_from_the_callers_own(places: tuple[str, Path], rootfs: Path, name: str,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keeper writes into it, whose own is another one."""
+    monkeypatch.chdir(places[1].parent)
+    script = "while ! test -e /go; do sleep 0.05; done; exit 42"
+    async with Manager(places[0], places[1].name) as one:
+        pid = (await running(one, name, rootfs, "sh", "-c", script)).pid
+    (rootfs / "go").touch()
+    await until(lambda: not os.path.exists(f"/proc/{pid}"))
+    async with Manager(*places) as two:
+        exit = await two.get(name).wait(20)
+        assert (exit.status, exit.lost) == (42, False)
+        await remove_all(two)
+
+
 async def test_a_directory_whose_path_no_socket_has(places: tuple[str, Path], rootfs: Path, name: str) -> None:
     """The keeper's socket is in it, and 108 bytes are the most for an address."""
     root, directory = places[0], places[1].with_name("manager" * 20)
