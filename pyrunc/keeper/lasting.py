@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .nursery import Operation
 
 
+#: Seconds between two looks for a descriptor.
+PAUSE = 0.1
+
+
 class Lasting(Keeper):
     """Serves whoever connects, and writes down the ends of processes that have a name."""
 
@@ -46,11 +50,19 @@ class Lasting(Keeper):
 
     def run(self) -> None:
         """Serve until there is nothing left to do."""
-        self.loop.watch(self.listener.fileno(), READ, self._connect)
+        self._listen()
         self.loop.run()
 
+    def _listen(self) -> None:
+        self.loop.watch(self.listener.fileno(), READ, self._connect)
+
     def _connect(self, events: int) -> None:
-        fd, _ = self.listener._accept()  # type: ignore[attr-defined]
+        try:
+            fd, _ = self.listener._accept()  # type: ignore[attr-defined]
+        except OSError:                                # no descriptor is free; the statuses of all are kept here
+            self.loop.forget(self.listener.fileno())
+            self.loop.later(PAUSE, self._listen)
+            return
         posix.set_inheritable(fd, False)
         if self.connected:
             self._let_go()

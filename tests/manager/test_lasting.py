@@ -119,6 +119,41 @@ def test_it_outlives_who_has_read_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "web.1").read_text() == "4711 256 1\n"
 
 
+#: One that has no descriptor for who connects, and then has one.
+FULL = """
+import os, resource, socket, sys
+from pyrunc.keeper.lasting import Lasting
+from pyrunc.kernel.loop import READ
+path, exits = sys.argv[1:]
+listener, one = (socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2))
+listener.bind(path)
+listener.listen(1)
+keeper = Lasting(listener, exits, {})
+keeper.loop.watch(listener.fileno(), READ, keeper._connect)
+one.connect(path)
+before = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), before[1]))
+held = []
+try:
+    while True:
+        held.append(os.dup(0))
+except OSError:
+    pass
+keeper.loop.once()
+assert not keeper.connected
+resource.setrlimit(resource.RLIMIT_NOFILE, before)
+while not keeper.connected:
+    keeper.loop.once()
+"""
+
+
+def test_no_descriptor_for_who_connects(tmp_path: Path) -> None:
+    """The exit statuses of all containers are lost with it."""
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "keeper"), str(tmp_path)],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 #: Two workers that always have something to do, and processes of containers that no answer names.
 BUSY = """
 import time
