@@ -64,7 +64,8 @@ class Health:
         failed = succeeded = 0
         while True:
             good, why = await self._ask("startup", probe)
-            succeeded, failed = (succeeded + 1, 0) if good else (0, failed + 1)
+            if self._counts():
+                succeeded, failed = (succeeded + 1, 0) if good else (0, failed + 1)
             if succeeded >= probe.success_threshold:
                 break
             if failed >= probe.failure_threshold:
@@ -92,7 +93,7 @@ class Health:
             good, why = await self._ask(name, probe)
             if good:
                 early = False
-            if self.life.record.phase != "paused" and not early:     # it cannot answer, and that is no fault of its
+            if self._counts() and not early:
                 succeeded, failed = (succeeded + 1, 0) if good else (0, failed + 1)
             if name == "readiness" and succeeded >= probe.success_threshold and not self.ready:
                 self.ready = True
@@ -109,6 +110,10 @@ class Health:
                     await self._kill(name, why)
                     return
             await asyncio.sleep(probe.start_interval or probe.period if early else probe.period)
+
+    def _counts(self) -> bool:
+        """Whether it can answer: one that is paused cannot, and that is no fault of its."""
+        return self.life.record.phase != "paused"
 
     async def _ask(self, name: str, probe: Probe) -> tuple[bool, str]:
         begun = time.monotonic()

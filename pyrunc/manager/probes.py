@@ -49,7 +49,8 @@ async def _http(pid: int, http: Http) -> tuple[bool, str]:
     connected = await _connected(pid, http.host, http.port)
     reader, writer = await asyncio.open_connection(sock=connected)
     try:
-        writer.write(f"GET {http.path} HTTP/1.1\r\nHost: {http.host}:{http.port}\r\nUser-Agent: runciter\r\n"
+        host = f"[{http.host}]" if ":" in http.host else http.host
+        writer.write(f"GET {http.path} HTTP/1.1\r\nHost: {host}:{http.port}\r\nUser-Agent: runciter\r\n"
                      "Connection: close\r\n\r\n".encode())
         words = (await reader.readline()).split(None, 2)
     finally:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyrunc.manager import Container, Health, Http, Manager, Probe, Stop
+from pyrunc.manager import Container, Health, Http, Manager, Probe, Stop, probes
 from pyrunc.manager.probes import ask
 from tests.manager.conftest import config_of, running, until
 
@@ -96,6 +97,39 @@ async def test_a_probe_that_hangs_is_a_failure(m: Manager, of: str, rootfs: Path
     await until(lambda: container.health.word == "unhealthy")
     assert next(event for event in reversed(m.journal._kept) if event.kind == "health").details["why"] == (
         "no answer within 0.3 s")
+
+
+async def test_one_that_is_paused_while_it_starts_up_is_not_killed(
+        m: Manager, of: str, rootfs: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot answer."""
+    asked = []
+
+    async def counted(*given: Any) -> Any:
+        answer = await ask(*given)
+        asked.append(answer[0])
+        return answer
+    monkeypatch.setattr("pyrunc.manager.health.ask", counted)
+    health = Health(startup=Probe(exec=("true",), success_threshold=1000, failure_threshold=2, **QUICK))
+    container = await running(m, name, rootfs, health=health, handler=of)
+    await until(lambda: asked)
+    await container.pause()
+    await until(lambda: asked.count(False) > 3)
+    assert container.health.word == "starting" and container.status == "paused" and not container.killed
+    await container.resume()
+
+
+async def test_the_host_of_a_request_by_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In brackets (RFC 9110, 7.2): a server may refuse any other, as nginx does with 400."""
+    ours, theirs = socket.socketpair()
+
+    async def connected(*_: Any) -> socket.socket:
+        ours.setblocking(False)
+        return ours
+    monkeypatch.setattr(probes, "_connected", connected)
+    with theirs:
+        theirs.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert (await probes._http(1, Http(8080, "/good", "::1")))[0]
+        assert b"\r\nHost: [::1]:8080\r\n" in theirs.recv(1000)
 
 
 async def test_a_paused_container_is_not_unhealthy(m: Manager, of: str, rootfs: Path, name: str) -> None:
