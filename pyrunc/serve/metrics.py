@@ -144,7 +144,8 @@ class Metrics:
         for state, number in sorted(Counter(one.status for one in containers).items()):
             states.add(f'{{state="{state}"}}', number)
         gaps.add("", self.manager.journal.gaps)
-        return "".join(family.text(openmetrics) for family in families.values()).encode()
+        text = "".join(family.text(openmetrics) for family in families.values())
+        return text.encode(errors="replace")             # a label, or the name of a cgroup, may be no UTF-8
 
 
 class _Family:

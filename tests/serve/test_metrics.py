@@ -99,6 +99,14 @@ async def tries() -> Any:
     raise AssertionError("it has not come")
 
 
+async def test_a_label_that_is_no_utf_8(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
+    """JSON can say what no UTF-8 can; and so can the name of a cgroup. It is this container's fault alone."""
+    await c.create(name, config=config_of(rootfs), labels={"image": "\ud800"}, start=True)
+    for accept in PARSERS:
+        usage = (await scraped(c, accept))["container_cpu_usage_seconds_total"]
+        assert [(labels["name"], labels["image"]) for labels, _ in usage] == [(name, "?")]
+
+
 async def test_of_many(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
     """Every sample of every container is read again by Prometheus' parsers, whatever labels say. One real container
     stands for them all; make bench-manager has a thousand real ones, and says how long it takes."""
