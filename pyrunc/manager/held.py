@@ -97,7 +97,8 @@ class Held:
                 self._triggers.append(
                     self.manager.triggers.watch(self.cgroup, kind, share, partial(self._wants, kind)))
 
-    def _let_go(self) -> None:
+    def _let_go(self, goes_on: bool = False) -> None:
+        """goes_on: it lives, and another manager will have it."""
         self.alive = False
         self.manager.notices.forget(self._notice)
         while self._triggers:
@@ -109,7 +110,7 @@ class Held:
             self.stdin.close()
             self.stdin = None
         if self.writer is not None:
-            self.writer.close()
+            self.writer.close(goes_on)
             self.writer = None
         if self.terminal >= 0:
             os.close(self.terminal)

@@ -191,7 +191,7 @@ class Life(Held):
             if task is not None:
                 task.cancel()
         self.health.end()
-        self._let_go()
+        self._let_go(goes_on=self.alive)
 
     # ---- its beginning ----------------------------------------------------------------------------------
     def _born(self, made: Made, ends: Ends) -> None:

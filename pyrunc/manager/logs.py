@@ -1,6 +1,6 @@
 """The log of a container: lines as Kubernetes writes them (`TIME STREAM P|F TEXT`), in files of limited size.
 
-P says that the line goes on in the next one of that stream: it was longer than a piece, or the log was read meanwhile.
+P says that the line goes on in the next one of that stream: it was longer than a piece, or the manager ended meanwhile.
 """
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ class Writer:
             self._rest[stream] = rest
         self._tell()
 
-    def flush(self) -> None:
+    def flush(self, tag: bytes = b"F") -> None:
         """What has come without an end of line."""
         for stream, rest in self._rest.items():
-            self._line(stream, rest, b"F")
+            self._line(stream, rest, tag)
         self._rest.clear()
         self._tell()
 
-    def close(self) -> None:
-        """Write no more."""
-        self.flush()
+    def close(self, goes_on: bool = False) -> None:
+        """Write no more. goes_on: another manager does, and what has no end of line has it there."""
+        self.flush(b"P" if goes_on else b"F")
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

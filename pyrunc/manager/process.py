@@ -103,6 +103,6 @@ def resize(terminal: int, rows: int, columns: int) -> None:
 async def feed(process: Process, data: bytes) -> None:
     """Write data to its stdin and close that. A process that does not read is no error."""
     if process.stdin is not None:
-        with suppress(BrokenPipeError):
+        with suppress(OSError):                  # EPIPE, or EIO of a terminal
             await process.stdin.write(data)
         process.stdin.close()

@@ -13,7 +13,7 @@ from pyrunc.manager import File, Log, Manager, Null, Pipe, Stdio
 from pyrunc.manager.logs import LONGEST, Writer, each, files, follow, parse, read
 from pyrunc.manager.streams import Source, settle
 from pyrunc.manager.streams import Writer as Feeder
-from tests.manager.conftest import config_of, running, until
+from tests.manager.conftest import config_of, remove_all, running, until
 
 
 async def test_lines_with_their_streams(m: Manager, by: str, rootfs: Path, name: str) -> None:
@@ -42,6 +42,19 @@ async def test_nothing_is_lost_at_an_end_at_once(m: Manager, by: str, rootfs: Pa
     container = await running(m, name, rootfs, "seq", "1", "3000", handler=by)
     await container.wait(20)
     assert [int(line.text) for line in container.logs()] == list(range(1, 3001))
+
+
+async def test_a_line_in_whose_middle_a_manager_ends(places: tuple[str, Path], rootfs: Path, name: str) -> None:
+    """It goes on with the next one, and says so."""
+    script = "printf half; while ! test -e /go; do sleep 0.05; done; echo ' a line'"
+    async with Manager(*places) as one:
+        container = await running(one, name, rootfs, "sh", "-c", script)
+        await until(lambda: container.writer is not None and container.writer._rest)
+    async with Manager(*places) as two:
+        (rootfs / "go").touch()
+        await two.get(name).wait(20)
+        assert [(line.text, line.partial) for line in two.get(name).logs()] == [(b"half", True), (b" a line", False)]
+        await remove_all(two)
 
 
 async def test_limited_in_size(m: Manager, of: str, rootfs: Path, name: str) -> None:
