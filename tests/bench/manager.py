@@ -80,14 +80,19 @@ async def by_manager(m: Manager, config: bundles.Config, id: str) -> None:
 
 
 def keeper_of(directory: Path) -> int:
-    """The pid of the keeper that works for this manager."""
+    """The pid of the keeper that works for this manager. Its workers have its command line, and their pids may be less:
+    what has a parent with that command line is one of them."""
+    parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 if os.fsencode(directory / "exits") in (entry / "cmdline").read_bytes().split(b"\0"):
-                    return int(entry.name)
+                    parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(") ")[2].split()[1])
             except OSError:
                 continue
+    for pid, parent in parents.items():
+        if parent not in parents:
+            return pid
     raise AssertionError("there is no keeper")
 
 
