@@ -1,8 +1,9 @@
 """pytest: run the tests marked `guest` and its kin (MARKS) inside one boot of the guest each, and replay the reports.
 
 Outside, the marked tests are moved to the end and a guest is started at once, so that it works while the native
-tests run; each test's reports (setup, call, teardown; with captured output) are read as the guest writes them and
-handed to pytest as if the test had run here. A guest that dies fails every test it still owed, with its last words.
+tests run; when these are done, two guests work at once. Each test's reports (setup, call, teardown; with captured
+output) are read as the guest writes them and handed to pytest as if the test had run here. A guest that dies fails
+every test it still owed, with its last words.
 Inside, the same tests run with `--here`.
 """
 from __future__ import annotations
@@ -156,6 +157,7 @@ class Replay:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.batches: dict[str, Batch] = {}
+        self.room = 1       # how many guests may run at once; an emulated one keeps little more than one processor busy
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -173,12 +175,14 @@ class Replay:
         self._advance()
 
     def _advance(self) -> None:
-        """One guest at a time: start the next when the one before has ended."""
+        """Start the next guest when there is room for it, and take in what those that run have written."""
+        running = 0
         for batch in self.batches.values():
             if batch.guest is None and not batch.ended:
                 batch.start()
             batch.poll()
-            if not batch.ended:
+            running += not batch.ended
+            if running == self.room:
                 return
 
     def pytest_runtest_logfinish(self) -> None:
@@ -189,6 +193,7 @@ class Replay:
         mark = mark_of(item)
         if mark is None:
             return None
+        self.room = 2       # the tests of this machine are done
         while self.batches[mark].guest is None and not self.batches[mark].ended:
             self._advance()
             time.sleep(0.05)
