@@ -67,7 +67,7 @@ engines: build apt-test $(VENV)/.test
 
 # With containerd and Docker of a later release of Debian: what its packages have is unpacked, not installed, and started
 # in the guest in place of this release's.
-LATER := shim/test_containerd.py engines/test_lines.py engines/test_containerd.py engines/test_cri.py engines/test_cri_security.py
+LATER := $(addprefix engines/test_,lines.py containerd.py containerd_more.py cri.py cri_security.py) shim/test_containerd.py
 engines-%: build apt-test $(VENV)/.test
 	tests/engines/download.sh $* build/engines-$*
 	$(IN) -m pytest $(PYTEST) --engines --reports=build/engines-$*.jsonl --guest-timeout=28800 \

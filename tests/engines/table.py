@@ -15,7 +15,7 @@ PAGE = CHECKOUT / "docs" / "engines.md"
 BEGIN, END = "<!-- scenarios: written by tests.engines.table -->\n", "<!-- end of scenarios -->\n"
 HEAD = "| engine | scenario | runc | pyrunc | pyrunc's shim |\n| --- | --- | --- | --- | --- |\n"
 RUNTIMES = ("runc", "pyrunc", "shim")
-SPLIT = ("docker",)                                  # engines whose scenarios are in several files
+SPLIT = ("containerd", "docker")                     # engines whose scenarios are in several files
 
 Row = tuple[str, str]                                # engine, scenario
 Table = dict[Row, dict[str, str]]                    # -> runtime -> outcome
