@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pyrunc.ttrpc.codes import RpcError
 from tests import bundles
 from tests.bundles import Config, docker_like
 
@@ -55,3 +57,23 @@ def shim(events: Events, rootfs: Path, place: Path, name: str) -> Iterator[Calla
         one.command("delete", "-bundle", str(one.bundle))
         with suppress(FileNotFoundError):
             os.unlink(one.address.removeprefix("unix://"))
+
+
+def refused(code: int, call: Callable[[], object]) -> str:
+    """The text of a call that fails with this code."""
+    with pytest.raises(RpcError) as failed:
+        call()
+    assert failed.value.code == code, failed.value
+    return failed.value.message
+
+
+def reader(path: str) -> tuple[threading.Thread, list[bytes]]:
+    """Reads a FIFO to its end, as containerd does."""
+    got: list[bytes] = []
+
+    def read() -> None:
+        with open(path, "rb") as file:
+            got.append(file.read())
+    thread = threading.Thread(target=read)
+    thread.start()
+    return thread, got

@@ -14,8 +14,8 @@ from pyrunc.ttrpc.messages import task as api
 from pyrunc.ttrpc.messages.options import CheckpointOptions
 from pyrunc.ttrpc.messages.well_known import Any as AnyMessage
 
+from .conftest import refused
 from .driver import SECONDS, Events, Shim
-from .test_service import refused
 
 Make = Callable[..., Shim]
 pytestmark = [pytest.mark.guest, pytest.mark.timeout(300)]

@@ -12,9 +12,8 @@ import pytest
 
 from tests import bundles
 
-from .conftest import config_of
+from .conftest import config_of, reader
 from .driver import SECONDS, Shim
-from .test_service import reader
 
 Make = Callable[..., Shim]
 HOST, SIZE = 100000, 65536

@@ -20,8 +20,8 @@ from pyrunc.ttrpc.codes import RpcError
 from pyrunc.ttrpc.messages import task as api
 from pyrunc.ttrpc.messages.well_known import Any as AnyMessage
 
+from .conftest import reader, refused
 from .driver import PROCESS, SECONDS, Events, Shim
-from .test_service import reader, refused
 
 Make = Callable[..., Shim]
 #: Of /proc/PID/status.

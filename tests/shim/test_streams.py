@@ -5,12 +5,15 @@ import json
 import os
 import select
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pyrunc.ttrpc.messages import task as api
 
-from .driver import SECONDS
-from .test_service import Make, reader
+from .conftest import reader
+from .driver import SECONDS, Shim
+
+Make = Callable[..., Shim]
 
 
 def test_stdin_ends_when_containerd_says_so(shim: Make) -> None:

@@ -22,9 +22,8 @@ from tests import runtimes
 from tests.container.strace import calls
 from tests.guest.machine import CHECKOUT
 
-from .conftest import config_of
+from .conftest import config_of, refused
 from .driver import RESOURCES, SECONDS, Shim
-from .test_service import refused
 from .test_spawner import probe, running, the_one
 
 Make = Callable[..., Shim]
