@@ -146,6 +146,9 @@ async def _faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     except (PyruncError, ValueError, TimeoutError) as fault:
         return answer(Fault(str(fault) or "it took too long", type(fault).__name__, getattr(fault, "step", "") or "",
                             getattr(fault, "where", "") or ""), _status(fault))
+    except OSError as fault:                      # of this host, as a full disk
+        LOG.exception("%s %s", request.method, request.path)
+        return answer(Fault(describe(fault), "OSError"), 500)
     except Exception:
         LOG.exception("%s %s", request.method, request.path)
         return answer(Fault("internal error: the log of the service has more", "Exception"), 500)
@@ -200,6 +203,8 @@ def listen(path: Path, group: str = "") -> socket.socket:
     if group:
         os.chown(path.parent, -1, number)
     os.chmod(path.parent, 0o750 if group else 0o700)
+    if _taken(path):
+        raise StateError(f"another service listens at {path}")
     path.unlink(missing_ok=True)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     made.bind(str(path))
@@ -208,6 +213,18 @@ def listen(path: Path, group: str = "") -> socket.socket:
     os.chmod(path, 0o660 if group else 0o600)
     made.listen(BACKLOG)
     return made
+
+
+def _taken(path: Path) -> bool:
+    """Whether a service listens there, and nothing that one has left when it was killed."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as one:
+        try:
+            one.connect(str(path))
+        except BlockingIOError:                   # for more than wait there
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def gid_of(group: str) -> int:

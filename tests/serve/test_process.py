@@ -95,6 +95,29 @@ def test_containers_have_the_limits_of_who_has_started_it(places: list[str], pla
     forked(lambda: asyncio.run(scenario()))
 
 
+def test_a_socket_at_which_another_service_listens(places: list[str], place: Path) -> None:
+    """One with a directory of its own: it does not take the socket away."""
+    async def scenario() -> None:
+        path = place / "http/socket"
+        async with serving(path, places) as (first, client):
+            words = ["--root", str(place / "other"), "--directory", str(place / "others")]
+            second = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "pyrunc.serve", "--socket", str(path), "serve", *words, stderr=subprocess.PIPE)
+            try:
+                _, said = await asyncio.wait_for(second.communicate(), 60)
+            finally:
+                if second.returncode is None:
+                    second.kill()
+            assert second.returncode == 1
+            assert said.decode() == f"runciter: another service listens at {path}\n"
+            assert await client.containers() == [] and first.poll() is None
+            first.kill()
+            first.wait()
+            async with serving(path, words) as (third, other):            # nobody listens at what that has left
+                assert await other.containers() == [] and third.poll() is None
+    asyncio.run(scenario())
+
+
 def test_systemd_opens_the_socket_and_is_told(places: list[str], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         path = place / "activated"

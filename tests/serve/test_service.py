@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -45,6 +46,17 @@ async def test_a_whole_life(m: Manager, path: Path, c: Client, rootfs: Path, nam
     await c.delete(name)
     kinds = [event["kind"] async for event in c.events(since=0, follow=0)]
     assert kinds == ["created", "started", "paused", "resumed", "stopping", "exited", "deleted"]
+
+
+async def test_what_the_host_refuses_is_said(m: Manager, path: Path, c: Client, rootfs: Path, name: str,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, for instance, where a handler keeps its bundle: no internal error."""
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/bundle/config.json")
+    monkeypatch.setattr(m, "create", full)
+    with pytest.raises(pyrunc.PyruncError) as failed:
+        await c.create(name, config=config_of(rootfs))
+    assert str(failed.value) == "/bundle/config.json: no space left on device"
 
 
 async def test_faults_have_a_status_and_a_line(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
