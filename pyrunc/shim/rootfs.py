@@ -5,6 +5,7 @@ import errno
 import posix
 
 from ..errors import UsageError, describe
+from . import idmapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def mount_all(kernel: Kernel, wanted: Sequence[Wanted], root: str) -> None:
     try:
         for kind, source, target, options in wanted:
             place = root + ("/" + target.strip("/") if target.strip("/") else "")
-            _mount(kernel, kind, source, place, options)
+            _mount(kernel, kind, source, place, options, root.rpartition("/")[0])
     except BaseException:
         unmount_all(kernel, root)
         raise
@@ -44,6 +45,7 @@ def mount_all(kernel: Kernel, wanted: Sequence[Wanted], root: str) -> None:
 
 def unmount_all(kernel: Kernel, root: str) -> None:
     """Unmount whatever is mounted at root and below; nothing is no error."""
+    idmapped.clear(kernel, root.rpartition("/")[0])
     try:
         while True:
             kernel.umount(root, MNT_DETACH | UMOUNT_NOFOLLOW)
@@ -52,34 +54,52 @@ def unmount_all(kernel: Kernel, root: str) -> None:
             raise
 
 
-def _mount(kernel: Kernel, kind: str, source: str, place: str, options: Sequence[str]) -> None:
-    flags, data = 0, []
+def _mount(kernel: Kernel, kind: str, source: str, place: str, options: Sequence[str], bundle: str) -> None:
+    flags, data, maps = 0, [], idmapped.maps_of(options)
     for option in options:
         bits, on = FLAGS.get(option, (-1, False))
-        if bits < 0:
-            data.append(option)
-        else:
+        if bits >= 0:
             flags = flags | bits if on else flags & ~bits
+        elif not option.startswith(idmapped.OPTIONS):
+            data.append(option)
+    namespace, layers = -1, maps is not None and kind == "overlay"
     try:
-        if len(",".join(data)) + 1 >= PAGE:
+        if maps is not None:
+            namespace = kernel.user_namespace(*maps)
+        if layers:
+            data = idmapped.lower(kernel, data, namespace, bundle)
+        if too_long(data):
             data = shortened(data)
+            if too_long(data):                         # mount(2) would take a part of them
+                raise OSError(errno.E2BIG, posix.strerror(errno.E2BIG), "its options")
         kernel.mount(source, place, kind, flags & ~ATTRIBUTES if flags & BIND else flags, ",".join(data))
         if flags & BIND and flags & ATTRIBUTES:
             kernel.mount("none", place, "", flags | REMOUNT, "")
+        if maps is not None and not layers:
+            idmapped.attach(kernel, idmapped.mapped(kernel, place, namespace), place)
     except OSError as fault:
         raise UsageError(f"mount {kind} {source} at {place}: {describe(fault)}") from None
+    finally:
+        if namespace >= 0:
+            posix.close(namespace)
+        if layers:
+            posix.chdir("/")                           # shortened() may have gone into what goes now
+            idmapped.clear(kernel, bundle)
+
+
+def too_long(data: Sequence[str]) -> bool:
+    """Whether mount(2) has no room for these options."""
+    return len(",".join(data).encode(errors="surrogateescape")) + 1 > PAGE
 
 
 def shortened(data: Sequence[str]) -> list[str]:
     """The options of an overlay with many layers, relative to the folder that all of them are in. The worker goes
     there: it has no other use for its directory until the bundle's."""
-    name, layers = "lowerdir=", next((option for option in data if option.startswith("lowerdir=")), "")
-    folders = layers.removeprefix(name).split(":")
-    common = folders[0].rpartition("/")[0]
-    while common and not all(folder.startswith(common + "/") for folder in folders):
-        common = common.rpartition("/")[0]
+    layers = next((option for option in data if option.startswith(idmapped.LOWER)), "")
+    folders = layers.removeprefix(idmapped.LOWER).split(":")
+    common = idmapped.common_folder(folders)
     if not layers or not common:
         return list(data)
     posix.chdir(common)
-    short = name + ":".join(folder[len(common) + 1:] for folder in folders)
+    short = idmapped.LOWER + ":".join(folder[len(common) + 1:] for folder in folders)
     return [short if option == layers else option for option in data]
