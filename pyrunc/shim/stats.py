@@ -73,6 +73,8 @@ def _io(kernel: PosixKernel, fd: int) -> IOStat:
     for line in read_text(kernel, fd, "io.stat").splitlines():
         device, *pairs = line.split()
         major, _, minor = device.partition(":")
+        if not (major.isdigit() and minor.isdigit()):
+            continue                                   # "(unknown)": a device that is gone, Linux 6.2
         values = {key: int(value) for key, _, value in (pair.partition("=") for pair in pairs) if value.isdigit()}
         entries.append(_filled(IOEntry(major=int(major), minor=int(minor)), values))
     return IOStat(usage=entries, psi=_pressure(read_text(kernel, fd, "io.pressure")))
