@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NOT_RUNNING, StateError
 from . import lost, stats
-from .cgroup import cgroup_of
+from .cgroup import own_cgroup
 from .directory import Record
 from .logs import Writer as LogWriter
 from .streams import Ends, Reader, Source, Writer
@@ -88,7 +88,7 @@ class Held:
     # ---- while it lives ---------------------------------------------------------------------------------
     def _live(self, pidfd: int) -> None:
         self._pidfd, self.alive, self.killed = pidfd, True, False
-        self.cgroup = cgroup_of(self.record.pid)
+        self.cgroup = own_cgroup(self.record.pid)
         self._oom_kills = stats.oom_kills(self.cgroup)
         self._notice = self.manager.notices.watch(f"{self.cgroup}/memory.events", self._noticed)
         for kind in ("cpu", "memory", "io"):

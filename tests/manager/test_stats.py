@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 
 from pyrunc.manager import Exit, Manager, Stats
 from pyrunc.manager import stats as reading
+from pyrunc.manager.cgroup import own_cgroup
 from pyrunc.manager.oom import Notices
 from pyrunc.manager.stats import Cpu, Device, Memory, Pressure
+from tests.forked import forked
 from tests.manager.conftest import running, until
+from tests.world import CGROUP
 
 FILES = {
     "cpu.stat": "usage_usec 3000000\nuser_usec 2000000\nsystem_usec 1000000\nnr_periods 10\nnr_throttled 4\n"
@@ -27,6 +31,26 @@ FILES = {
     "io.stat": "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n(unknown) \n",
     "io.pressure": "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
 }
+
+
+def test_a_process_without_a_cgroup_of_its_own(private_world: None, name: str) -> None:
+    """A container of an ordinary user has none, where none is delegated: what others in its parent's use, and how they
+    end, is not its own."""
+    def act() -> tuple[str, str]:
+        for folder in (CGROUP / name, CGROUP / name / "inner"):
+            folder.mkdir()
+        (CGROUP / name / "cgroup.procs").write_text("0")
+        process = subprocess.Popen(["sleep", "1000"])
+        shared = own_cgroup(process.pid)
+        (CGROUP / name / "inner/cgroup.procs").write_text(str(process.pid))
+        own = own_cgroup(process.pid)
+        process.kill()
+        process.wait()
+        (CGROUP / "cgroup.procs").write_text("0")
+        for folder in (CGROUP / name / "inner", CGROUP / name):
+            folder.rmdir()
+        return shared, own
+    assert forked(act) == ("", f"{CGROUP}/{name}/inner")
 
 
 def test_files_as_values(tmp_path: Path) -> None:
