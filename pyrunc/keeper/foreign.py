@@ -28,6 +28,7 @@ def run(argv: list[str], pid_file: str) -> tuple[Message, list[int]]:
     pid = posix.fork()
     if pid == 0:
         try:
+            lib.pr_signals_reset()                        # what it does not set itself its container has from it
             posix.execve(argv[0], argv, posix.environ)
         finally:
             posix._exit(NOT_RUN)

@@ -106,6 +106,7 @@ class Publisher:
 
     def _run_program(self, topic: str, data: bytes) -> None:
         """Give it an event as its standard input; the next one has its turn when it has ended, and closed a pipe."""
+        from .._native import lib
         words = [*self.program, "publish", "--topic", topic, "--namespace", self.namespace]
         opened: list[int] = []
         try:
@@ -116,6 +117,7 @@ class Publisher:
             posix.lseek(source, 0, 0)
             if posix.fork() == 0:
                 try:
+                    lib.pr_signals_reset()
                     posix.dup2(source, 0, True)
                     posix.set_inheritable(running, True)
                     posix.execve(words[0], words, posix.environ)

@@ -163,7 +163,9 @@ def logger(name: str, environment: Mapping[str, str]) -> list[int]:
 
 
 def _execute(path: str, arguments: Sequence[str], given: Sequence[int], environment: Mapping[str, str]) -> None:
+    from .._native import lib
     try:
+        lib.pr_signals_reset()                         # of which this process ignores two
         high = [posix.dup2(fd, 100 + index, False) for index, fd in enumerate(given)]
         for index, fd in enumerate(high):
             posix.dup2(fd, 3 + index, True)

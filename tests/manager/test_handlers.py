@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 import pyrunc
+from pyrunc.keeper import foreign
 from pyrunc.manager import Manager
 from pyrunc.manager.binary import Binary, _Console, entries
+from tests.forked import forked
 from tests.manager.conftest import config_of
 
 HELP = """NAME:
@@ -23,6 +25,15 @@ COMMANDS:
    start     start a container
    features  show what there is
 """
+
+
+def test_a_program_has_the_signals_of_any_other(tmp_path: Path) -> None:
+    """Of which the keeper and its workers ignore two, as Python does: its containers would, too."""
+    def act() -> dict[str, str]:
+        foreign.run(["/bin/sh", "-c", f"exec cat /proc/self/status >{tmp_path}/status"], "")
+        return dict(line.split(":\t", 1) for line in (tmp_path / "status").read_text().splitlines() if ":\t" in line)
+    found = forked(act)
+    assert [found[name] for name in ("SigBlk", "SigIgn")] == ["0" * 16] * 2
 
 
 @pytest.fixture

@@ -116,6 +116,7 @@ def test_a_logging_program(shim: Make, place: Path, name: str) -> None:
     program = place / "logger"
     program.write_text(f"""#!/bin/sh
 echo "$CONTAINER_ID $CONTAINER_NAMESPACE $*" >{place}/about
+while read name value; do case $name in SigBlk:|SigIgn:) echo $value;; esac; done </proc/$$/status >{place}/signals
 exec 5>&-
 cat <&3 >{place}/out &
 cat <&4 >{place}/err
@@ -125,6 +126,7 @@ wait
     one = shim("sh", "-c", "echo out; echo err >&2")
     one.create(stdout=f"binary://{program}?--a=b%20c&flag", stderr=f"binary://{program}")
     assert (place / "about").read_text() == f"{name} tests --a b c flag\n"
+    assert (place / "signals").read_text().split() == ["0" * 16] * 2
     one.start()
     assert one.wait() == 0
     end = time.monotonic() + SECONDS
