@@ -220,7 +220,7 @@ class Life(Held):
         self._live(pidfd)
         self.record.phase = phase
         self._watching = asyncio.ensure_future(self._watch())
-        if phase == "running":
+        if phase != "created":                       # of one that is paused no answer counts
             self.health.begin()
 
     async def _watch(self) -> None:

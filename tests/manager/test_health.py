@@ -13,7 +13,7 @@ import pytest
 
 from pyrunc.manager import Container, Health, Http, Manager, Probe, Stop, probes
 from pyrunc.manager.probes import ask
-from tests.manager.conftest import config_of, running, until
+from tests.manager.conftest import config_of, remove_all, running, until
 
 QUICK: dict[str, Any] = {"period": 0.1, "timeout": 5.0}
 #: busybox's web server is none of the applets of the tests' root; one by shell and nc is not either: this is.
@@ -130,6 +130,19 @@ async def test_the_host_of_a_request_by_ipv6(monkeypatch: pytest.MonkeyPatch) ->
         theirs.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         assert (await probes._http(1, Http(8080, "/good", "::1")))[0]
         assert b"\r\nHost: [::1]:8080\r\n" in theirs.recv(1000)
+
+
+async def test_one_that_was_found_paused_is_asked_when_it_runs(places: tuple[str, Path], rootfs: Path,
+                                                              name: str) -> None:
+    health = Health(readiness=Probe(exec=("true",), **QUICK), liveness=Probe(exec=("true",), **QUICK))
+    async with Manager(*places) as one:
+        await (await running(one, name, rootfs, health=health)).pause()
+    async with Manager(*places) as two:
+        found = two.get(name)
+        assert found.status == "paused"
+        await found.resume()
+        await until(lambda: found.health.word == "healthy" and found.health.ready)
+        await remove_all(two)
 
 
 async def test_a_paused_container_is_not_unhealthy(m: Manager, of: str, rootfs: Path, name: str) -> None:
