@@ -40,6 +40,7 @@ class Process:
         self.starting = False                    # its Start has no answer yet: its end has to wait for that
         self.started = False
         self.failed = False
+        self.input_over = False
         self.early: tuple[int, int] | None = None
         self.waits: list[Call] = []
         self.kept: dict[str, int] = {}
@@ -65,7 +66,9 @@ class Process:
         return Status.RUNNING if self.started else Status.CREATED
 
     def close_input(self) -> None:
-        """CloseIO: no further client will write to it."""
+        """CloseIO: no further client will write to it. One that has not been made yet ends its input then: its worker
+        has opened that before the answer to Start, and a client may be quicker."""
+        self.input_over = True
         if self.console is not None:
             self.console.close_input()
         elif "stdin" in self.kept:

@@ -107,6 +107,8 @@ class Tasks:
         if console >= 0:
             process.kept["console"] = console               # until the terminal has them all
             process.console, process.kept = Terminal(self.loop, console, dict(zip(answer["kept"], rest))), {}
+        if process.input_over:
+            process.close_input()
 
     # ---- ends -------------------------------------------------------------------------------------------
     def _ended(self, pid: int, status: int, time: int) -> None:

@@ -255,3 +255,19 @@ def test_a_program_that_cannot_be_run_yet_publishes_later(monkeypatch: pytest.Mo
         return before, os.listdir("/proc/self/fd"), len(made.queue)
     before, after, queued = forked(act)
     assert before == after and queued == 1
+
+
+def test_an_input_that_ends_before_start_is_answered() -> None:
+    """The client of an exec has written all that it had as soon as the worker had opened the FIFO."""
+    def act(world: World) -> None:
+        task = world.created()
+        world.made(task, task.init)
+        spec = AnyMessage(value=b'{"args": ["cat"]}')
+        world.service.exec(api.ExecProcessRequest(id="web", exec_id="probe", spec=spec), Call())
+        world.service.start(api.StartRequest(id="web", exec_id="probe"), Call())
+        world.service.close_io(api.CloseIORequest(id="web", exec_id="probe", stdin=True), Call())
+        pid, (reading, writing) = sleeper(), os.pipe()
+        world.asked.pop()[1]({"answer": {"pid": pid, "kept": ["stdin"]}}, [os.pidfd_open(pid), writing])
+        os.set_blocking(reading, False)
+        assert os.read(reading, 1) == b""                      # its end
+    in_a_world(act)
