@@ -40,9 +40,11 @@ def path_of(address: str) -> str:
 
 
 def connect(address: str) -> _socket.socket:
-    """A connected stream socket. OSError with the path in filename, ValueError for what is no address."""
+    """A connected stream socket, which does not block, nor does this: a peer that hangs has EAGAIN when its queue is
+    full. OSError with the path in filename, ValueError for what is no address."""
     path = path_of(address)
     socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    socket.setblocking(False)
     try:
         socket.connect(path)
     except OSError as fault:

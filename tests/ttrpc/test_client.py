@@ -139,6 +139,20 @@ def test_the_request_carries_its_limit_and_metadata(tmp_path: Path) -> None:
     client.close()
 
 
+def test_a_peer_that_hangs(tmp_path: Path) -> None:
+    """As a containerd that is stopped: once its queue is full, to connect would block a shim with all of its pod."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "sock"))
+        listener.listen(0)
+        waiting = []
+        with pytest.raises(BlockingIOError):
+            while True:
+                waiting.append(connect(str(tmp_path / "sock")))
+        assert 0 < len(waiting) < 5
+        for one in waiting:
+            one.close()
+
+
 @pytest.mark.parametrize(("address", "path"), [
     ("/run/x.sock", "/run/x.sock"), ("unix:///run/x.sock", "/run/x.sock"), ("unix://@abstract", "\0abstract"),
     ("ttrpc+unix:///run/x", "/run/x")])
