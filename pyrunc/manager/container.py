@@ -125,7 +125,7 @@ class Container(Life):
         if grace is not None and grace < 0:
             raise ValueError("grace is not less than 0")
         self.on_purpose()
-        if self.making:                              # a restart has begun: what it makes is what is to end
+        if self.making or self.record.phase == "creating":       # what that makes is what is to end
             async with self.lock:
                 pass
         if not self.alive:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NoSuchContainer, PyruncError, StateError
+from ..errors import DOES_NOT_EXIST, NoSuchContainer, PyruncError, StateError
 from . import lost, restart
 from .connection import End, Late, Lost
 from .directory import Record, place
@@ -184,6 +184,12 @@ class Life(Held):
             # Before its record goes: of a manager that is killed in between the next one sees that it has told this.
             self.tell("deleted", life=self.record.life)
             self.manager.forget(self)
+
+    def never_was(self) -> None:
+        """Its create has failed: who waits for its end hears that there is none."""
+        if not self.over.done():
+            self.over.set_exception(NoSuchContainer(DOES_NOT_EXIST))
+            self.over.exception()                    # nobody need wait
 
     def release(self) -> None:
         """Let go of it; it goes on."""

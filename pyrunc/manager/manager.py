@@ -248,6 +248,7 @@ class Manager:
             container.release()
             if not self.closing:
                 self.forget(container)
+                container.never_was()
 
     def _lost(self) -> None:
         """The keeper has ended. Its containers watch their pidfds from now on (life.py)."""

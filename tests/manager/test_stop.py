@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import pyrunc
+from pyrunc import StateError, StepError
 from pyrunc.manager import Container, Manager, Stop
-from tests.manager.conftest import remove_all, running, until
+from tests.manager.conftest import config_of, remove_all, running, until
 
 #: Writes a line for each SIGTERM, and goes on.
 DEAF = "trap 'echo asked >>/asked' TERM; touch /ready; while :; do sleep 0.05; done"
@@ -85,3 +86,25 @@ async def test_another_life_knows_nothing_of_it(m: Manager, rootfs: Path, name: 
     assert container.record.ends
     await container.start()
     assert not container.record.ends and not container.record.asked
+
+
+@pytest.mark.parametrize("status", [0, 1])
+async def test_a_stop_of_one_that_is_being_made(m: Manager, rootfs: Path, name: str, status: int) -> None:
+    """What comes of its create is what is to end; if nothing does, there is nothing to stop."""
+    script = f"touch {rootfs}/begun; while ! test -e {rootfs}/go; do sleep 0.05; done; exit {status}"
+    hook = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
+    making = asyncio.ensure_future(m.create(name, config_of(rootfs, hooks=hook)))
+    await until((rootfs / "begun").exists)
+    stopping, waiting = (asyncio.ensure_future(one) for one in (m.get(name).stop(grace=600), m.get(name).wait()))
+    await asyncio.sleep(0)
+    (rootfs / "go").touch()
+    if status:
+        with pytest.raises(StepError):
+            await making
+        with pytest.raises(StateError, match="does not exist"):
+            await asyncio.wait_for(stopping, 60)
+        with pytest.raises(StateError, match="does not exist"):
+            await asyncio.wait_for(waiting, 60)
+    else:
+        assert (await asyncio.wait_for(stopping, 60)).signal == 9
+        assert (await waiting).signal == 9 and (await making).status == "stopped"
