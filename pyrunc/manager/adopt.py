@@ -196,8 +196,11 @@ async def _strangers(manager: Manager) -> None:
 
 
 def _gone(container: Container) -> None:
-    """The command line has deleted what it had made."""
+    """The command line has deleted what it had made. Of its end nothing may be known, and nothing will be."""
     container.release()
+    if not container.over.done():
+        container.record.exit = Exit(None, time=time.time(), lost=True)
+        container.over.set_result(container.record.exit)
     container.manager.forget(container)
     container.tell("deleted", why="another program has deleted it")
 

@@ -1,6 +1,7 @@
 """Containers that the command line has made under a manager's root, and what it does with those that are known."""
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -129,3 +130,16 @@ async def test_a_refresh_tells_of_no_delete_of_ours(m: Manager, line: Line, bund
     assert [kind for kind in await kinds(m) if kind != "exited"] == ["adopted", "deleted"]
     await m.refresh()
     assert [one.id for one in m.containers()] == [name] * again
+
+
+async def test_who_waits_for_one_that_was_deleted(m: Manager, line: Line, bundle: str, name: str,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the command line, and before the manager knows of its end: there is an answer, and nothing is invented."""
+    monkeypatch.setattr("pyrunc.manager.lost.watched", lambda _: asyncio.get_running_loop().create_future())
+    line("run", "--detach", "--bundle", bundle, name)
+    await m.refresh()
+    waiting = asyncio.ensure_future(m.get(name).wait())
+    await asyncio.sleep(0)
+    line("delete", "--force", name)
+    await m.refresh()
+    assert (await asyncio.wait_for(waiting, 20)).lost
