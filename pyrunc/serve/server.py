@@ -29,7 +29,7 @@ from .connections import Connections
 from .metrics import Metrics
 from .openapi import document
 from .page import show as page
-from .replace import Offer
+from .replace import Offer, place
 
 LOG = logging.getLogger("runciter")
 #: What aiohttp has to say, which it says to its own logger otherwise.
@@ -44,6 +44,8 @@ AT_WORK, OF_ONE = 256, 128
 CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 BACKLOG = 128
+#: The name of the file with the token of a port, beside the socket.
+TOKEN = "token"
 SO_PEERGROUPS = 59                                # asm-generic/socket.h, Linux 4.13
 
 
@@ -190,29 +192,43 @@ def _limited(metrics: Metrics) -> Middleware:
 
 
 def listen(path: Path, group: str = "") -> socket.socket:
-    """The socket: 0600 in a directory 0700, or 0660 in 0750 for a group; or the one that systemd has opened."""
+    """The socket: 0600, or 0660 for a group; or the one that systemd has opened."""
     if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1":
         return socket.socket(fileno=3)
     must_fit(str(path), "the service's socket")
     number = gid_of(group)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = path.parent.stat()
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise StateError(f"{path.parent} must be its owner's to write alone: owner {found.st_uid}, "
-                         f"mode {found.st_mode & 0o7777:04o}")
-    if group:
-        os.chown(path.parent, -1, number)
-    os.chmod(path.parent, 0o750 if group else 0o700)
+    _make_way(path, group, number)
     if _taken(path):
         raise StateError(f"another service listens at {path}")
     path.unlink(missing_ok=True)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    made.bind(str(path))
+    mask = os.umask(0o177)
+    try:
+        made.bind(str(path))
+    finally:
+        os.umask(mask)
     if group:
         os.chown(path, -1, number)
     os.chmod(path, 0o660 if group else 0o600)
     made.listen(BACKLOG)
     return made
+
+
+def _make_way(path: Path, group: str, number: int) -> None:
+    """The directory of the socket, which is made if it is not there: 0700, or 0750 for a group. One that has other
+    files as well, as /run, stays as it is. StateError where others can write, or the group cannot come in."""
+    folder = path.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    said = f"owner {found.st_uid}, mode {found.st_mode & 0o7777:04o}"
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise StateError(f"{folder} must be its owner's to write alone: {said}")
+    if set(os.listdir(folder)) <= {path.name, place(path).name, TOKEN}:
+        if group:
+            os.chown(folder, -1, number)
+        os.chmod(folder, 0o750 if group else 0o700)
+    elif group and not found.st_mode & (0o010 if found.st_gid == number else 0o001):
+        raise StateError(f"{folder} has other files, and no way for members of {group}: {said}")
 
 
 def _taken(path: Path) -> bool:
@@ -297,7 +313,7 @@ async def serve(manager: Manager, path: Path, group: str = "", until: asyncio.Ev
         if found not in kept:
             found.close()
     other = (kept[0] if kept else port(at)) if at else None
-    token = token_of(path.with_name("token")) if at else ""
+    token = token_of(path.with_name(TOKEN)) if at else ""
     made = application(manager, number, token)
     # What is compressed is refused (api.body): aiohttp would take what it cannot unpack for a fault of ours.
     runner = web.AppRunner(made, handler_cancellation=True, keepalive_timeout=IDLE, lingering_time=LINGER,
@@ -307,7 +323,7 @@ async def serve(manager: Manager, path: Path, group: str = "", until: asyncio.Ev
         listening = [await _listening(runner, made[CONNECTIONS], one)]
         if other is not None:
             listening.append(await _listening(runner, made[CONNECTIONS], other))
-            LOG.info("the page is http://%s/#token=%s", at, f"$(cat {path.with_name('token')})")
+            LOG.info("the page is http://%s/#token=%s", at, f"$(cat {path.with_name(TOKEN)})")
         offer = Offer(path, [one] if other is None else [one, other], until.set)
         notify("READY=1")
         LOG.info("serving %s for %s", path, pwd.getpwuid(os.geteuid()).pw_name if not group else f"group {group}")

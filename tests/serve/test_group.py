@@ -64,6 +64,25 @@ async def test_a_group_may_use_it(m: Manager, path: Path, place: Path) -> None:
         assert "HTTP/1.1 200" in await asked_by(for_them, group.gr_gid)
 
 
+async def test_a_directory_that_is_not_the_services_alone(m: Manager, path: Path, place: Path) -> None:
+    """As /run: its mode stays, and who is let in by it. The socket's own mode keeps others out."""
+    shared = place / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    (shared / "other").write_text("")
+    async with for_a_group(m, shared / "socket", ""):
+        assert [stat.S_IMODE(one.stat().st_mode) for one in (shared, shared / "socket")] == [0o755, 0o600]
+        assert "PermissionError" in await asked_by(shared / "socket", 54321)
+    group = grp.getgrnam("users")
+    async with for_a_group(m, shared / "socket", "users"):
+        assert (stat.S_IMODE(shared.stat().st_mode), shared.stat().st_gid) == (0o755, 0)
+        assert "HTTP/1.1 200" in await asked_by(shared / "socket", group.gr_gid)
+    shared.chmod(0o700)
+    with pytest.raises(pyrunc.StateError, match="has other files, and no way for members of users: owner 0, mode 0700"):
+        await serve(m, shared / "socket", "users")
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o700
+
+
 async def test_no_such_group(m: Manager, path: Path, place: Path) -> None:
     with pytest.raises(pyrunc.UsageError, match="--group there-is-no-such-group: there is no such group"):
         await serve(m, place / "grouped/socket", "there-is-no-such-group")
