@@ -16,6 +16,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from .plain import Unfit, dump, load
 from .values import Exit, Health, Restart, Stdio, Stop, Watch
 
 VERSION = 1
+#: Letters of an id that leave room for the number of a life, and for what the keeper puts in front (lasting.py), in a
+#: file's name.
+LONGEST_ID = 240
 #: Fields of a record that stay as they were made, of which some are policies, and those that change with its life.
 PLAIN, POLICIES = ("id", "handler", "bundle", "version", "labels", "systemd", "trace"), (
     "stdio", "restart", "health", "stop", "watch")
@@ -72,8 +76,11 @@ class Record:
 
     @property
     def name(self) -> str:
-        """Of the keeper's file for its present life."""
-        return f"{self.id}.{self.life}"
+        """Of the keeper's file for its present life. An id may be as long as a file's name by itself."""
+        id = self.id
+        if len(id) > LONGEST_ID:
+            id = f"{id[:LONGEST_ID - 33]}-{blake2b(id.encode(), digest_size=16).hexdigest()}"
+        return f"{id}.{self.life}"
 
 
 class Directory:

@@ -351,6 +351,22 @@ async def test_who_is_closed_in_the_middle_of_a_create_leaves_it_to_the_next(pla
             await remove_all(two)
 
 
+async def test_the_longest_name(places: tuple[str, Path], rootfs: Path, name: str) -> None:
+    """255 letters, as a file may have. The keeper's word on its end has a name of its own, with a number in it."""
+    long = name + "n" * (255 - len(name))
+    script = "while ! test -e /go; do sleep 0.05; done; exit 42"
+    async with Manager(*places) as one:
+        container = await running(one, f"{long[:-1]}m", rootfs, "sh", "-c", "exit 41")
+        assert (await asyncio.wait_for(container.wait(), 60)).status == 41
+        pid = (await running(one, long, rootfs, "sh", "-c", script)).pid
+    (rootfs / "go").touch()
+    await until(lambda: not os.path.exists(f"/proc/{pid}"))
+    async with Manager(*places) as two:
+        assert [one.exit.status for one in two.containers() if one.exit is not None] == [41, 42]
+        await remove_all(two)
+        assert not list((places[1] / "exits").iterdir())
+
+
 async def test_a_directory_that_counts_from_the_callers_own(places: tuple[str, Path], rootfs: Path, name: str,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     """The keeper writes into it, whose own is another one."""
