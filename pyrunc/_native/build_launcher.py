@@ -41,6 +41,9 @@ QUICK = (11, 12, 13, 14)
 SNAPSHOT = ("snapshot.c", "snapshot_memory.c", "snapshot_layout.c", "snapshot_write.c", "interpreter_snapshot.c")
 WRAPPED = ("malloc", "calloc", "realloc", "free", "aligned_alloc", "pthread_key_create", "pthread_key_delete",
            "pthread_setspecific", "_Py_HashRandomization_Init")
+#: From 3.14 on, numbers below 2^30 are kept for the next when they are given up. An address in a snapshot's arena is a
+#: larger one: so be one in the program, or memory is taken more or less often by where an object lies.
+HIGH = ["-Wl,-Ttext-segment=0x40000000"] if sys.version_info >= (3, 14) else []
 #: So often a program may find something that looks like an address in what it writes down.
 WRITES = 5
 #: Everything is bound before main: nothing is looked up once a container's root is the root.
@@ -238,7 +241,7 @@ def build_static(out: Path, work: Path, how: Sequence[str]) -> None:
     wrap = ["-Wl,--wrap=_Py_Deepfreeze_Init"] if sys.version_info[:2] <= (3, 12) else []
     if start_of("static") == "quick":
         own = [*take_cold(archive, work), *objects([HERE / name for name in SNAPSHOT], flags, work), *own]
-        wrap += [f"-Wl,--wrap={name}" for name in WRAPPED]
+        wrap += [*(f"-Wl,--wrap={name}" for name in WRAPPED), *HIGH]
     words = [word for key in ("LIBS", "SYSLIBS", "MODLIBS") for word in variable(key).split()]
     libraries = [word for word in words if word.startswith("-") or Path(word).is_file()]
     if libraries != words:              # some lie only where CPython was built
