@@ -35,6 +35,10 @@ MISSING = ("does not exist", "No such file or directory: `", "error opening file
            "cannot open directory")
 
 
+class ProgramFailed(PyruncError):
+    """The program has failed, and this is what it has said."""
+
+
 class Binary:
     """runc, crun, runsc ...: path is the program's; root is where it keeps its containers."""
 
@@ -224,7 +228,7 @@ class Binary:
             return NoSuchContainer(DOES_NOT_EXIST)
         if command in ("kill", "exec", "pause", "resume", "update") and any(word in said for word in OVER):
             return StateError(NOT_RUNNING)
-        kind = StateError if command in ("start", "delete", "pause", "resume") else PyruncError
+        kind = StateError if command in ("start", "delete", "pause", "resume") else ProgramFailed
         return kind(f"{self.name} {command}: {said or f'exit status {status}'}")
 
 

@@ -12,7 +12,7 @@ from .bodies import Fault
 #: What goes wrong: status -> when.
 FAULTS = {"400": "the request is wrong", "403": "the caller may not", "404": "there is no such container",
           "408": "the body has not come within 30 s", "409": "the container is in no state for it",
-          "413": "the body is larger than 4 MiB", "422": "a step of the operation failed",
+          "413": "the body is larger than 4 MiB", "422": "a step of the operation failed, or a handler's program",
           "429": "too much is at work: try again later", "504": "it took too long"}
 
 

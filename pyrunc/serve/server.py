@@ -22,6 +22,8 @@ from aiohttp.typedefs import Middleware
 from ..errors import ConfigError, NoSuchContainer, PyruncError, StateError, StepError, UsageError, describe
 from ..kernel.unix_socket import Named, must_fit
 from ..manager import Manager
+from ..manager.binary import ProgramFailed
+from ..manager.connection import Late
 from ..manager.plain import Unfit
 from .api import MANAGER, ROUTES, STREAMS, answer, end_streams, healthz
 from .bodies import Fault
@@ -161,7 +163,9 @@ def _status(fault: BaseException) -> int:
         return 404 if isinstance(fault, NoSuchContainer) else 409
     if isinstance(fault, (UsageError, ConfigError, Unfit, ValueError)):
         return 400
-    return 422 if isinstance(fault, StepError) else 504 if isinstance(fault, TimeoutError) else 500
+    if isinstance(fault, (StepError, ProgramFailed)):
+        return 422
+    return 504 if isinstance(fault, (TimeoutError, Late)) else 500
 
 
 def _limited(metrics: Metrics) -> Middleware:

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import pyrunc
 from pyrunc.manager import Manager
+from pyrunc.manager.connection import Late
 from pyrunc.serve.client import Client
 from pyrunc.serve.openapi import document
 from pyrunc.serve.server import LARGEST
@@ -57,6 +58,26 @@ async def test_what_the_host_refuses_is_said(m: Manager, path: Path, c: Client, 
     with pytest.raises(pyrunc.PyruncError) as failed:
         await c.create(name, config=config_of(rootfs))
     assert str(failed.value) == "/bundle/config.json: no space left on device"
+
+
+async def test_the_status_of_what_a_handler_says(m: Manager, path: Path, c: Client, rootfs: Path, place: Path,
+                                                 name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its program has refused, or was ended after its time: no fault of the service's."""
+    program = place / "toy"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    m.programs["toy"] = str(program)
+    assert c._session is not None
+    wanted = {"id": name, "config": config_of(rootfs), "handler": "toy"}
+    async with c._session.post("http://x/v1/containers", json=wanted) as response:
+        assert (response.status, (await response.json())["error"]) == (422, "toy create: exit status 3")
+
+    async def late(*_: object) -> None:
+        raise Late("it took longer than 600 s, and was ended")
+    monkeypatch.setattr(m, "create", late)
+    async with c._session.post("http://x/v1/containers", json=wanted) as response:
+        assert (response.status, (await response.json())["kind"]) == (504, "Late")
+    assert m.containers() == []
 
 
 async def test_faults_have_a_status_and_a_line(m: Manager, path: Path, c: Client, rootfs: Path, name: str) -> None:
