@@ -4,8 +4,8 @@ The first shim of a containerd leaves it behind. `start` finds it by its socket 
 tells the mount namespace, the program and containerd's address apart. Where it is not there, or does not take the
 command, `start` does its work alone. It ends when it is not used, or when containerd's socket is gone; shims go on.
 
-Its folder is root's alone. Whoever asks must be root, in the same namespaces and the same cgroup as the zygote: a shim
-is what that process would have become itself.
+Its folder is root's alone. Whoever asks must be root, in the same namespaces and the same cgroup as the zygote, with
+the same limits and privileges: a shim is what that process would have become itself.
 """
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ REQUEST = 64 << 10
 IDLE, LOOK, PATIENCE = 300.0, 5.0, 2.0
 NAME = b"pyrunc-zygote"
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+#: What a process has from its parent, as /proc/PID/status names it (proc_pid_status(5)).
+INHERITED = ("Umask:", "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:", "NoNewPrivs:", "Seccomp:",
+             "Cpus_allowed:", "Mems_allowed:")
 TAKEN = b"+"
 #: In what warm() has made, and whatever is forked from it, it has no more to do.
 _frozen: list[bool] = []
@@ -121,10 +124,10 @@ def serve(name: str, address: str, main: Main) -> None:
     own, used = looks(posix.getpid()), time.monotonic()
     while time.monotonic() - used < IDLE and _there(address):
         if poll.poll(LOOK * 1000):
-            used = time.monotonic()
             fd, _ = listener._accept()  # type: ignore[attr-defined]
             connection = _socket.socket(fileno=fd)
-            handle(connection, address, own, main, [lock, listener.fileno()])
+            if handle(connection, address, own, main, [lock, listener.fileno()]):
+                used = time.monotonic()
             connection.close()
     remove(name)
 
@@ -180,27 +183,32 @@ def _there(address: str) -> bool:
 
 
 def looks(pid: int) -> tuple[Any, ...]:
-    """What of a process is not in its request, and a shim would have from it."""
-    return *(posix.stat(f"/proc/{pid}/ns/{name}").st_ino for name in NAMESPACES), read(f"/proc/{pid}/cgroup")
+    """What of a process is not in its request, and a shim, and its containers, would have from it."""
+    status = read(f"/proc/{pid}/status", 1 << 14).splitlines()
+    return (*(posix.stat(f"/proc/{pid}/ns/{name}").st_ino for name in NAMESPACES),
+            *(read(f"/proc/{pid}/{name}") for name in ("cgroup", "limits", "oom_score_adj")),
+            *(line for line in status if line.startswith(INHERITED)))
 
 
-def handle(connection: _socket.socket, address: str, own: tuple[Any, ...], main: Main, close: list[int]) -> None:
-    """One request: it is taken by a process of its own, or not at all."""
+def handle(connection: _socket.socket, address: str, own: tuple[Any, ...], main: Main, close: list[int]) -> bool:
+    """One request: whether it was taken, by a process of its own."""
     try:
         peer = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
         pid, uid = (int.from_bytes(peer[at:at + 4], byteorder) for at in (0, 4))
         if uid != 0 or looks(pid) != own:
-            return
+            return False
         connection.settimeout(PATIENCE)
         data, rights, _, _ = connection.recvmsg(REQUEST, _socket.CMSG_SPACE(4 * 4), _socket.MSG_CMSG_CLOEXEC)
     except OSError:
-        return
+        return False
     fds = [int.from_bytes(part[at:at + 4], byteorder) for _, _, part in rights for at in range(0, len(part), 4)]
     arguments, environment = strings(data)
-    if len(fds) == 4 and _address_of(arguments) == address and posix.fork() == 0:
+    taken = len(fds) == 4 and _address_of(arguments) == address
+    if taken and posix.fork() == 0:
         _take(connection, arguments, environment, fds, main, close)
     for fd in fds:
         posix.close(fd)
+    return taken
 
 
 def strings(data: bytes) -> tuple[list[bytes], list[bytes]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from pyrunc._native import lib
 from pyrunc.shim.zygote import FOLDER, LOOK
+from tests.forked import forked
 
 from .driver import SECONDS, Events, Shim
 
 Make = Callable[..., Shim]
+PR_CAPBSET_DROP = 24                                                  # prctl(2)
 
 
 def zygotes() -> set[int]:
@@ -95,6 +99,38 @@ def test_what_a_killed_one_left_is_removed_by_the_next(zygote: int, shim: Make) 
     until(lambda: zygotes() - own and not left.exists())
     assert not left.with_name(f"{left.name}.lock").exists()
     until(lambda: sockets() and all(path.with_name(f"{path.name}.lock").exists() for path in sockets()))
+
+
+@pytest.mark.parametrize("change", ["limits", "oom_score_adj", "umask", "capabilities"])
+def test_whoever_has_other_limits_or_privileges_is_not_served(zygote: int, shim: Make, change: str) -> None:
+    """As a containerd that was started again with others: a shim has them from it, and a container from the shim."""
+    one = shim(id="second")
+    assert stack(one.pid) == stack(zygote)                            # it serves, but for what comes now
+
+    def changed() -> None:
+        if change == "limits":
+            resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 2000))
+        elif change == "oom_score_adj":
+            Path("/proc/self/oom_score_adj").write_text("500")
+        elif change == "umask":
+            os.umask(0o027)
+        else:
+            lib.pr_prctl(PR_CAPBSET_DROP, 25, 0, 0, 0)                # CAP_SYS_TIME
+
+    def act() -> tuple[bool, tuple[int, int], str, str]:
+        changed()
+        pid = shim(id="third").pid
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+                      if ":\t" in line)
+        found = (stack(pid) == stack(zygote), resource.prlimit(pid, resource.RLIMIT_NOFILE), status["Umask"],
+                 Path(f"/proc/{pid}/oom_score_adj").read_text())
+        assert int(status["CapBnd"], 16) >> 25 & 1 == (change != "capabilities")
+        os.kill(pid, signal.SIGKILL)
+        return found
+    forked_from_it, limit, umask, score = forked(act)
+    assert not forked_from_it
+    assert (limit == (1000, 2000)) == (change == "limits")
+    assert (umask == "0027") == (change == "umask") and (score == "501\n") == (change == "oom_score_adj")
 
 
 def test_a_shim_is_forked_from_it(zygote: int, shim: Make, events: Events, name: str) -> None:
