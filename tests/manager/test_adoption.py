@@ -314,31 +314,33 @@ async def test_a_record_that_cannot_be_read(places: tuple[str, Path], rootfs: Pa
 async def test_who_is_closed_in_the_middle_of_a_restart_asks_for_no_more(places: tuple[str, Path], rootfs: Path,
                                                                          name: str) -> None:
     """It took the place of the next manager at the keeper, and deleted what was being made."""
-    hook = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"test ! -e {rootfs}/slow || sleep 1"]}]}
+    script = f"while test -e {rootfs}/slow; do sleep 0.05; done"
+    hook = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
     async with Manager(*places) as one:
         again = await running(one, name, rootfs, config=config_of(rootfs, "sleep", "1000", hooks=hook),
                               restart="always")
         (rootfs / "slow").touch()
         await again.kill()
         await until(lambda: again.making and again.record.life == 2)
+    asyncio.get_running_loop().call_later(0.2, (rootfs / "slow").unlink)      # the next manager waits for what is made
     async with Manager(*places) as two:
         try:
-            await asyncio.sleep(0)
             await until(lambda: two.get(name).status in ("created", "running"))
             lost = [event for event in two.journal._kept if event.kind in ("failed", "deleted")]
             assert two.connection.connected and not lost
         finally:
-            (rootfs / "slow").unlink()
             await remove_all(two)
 
 
 async def test_who_is_closed_in_the_middle_of_a_create_leaves_it_to_the_next(places: tuple[str, Path], rootfs: Path,
                                                                              name: str) -> None:
     """Its record stays, so that it is no stranger to the next manager, and its end is written down."""
-    hook = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"touch {rootfs}/begun; sleep 1"]}]}
+    script = f"touch {rootfs}/begun; while ! test -e {rootfs}/go; do sleep 0.05; done"
+    hook = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
     async with Manager(*places) as one:
         making = asyncio.ensure_future(one.create(name, config_of(rootfs, "sh", "-c", "exit 5", hooks=hook)))
         await until((rootfs / "begun").exists)
+    (rootfs / "go").touch()
     async with Manager(*places) as two:
         try:
             with pytest.raises(pyrunc.PyruncError, match="the manager is closed"):

@@ -109,11 +109,11 @@ async def test_one_that_is_paused_while_it_starts_up_is_not_killed(
         asked.append(answer[0])
         return answer
     monkeypatch.setattr("pyrunc.manager.health.ask", counted)
-    health = Health(startup=Probe(exec=("true",), success_threshold=1000, failure_threshold=2, **QUICK))
+    health = Health(startup=Probe(exec=("true",), success_threshold=1000, failure_threshold=4, **QUICK))
     container = await running(m, name, rootfs, health=health, handler=of)
     await until(lambda: asked)
     await container.pause()
-    await until(lambda: asked.count(False) > 3)
+    await until(lambda: asked.count(False) > 8)
     assert container.health.word == "starting" and container.status == "paused" and not container.killed
     await container.resume()
 

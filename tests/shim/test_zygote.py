@@ -119,13 +119,15 @@ def test_whoever_has_other_limits_or_privileges_is_not_served(zygote: int, shim:
 
     def act() -> tuple[bool, tuple[int, int], str, str]:
         changed()
-        pid = shim(id="third").pid
+        third = shim(id="third")
+        pid = third.pid
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
                       if ":\t" in line)
         found = (stack(pid) == stack(zygote), resource.prlimit(pid, resource.RLIMIT_NOFILE), status["Umask"],
                  Path(f"/proc/{pid}/oom_score_adj").read_text())
         assert int(status["CapBnd"], 16) >> 25 & 1 == (change != "capabilities")
         os.kill(pid, signal.SIGKILL)
+        os.unlink(third.address.removeprefix("unix://"))
         return found
     forked_from_it, limit, umask, score = forked(act)
     assert not forked_from_it
