@@ -142,7 +142,7 @@ def test_every_command(caller: Caller, unusual: Host, early: bool) -> None:
 
 @pytest.mark.parametrize("within", [
     *(f"prlimit --{limit}:{limit.partition('=')[2]}" for limit in (
-        "nofile=5", "nofile=8", "nofile=12", "fsize=4096", "nproc=0", "as=17000000", "as=40000000", "data=3000000",
+        "nofile=5", "nofile=8", "nofile=12", "fsize=4096", "nproc=0", "as=18500000", "as=40000000", "data=3000000",
         "data=7000000", "stack=16384", "cpu=1")),
     *(f'sh -c "exec \\"$@\\" {closed}" sh' for closed in ("<&-", ">&-", "<&- >&-"))])
 def test_every_command_of_a_caller_with_little(within: str, caller: Caller) -> None:

@@ -177,7 +177,7 @@ def test_limits_that_do_not_matter(limit: str, caller: Caller) -> None:
 
 @pytest.mark.parametrize(("limit", "said"), [
     ("fsize=1", "file too large"), ("fsize=4096", "file too large"),
-    ("as=17000000", "out of memory"), ("data=7000000", "out of memory"), ("data=3000000", "RLIMIT_DATA"),
+    ("as=18500000", "out of memory"), ("data=7000000", "out of memory"), ("data=3000000", "RLIMIT_DATA"),
     ("stack=16384", "RLIMIT_STACK"), ("stack=49152", "RLIMIT_STACK")])
 def test_limits_that_are_too_low(limit: str, said: str, caller: Caller) -> None:
     status, out, err = caller.run("prlimit", f"--{limit}:{limit.partition('=')[2]}")
