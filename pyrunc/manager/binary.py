@@ -21,7 +21,7 @@ from ..kernel.unix_socket import must_fit
 from .connection import Answer, Connection, Lost
 from .directory import Record
 from .handlers import SETTLED, Made, finished
-from .missing import remove
+from .missing import kept, remove
 from .streams import settle
 
 #: Programs whose containers have no sandbox around them (Handler.direct).
@@ -150,7 +150,7 @@ class Binary:
 
     async def status(self, record: Record) -> tuple[str, int]:
         """As the protocol has it."""
-        if not os.path.exists(f"{self.root}/{record.id}"):
+        if not kept(self.root, record.id):
             return "", 0
         try:
             state = json.loads(await self._run("state", record.id))

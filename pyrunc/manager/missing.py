@@ -95,6 +95,17 @@ class Missing:
         return "stopped", 0
 
 
+def kept(root: str, id: str) -> list[str]:
+    """The paths of what a program has kept of a container: runc and crun a directory of its name, runsc files that
+    begin with the name of its sandbox, which is the same."""
+    if os.path.exists(f"{root}/{id}"):
+        return [f"{root}/{id}"]
+    try:
+        return [f"{root}/{name}" for name in os.listdir(root) if name.startswith(f"{id}_sandbox:{id}.")]
+    except OSError:
+        return []
+
+
 def start_time(pid: int) -> int:
     """When a process began, in ticks since the boot; 0 when it has ended."""
     try:
@@ -125,7 +136,10 @@ async def remove(record: Record, root: str, why: str, force: bool) -> None:
                     await _kill(record, pidfd)
             finally:
                 os.close(pidfd)
-    shutil.rmtree(f"{root}/{record.id}", ignore_errors=True)
+    for path in kept(root, record.id):
+        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            os.unlink(path)
 
 
 def is_its_own(record: Record, cgroup: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import pyrunc
 from pyrunc.manager import Manager
 from pyrunc.manager.directory import Record
-from pyrunc.manager.missing import is_its_own, remove, runs, start_time
+from pyrunc.manager.missing import is_its_own, kept, remove, runs, start_time
 from tests.manager.conftest import able, config_of, remove_all, running, until
 
 
@@ -115,3 +115,16 @@ async def test_another_process_with_its_pid_is_left_alone(tmp_path: Path) -> Non
         record = Record("a", "mine", "/", pid=os.getpid(), pid_start=start)
         assert not runs(record)
         await remove(record, str(tmp_path), "", True)    # and this process goes on
+
+
+async def test_what_runsc_keeps_is_found_and_removed(tmp_path: Path) -> None:
+    """It has files where runc and crun have a directory: a container that lived was taken for one that was deleted."""
+    for other in ("a_b", "a_sandbox:ab.state"):
+        (tmp_path / other).touch()
+    assert kept(str(tmp_path), "a") == [] == kept(str(tmp_path / "none"), "a")
+    own = [tmp_path / f"a_sandbox:a.{kind}" for kind in ("lock", "state")]
+    for file in own:
+        file.touch()
+    assert sorted(kept(str(tmp_path), "a")) == sorted(map(str, own))
+    await remove(Record("a", "runsc", "/"), str(tmp_path), "there is no program", True)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a_b", "a_sandbox:ab.state"]
