@@ -94,16 +94,21 @@ def common_folder(folders: Sequence[str]) -> str:
     return common
 
 
-def clear(kernel: Kernel, bundle: str) -> None:
-    """Remove the place of layers, as a worker may have left it that was killed; nothing is no error. Never what is in
-    it: the layers are shared."""
-    place = f"{bundle}/{PLACE}"
+def unmount(kernel: Kernel, place: str) -> None:
+    """Unmount whatever is mounted at a place and below; nothing is no error."""
     try:
         while True:
             kernel.umount(place, MNT_DETACH | UMOUNT_NOFOLLOW)
     except OSError as fault:
         if fault.errno not in (errno.EINVAL, errno.ENOENT):
             raise
+
+
+def clear(kernel: Kernel, bundle: str) -> None:
+    """Remove the place of layers, as a worker may have left it that was killed; nothing is no error. Never what is in
+    it: the layers are shared."""
+    place = f"{bundle}/{PLACE}"
+    unmount(kernel, place)
     try:
         posix.rmdir(place)
     except OSError:                                    # it is not there, or goes with the bundle

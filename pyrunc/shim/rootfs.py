@@ -29,7 +29,6 @@ BIND, REMOUNT, RDONLY = 4096, 32, 1
 ATTRIBUTES = 1 | 2 | 4 | 8 | 1024 | 2048 | (1 << 21) | (1 << 24)
 #: mount(2) takes a page of options, with the NUL at its end.
 PAGE = 4096
-MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
 
 def mount_all(kernel: Kernel, wanted: Sequence[Wanted], root: str) -> None:
@@ -44,14 +43,9 @@ def mount_all(kernel: Kernel, wanted: Sequence[Wanted], root: str) -> None:
 
 
 def unmount_all(kernel: Kernel, root: str) -> None:
-    """Unmount whatever is mounted at root and below; nothing is no error."""
+    """Unmount whatever is mounted at root and below, and what its layers needed; nothing is no error."""
     idmapped.clear(kernel, root.rpartition("/")[0])
-    try:
-        while True:
-            kernel.umount(root, MNT_DETACH | UMOUNT_NOFOLLOW)
-    except OSError as fault:
-        if fault.errno not in (errno.EINVAL, errno.ENOENT):
-            raise
+    idmapped.unmount(kernel, root)
 
 
 def _mount(kernel: Kernel, kind: str, source: str, place: str, options: Sequence[str], bundle: str) -> None:
