@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import signal
@@ -67,6 +68,14 @@ class World:
         """As a worker's answer to Create, or to the Start of an exec."""
         self.service._take(task, process, {"pid": (pid := sleeper()), "kept": []}, [os.pidfd_open(pid)])
 
+    def with_exec(self, *args: str) -> Any:
+        """A task whose init has been made, and for which there is an exec, `probe`, that is not started."""
+        task = self.created()
+        self.made(task, task.init)
+        spec = AnyMessage(value=json.dumps({"args": args}).encode())
+        self.service.exec(api.ExecProcessRequest(id="web", exec_id="probe", spec=spec), Call())
+        return task
+
     def exits(self) -> list[tuple[str, int]]:
         """The ends that were told, in order."""
         return [(one.id, one.exit_status) for one in self.events if isinstance(one, ev.TaskExit)]
@@ -117,10 +126,7 @@ def test_who_waits_for_an_exec_that_never_ran(after: bool) -> None:
     """containerd's clients wait before they start. None of them holds a call for ever, for a connection has no more
     than 4,096; nor does who asks when it has failed."""
     def act(world: World) -> None:
-        task = world.created()
-        world.made(task, task.init)
-        spec = AnyMessage(value=b'{"args": ["/nothing"]}')
-        world.service.exec(api.ExecProcessRequest(id="web", exec_id="probe", spec=spec), Call())
+        task = world.with_exec("/nothing")
         wanted = api.WaitRequest(id="web", exec_id="probe")
         before, started = Call(), Call()
         assert world.service.wait(wanted, before) is None
@@ -145,10 +151,7 @@ def test_who_waits_for_an_exec_that_never_ran(after: bool) -> None:
 def test_an_exec_that_can_be_started_again() -> None:
     """Its first Start has failed: who waits after the second one waits for its end."""
     def act(world: World) -> None:
-        task = world.created()
-        world.made(task, task.init)
-        spec = AnyMessage(value=b'{"args": ["/late"]}')
-        world.service.exec(api.ExecProcessRequest(id="web", exec_id="probe", spec=spec), Call())
+        world.with_exec("/late")
         world.service.start(api.StartRequest(id="web", exec_id="probe"), Call())
         world.asked.pop()[1]({"error": errors.pack(StateError("not yet"))}, [])
         world.service.start(api.StartRequest(id="web", exec_id="probe"), Call())
@@ -198,11 +201,8 @@ def test_an_exec_that_comes_into_being_when_the_init_has_ended() -> None:
     """In a container without a pid namespace nothing else ends it, and the init's end would be told when it ends by
     itself."""
     def act(world: World) -> None:
-        task = world.created()
-        world.made(task, task.init)
+        task = world.with_exec("sleep", "1000")
         task.init.started = task.shares = True
-        spec = AnyMessage(value=b'{"args": ["sleep", "1000"]}')
-        world.service.exec(api.ExecProcessRequest(id="web", exec_id="probe", spec=spec), Call())
         started, pid = Call(), sleeper()
         world.service.start(api.StartRequest(id="web", exec_id="probe"), started)
         world.service._ended(task.init.pid, 3 << 8, 1)
@@ -260,10 +260,7 @@ def test_a_program_that_cannot_be_run_yet_publishes_later(monkeypatch: pytest.Mo
 def test_an_input_that_ends_before_start_is_answered() -> None:
     """The client of an exec has written all that it had as soon as the worker had opened the FIFO."""
     def act(world: World) -> None:
-        task = world.created()
-        world.made(task, task.init)
-        spec = AnyMessage(value=b'{"args": ["cat"]}')
-        world.service.exec(api.ExecProcessRequest(id="web", exec_id="probe", spec=spec), Call())
+        world.with_exec("cat")
         world.service.start(api.StartRequest(id="web", exec_id="probe"), Call())
         world.service.close_io(api.CloseIORequest(id="web", exec_id="probe", stdin=True), Call())
         pid, (reading, writing) = sleeper(), os.pipe()
