@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 SECONDS = 150
-EAT = "dd if=/dev/zero of=/dev/null bs=64M count=1"          # more memory than a container of 16 MiB has
+EAT = "dd if=/dev/zero of=/dev/null bs=64M count=1"          # more memory than a container of these tests has
 
 
 def out_of_memory(last: str) -> str:
