@@ -114,8 +114,8 @@ def test_out_of_memory_is_seen(podman: Podman) -> None:
     """Podman 4.3 does not find what conmon 2.1.6 writes, since that writes it where podman was called.
 
     conmon waits for the first change of memory.events and gives up when no number is in it then. That change may be
-    that the limit was met, a moment before somebody is killed for it: we stop conmon for this moment. Nor must the
-    runtime itself meet the limit before that, as runc, which copies itself, does one of 16 MiB now and then.
+    that the limit was met, a moment before a process is killed for it: we stop conmon for this moment. Nor must the
+    runtime itself meet the limit before that: with 16 MiB, runc, which copies itself, may.
     """
     go, seen = podman.store.work / "go", podman.store.work / "oom"
     for file in (go, seen):
