@@ -128,8 +128,8 @@ def test_the_warm_up_finds_its_modules_imported() -> None:
     assert set(done.stdout.split()) <= {"fcntl"}
 
 
-#: The libraries that a command may open besides the C library's; the native module is in the program.
-LIBRARIES = {"libc", "libm", "libpthread"}
+#: The libraries that a command may open. The native module is in the program, and none needs mathematics (libm.c).
+LIBRARIES = {"libc", "libpthread"}
 
 
 def test_the_program_opens_no_file_of_python(private_world: None, place: Path, name: str) -> None:

@@ -234,7 +234,7 @@ def build_static(out: Path, work: Path, how: Sequence[str]) -> None:
         raise FileNotFoundError(archive)
     flags = ["-fno-pie", "-DEMBEDDED_PYTHON", f"-I{sysconfig.get_path('include')}", f"-I{HERE}"]
     name, native = native_objects(flags, work)
-    own = objects([*MAIN, HERE / "interpreter.c", HERE / "heap.c",
+    own = objects([*MAIN, HERE / "interpreter.c", HERE / "heap.c", HERE / "libm.c",
                    HERE / "frozen_import.c", HERE / "interpreter_codecs.c", *INSIDE_SOURCES,
                    write_frozen(work, [name, INSIDE], how)],
                   [*flags, *definitions("static")], work)
@@ -247,7 +247,9 @@ def build_static(out: Path, work: Path, how: Sequence[str]) -> None:
     if libraries != words:              # some lie only where CPython was built
         own += objects([write_absent(work, archive)], flags, work)
     inside = [f"-l:lib{word[2:]}.a" if word in ("-lz", "-lexpat") else word for word in libraries]
-    command: list[str | Path] = [*compiler(), "-no-pie", "-Wl,--export-dynamic", *LINK, *wrap, *own, *native, archive]
+    # (-lc first: what is in both comes from there, not from libm, which is loaded when it is called only: libm.c)
+    command: list[str | Path] = [*compiler(), "-no-pie", "-Wl,--export-dynamic", *LINK, *wrap, *own, *native, archive,
+                                 "-lc"]
     try:
         run([*command, *inside, "-o", out])             # one shared library less is 0.1 ms less
     except subprocess.CalledProcessError:

@@ -6,6 +6,7 @@
 
 #include <linux/sched.h>
 #include <poll.h>
+#include <stdbool.h>
 
 /* The child's first system calls: die with the parent, who may have died before the child could say so. A new pid
  * namespace hides the parent's pid, so that is asked of a descriptor of the parent. */
@@ -15,6 +16,9 @@ static void tie_to_parent(int parent, int signal)
     if (prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) < 0 || (parent >= 0 && poll(&ended, 1, 0) > 0))
         _exit(1);
 }
+
+/* Whether this process has been cloned here, for a container: nothing may be loaded in it (libm.c). */
+bool pr_cloned;
 
 static int clone_python(struct clone_args *args, int parent, int pdeathsig)
 {
@@ -26,6 +30,7 @@ static int clone_python(struct clone_args *args, int parent, int pdeathsig)
     int pid = (int)syscall(SYS_clone3, args, sizeof *args);
     int cause = errno;
     if (pid == 0) {
+        pr_cloned = true;
         if (pdeathsig)
             tie_to_parent(parent, pdeathsig);
         PyOS_AfterFork_Child();

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -68,6 +69,33 @@ def test_hash_functions(toy: Launcher) -> None:
     assert done.stdout.split()[:-1] == ["ba7816bf8f01cfea", "900150983cd24fb0", "a9993e364706816a", "ddaf35a193617aba"]
     assert float(done.stdout.split()[-1]) == random.Random("a word").random()       # seeded by SHA-512
     assert done.stderr == ""
+
+
+#: What is left of math is made of these, or needs no library.
+MATHEMATICS = ("acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "erf", "erfc", "exp", "expm1",
+               "floor", "log", "log10", "log1p", "log2", "sin", "sinh", "sqrt", "tan", "tanh", "gamma", "lgamma",
+               "trunc", "atan2", "fmod", "hypot", "pow", "ldexp", "copysign", "remainder", "nextafter", "cbrt", "exp2")
+
+
+def test_mathematics_is_loaded_when_it_is_called(toy: Launcher) -> None:
+    """No command needs it at once (libm.c); when it is asked for it is the C library's, to the last bit."""
+    names = [name for name in MATHEMATICS if hasattr(math, name)]
+    script = f"import runpy; runpy.run_path({str(Path(__file__).parent / 'toy/main.py')!r})['mathematics'](*{names})"
+    here = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert toy("mathematics", *names).stdout == here
+    assert len(here.splitlines()) == len(names) * 16 + 1
+    assert ("libm.so" in toy.traced("echo", "x", calls="open,openat")) != quick(toy)
+    assert "libm.so" in toy.traced("mathematics", "pow", calls="open,openat")
+
+
+def test_nothing_is_loaded_for_a_container(toy: Launcher) -> None:
+    """A process that was cloned for one ends instead; what converts times is there."""
+    done = toy("cloned")
+    if quick(toy):
+        assert done.stdout == "slept\n1\n"
+        assert done.stderr == "pyrunc: pow() is needed where no library may be loaded\n"
+    else:
+        assert (done.stdout, done.stderr) == ("slept\nTrue\n0\n", "")
 
 
 def test_what_the_core_lacks_comes_when_asked_for(toy: Launcher) -> None:

@@ -9,6 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+NUMBERS = [(0.5,), (-0.5,), (0.0,), (-0.0,), (2.5,), (-3.5,), (1e300,), (-1e-310,), (4503599627370495.5,),
+           (float("inf"),), (float("nan"),), (0.49999999999999994,), (1.0, 2.0), (-7.25, 0.5), (1e308, 1e308),
+           (0.0, -1.0)]
 HELD_AT_START = sorted(sys.modules)
 
 
@@ -99,6 +102,32 @@ def of_process() -> None:
 
 def hashed() -> None:
     print(hash("a word"))
+
+
+def mathematics(*names: str) -> None:
+    """Each function of some numbers, to the last bit."""
+    import math
+    for name in names:
+        for numbers in NUMBERS:
+            try:
+                print(name, *numbers, float(getattr(math, name)(*numbers)).hex(), (numbers[0] // 1).hex())
+            except (TypeError, ValueError, OverflowError) as error:
+                print(name, *numbers, type(error).__name__)
+    print(*(number % 2 for numbers in NUMBERS for number in numbers), complex(names[0] == "acos", 2) ** 1.5,
+          int("1234560123456", 7))
+
+
+def cloned() -> None:
+    """In a process that has been cloned for a container, mathematics ends it."""
+    from pyrunc._native import ffi, lib
+    pid = lib.pr_clone3(0, -1, ffi.NULL, 0)
+    if not pid:
+        import time
+        time.sleep(0.001)
+        print("slept", flush=True)
+        print(time.monotonic() ** 0.5 > 0, flush=True)
+        posix._exit(0)
+    print(posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1]))
 
 
 def start() -> None:
