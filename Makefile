@@ -22,6 +22,8 @@ PREFIX  := /usr/local
 VENV    := .venv
 IN      := $(VENV)/bin/python
 PYTEST  := -q
+# Of program (docs/start.md): snapshot, static, shared or exec; empty for the best that can be made.
+KIND    :=
 
 APT_BUILD := gcc libc6-dev python3-dev python3-venv libpython3-dev libseccomp-dev libcap-dev busybox-static procps
 APT_TEST  := runc crun qemu-system-x86 linux-image-amd64 linux-headers-amd64 cpio kmod containerd strace uidmap \
@@ -131,7 +133,7 @@ clean:
 $(VENV)/bin/pyrunc: $(SOURCES) $(VENV)/.build
 	$(IN) -W ignore setup.py --quiet build_ext --inplace
 	ln -sfn ../../../../pyrunc $$($(IN) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/pyrunc
-	$(IN) pyrunc/_native/build_launcher.py $@
+	$(IN) pyrunc/_native/build_launcher.py $@ $(if $(KIND),--kind $(KIND))
 	ln -sf pyrunc $(VENV)/bin/containerd-shim-pyrunc-v2
 	printf '#!%s\nimport sys\nfrom pyrunc.serve.command import main\nsys.exit(main())\n' $(abspath $(IN)) >$(VENV)/bin/runciter
 	chmod +x $(VENV)/bin/runciter
