@@ -1,4 +1,4 @@
-"""Finds out which of a snapshot's objects commands write to, so that these can lie together (snapshot_layout.c).
+"""Finds out which of a snapshot's objects commands write to or read, so that those lie together (snapshot_layout.c).
 
 The commands of a container's life are run with a program whose snapshot is spread. Where no container can be made, less
 is known, and a start copies more pages.
@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 HERE = Path(__file__).resolve().parent
-#: Where a process of a spread program tells what it has written to: pairs of a block's number and its size.
+#: Where a process of a spread program tells what it has written to or read: pairs of a block's number and its size.
 TOUCHED = 100
-IN_CHILD = 1 << 31
+IN_CHILD, READ_ONLY = 1 << 31, 1 << 30
 #: Larger blocks stay where they are: a command writes to a part of them.
 LARGEST = 16 << 10
 HEAD, PAGE = 16, 4096
 #: The zones (snapshot.h): what the first of these writes to, what else the second does, and so on. "child" is what a
 #: process of the container writes, before it becomes that.
-ZONES = ("state", "kill", "start", "delete", "exec", "create", "run", "child", "features", "--version")
-REST = len(ZONES)
+ZONES = ("state", "kill", "start", "delete", "exec", "create", "run", "child", "features", "--version", "list")
+#: Then what is only read: by the commands that are done at once, and by the others.
+QUICK = ("state", "kill", "start", "delete", "list")
+REST = len(ZONES) + 2
 #: What the file begins with: the room of each zone.
 HEADER = struct.Struct(f"={REST}Q")
 
@@ -61,8 +63,9 @@ def like_an_engines(config: dict[str, Any]) -> None:
         capabilities=dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES))
 
 
-def touched(program: Any, words: Sequence[str]) -> tuple[int, dict[int, int], dict[int, int]]:
-    """Run a command: its status, and the sizes by number of what it has written to, and of what its child has."""
+def touched(program: Any, words: Sequence[str]) -> tuple[int, dict[int, int], dict[int, int], dict[int, int]]:
+    """Run a command: its status, and the sizes by number of what it has written to, what its child has, and what one of
+    them has only read."""
     with tempfile.TemporaryFile() as told:
         os.dup2(told.fileno(), TOUCHED)
         try:
@@ -72,9 +75,11 @@ def touched(program: Any, words: Sequence[str]) -> tuple[int, dict[int, int], di
         told.seek(0)
         own: dict[int, int] = {}
         child: dict[int, int] = {}
+        read: dict[int, int] = {}
         for number, size in struct.iter_unpack("=2I", told.read()):
-            (child if number & IN_CHILD else own)[number & ~IN_CHILD] = size
-        return status, own, child
+            used = read if number & READ_ONLY else child if number & IN_CHILD else own
+            used[number & ~(IN_CHILD | READ_ONLY)] = size
+        return status, own, child, read
 
 
 def try_commands(program: Any, zones: dict[str, dict[int, int]]) -> int:
@@ -84,11 +89,12 @@ def try_commands(program: Any, zones: dict[str, dict[int, int]]) -> int:
     try:
         for words in (["create", "--bundle", bundle, "--pid-file", str(program.place / "pid"), name],
                       ["state", name], ["start", name], ["state", name], ["exec", name, "/bin/sh", "-c", "exit 3"],
-                      ["exec", name, "/bin/sh"], ["kill", name, "KILL"], ["delete", name],
+                      ["exec", name, "/bin/sh"], ["list"], ["kill", name, "KILL"], ["delete", name],
                       ["run", "--bundle", bundle, "--config", str(program.short()), name], ["features"], ["--version"]):
-            status, own, child = touched(program, words)
+            status, own, child, read = touched(program, words)
             zones[words[0]].update(own)
             zones["child"].update(child)
+            zones["read at once" if words[0] in QUICK else "read"].update(read)
             statuses.append(status)
         return statuses[0]
     finally:
@@ -98,7 +104,7 @@ def try_commands(program: Any, zones: dict[str, dict[int, int]]) -> int:
 def layout(spread: Path) -> bytes:
     """The layout that a spread program tells by being used."""
     tried: dict[str, Callable[..., Any]] = runpy.run_path(str(HERE / "try_snapshot.py"))
-    zones: dict[str, dict[int, int]] = {name: {} for name in ZONES}
+    zones: dict[str, dict[int, int]] = {name: {} for name in (*ZONES, "read at once", "read")}
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         place.chmod(0o755)

@@ -233,6 +233,7 @@ bool snapshot_take(int fd, bool at_once)
         munmap(ARENA, snapshot_place.arena.size);
         return refuse("the program's data cannot be mapped");
     }
+    layout_split();
     if (at_once && !copy_at_once(fd)) {
         static const char said[] = "pyrunc: out of memory while it starts\n";
         _exit(write(STDERR_FILENO, said, sizeof said - 1) < 0 ? 127 : 1);   /* what Python has is not to be undone */

@@ -56,8 +56,9 @@ extern struct snapshot_state snapshot_state;
 void snapshot_begin(const char *layout);
 #define SPREAD "--spread"
 
-/* Blocks that commands write to lie together, those of the same commands in the same zone; the last is for the rest. */
-enum { ZONES = 11, REST = ZONES - 1 };
+/* Blocks that commands write to lie together, those of the same commands in the same zone: the first ones. Then come those
+ * that they only read, and the last is for the rest. */
+enum { HOT = 11, REST = 13, ZONES };
 /* What is before each block: its size, the list of free ones that it goes to, and how many were taken before it. */
 struct snapshot_block { uint64_t size; uint32_t list, number; };
 /* Reads a layout: the room of each zone but the last goes to room, in bytes. Dies with a message. */
@@ -65,7 +66,9 @@ void layout_begin(const char *layout, uint64_t room[REST]);
 unsigned layout_zone(uint32_t number);
 bool layout_is_spread(void);
 void layout_end(void);
-/* Tells who asks (TOUCHED) which blocks this process has written to, when the program is spread. One that has not started
+/* Lets the kernel map the blocks of a spread program one by one, as they are touched. */
+void layout_split(void);
+/* Tells who asks (TOUCHED) which blocks this process has written to or read, when the program is spread. One that has not started
  * from its snapshot has none: it dies with a message, as a child it tells nothing. */
 void layout_tell(bool child);
 /* Ends the allocator's work: the used end of the arena. */

@@ -35,13 +35,18 @@ static uint32_t taken;          /* blocks, so far */
 void memory_begin(const uint64_t room[REST])
 {
     char *at = snapshot_hot;
-    for (unsigned i = 0; i < REST; i++) {
+    for (unsigned i = 0; i < HOT; i++) {
         uint64_t left = (uint64_t)(snapshot_hot + HOT_ROOM - at);
         zones[i].top = at;
         at += room[i] < left ? room[i] : left;      /* (what has no room here goes to the rest) */
         zones[i].end = at;
     }
-    zones[REST].top = ARENA;
+    at = ARENA;
+    for (unsigned i = HOT; i < REST; i++) {
+        zones[i].top = at;
+        at = zones[i].end = at + room[i];
+    }
+    zones[REST].top = at;
     zones[REST].end = ARENA + ARENA_ROOM;
 }
 
@@ -81,7 +86,7 @@ static bool in_arena(const void *block)
 
 static struct zone *zone_of(const void *block)
 {
-    struct zone *zone = is_hot(block) ? zones : &zones[REST];
+    struct zone *zone = is_hot(block) ? zones : &zones[HOT];
     while ((const char *)block >= zone->end)
         zone++;
     return zone;
@@ -89,7 +94,7 @@ static struct zone *zone_of(const void *block)
 
 char *memory_hot_end(void)
 {
-    return zones[REST - 1].end;
+    return zones[HOT - 1].end;
 }
 
 bool memory_is_cold(const void *block)

@@ -190,14 +190,15 @@ def copied_pages(program: Path, *words: str) -> int:
     return min(faults)
 
 
-def test_what_commands_write_to_lies_together(ours: Launcher, tmp_path: Path) -> None:
+def test_what_commands_write_to_or_read_lies_together(ours: Launcher, tmp_path: Path) -> None:
     apart = beside(ours, "apart").path
     apart.unlink()
     written(apart, TREE / "build/launcher/static/plain")
-    for words in (["state", "none"], ["delete", "none"]):
+    # 75 pages fewer were seen, of some 330 of which most are the program's own in any layout, and of `list` 114: all of
+    # that is known, also what it only reads. No layout knows of failures.
+    for words, fewer in ((["state", "none"], 30), (["delete", "none"], 30), (["list"], 85)):
         words = ["--root", str(tmp_path), *words]
-        # 48 to 58 pages fewer were seen, of some 330 of which most are the program's own in any layout
-        assert copied_pages(ours.path, *words) <= copied_pages(apart, *words) - 30
+        assert copied_pages(ours.path, *words) <= copied_pages(apart, *words) - fewer
 
 
 @pytest.mark.parametrize("name", ["_PyRuntime", "PyDict_Type", "snapshot_hot"])
