@@ -22,7 +22,7 @@ PREFIX  := /usr/local
 VENV    := .venv
 IN      := $(VENV)/bin/python
 PYTEST  := -q
-# Of program (docs/start.md): snapshot, static, shared or exec; empty for the best that can be made.
+# Of program (docs/start.md): snapshot, static, shared or exec; empty for the best that can be made. Clean before and after.
 KIND    :=
 
 APT_BUILD := gcc libc6-dev python3-dev python3-venv libpython3-dev libseccomp-dev libcap-dev busybox-static procps

@@ -1,8 +1,8 @@
 /* libm.c: the mathematical library, loaded when one of its functions is first called.
  *
- * Hardly any command calls one, and a start takes a tenth less when the loader need not map that library and look for
- * names in it. What converts times is made here, since commands do call that. What CPython calls besides all these comes
- * from the library itself, as in any other program: then it is loaded at each start again.
+ * No command calls one of them, and a start takes a tenth less when the loader need not map that library and look for
+ * names in it. What converts times and what reads the first decimal number is made here, for commands do call that. What
+ * CPython calls besides all these comes from the library itself, as in any other program: then it is loaded at each start.
  *
  * In a process that becomes a container's nothing is loaded any more: its files may be the container's. */
 #define _GNU_SOURCE
@@ -15,6 +15,9 @@
 #include <stdio.h>
 
 extern bool pr_cloned;          /* clone.c */
+
+/* For this program alone: a library that is loaded later has its own mathematics. */
+#pragma GCC visibility push(hidden)
 
 /* From here on a double has no bits behind the point. (An infinity has none either, and what is no number stays so.) */
 #define NO_FRACTION 0x1p52
@@ -65,8 +68,11 @@ static void *find(const char *name)
         die(why);
     }
     void *library = dlopen(LIBM_SO, RTLD_NOW), *function = library ? dlsym(library, name) : NULL;
-    if (!function)
-        die(dlerror());
+    if (!function) {
+        const char *error = dlerror();
+        errno = 0;                      /* (it is in these words already) */
+        die(error);
+    }
     return function;
 }
 
@@ -74,9 +80,16 @@ static void *find(const char *name)
 #define OF_TWO(name) double name(double x, double y) { return ((double (*)(double, double))find(#name))(x, y); }
 
 OF_ONE(acos) OF_ONE(acosh) OF_ONE(asin) OF_ONE(asinh) OF_ONE(atan) OF_ONE(atanh) OF_ONE(cbrt) OF_ONE(cos) OF_ONE(cosh)
-OF_ONE(erf) OF_ONE(erfc) OF_ONE(exp) OF_ONE(exp2) OF_ONE(expm1) OF_ONE(log) OF_ONE(log10) OF_ONE(log1p) OF_ONE(log2)
-OF_ONE(sin) OF_ONE(sinh) OF_ONE(sqrt) OF_ONE(tan) OF_ONE(tanh)
+OF_ONE(erf) OF_ONE(erfc) OF_ONE(exp) OF_ONE(exp2) OF_ONE(expm1) OF_ONE(log10) OF_ONE(log1p) OF_ONE(log2) OF_ONE(sin)
+OF_ONE(sinh) OF_ONE(sqrt) OF_ONE(tan) OF_ONE(tanh)
 OF_TWO(atan2) OF_TWO(fmod) OF_TWO(hypot) OF_TWO(nextafter) OF_TWO(pow)
+
+/* Up to CPython 3.13, the first text that is read as a decimal number asks for these: the base, and that of a digit. */
+double log(double x)
+{
+    return x == 10 ? __builtin_log(10) : x == 0x1p30 ? __builtin_log(0x1p30) : x == 0x1p15 ? __builtin_log(0x1p15)
+         : ((double (*)(double))find("log"))(x);
+}
 
 double fma(double x, double y, double z)
 {

@@ -1,10 +1,10 @@
 /* snapshot_layout.c: which of the snapshot's blocks lie together.
  *
  * A command writes to few of the objects that were imported, mostly to count its references to them, and a page that it
- * writes to is copied: so those that commands write to shall lie together, and so shall those that they only read. Which
- * they are is found out by trying (lay_out.py). In a program whose snapshot is spread, each block has a page of its own.
- * A process of it tells at its end which of its pages the kernel has copied or mapped. The next program made of the same sources in the same way takes the same
- * blocks in the same order, so they are known by their number. */
+ * writes to is copied: so those that commands write to shall lie together, and so shall those that they only read.
+ * Which they are is found out by trying (lay_out.py). In a program whose snapshot is spread, each block has a page of its
+ * own. A process of it tells at its end which of its pages the kernel has copied or mapped. The next program made of the
+ * same sources in the same way takes the same blocks in the same order, so they are known by their number. */
 #define _GNU_SOURCE
 #include "snapshot.h"
 #include "launcher.h"
@@ -18,6 +18,8 @@
 
 enum { TOUCHED = 100 };         /* the descriptor of who wants to be told, of a spread program */
 enum { PAGE = 4096, PAGES = 512, IN_CHILD = 1U << 31, READ_ONLY = 1U << 30 };
+/* Linux lets a process have 65,530; there are 33,000 blocks. */
+enum { MOST_MAPPINGS = 50000 };
 
 /* The file: how much room each zone needs, and then the zone of each block. */
 static struct { const struct layout { uint64_t room[REST]; unsigned char zones[]; } *file; size_t size; bool spread; } now;
@@ -89,13 +91,13 @@ void layout_split(void)
 {
     const struct snapshot_block *head;
     char *end = ARENA + snapshot_place.arena.size;
-    bool second = false;
+    unsigned count = 0;
     if (!snapshot_place.spread || fcntl(TOUCHED, F_GETFD) < 0)
         return;
     /* With a page that is read the kernel maps its neighbours, but none that is not of the same mapping. */
-    for (char *page = ARENA; page < end; second = !second) {
+    for (char *page = ARENA; page < end && count < MOST_MAPPINGS; count++) {
         char *next = last_page(page, &head) + PAGE;
-        if (second)
+        if (count % 2)
             madvise(page, (size_t)(next - page), MADV_RANDOM);
         page = next;
     }

@@ -43,8 +43,9 @@ void memory_begin(const uint64_t room[REST])
     }
     at = ARENA;
     for (unsigned i = HOT; i < REST; i++) {
+        uint64_t left = (uint64_t)(ARENA + ARENA_ROOM - at);
         zones[i].top = at;
-        at = zones[i].end = at + room[i];
+        at = zones[i].end = at + (room[i] < left ? room[i] : left);
     }
     zones[REST].top = at;
     zones[REST].end = ARENA + ARENA_ROOM;

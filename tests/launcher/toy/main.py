@@ -110,7 +110,8 @@ def mathematics(*names: str) -> None:
     for name in names:
         for numbers in NUMBERS:
             try:
-                print(name, *numbers, float(getattr(math, name)(*numbers)).hex(), (numbers[0] // 1).hex())
+                print(name, *numbers, float(getattr(math, name)(*numbers)).hex(), (numbers[0] // 1).hex(),
+                      round(numbers[0]))
             except (TypeError, ValueError, OverflowError) as error:
                 print(name, *numbers, type(error).__name__)
     print(*(number % 2 for numbers in NUMBERS for number in numbers), complex(names[0] == "acos", 2) ** 1.5,
