@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -195,8 +196,9 @@ def test_what_commands_write_to_or_read_lies_together(ours: Launcher, tmp_path: 
     apart.unlink()
     written(apart, TREE / "build/launcher/static/plain")
     # 75 pages fewer were seen, of some 330 of which most are the program's own in any layout, and of `list` 114: all of
-    # that is known, also what it only reads. No layout knows of failures.
-    for words, fewer in ((["state", "none"], 30), (["delete", "none"], 30), (["list"], 85)):
+    # that is known, also what it only reads (79 with CPython 3.14). No layout knows of failures.
+    of_list = 85 if sys.version_info < (3, 14) else 60
+    for words, fewer in ((["state", "none"], 30), (["delete", "none"], 30), (["list"], of_list)):
         words = ["--root", str(tmp_path), *words]
         assert copied_pages(ours.path, *words) <= copied_pages(apart, *words) - fewer
 
