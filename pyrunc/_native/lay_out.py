@@ -25,11 +25,13 @@ IN_CHILD, READ_ONLY = 1 << 31, 1 << 30
 LARGEST = 16 << 10
 HEAD, PAGE = 16, 4096
 #: The zones (snapshot.h): what the first of these writes to, what else the second does, and so on. "child" is what a
-#: process of the container writes, before it becomes that.
-ZONES = ("state", "kill", "start", "delete", "exec", "create", "run", "child", "features", "--version", "list")
-#: Then what is only read: by the commands that are done at once, and by the others.
+#: process of the container writes, before it becomes that. Then what is only read: by the commands that are done at
+#: once (QUICK), and by the others.
+READ_AT_ONCE, READ = "read at once", "read"
+ZONES = ("state", "kill", "start", "delete", "exec", "create", "run", "child", "features", "--version", "list",
+         READ_AT_ONCE, READ)
 QUICK = ("state", "kill", "start", "delete", "list")
-REST = len(ZONES) + 2
+REST = len(ZONES)
 #: What the file begins with: the room of each zone.
 HEADER = struct.Struct(f"={REST}Q")
 
@@ -94,7 +96,7 @@ def try_commands(program: Any, zones: dict[str, dict[int, int]]) -> int:
             status, own, child, read = touched(program, words)
             zones[words[0]].update(own)
             zones["child"].update(child)
-            zones["read at once" if words[0] in QUICK else "read"].update(read)
+            zones[READ_AT_ONCE if words[0] in QUICK else READ].update(read)
             statuses.append(status)
         return statuses[0]
     finally:
@@ -104,7 +106,7 @@ def try_commands(program: Any, zones: dict[str, dict[int, int]]) -> int:
 def layout(spread: Path) -> bytes:
     """The layout that a spread program tells by being used."""
     tried: dict[str, Callable[..., Any]] = runpy.run_path(str(HERE / "try_snapshot.py"))
-    zones: dict[str, dict[int, int]] = {name: {} for name in (*ZONES, "read at once", "read")}
+    zones: dict[str, dict[int, int]] = {name: {} for name in ZONES}
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         place.chmod(0o755)

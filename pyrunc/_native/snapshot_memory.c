@@ -32,22 +32,22 @@ char snapshot_hot[HOT_ROOM] __attribute__((aligned(4096)));
 static struct zone { char *top, *end; void *lists[LISTS]; } zones[ZONES];
 static uint32_t taken;          /* blocks, so far */
 
-void memory_begin(const uint64_t room[REST])
+/* Puts the zones from first up to last one behind the other; what has no room goes to the rest. The end of the last. */
+static char *place_zones(unsigned first, unsigned last, const uint64_t room[REST], char *at, const char *end)
 {
-    char *at = snapshot_hot;
-    for (unsigned i = 0; i < HOT; i++) {
-        uint64_t left = (uint64_t)(snapshot_hot + HOT_ROOM - at);
+    for (unsigned i = first; i < last; i++) {
+        uint64_t left = (uint64_t)(end - at);
         zones[i].top = at;
-        at += room[i] < left ? room[i] : left;      /* (what has no room here goes to the rest) */
+        at += room[i] < left ? room[i] : left;
         zones[i].end = at;
     }
-    at = ARENA;
-    for (unsigned i = HOT; i < REST; i++) {
-        uint64_t left = (uint64_t)(ARENA + ARENA_ROOM - at);
-        zones[i].top = at;
-        at = zones[i].end = at + (room[i] < left ? room[i] : left);
-    }
-    zones[REST].top = at;
+    return at;
+}
+
+void memory_begin(const uint64_t room[REST])
+{
+    place_zones(0, HOT, room, snapshot_hot, snapshot_hot + HOT_ROOM);
+    zones[REST].top = place_zones(HOT, REST, room, ARENA, ARENA + ARENA_ROOM);
     zones[REST].end = ARENA + ARENA_ROOM;
 }
 
